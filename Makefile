@@ -1,0 +1,69 @@
+# Everything sets itself up on a machine with Rust, a C compiler, Python and apt, and uses only servers of
+# its own: private Postgres and Redis in a folder of their own, on free ports.
+#
+#   make demo     the demo pipeline over HTTP; its worker is killed in the middle
+#   make test     all checks and all tests
+#   make drill    the recovery drill; summary and logs in target/drill
+#   make bench    the five benchmarks on a release build, as ratios to this machine's own floor
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.PHONY: help demo test drill bench build guests check lint docs doctests licences setup setup-test
+
+# Each recipe begins with it: the Rust toolchain is found and named tools are in PATH.
+env := . .ci/env
+export CARGO_TERM_COLOR ?= auto
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup:
+	@.ci/setup
+
+setup-test:
+	@.ci/setup test
+
+# All programs at once: the features of dependencies are those of the whole workspace everywhere, so that
+# nothing is built twice.
+build: setup
+	@$(env)
+	cargo build --quiet --workspace --bins
+
+guests: build
+	@$(env)
+	target/debug/pawl plugin build --out-dir target/plugins $$(printf '%s\n' plugins/*/Cargo.toml plugins/*/*/Cargo.toml | sed 's|/Cargo.toml||' | grep -v '\*')
+
+demo: guests
+	@$(env)
+	target/debug/demo
+
+drill: guests
+	@$(env)
+	target/debug/pawl drill recovery --artifacts-dir target/drill
+
+bench: guests
+	@$(env)
+	cargo build --quiet --release --workspace --bins
+	target/release/bench
+
+lint: setup-test
+	@$(env)
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+
+licences: setup-test
+	@.ci/licences
+
+docs: setup-test
+	@$(env)
+	RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --workspace --no-deps
+
+doctests: setup-test
+	@$(env)
+	cargo test --quiet --workspace --doc
+
+test: lint licences docs guests doctests
+	@$(env)
+	cargo nextest run --workspace

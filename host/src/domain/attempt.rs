@@ -1,0 +1,127 @@
+//! One attempt of a step: what a worker gets when it claims one, and what it may report.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{Digest, Fence, RunId, StepId};
+use super::journal::Entry;
+
+/// A step that a worker owns from now on, until its fence is raised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// The step.
+    pub id: StepId,
+    /// The worker's right to it.
+    pub fence: Fence,
+    /// The pipeline version, whose spec says everything else about the step.
+    pub pipeline: Digest,
+    /// The component that the step's first claim fixed.
+    pub component: Digest,
+    /// Attempts that ended in a failure; the guest's attempt number is one more.
+    pub failures: u32,
+    /// Takeovers from a dead process without durable progress since the last.
+    pub crashes: u32,
+    /// Entries in the journal.
+    pub journal_length: u32,
+    /// Where the last checkpoint stands, if there is one.
+    pub checkpoint_position: Option<u32>,
+    /// The run's input, for a step that needs nothing.
+    pub run_input: Option<Vec<u8>>,
+    /// The outputs of the needed steps, in the order of `needs`.
+    pub needed_outputs: Vec<Vec<u8>>,
+}
+
+impl Claim {
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.id.run
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The guest returned an output: JSON bytes.
+    Succeeded(Vec<u8>),
+    /// The guest failed in a way that its retry policy may answer.
+    Failed(Failure),
+    /// The replay did not match the journal; a person decides.
+    Diverged(Box<Divergence>),
+    /// The attempt was stopped by the host without a fault of the step (drain): it is ready again.
+    HandedBack,
+    /// The step is no longer this worker's; nothing is written.
+    LeaseLost,
+}
+
+/// Why an attempt failed, as people and the API see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What kind of failure.
+    pub cause: Cause,
+    /// One line for a person.
+    pub message: String,
+    /// Anything that helps, as JSON text; for a trap the guest's backtrace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<String>,
+    /// The guest's own wish for the delay before the next attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+    /// The guest asked to forget every answer after the last checkpoint.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_checkpoint: bool,
+}
+
+/// The causes of a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The guest asked for a retry.
+    Retry,
+    /// The guest said that a retry is pointless.
+    Fatal,
+    /// The guest trapped (unreachable, out of bounds, stack overflow, panic ...).
+    Trap,
+    /// The attempt took longer than it may, or passed no epoch for too long.
+    Timeout,
+    /// A limit was passed: memory, output, entry, checkpoint, journal.
+    Limit,
+    /// The output is not JSON.
+    InvalidOutput,
+    /// The component can't be loaded here: unknown, damaged, of another world.
+    Component,
+}
+
+impl Cause {
+    /// Whether another attempt may help. Traps and timeouts may; limits and invalid output are fatal.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Retry | Self::Trap | Self::Timeout)
+    }
+}
+
+/// Where and how a replay left its journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// The journal position.
+    pub position: u32,
+    /// The call that the journal holds there, as text; `None` if the guest called past the rules.
+    pub expected: Option<String>,
+    /// The call that the guest made.
+    pub actual: String,
+    /// The first argument that differs, with both values.
+    pub difference: Option<String>,
+    /// The component that was replayed.
+    pub component: Option<Digest>,
+    /// Where in the guest the call was made, innermost frame first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backtrace: Option<String>,
+}
+
+/// What is left of the journal after a failure that will be retried: see [`super::replay::cut`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cut {
+    /// Entries from this position on are dropped.
+    pub at: u32,
+    /// What stands there instead.
+    pub notes: Vec<Entry>,
+}

@@ -1,0 +1,207 @@
+//! What the outside world answered to a step, in order, and how it is packed.
+//!
+//! An *entry* is one answer; a *segment* is all entries of a step in one batch, packed into one row of
+//! the journal. Positions count entries from 0. Entries are appended to the enum only at its end: old
+//! journals must stay readable.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::Digest;
+
+/// One answer of the outside world, in the order in which the guest asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Entry {
+    /// The facts of the attempt that the guest asked for.
+    Context {
+        /// Failed attempts so far, plus one.
+        attempt: u32,
+        /// When the attempt is stopped, in ms since 1970.
+        deadline_ms: u64,
+    },
+    /// A clock reading, in ns since 1970.
+    Now {
+        /// ns since 1970
+        unix_ns: u64,
+    },
+    /// A safe request and its answer.
+    Fetched {
+        /// What was asked.
+        request: RequestSummary,
+        /// What came back.
+        answer: HttpAnswer,
+    },
+    /// An effect is about to leave; durable before it does.
+    Intent {
+        /// The idempotency key it carries.
+        key: Digest,
+        /// What is asked.
+        request: RequestSummary,
+    },
+    /// The answer to the intent of the same key.
+    Answered {
+        /// The key of the intent.
+        key: Digest,
+        /// What came back.
+        answer: HttpAnswer,
+    },
+    /// The guest began an effect of its own.
+    OnceBegun {
+        /// The guest's name for it.
+        name: String,
+    },
+    /// The guest finished the effect begun last.
+    OnceFinished {
+        /// The guest's name for it.
+        name: String,
+        /// What it will be given in place of doing it again.
+        value: Vec<u8>,
+    },
+    /// A note, not an answer: an effect with this key and request left in an attempt whose journal was
+    /// cut, so the same key must not leave with another request.
+    Attempted {
+        /// The key that left.
+        key: Digest,
+        /// The request it left with.
+        request: RequestSummary,
+    },
+    /// A note, not an answer: a `once` of this name was finished in an attempt whose journal was cut to its
+    /// checkpoint. Results of `once` stay.
+    OnceKept {
+        /// The guest's name for it.
+        name: String,
+        /// What the guest is given in place of doing it again.
+        value: Vec<u8>,
+    },
+}
+
+/// What identifies a request in a replay; headers are not matched, since the host adds some.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestSummary {
+    /// Upper case.
+    pub method: String,
+    /// As the guest gave it.
+    pub url: String,
+    /// Digest of the body's bytes.
+    pub body: Digest,
+}
+
+/// What came back from a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpAnswer {
+    /// A whole response.
+    Response {
+        /// For example 200.
+        status: u16,
+        /// In the order received.
+        headers: Vec<(String, String)>,
+        /// The whole body.
+        body: Vec<u8>,
+    },
+    /// No connection; the request did not leave.
+    Connect(String),
+    /// No answer in time; an effect may have happened.
+    Timeout,
+    /// The connection broke; an effect may have happened.
+    Broken(String),
+    /// The body was larger than an entry may be, in bytes.
+    TooLarge(u64),
+}
+
+impl HttpAnswer {
+    /// Whether the target accepted the request, so that a retry must not repeat it.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Response { status, .. } if *status < 400)
+    }
+}
+
+/// The format of packed segments; a reader refuses others.
+const FORMAT: u8 = 1;
+
+/// Packs entries into the bytes of one segment.
+///
+/// ```
+/// use pawl::domain::journal::{pack, unpack, Entry};
+/// let entries = [Entry::Now { unix_ns: 7 }];
+/// assert_eq!(unpack(&pack(&entries)).unwrap(), entries);
+/// ```
+#[must_use]
+pub fn pack(entries: &[Entry]) -> Vec<u8> {
+    let mut bytes = vec![FORMAT];
+    for entry in entries {
+        append(&mut bytes, entry);
+    }
+    bytes
+}
+
+/// Appends an entry to a segment under construction; an empty buffer becomes a segment first.
+pub fn append(segment: &mut Vec<u8>, entry: &Entry) {
+    if segment.is_empty() {
+        segment.push(FORMAT);
+    }
+    postcard::to_io(entry, segment).expect("an entry can always be written to memory");
+}
+
+/// Reads the entries of one segment.
+///
+/// # Errors
+/// [`Unreadable`] if the bytes are of another format or cut off.
+pub fn unpack(segment: &[u8]) -> Result<Vec<Entry>, Unreadable> {
+    let (&format, mut rest) = segment.split_first().ok_or(Unreadable::Empty)?;
+    if format != FORMAT {
+        return Err(Unreadable::Format(format));
+    }
+    let mut entries = Vec::new();
+    while !rest.is_empty() {
+        let (entry, tail) = postcard::take_from_bytes(rest)?;
+        entries.push(entry);
+        rest = tail;
+    }
+    Ok(entries)
+}
+
+/// Why a segment can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// No bytes at all.
+    #[error("a journal segment is empty")]
+    Empty,
+    /// Written by a newer Pawl.
+    #[error("a journal segment has format {0}, this version of Pawl reads format {FORMAT}")]
+    Format(u8),
+    /// Cut off or overwritten.
+    #[error("a journal segment is damaged")]
+    Damaged(#[from] postcard::Error),
+}
+
+/// A step's saved state and all that a resumed guest needs to stand at the same place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Counts the step's checkpoints from 1. It orders them: a guest may save twice without a journal
+    /// entry in between, so the position alone can't.
+    pub ordinal: u32,
+    /// Journal entries before it.
+    pub position: u32,
+    /// Bytes drawn from the step's generator before it.
+    pub random_position: u64,
+    /// Effects begun before it: the ordinal of the next one.
+    pub effect_ordinal: u32,
+    /// Journal entries before the guest's first `restore()`; a resumed guest replays these, then jumps to
+    /// `position`. `None` if the guest has not asked: then it will not ask when it is resumed either, and
+    /// all entries are replayed.
+    pub prelude: Option<u32>,
+    /// What the guest saved.
+    pub state: Vec<u8>,
+}
+
+/// What is read of a step's past before an attempt: only what a replay will touch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    /// The last checkpoint.
+    pub checkpoint: Option<Checkpoint>,
+    /// Segments in order, as (position of the first entry, entries). Those between the prelude and the
+    /// checkpoint are left out.
+    pub segments: Vec<(u32, Vec<Entry>)>,
+    /// Entries in the whole journal.
+    pub length: u32,
+}

@@ -1,0 +1,44 @@
+//! Sizes and counts that a step must keep within. Each is a setting; each refusal is a clear error.
+
+/// The limits of one installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// A run's or step's input, bytes.
+    pub input_bytes: usize,
+    /// A step's output, bytes.
+    pub output_bytes: usize,
+    /// One journal entry, bytes; an HTTP answer or a `once` value.
+    pub entry_bytes: usize,
+    /// A checkpoint, bytes.
+    pub checkpoint_bytes: usize,
+    /// A component, bytes.
+    pub component_bytes: usize,
+    /// A guest's linear memory, bytes.
+    pub memory_bytes: usize,
+    /// One log line, bytes; a longer one is cut.
+    pub log_line_bytes: usize,
+    /// All log lines of an attempt, bytes; the rest is dropped, with a note.
+    pub log_bytes: usize,
+    /// Steps in a pipeline.
+    pub steps: usize,
+    /// Journal entries of a step since its checkpoint.
+    pub journal_entries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: usize = 1 << 20;
+        Self {
+            input_bytes: MIB,
+            output_bytes: MIB,
+            entry_bytes: MIB,
+            checkpoint_bytes: 64 * MIB,
+            component_bytes: 64 * MIB,
+            memory_bytes: 256 * MIB,
+            log_line_bytes: 16 << 10,
+            log_bytes: MIB,
+            steps: 10_000,
+            journal_entries: 100_000,
+        }
+    }
+}

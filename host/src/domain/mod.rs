@@ -1,0 +1,11 @@
+//! Words, rules and decisions, without I/O: everything here can be tested with values alone.
+
+pub mod attempt;
+pub mod id;
+pub mod journal;
+pub mod limits;
+pub mod pipeline;
+pub mod pipeline_file;
+pub mod ready;
+pub mod replay;
+pub mod retry;

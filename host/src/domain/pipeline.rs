@@ -1,0 +1,192 @@
+//! Pipelines: a named, versioned DAG of step specs. A version is the digest of its canonical form.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::id::{Digest, StepNo};
+use super::retry::RetryPolicy;
+
+/// A checked pipeline. Steps stand in an order that respects `needs`: what a step needs has a smaller
+/// number. Made by [`super::pipeline_file`] from what a user wrote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pipeline {
+    /// Unique; a letter, then letters, digits, `-`, `_`.
+    pub name: String,
+    /// At least one.
+    pub steps: Vec<StepSpec>,
+}
+
+/// One node of a pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepSpec {
+    /// Unique in the pipeline.
+    pub name: String,
+    /// The plugin that executes it.
+    pub plugin: String,
+    /// Its version; the active one at the step's first claim if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Steps whose outputs it takes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<StepNo>,
+    /// Given to the guest as it is.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub config: Value,
+    /// What happens after a failure.
+    #[serde(default)]
+    pub retry: RetryPolicy,
+    /// Longest time for one attempt.
+    #[serde(default = "default_timeout_ms")]
+    pub timeout_ms: u64,
+    /// The queue whose workers execute it.
+    #[serde(default = "default_queue")]
+    pub queue: String,
+    /// Which of the queue's streams its messages take.
+    #[serde(default)]
+    pub priority: Priority,
+}
+
+/// Ten minutes.
+#[must_use]
+pub fn default_timeout_ms() -> u64 {
+    600_000
+}
+
+/// `default`.
+#[must_use]
+pub fn default_queue() -> String {
+    "default".to_owned()
+}
+
+/// How urgent a step's messages are within a queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// Where nothing is said.
+    #[default]
+    Normal,
+    /// After all others.
+    Low,
+}
+
+impl Priority {
+    /// Most urgent first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
+
+    /// `high`, `normal` or `low`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+}
+
+impl std::str::FromStr for Priority {
+    type Err = UnknownPriority;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|priority| priority.as_str() == text).ok_or(UnknownPriority)
+    }
+}
+
+/// A priority of another name.
+#[derive(Debug, thiserror::Error)]
+#[error("a priority is high, normal or low")]
+pub struct UnknownPriority;
+
+impl Pipeline {
+    /// The canonical form: compact JSON with fields in the order of the structs and sorted objects. Equal
+    /// pipelines have equal bytes, however they were written.
+    #[must_use]
+    pub fn canonical(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a pipeline has only string keys")
+    }
+
+    /// The version: the digest of the canonical form.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.canonical())
+    }
+
+    /// The step of that number.
+    #[must_use]
+    pub fn step(&self, number: StepNo) -> Option<&StepSpec> {
+        self.steps.get(usize::try_from(number.0).ok()?)
+    }
+
+    /// The number of the step of that name.
+    #[must_use]
+    pub fn step_named(&self, name: &str) -> Option<StepNo> {
+        self.numbered().find(|(_, step)| step.name == name).map(|(number, _)| number)
+    }
+
+    /// All steps with their numbers.
+    pub fn numbered(&self) -> impl Iterator<Item = (StepNo, &StepSpec)> {
+        (0..).map(StepNo).zip(&self.steps)
+    }
+
+    /// For each step the steps that need it.
+    #[must_use]
+    pub fn successors(&self) -> Vec<Vec<StepNo>> {
+        let mut successors = vec![Vec::new(); self.steps.len()];
+        for (number, step) in self.numbered() {
+            for need in &step.needs {
+                if let Some(list) = usize::try_from(need.0).ok().and_then(|index| successors.get_mut(index)) {
+                    list.push(number);
+                }
+            }
+        }
+        successors
+    }
+
+    /// A step's input: the run's input if it needs nothing, the one output if it needs one step, an object
+    /// by step name if it needs several. `outputs` are JSON bytes in the order of `needs`.
+    #[must_use]
+    pub fn input_of(&self, number: StepNo, run_input: &[u8], outputs: &[Vec<u8>]) -> Vec<u8> {
+        let needs = self.step(number).map_or(&[][..], |step| &step.needs);
+        match outputs {
+            [] => run_input.to_vec(),
+            [only] => only.clone(),
+            several => self.object_of(needs, several),
+        }
+    }
+
+    /// A run's output: that of its one last step, or an object by step name if there are several.
+    #[must_use]
+    pub fn output_of(&self, outputs: &BTreeMap<StepNo, Vec<u8>>) -> Option<Vec<u8>> {
+        let last: Vec<StepNo> = self
+            .successors()
+            .iter()
+            .zip(self.numbered())
+            .filter(|(successors, _)| successors.is_empty())
+            .map(|(_, (number, _))| number)
+            .collect();
+        let found: Vec<Vec<u8>> = last.iter().map(|number| outputs.get(number).cloned()).collect::<Option<_>>()?;
+        match found.as_slice() {
+            [only] => Some(only.clone()),
+            several => Some(self.object_of(&last, several)),
+        }
+    }
+
+    fn object_of(&self, steps: &[StepNo], outputs: &[Vec<u8>]) -> Vec<u8> {
+        let mut object = Vec::with_capacity(outputs.iter().map(|output| output.len() + 24).sum());
+        object.push(b'{');
+        for (index, (number, output)) in steps.iter().zip(outputs).enumerate() {
+            if index > 0 {
+                object.push(b',');
+            }
+            let name = self.step(*number).map_or("", |step| step.name.as_str());
+            object.extend(serde_json::to_vec(name).expect("a string is JSON"));
+            object.push(b':');
+            object.extend(output);
+        }
+        object.push(b'}');
+        object
+    }
+}

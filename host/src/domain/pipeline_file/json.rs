@@ -1,0 +1,118 @@
+//! JSON with places. serde_json decides what is JSON; once it has accepted the text, this only walks over
+//! it to note where each value stands, and to see what serde_json keeps to itself: repeated names.
+
+use serde_json::Value;
+
+use super::source::{Key, Kind, Node};
+use super::{Report, Span};
+
+/// Reads JSON, or reports why it is none.
+pub(super) fn read_json(report: &mut Report<'_>) -> Option<Node> {
+    if let Err(error) = serde_json::from_str::<Value>(report.text) {
+        let line = error.line().max(1);
+        let start = report.lines.get(line - 1).copied().unwrap_or(0) + error.column().saturating_sub(1);
+        let message = error.to_string();
+        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+        let help = "pipelines are sent as TOML (content-type application/toml) or as JSON (application/json)";
+        report.syntax(&(start..start), format!("not valid JSON: {message}"), help.to_owned());
+        return None;
+    }
+    let mut walk = Walk { text: report.text, at: 0, repeated: Vec::new() };
+    let node = walk.value();
+    for (first, key) in walk.repeated {
+        let first = report.line(first.start);
+        report.problem(&key.span, format!("`{}` is given twice", key.name), format!("the first is on line {first}"));
+    }
+    Some(node)
+}
+
+/// A walk over text that is known to be JSON; serde_json has bounded its depth.
+struct Walk<'a> {
+    text: &'a str,
+    at: usize,
+    repeated: Vec<(Span, Key)>,
+}
+
+impl Walk<'_> {
+    fn value(&mut self) -> Node {
+        let start = self.skip_space();
+        let kind = match self.peek() {
+            b'{' => self.table(),
+            b'[' => self.array(),
+            b'"' => Kind::Scalar(Value::String(self.string())),
+            _ => self.word(),
+        };
+        Node { span: start..self.at, kind }
+    }
+
+    fn table(&mut self) -> Kind {
+        let mut fields: Vec<(Key, Node)> = Vec::new();
+        let mut seen = std::collections::HashMap::new();
+        self.at += 1;
+        while self.next_item(b'}') {
+            let start = self.skip_space();
+            let name = self.string();
+            let span = start..self.at;
+            self.skip_space();
+            self.at += 1; // the colon
+            let node = self.value();
+            match seen.get(&name) {
+                Some(first) => self.repeated.push((Span::clone(first), Key { name, span })),
+                None => {
+                    seen.insert(name.clone(), span.clone());
+                    fields.push((Key { name, span }, node));
+                }
+            }
+        }
+        Kind::Table(fields)
+    }
+
+    fn array(&mut self) -> Kind {
+        let mut nodes = Vec::new();
+        self.at += 1;
+        while self.next_item(b']') {
+            nodes.push(self.value());
+        }
+        Kind::Array(nodes)
+    }
+
+    /// Moves to the next item of a table or list, or behind its end.
+    fn next_item(&mut self, end: u8) -> bool {
+        self.skip_space();
+        let next = self.peek();
+        if next == b',' || next == end || next == 0 {
+            self.at += 1;
+        }
+        next != end && next != 0
+    }
+
+    fn string(&mut self) -> String {
+        let start = self.at;
+        self.at += 1;
+        while !matches!(self.peek(), b'"' | 0) {
+            self.at += if self.peek() == b'\\' { 2 } else { 1 };
+        }
+        self.at += 1;
+        self.text.get(start..self.at).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    fn word(&mut self) -> Kind {
+        let start = self.at;
+        while !matches!(self.peek(), b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' | 0) {
+            self.at += 1;
+        }
+        Kind::Scalar(self.text.get(start..self.at).and_then(|word| serde_json::from_str(word).ok()).unwrap_or_default())
+    }
+
+    fn skip_space(&mut self) -> usize {
+        while matches!(self.peek(), b' ' | b'\t' | b'\r' | b'\n') {
+            self.at += 1;
+        }
+        self.at
+    }
+
+    /// The byte here; 0, which JSON has nowhere, at the end.
+    fn peek(&self) -> u8 {
+        self.text.as_bytes().get(self.at).copied().unwrap_or(0)
+    }
+}

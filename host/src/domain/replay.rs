@@ -1,0 +1,531 @@
+//! The replay machine: decides for every host call of a guest whether the journal answers it, whether it
+//! is new, or whether the guest has left its recorded path. It does no I/O; the engine asks it, does what
+//! it says, and tells it what was recorded.
+//!
+//! ```text
+//!            entries 0 .. prelude        restore()        entries checkpoint ..        past the end
+//!  guest ──▶ replayed from the journal ──▶ jumps to ──▶ replayed from the journal ──▶ live: recorded
+//!                                          the checkpoint
+//! ```
+//!
+//! Matching is exact: kind of call and its arguments. Anything else is a [`Divergence`]. Notes of earlier
+//! attempts stand between the entries; the guest never asks for them and the machine steps over them.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::attempt::{Cut, Divergence};
+use super::id::{Digest, StepId};
+use super::journal::{Checkpoint, Entry, History, HttpAnswer, RequestSummary};
+use call::Call;
+use keys::KeyOf;
+use tail::Tail;
+
+mod call;
+mod keys;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+/// The state of one attempt's path through the journal.
+#[derive(Debug)]
+pub struct Replay {
+    step: StepId,
+    /// The state to go on from; taken away if it turns out that this guest can't ask for it.
+    checkpoint: Option<Checkpoint>,
+    /// What is left to be replayed, with positions; empty once the guest is live.
+    recorded: VecDeque<(u32, Entry)>,
+    /// Requests that left under a key: a key is bound to its request.
+    sent: HashMap<Digest, RequestSummary>,
+    /// Results of `once` since the checkpoint, each with the number of saves before it.
+    finished: HashMap<String, (u32, Vec<u8>)>,
+    tail: Tail,
+    /// Position of the next entry, replayed or new.
+    position: u32,
+    random_position: u64,
+    effect_ordinal: u32,
+    /// Where the guest first asked for its state.
+    prelude: Option<u32>,
+    once: Option<OpenOnce>,
+    /// The ordinal of the last checkpoint.
+    checkpoints: u32,
+    /// Calls of `checkpoint` in this attempt, replayed ones included.
+    saves: u32,
+    /// Entries that were answered from the journal.
+    replayed: u32,
+    resumed_from: Option<u32>,
+}
+
+#[derive(Debug)]
+struct OpenOnce {
+    name: String,
+    key: Digest,
+    effect_ordinal: u32,
+    random_position: u64,
+}
+
+/// What a call gets from the replay machine.
+#[derive(Debug, PartialEq)]
+pub enum Step<T> {
+    /// The journal's answer.
+    Recorded(T),
+    /// Nothing is recorded: ask the world and tell with [`Replay::record`].
+    Live,
+}
+
+/// What an effect must do.
+#[derive(Debug, PartialEq)]
+pub enum EffectStep {
+    /// It was answered before.
+    Recorded(HttpAnswer),
+    /// Its intent is in the journal, its answer is not: send it (again) with this key.
+    Resend(Digest),
+    /// It is new: record its intent, wait until that is durable, send it with this key.
+    Live(Digest),
+}
+
+/// What `once-begin` gets.
+#[derive(Debug, PartialEq)]
+pub enum OnceStep {
+    /// Finished before: skip the effect, here is its value.
+    Finished(Vec<u8>),
+    /// Begun before, not finished: do it again, its begin is recorded.
+    Reopened,
+    /// New: record its begin.
+    Live,
+}
+
+/// A breach of the rules that is the guest's own fault and would happen again.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum Refused {
+    /// `checkpoint` inside `once`.
+    #[error("checkpoint is refused inside once({0:?}): finish the effect first")]
+    CheckpointInOnce(String),
+    /// `restore` inside `once`: the jump would leave the effect half done.
+    #[error("restore is refused inside once({0:?}): ask for the state before any effect")]
+    RestoreInOnce(String),
+    /// `once-begin` inside `once`.
+    #[error("once({inner:?}) can't begin inside once({outer:?})")]
+    NestedOnce {
+        /// The open one.
+        outer: String,
+        /// The refused one.
+        inner: String,
+    },
+    /// `once-finish` with another key, or without a begin.
+    #[error("once-finish({0:?}) without its once-begin")]
+    NotBegun(String),
+    /// The guest returned an output with an effect open.
+    #[error("the step returned inside once({0:?}): finish the effect or fail")]
+    LeftOpen(String),
+}
+
+/// What a call may run into.
+#[derive(Debug, PartialEq)]
+pub enum Fault {
+    /// The guest left its recorded path.
+    Diverged(Box<Divergence>),
+    /// The guest broke a rule.
+    Refused(Refused),
+}
+
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+type Called<T> = Result<T, Fault>;
+
+impl Replay {
+    /// Starts an attempt at entry 0.
+    #[must_use]
+    pub fn new(step: StepId, history: History) -> Self {
+        let (start, checkpoints) = match &history.checkpoint {
+            Some(checkpoint) => (checkpoint.position, checkpoint.ordinal),
+            None => (0, 0),
+        };
+        let mut tail = Tail::new(start);
+        let mut sent = HashMap::new();
+        let mut recorded = VecDeque::new();
+        for (first, entries) in history.segments {
+            for (position, entry) in (first..).zip(entries) {
+                if let Entry::Attempted { key, request } | Entry::Intent { key, request } = &entry {
+                    sent.insert(*key, request.clone());
+                }
+                if position >= start {
+                    tail.push(position, &entry);
+                }
+                recorded.push_back((position, entry));
+            }
+        }
+        let mut replay = Self {
+            step,
+            checkpoint: history.checkpoint,
+            recorded,
+            sent,
+            finished: HashMap::new(),
+            tail,
+            position: 0,
+            random_position: 0,
+            effect_ordinal: 0,
+            prelude: None,
+            once: None,
+            checkpoints,
+            saves: 0,
+            replayed: 0,
+            resumed_from: None,
+        };
+        replay.skip_notes();
+        replay
+    }
+
+    /// Whether all that is recorded has been replayed, so that the guest now makes history.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.recorded.is_empty() && !self.must_restore()
+    }
+
+    /// The position of the next entry.
+    #[must_use]
+    pub fn position(&self) -> u32 {
+        self.position
+    }
+
+    /// Entries since the last checkpoint, replayed or new.
+    #[must_use]
+    pub fn entries_since_checkpoint(&self) -> usize {
+        self.tail.len()
+    }
+
+    /// Entries that this attempt was answered from the journal.
+    #[must_use]
+    pub fn replayed(&self) -> u32 {
+        self.replayed
+    }
+
+    /// The position of the checkpoint from which this attempt went on.
+    #[must_use]
+    pub fn resumed_from(&self) -> Option<u32> {
+        self.resumed_from
+    }
+
+    /// Takes in an entry that the caller has handed to the writer.
+    pub fn record(&mut self, entry: &Entry) {
+        debug_assert!(self.is_live(), "entries are added only at the end");
+        if let Entry::Intent { key, request } = entry {
+            self.sent.insert(*key, request.clone());
+        }
+        self.tail.push(self.position, entry);
+        self.position += 1;
+    }
+
+    /// The guest asks for the facts of its attempt: its number and its deadline.
+    ///
+    /// # Errors
+    /// [`Fault`] if the journal holds another call here.
+    pub fn context(&mut self) -> Called<Step<(u32, u64)>> {
+        self.next(Call::Context, |entry| match entry {
+            Entry::Context { attempt, deadline_ms } => Some((attempt, deadline_ms)),
+            _ => None,
+        })
+    }
+
+    /// The guest reads the clock.
+    ///
+    /// # Errors
+    /// [`Fault`] if the journal holds another call here.
+    pub fn now(&mut self) -> Called<Step<u64>> {
+        self.next(Call::Now, |entry| match entry {
+            Entry::Now { unix_ns } => Some(unix_ns),
+            _ => None,
+        })
+    }
+
+    /// The guest sends a safe request.
+    ///
+    /// # Errors
+    /// [`Fault`] if the journal holds another call here.
+    pub fn fetch(&mut self, request: &RequestSummary) -> Called<Step<HttpAnswer>> {
+        self.next(Call::Fetch(request), |entry| match entry {
+            Entry::Fetched { answer, .. } => Some(answer),
+            _ => None,
+        })
+    }
+
+    /// The guest sends an effect, named or not.
+    ///
+    /// # Errors
+    /// [`Fault`] if the journal holds another call here, or the key has left with another request.
+    pub fn effect(&mut self, name: Option<&str>, request: &RequestSummary) -> Called<EffectStep> {
+        let key = self.next_effect_key(name);
+        let call = Call::Effect { key, request };
+        if let Some(sent) = self.sent.get(&key)
+            && sent != request
+        {
+            return Err(self.diverged(Some(Call::Effect { key, request: sent }), call));
+        }
+        if self.next(call, |_| Some(()))? == Step::Live {
+            return Ok(EffectStep::Live(key));
+        }
+        let answer = self.next(Call::Answer(key), |entry| match entry {
+            Entry::Answered { answer, .. } => Some(answer),
+            _ => None,
+        })?;
+        Ok(match answer {
+            Step::Recorded(answer) => EffectStep::Recorded(answer),
+            Step::Live => EffectStep::Resend(key),
+        })
+    }
+
+    /// The guest begins an effect of its own. A finished one is skipped with all that was done inside.
+    ///
+    /// # Errors
+    /// [`Fault`] if the journal holds another call here, or an effect is open.
+    pub fn once_begin(&mut self, name: &str) -> Called<OnceStep> {
+        if let Some(open) = &self.once {
+            return Err(Refused::NestedOnce { outer: open.name.clone(), inner: name.to_owned() }.into());
+        }
+        self.missed_restore(Call::OnceBegin(name))?;
+        let earlier = self.finished.get(name).filter(|(saves, _)| *saves == self.saves);
+        if let Some((_, value)) = earlier {
+            self.effect_ordinal += 1;
+            return Ok(OnceStep::Finished(value.clone()));
+        }
+        let begun = self.next(Call::OnceBegin(name), |_| Some(()))?;
+        self.effect_ordinal += 1;
+        if let Some(value) = self.finished_ahead(name) {
+            self.finished.insert(name.to_owned(), (self.saves, value.clone()));
+            return Ok(OnceStep::Finished(value));
+        }
+        let key = keys::key(self.step, KeyOf::Once(name));
+        self.once = Some(OpenOnce { name: name.to_owned(), key, effect_ordinal: 0, random_position: 0 });
+        Ok(if begun == Step::Live { OnceStep::Live } else { OnceStep::Reopened })
+    }
+
+    /// The guest finishes the effect that it began last: record [`Entry::OnceFinished`] and wait until it
+    /// is durable. (A finished one in the journal is skipped at its begin, so this is always live.)
+    ///
+    /// # Errors
+    /// [`Fault`] if no such effect is open, or entries inside it are left.
+    pub fn once_finish(&mut self, name: &str, value: &[u8]) -> Called<()> {
+        if self.once.as_ref().is_none_or(|open| open.name != name) {
+            return Err(Refused::NotBegun(name.to_owned()).into());
+        }
+        if let Some((_, entry)) = self.recorded.front() {
+            return Err(self.diverged(Some(Call::of(entry)), Call::OnceFinish(name)));
+        }
+        self.once = None;
+        self.finished.insert(name.to_owned(), (self.saves, value.to_vec()));
+        Ok(())
+    }
+
+    /// The guest saves its state. `Some` is the checkpoint to hand to the writer; `None` means that the
+    /// guest is still replaying, so that there is nothing new to save. Never matched with the journal.
+    ///
+    /// # Errors
+    /// [`Fault::Refused`] inside `once`.
+    pub fn checkpoint(&mut self, state: Vec<u8>) -> Called<Option<Checkpoint>> {
+        if let Some(open) = &self.once {
+            return Err(Refused::CheckpointInOnce(open.name.clone()).into());
+        }
+        self.saves += 1;
+        if !self.is_live() {
+            return Ok(None);
+        }
+        self.tail = Tail::new(self.position);
+        self.finished.clear();
+        self.checkpoints += 1;
+        Ok(Some(Checkpoint {
+            ordinal: self.checkpoints,
+            position: self.position,
+            random_position: self.random_position,
+            effect_ordinal: self.effect_ordinal,
+            prelude: self.prelude,
+            state,
+        }))
+    }
+
+    /// The guest asks for the state to go on from. The first call jumps to the checkpoint; every call of
+    /// an attempt gets the same answer.
+    ///
+    /// # Errors
+    /// [`Fault::Diverged`] if an earlier attempt asked at another place, [`Fault::Refused`] inside `once`.
+    pub fn restore(&mut self) -> Called<Option<Vec<u8>>> {
+        if let Some(open) = &self.once {
+            return Err(Refused::RestoreInOnce(open.name.clone()).into());
+        }
+        if self.prelude.is_none() {
+            match self.checkpoint.as_ref().map(|checkpoint| checkpoint.prelude) {
+                Some(Some(asked_at)) if asked_at != self.position => {
+                    let expected = self.recorded.front().map(|(_, entry)| Call::of(entry));
+                    return Err(self.diverged(expected, Call::Restore));
+                }
+                // It was saved before the guest first asked: then that first answer was "nothing", and
+                // the whole journal is there to be replayed.
+                Some(None) => self.checkpoint = None,
+                _ => {}
+            }
+            self.prelude = Some(self.position);
+            self.jump();
+        }
+        Ok(self.checkpoint.as_ref().map(|checkpoint| checkpoint.state.clone()))
+    }
+
+    /// The guest draws `len` random bytes.
+    pub fn random(&mut self, len: u32) -> Vec<u8> {
+        let (once, position) = match &mut self.once {
+            Some(open) => (Some(open.key), &mut open.random_position),
+            None => (None, &mut self.random_position),
+        };
+        let bytes = keys::random(self.step, once, *position, len);
+        *position += u64::from(len);
+        bytes
+    }
+
+    /// The key for an effect of that name: the one that [`Replay::effect`] would use for it now.
+    #[must_use]
+    pub fn idempotency_key(&self, name: &str) -> Digest {
+        keys::key(
+            self.step,
+            match &self.once {
+                Some(open) => KeyOf::NameInOnce(open.key, name),
+                None => KeyOf::Name(name),
+            },
+        )
+    }
+
+    /// The guest ended by itself, in the way that `how` says.
+    ///
+    /// # Errors
+    /// [`Fault::Diverged`] if entries are left: the guest did less than before.
+    pub fn finish(&mut self, how: &str) -> Called<()> {
+        let expected = match self.recorded.front() {
+            _ if self.must_restore() => Call::Restore,
+            Some((_, entry)) => Call::of(entry),
+            None => return Ok(()),
+        };
+        Err(Fault::Diverged(Box::new(self.divergence(Some(expected), how.to_owned()))))
+    }
+
+    /// The effect that the guest has begun and not finished.
+    #[must_use]
+    pub fn open_once(&self) -> Option<&str> {
+        self.once.as_ref().map(|open| open.name.as_str())
+    }
+
+    /// What remains of the journal when this attempt's failure is retried: the next attempt replays from
+    /// the last checkpoint up to and including the last successful effect; what follows is dropped. What
+    /// left under a key can't be taken back and what a `once` gave stays, both as notes.
+    #[must_use]
+    pub fn cut(&self, from_checkpoint: bool) -> Cut {
+        let at = self.tail.cut_at(from_checkpoint);
+        let left = self.tail.left_since(at).into_iter();
+        let mut notes: Vec<Entry> = left
+            .filter_map(|key| self.sent.get(&key).map(|request| Entry::Attempted { key, request: request.clone() }))
+            .collect();
+        if from_checkpoint {
+            let mut finished: Vec<_> = self.finished.iter().collect();
+            finished.sort_unstable();
+            notes.extend(
+                finished.into_iter().map(|(name, (_, value))| Entry::OnceKept { name: name.clone(), value: value.clone() }),
+            );
+        }
+        Cut { at, notes }
+    }
+
+    fn next_effect_key(&mut self, name: Option<&str>) -> Digest {
+        let (once, counter) = match &mut self.once {
+            Some(open) => (Some(open.key), &mut open.effect_ordinal),
+            None => (None, &mut self.effect_ordinal),
+        };
+        let ordinal = *counter;
+        *counter += 1;
+        let of = match (once, name) {
+            (None, Some(name)) => KeyOf::Name(name),
+            (None, None) => KeyOf::Ordinal(ordinal),
+            (Some(once), Some(name)) => KeyOf::NameInOnce(once, name),
+            (Some(once), None) => KeyOf::OrdinalInOnce(once, ordinal),
+        };
+        keys::key(self.step, of)
+    }
+
+    /// The value of a finished `once` that begins right before the cursor; drops what is inside.
+    fn finished_ahead(&mut self, name: &str) -> Option<Vec<u8>> {
+        let ends = |entry: &Entry| matches!(entry, Entry::OnceBegun { .. } | Entry::OnceFinished { .. });
+        let end = self.recorded.iter().position(|(_, entry)| ends(entry))?;
+        match self.recorded.get(end) {
+            Some((position, Entry::OnceFinished { name: recorded, value })) if recorded == name => {
+                let (position, value) = (*position, value.clone());
+                self.recorded.drain(..=end);
+                self.replayed += u32::try_from(end).unwrap_or(u32::MAX).saturating_add(1);
+                self.position = position + 1;
+                self.skip_notes();
+                Some(value)
+            }
+            _ => None,
+        }
+    }
+
+    /// Answers a call from the journal if the next entry is that call's.
+    fn next<T>(&mut self, call: Call<'_>, answer: impl FnOnce(Entry) -> Option<T>) -> Called<Step<T>> {
+        self.missed_restore(call)?;
+        match self.recorded.front() {
+            None => Ok(Step::Live),
+            Some((_, entry)) if Call::of(entry) == call => {
+                let (position, entry) = self.recorded.pop_front().expect("its front was just seen");
+                self.position = position + 1;
+                self.replayed += 1;
+                self.skip_notes();
+                Ok(Step::Recorded(answer(entry).expect("an entry that matches a call holds its answer")))
+            }
+            Some((_, entry)) => Err(self.diverged(Some(Call::of(entry)), call)),
+        }
+    }
+
+    /// Moves to the checkpoint: what lies before it has been lived through.
+    fn jump(&mut self) {
+        let Some(checkpoint) = &self.checkpoint else { return };
+        self.position = checkpoint.position;
+        self.random_position = checkpoint.random_position;
+        self.effect_ordinal = checkpoint.effect_ordinal;
+        self.resumed_from = Some(checkpoint.position);
+        self.finished.clear();
+        while self.recorded.front().is_some_and(|(position, _)| *position < checkpoint.position) {
+            self.recorded.pop_front();
+        }
+        self.skip_notes();
+    }
+
+    /// Whether an earlier attempt asked for its state at this very place.
+    fn must_restore(&self) -> bool {
+        let asked_at = self.checkpoint.as_ref().and_then(|checkpoint| checkpoint.prelude);
+        self.prelude.is_none() && asked_at == Some(self.position)
+    }
+
+    fn missed_restore(&self, call: Call<'_>) -> Called<()> {
+        if self.must_restore() { Err(self.diverged(Some(Call::Restore), call)) } else { Ok(()) }
+    }
+
+    fn skip_notes(&mut self) {
+        // Notes at the place where the guest must ask for its state come after the checkpoint.
+        while !self.must_restore()
+            && let Some((position, Entry::Attempted { .. } | Entry::OnceKept { .. })) = self.recorded.front()
+        {
+            self.position = position + 1;
+            if let Some((_, Entry::OnceKept { name, value })) = self.recorded.pop_front() {
+                self.finished.insert(name, (self.saves, value));
+            }
+        }
+    }
+
+    fn diverged(&self, expected: Option<Call<'_>>, actual: Call<'_>) -> Fault {
+        let mut divergence = self.divergence(expected, actual.to_string());
+        divergence.difference = expected.and_then(|expected| actual.difference_from(expected));
+        Fault::Diverged(Box::new(divergence))
+    }
+
+    fn divergence(&self, expected: Option<Call<'_>>, actual: String) -> Divergence {
+        let expected = expected.map(|call| call.to_string());
+        Divergence { position: self.position, expected, actual, difference: None, component: None, backtrace: None }
+    }
+}

@@ -1,0 +1,88 @@
+//! The calls that a journal can hold, as the guest makes them. One type for both sides of a comparison:
+//! a recorded entry and a call match exactly if the calls are equal.
+
+use std::fmt;
+
+use crate::domain::id::Digest;
+use crate::domain::journal::{Entry, RequestSummary};
+
+/// A call with the arguments that are matched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Call<'a> {
+    Context,
+    Now,
+    Fetch(&'a RequestSummary),
+    Effect {
+        key: Digest,
+        request: &'a RequestSummary,
+    },
+    /// Waiting for the answer to the effect whose intent came before.
+    Answer(Digest),
+    OnceBegin(&'a str),
+    OnceFinish(&'a str),
+    Restore,
+    /// Not a call: a request that left in an attempt whose journal was cut.
+    Note,
+}
+
+impl<'a> Call<'a> {
+    /// The call that `entry` answers.
+    pub(super) fn of(entry: &'a Entry) -> Self {
+        match entry {
+            Entry::Context { .. } => Self::Context,
+            Entry::Now { .. } => Self::Now,
+            Entry::Fetched { request, .. } => Self::Fetch(request),
+            Entry::Intent { key, request } => Self::Effect { key: *key, request },
+            Entry::Answered { key, .. } => Self::Answer(*key),
+            Entry::OnceBegun { name } => Self::OnceBegin(name),
+            Entry::OnceFinished { name, .. } => Self::OnceFinish(name),
+            Entry::Attempted { .. } | Entry::OnceKept { .. } => Self::Note,
+        }
+    }
+
+    /// The first argument that differs between a recorded call and this one of the same kind.
+    pub(super) fn difference_from(self, recorded: Self) -> Option<String> {
+        match (recorded, self) {
+            (Self::Fetch(recorded), Self::Fetch(now)) => request_difference(recorded, now),
+            (Self::Effect { key: old, request: recorded }, Self::Effect { key, request: now }) => {
+                let keys = || Some(format!("idempotency key: recorded {old}, now {key}"));
+                request_difference(recorded, now).or_else(keys)
+            }
+            (Self::OnceBegin(recorded), Self::OnceBegin(now)) | (Self::OnceFinish(recorded), Self::OnceFinish(now)) => {
+                Some(format!("key: recorded {recorded:?}, now {now:?}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The first part of a request that differs.
+pub(super) fn request_difference(recorded: &RequestSummary, now: &RequestSummary) -> Option<String> {
+    if recorded.method != now.method {
+        Some(format!("method: recorded {}, now {}", recorded.method, now.method))
+    } else if recorded.url != now.url {
+        Some(format!("url: recorded {}, now {}", recorded.url, now.url))
+    } else if recorded.body != now.body {
+        Some(format!("body: recorded digest {}, now {}", recorded.body.short(), now.body.short()))
+    } else {
+        None
+    }
+}
+
+/// As people read it in a divergence report.
+impl fmt::Display for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Context => f.write_str("context.get()"),
+            Self::Now => f.write_str("durable.now()"),
+            Self::Fetch(request) | Self::Effect { request, .. } => {
+                write!(f, "http.send({} {})", request.method, request.url)
+            }
+            Self::Answer(key) => write!(f, "the answer to the effect {key}"),
+            Self::OnceBegin(name) => write!(f, "durable.once-begin({name:?})"),
+            Self::OnceFinish(name) => write!(f, "durable.once-finish({name:?})"),
+            Self::Restore => f.write_str("durable.restore()"),
+            Self::Note => f.write_str("a note of an earlier attempt"),
+        }
+    }
+}

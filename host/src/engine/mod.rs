@@ -1,0 +1,3 @@
+//! Executes components.
+
+pub mod recorder;

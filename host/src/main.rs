@@ -1,0 +1,2 @@
+//! Pawl.
+fn main() {}

@@ -1,0 +1,139 @@
+//! Finding what Redis has lost, and what dead consumers hold. Called by `scheduler`.
+
+use std::sync::Arc;
+
+use redis::streams::{StreamClaimReply, StreamInfoConsumersReply, StreamInfoGroupsReply, StreamRangeReply};
+
+use super::{Delivery, GROUP, Queue, Result, Stream, step_of};
+use crate::domain::id::WorkerId;
+
+/// Up to where a stream's messages have been delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watermark {
+    /// Nothing is undelivered: every ready step should have been claimed by now.
+    AllDelivered,
+    /// The oldest message that nobody has read became ready then (ms, database clock): older ready steps
+    /// have no undelivered message.
+    DeliveredBefore(i64),
+}
+
+/// A consumer of a stream's group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    /// Its name: a worker's id.
+    pub name: String,
+    /// Messages read and not acknowledged.
+    pub pending: usize,
+    /// Since its last command.
+    pub idle_ms: u64,
+}
+
+impl Queue {
+    /// A stream's watermark.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn watermark(&self, stream: &Stream) -> Result<Watermark> {
+        let mut connection = self.connection.clone();
+        let key = stream.key();
+        let groups: redis::RedisResult<StreamInfoGroupsReply> =
+            redis::cmd("XINFO").arg("GROUPS").arg(&key).query_async(&mut connection).await;
+        let last = match groups {
+            Ok(groups) => groups.groups.into_iter().find(|group| group.name == GROUP).map(|group| group.last_delivered_id),
+            Err(error) if no_such_key(&error) => return Ok(Watermark::AllDelivered),
+            Err(error) => return Err(error.into()),
+        };
+        let after = last.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
+        let oldest: StreamRangeReply = redis::cmd("XRANGE")
+            .arg(&key)
+            .arg(after)
+            .arg("+")
+            .arg("COUNT")
+            .arg(1)
+            .query_async(&mut connection)
+            .await?;
+        Ok(match oldest.ids.first() {
+            None => Watermark::AllDelivered,
+            // A message that is not ours says nothing about time: wait until it has been read.
+            Some(message) => Watermark::DeliveredBefore(step_of(&message.map).map_or(0, |(_, ready_at_ms)| ready_at_ms)),
+        })
+    }
+
+    /// The consumers of a stream's group.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn consumers(&self, stream: &Stream) -> Result<Vec<Consumer>> {
+        let reply: redis::RedisResult<StreamInfoConsumersReply> = redis::cmd("XINFO")
+            .arg("CONSUMERS")
+            .arg(stream.key())
+            .arg(GROUP)
+            .query_async(&mut self.connection.clone())
+            .await;
+        match reply {
+            Ok(reply) => Ok(reply
+                .consumers
+                .into_iter()
+                .map(|consumer| Consumer {
+                    name: consumer.name,
+                    pending: consumer.pending,
+                    idle_ms: consumer.idle as u64,
+                })
+                .collect()),
+            Err(error) if no_such_key(&error) || error.code() == Some("NOGROUP") => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes up to `limit` pending messages of a dead consumer for `adopter`, which then claims their
+    /// steps or finds them not ready. With nothing pending the consumer is deleted.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn adopt(&self, stream: &Arc<Stream>, dead: &str, adopter: WorkerId, limit: usize) -> Result<Vec<Delivery>> {
+        let mut connection = self.connection.clone();
+        let key = stream.key();
+        let pending: Vec<(String, String, u64, u64)> = redis::cmd("XPENDING")
+            .arg(&key)
+            .arg(GROUP)
+            .arg("-")
+            .arg("+")
+            .arg(limit)
+            .arg(dead)
+            .query_async(&mut connection)
+            .await?;
+        if pending.is_empty() {
+            // Decided and done at once, on the server: it may have been given a message in between.
+            let delete = redis::Script::new(
+                "if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) == 0 then
+                     return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+                 end
+                 return 0",
+            );
+            let _: i64 = delete.key(&key).arg(GROUP).arg(dead).invoke_async(&mut connection).await?;
+            return Ok(Vec::new());
+        }
+        let entries: Vec<String> = pending.into_iter().map(|(entry, ..)| entry).collect();
+        let claimed: StreamClaimReply = redis::cmd("XCLAIM")
+            .arg(&key)
+            .arg(GROUP)
+            .arg(adopter.to_string())
+            .arg(0)
+            .arg(&entries)
+            .query_async(&mut connection)
+            .await?;
+        Ok(claimed
+            .ids
+            .into_iter()
+            .map(|message| Delivery {
+                stream: Arc::clone(stream),
+                step: step_of(&message.map).map(|(step, _)| step),
+                entry: message.id,
+            })
+            .collect())
+    }
+}
+
+fn no_such_key(error: &redis::RedisError) -> bool {
+    error.code() == Some("ERR") && error.detail().is_some_and(|detail| detail.contains("no such key"))
+}

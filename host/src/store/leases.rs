@@ -1,0 +1,151 @@
+//! Leases and sweeps: the calls to `migrations/0005_leases.sql`.
+
+use sqlx::postgres::PgConnection;
+use sqlx::Row;
+
+use super::{Result, Store, ready_of};
+use crate::domain::id::{Fence, RunId, StepId, StepNo, WorkerId};
+use crate::domain::pipeline::Priority;
+use crate::domain::ready::Ready;
+
+/// What a worker tells of itself with every heartbeat.
+#[derive(Debug, Clone)]
+pub struct Heartbeat<'a> {
+    /// This start of the process.
+    pub worker: WorkerId,
+    /// From the database's now on.
+    pub lease_ms: u32,
+    /// The first one.
+    pub begin: bool,
+    /// For people.
+    pub host: &'a str,
+    /// For people.
+    pub pid: u32,
+    /// Steps that it can execute at once.
+    pub slots: usize,
+    /// Queues that it serves.
+    pub queues: &'a [String],
+    /// Steps that it executes now.
+    pub running: usize,
+    /// Whether it takes nothing new.
+    pub draining: bool,
+}
+
+/// The answer to a heartbeat. Times are ms since 1970 by the database's clock; `None`: nothing in sight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// False: the lease ran out and can't be renewed; the process takes a new id.
+    pub alive: bool,
+    /// The database's clock.
+    pub now_ms: i64,
+    /// When the first lease of another worker ends.
+    pub next_lease_end_ms: Option<i64>,
+    /// When the first waiting step is due.
+    pub next_due_ms: Option<i64>,
+    /// Since when the oldest ready step is ready.
+    pub oldest_ready_ms: Option<i64>,
+    /// A running step has no worker at all.
+    pub orphans: bool,
+}
+
+/// Renews a worker's lease on a connection of its own.
+///
+/// # Errors
+/// [`super::Error::Unavailable`]: it may have been renewed.
+pub async fn heartbeat(conn: &mut PgConnection, beat: &Heartbeat<'_>) -> Result<Pulse> {
+    let row = sqlx::query(
+        "select alive, now_ms, next_lease_end_ms, next_due_ms, oldest_ready_ms, orphans
+         from pawl_heartbeat_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(beat.worker.0)
+    .bind(beat.lease_ms.cast_signed())
+    .bind(beat.begin)
+    .bind(beat.host)
+    .bind(beat.pid.cast_signed())
+    .bind(i32::try_from(beat.slots).unwrap_or(i32::MAX))
+    .bind(beat.queues)
+    .bind(i32::try_from(beat.running).unwrap_or(i32::MAX))
+    .bind(beat.draining)
+    .fetch_one(conn)
+    .await?;
+    Ok(Pulse {
+        alive: row.try_get("alive")?,
+        now_ms: row.try_get("now_ms")?,
+        next_lease_end_ms: row.try_get("next_lease_end_ms")?,
+        next_due_ms: row.try_get("next_due_ms")?,
+        oldest_ready_ms: row.try_get("oldest_ready_ms")?,
+        orphans: row.try_get("orphans")?,
+    })
+}
+
+impl Store {
+    /// Takes up to `limit` steps from workers whose lease ended; parks those that crashed `crash_limit`
+    /// times. Returns what is to be delivered.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`]: nothing is lost by trying again.
+    pub async fn take_over(&self, limit: usize, crash_limit: u32) -> Result<Vec<Ready>> {
+        let query = sqlx::query("select * from pawl_takeover_v1($1, $2)")
+            .bind(i32::try_from(limit).unwrap_or(i32::MAX))
+            .bind(crash_limit.cast_signed());
+        query.fetch_all(&self.pool).await?.iter().map(ready_of).collect()
+    }
+
+    /// Makes up to `limit` waiting steps that are due ready. Returns what is to be delivered.
+    ///
+    /// # Errors
+    /// As [`Store::take_over`].
+    pub async fn wake(&self, limit: usize) -> Result<Vec<Ready>> {
+        let query = sqlx::query("select * from pawl_wake_v1($1)").bind(i32::try_from(limit).unwrap_or(i32::MAX));
+        query.fetch_all(&self.pool).await?.iter().map(ready_of).collect()
+    }
+
+    /// Ready steps of one stream, ready since before `before_ms`, at most `limit`: to be delivered again.
+    ///
+    /// # Errors
+    /// As [`Store::take_over`].
+    pub async fn lost(&self, queue: &str, priority: Priority, before_ms: i64, limit: usize) -> Result<Vec<Ready>> {
+        let query = sqlx::query("select * from pawl_lost_v1($1, $2, $3, $4)")
+            .bind(queue)
+            .bind(priority.as_str())
+            .bind(before_ms)
+            .bind(i32::try_from(limit).unwrap_or(i32::MAX));
+        query.fetch_all(&self.pool).await?.iter().map(ready_of).collect()
+    }
+
+    /// The steps that the database says `worker` runs.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn running_of(&self, worker: WorkerId) -> Result<Vec<(StepId, Fence)>> {
+        let rows = sqlx::query("select run_id, step_no, fence from step where worker_id = $1 and status = 'running'")
+            .bind(worker.0)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let id = StepId { run: RunId(row.try_get("run_id")?), step: StepNo(row.try_get("step_no")?) };
+                Ok((id, Fence(row.try_get("fence")?)))
+            })
+            .collect()
+    }
+
+    /// The ids of workers whose lease has not ended.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn live_workers(&self) -> Result<Vec<WorkerId>> {
+        let ids = sqlx::query_scalar("select id from worker where expires_at > clock_timestamp()");
+        Ok(ids.fetch_all(&self.pool).await?.into_iter().map(WorkerId).collect())
+    }
+
+    /// Forgets a worker that ended in good order. If steps still point to it, they are orphans and will be
+    /// taken over at once.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn forget_worker(&self, worker: WorkerId) -> Result<()> {
+        sqlx::query("delete from worker where id = $1").bind(worker.0).execute(&self.pool).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! Postgres, the truth. The only module that knows SQL.
+//!
+//! Reads and rare writes are plain functions on [`Store`], one verb and one transaction each, in files by
+//! noun. The hot paths are server-side functions, versioned by name, one round trip each: see
+//! `migrations/`.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+
+use crate::domain::id::{Digest, RunId, StepId, StepNo};
+use crate::domain::ready::Ready;
+
+pub mod control;
+mod error;
+mod history;
+pub mod leases;
+pub mod submit;
+pub mod write;
+
+pub use error::{Error, Result};
+
+/// Access to the database; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+    options: PgConnectOptions,
+}
+
+/// The schema that this build of Pawl reads and writes.
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+impl Store {
+    /// Prepares access; connects when first used. `session_timeout` bounds every statement, lock wait and
+    /// idle transaction: below half a lease, so that nothing hangs past it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the URL is not one.
+    pub fn new(database_url: &str, connections: u32, session_timeout: Duration) -> Result<Self> {
+        let timeout_ms = session_timeout.as_millis().to_string();
+        let options = PgConnectOptions::from_str(database_url)
+            .map_err(|error| Error::Config(error.to_string()))?
+            .application_name("pawl")
+            .options([
+                ("synchronous_commit", "on"),
+                ("statement_timeout", timeout_ms.as_str()),
+                ("lock_timeout", timeout_ms.as_str()),
+                ("idle_in_transaction_session_timeout", timeout_ms.as_str()),
+                ("tcp_user_timeout", timeout_ms.as_str()),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(session_timeout)
+            .connect_lazy_with(options.clone());
+        Ok(Self { pool, options })
+    }
+
+    /// Brings the schema up to date.
+    ///
+    /// # Errors
+    /// [`Error`] if the database can't be reached or holds migrations that this build doesn't know.
+    pub async fn migrate(&self) -> Result<()> {
+        MIGRATIONS.run(&self.pool).await.map_err(Error::from_migration)
+    }
+
+    /// Checks that the schema is the one of this build.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] if it is older or newer.
+    pub async fn check_schema(&self) -> Result<()> {
+        let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+        let found: std::result::Result<i64, _> =
+            sqlx::query_scalar("select coalesce(max(version), 0) from _sqlx_migrations where success")
+                .fetch_one(&self.pool)
+                .await;
+        match found {
+            Ok(found) if found == needed => Ok(()),
+            Ok(found) => Err(Error::Schema { found, needed }),
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {
+                Err(Error::Schema { found: 0, needed })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn ready_of(row: &PgRow) -> Result<Ready> {
+    let priority: &str = row.try_get("priority")?;
+    Ok(Ready {
+        id: StepId { run: RunId(row.try_get("run_id")?), step: StepNo(row.try_get("step_no")?) },
+        queue: row.try_get("queue")?,
+        priority: priority.parse().unwrap_or_default(),
+        ready_at_ms: row.try_get("ready_at_ms")?,
+    })
+}
+
+fn digest_of(row: &PgRow, column: &str) -> Result<Digest> {
+    let bytes: &[u8] = row.try_get(column)?;
+    Digest::try_from(bytes).map_err(|_| Error::Damaged(format!("the column {column}")))
+}

@@ -1,0 +1,201 @@
+-- Pawl's tables. Postgres is the truth: what is not here has not happened.
+--
+-- Writers and locks
+--   A run is the unit of consistency. A transaction that changes a state locks its runs first, sorted by
+--   id, then their steps, sorted; journal and checkpoint writes lock their steps alone. All locks are
+--   FOR NO KEY UPDATE and are taken in a statement of their own: what is decided under them is read by a
+--   later statement, because one statement sees one snapshot.
+--   Whoever writes for a running step carries run, step, worker and fence, and the statement that writes
+--   checks all four. A stale one changes nothing.
+--   Every key of a run's tables begins with the run and no rule spans two runs.
+--
+--   plugin ─ plugin_version ─▶ component          pipeline ─▶ pipeline_version ─ pipeline_step
+--                                                                  ▲
+--   run ──────────────────────────────────────────────────────────┘
+--    ├─ step ─▶ worker          one row per step; its state machine
+--    │   ├─ journal             segments: all entries of a step in one batch
+--    │   └─ checkpoint          the last one
+--    └─ event                   the run's history, one row per commit
+
+-- Components, by digest. Wasm doesn't compress well enough to pay for it on every load.
+create table component (
+    digest      bytea primary key check (octet_length(digest) = 32),
+    bytes       bytea not null,
+    created_at  timestamptz not null default now()
+);
+alter table component alter column bytes set storage external;
+
+create table plugin (
+    name            text primary key,
+    active_version  text
+);
+
+create table plugin_version (
+    name        text not null references plugin,
+    version     text not null,
+    digest      bytea not null references component,
+    manifest    bytea not null,
+    created_at  timestamptz not null default now(),
+    primary key (name, version)
+);
+alter table plugin add foreign key (name, active_version) references plugin_version (name, version);
+
+-- Pipeline versions never change. `spec` is the canonical form (JSON); pipeline_step repeats what the
+-- server-side functions decide with.
+create table pipeline_version (
+    digest      bytea primary key check (octet_length(digest) = 32),
+    name        text not null,
+    spec        bytea not null,
+    created_at  timestamptz not null default now()
+);
+
+create table pipeline (
+    name        text primary key,
+    digest      bytea not null references pipeline_version,
+    updated_at  timestamptz not null default now()
+);
+
+create table pipeline_step (
+    digest      bytea not null references pipeline_version,
+    step_no     int not null,
+    plugin      text not null references plugin,
+    version     text,
+    needs       int[] not null,
+    successors  int[] not null,
+    queue       text not null,
+    priority    text not null check (priority in ('high', 'normal', 'low')),
+    primary key (digest, step_no)
+);
+
+-- One row per worker process: its lease. The database's clock decides. Rows of workers that ended are
+-- deleted when no step points to them.
+create table worker (
+    id          uuid primary key,
+    host        text not null,
+    pid         int not null,
+    slots       int not null,
+    queues      text[] not null,
+    started_at  timestamptz not null default now(),
+    renewed_at  timestamptz not null default now(),
+    expires_at  timestamptz not null,
+    draining    boolean not null default false,
+    running     int not null default 0
+) with (fillfactor = 50);
+
+create table run (
+    id               uuid primary key,
+    pipeline_digest  bytea not null,
+    status           text not null
+                     check (status in ('pending', 'running', 'succeeded', 'failed', 'cancelled')),
+    input            bytea not null,
+    idempotency_key  text,
+    request_digest   bytea not null,
+    steps            int not null check (steps > 0),
+    -- Steps that have not ended.
+    live             int not null check (live >= 0),
+    -- A step has failed: nothing new starts, the run fails when its running steps have ended.
+    failing          boolean not null default false,
+    -- The number of the last event.
+    event_count      int not null,
+    created_at       timestamptz not null default now(),
+    started_at       timestamptz,
+    ended_at         timestamptz,
+    check ((status in ('succeeded', 'failed', 'cancelled')) = (ended_at is not null)),
+    check ((ended_at is not null) = (live = 0)),
+    check (status <> 'pending' or started_at is null)
+) with (fillfactor = 70);
+create index run_created on run (created_at desc, id desc);
+
+create table step (
+    run_id               uuid not null,
+    step_no              int not null,
+    status               text not null check (status in
+                         ('blocked', 'ready', 'running', 'waiting', 'parked',
+                          'succeeded', 'failed', 'cancelled', 'skipped')),
+    -- Needs that have not succeeded yet.
+    unmet                int not null check (unmet >= 0),
+    -- Grows with every claim and takeover. Kept, with the worker, after the end: a resent outcome is
+    -- recognised by them.
+    fence                bigint not null default 0,
+    worker_id            uuid,
+    -- Fixed by the first claim, for all attempts.
+    component            bytea,
+    -- Attempts that were begun, that failed, and that ended with their worker's process.
+    attempts             int not null default 0,
+    failures             int not null default 0,
+    crashes              int not null default 0,
+    -- journal_length + checkpoint_ordinal at the last takeover: more since then is durable progress.
+    crash_mark           bigint not null default 0,
+    journal_length       int not null default 0 check (journal_length >= 0),
+    checkpoint_position  int check (checkpoint_position <= journal_length),
+    checkpoint_ordinal   int not null default 0,
+    ready_at             timestamptz,
+    due_at               timestamptz,
+    claimed_at           timestamptz,
+    started_at           timestamptz,
+    ended_at             timestamptz,
+    -- JSON as the guest wrote it, and its digest, checked on every read.
+    output               bytea,
+    output_digest        bytea,
+    -- JSON: the failure of the last attempt, or why the step is parked.
+    error                bytea,
+    progress             real,
+    progress_message     text,
+    primary key (run_id, step_no),
+    check ((status in ('succeeded', 'failed', 'cancelled', 'skipped')) = (ended_at is not null)),
+    check ((status = 'succeeded') = (output is not null)),
+    check ((output is null) = (output_digest is null)),
+    check (status <> 'running' or (worker_id is not null and claimed_at is not null and component is not null)),
+    check (status <> 'ready' or (ready_at is not null and unmet = 0)),
+    check (status <> 'waiting' or due_at is not null),
+    check (status <> 'blocked' or unmet > 0),
+    check (status not in ('failed', 'parked') or error is not null)
+) with (fillfactor = 60);
+create index step_running on step (worker_id) where status = 'running';
+create index step_ready on step (ready_at) where status = 'ready';
+create index step_waiting on step (due_at) where status = 'waiting';
+
+-- A segment: entries `first` to `first + length - 1`, packed. Never parsed here.
+create table journal (
+    run_id   uuid not null,
+    step_no  int not null,
+    first    int not null check (first >= 0),
+    length   int not null check (length > 0),
+    digest   bytea not null,
+    bytes    bytea not null,
+    primary key (run_id, step_no, first)
+);
+
+create table checkpoint (
+    run_id           uuid not null,
+    step_no          int not null,
+    ordinal          int not null,
+    position         int not null,
+    random_position  bigint not null,
+    effect_ordinal   int not null,
+    prelude          int,
+    digest           bytea not null,
+    state            bytea not null,
+    created_at       timestamptz not null default now(),
+    primary key (run_id, step_no)
+) with (fillfactor = 50);
+alter table checkpoint alter column state set storage external;
+
+-- Events `first` to `first + cardinality(kinds) - 1` of a run: one commit, packed. Element i of each
+-- array belongs to event i; step is null for events of the run.
+create table event (
+    run_id     uuid not null,
+    first      int not null check (first > 0),
+    at         timestamptz not null default clock_timestamp(),
+    kinds      text[] not null check (cardinality(kinds) > 0),
+    steps      int[] not null,
+    fences     bigint[] not null,
+    workers    uuid[] not null,
+    notes      text[] not null,
+    primary key (run_id, first)
+);
+
+-- Rows that change often are cleaned often: their tables stay small and their indexes short.
+alter table worker set (autovacuum_vacuum_threshold = 100, autovacuum_vacuum_scale_factor = 0);
+alter table step set (autovacuum_vacuum_scale_factor = 0.05);
+alter table run set (autovacuum_vacuum_scale_factor = 0.05);

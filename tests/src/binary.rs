@@ -1,0 +1,59 @@
+//! Finds what was built: the `pawl` binary beside the running program, and the components that
+//! `make guests` leaves in `target/plugins`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+/// The repository.
+#[must_use]
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the repository")
+}
+
+/// The folder with the programs of the same profile as this one.
+///
+/// # Errors
+/// If the system can't tell where this program is.
+pub fn programs() -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let folder = this.parent().context("a program lies in a folder")?;
+    // Test programs lie one level deeper than others.
+    Ok(if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder }.to_owned())
+}
+
+/// A `pawl` command with an environment free of other `PAWL_` settings.
+///
+/// # Errors
+/// If it isn't built.
+pub fn pawl() -> anyhow::Result<Command> {
+    let file = programs()?.join("pawl");
+    anyhow::ensure!(file.is_file(), "{} is missing: run `make build`", file.display());
+    let mut command = Command::new(file);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PAWL_") {
+            command.env_remove(name);
+        }
+    }
+    Ok(command)
+}
+
+/// The bytes of a component of `target/plugins`.
+///
+/// # Errors
+/// If it isn't built.
+pub fn component(name: &str) -> anyhow::Result<Vec<u8>> {
+    let file = component_file(name)?;
+    std::fs::read(&file).with_context(|| format!("{} is missing: run `make guests`", file.display()))
+}
+
+/// Where a component of `target/plugins` lies.
+///
+/// # Errors
+/// If the target folder can't be found.
+pub fn component_file(name: &str) -> anyhow::Result<PathBuf> {
+    let programs = programs()?;
+    let target = programs.parent().context("a profile is a folder of the target folder")?;
+    Ok(target.join("plugins").join(format!("{name}.wasm")))
+}

@@ -1,0 +1,47 @@
+//! The harness of Pawl's tests, of `make demo` and of `make bench`: private servers, real processes of the
+//! real binary, a target server that sees what reaches the outside, a proxy that breaks connections, and
+//! one check of all promises over the whole database.
+//!
+//! A test is a plain synchronous function:
+//!
+//! ```no_run
+//! # use pawl_tests::{Cluster, bounds};
+//! # fn main() -> anyhow::Result<()> {
+//! let mut cluster = Cluster::start("a_run_ends")?;       // Postgres, Redis, schema, API
+//! cluster.push("echo")?;                                 // target/plugins/echo.wasm
+//! cluster.apply(r#"name = "one"
+//!                  [[steps]]
+//!                  name = "only"
+//!                  plugin = "echo""#)?;
+//! cluster.worker("a").start()?;
+//! let run = cluster.submit("one", &serde_json::json!({"hello": "world"}))?;
+//! cluster.succeeds(run, bounds::RUN)?;
+//! cluster.finish()                                       // waits until all is quiet, checks the invariants
+//! # }
+//! ```
+//!
+//! Nothing here sleeps to let something happen: every wait has a condition and a bound
+//! ([`wait::until`]). A cluster that is dropped without [`Cluster::finish`] keeps its folder with one log
+//! per process and says where it is.
+
+pub mod binary;
+pub mod bounds;
+pub mod client;
+pub mod cluster;
+pub mod database;
+pub mod ending;
+pub mod invariants;
+pub mod proxy;
+pub mod redis;
+pub mod runtime;
+pub mod target;
+pub mod wait;
+pub mod worker;
+
+pub use client::Client;
+pub use cluster::Cluster;
+pub use database::Database;
+pub use proxy::Proxy;
+pub use redis::Redis;
+pub use target::Target;
+pub use worker::Worker;
