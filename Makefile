@@ -33,7 +33,7 @@ build: setup
 
 guests: build
 	@$(env)
-	target/debug/pawl plugin build --out-dir target/plugins $$(printf '%s\n' plugins/*/Cargo.toml plugins/*/*/Cargo.toml | sed 's|/Cargo.toml||' | grep -v '\*')
+	target/debug/pawl plugin build --quiet $$(dirname plugins/*/Cargo.toml)
 
 demo: guests
 	@$(env)

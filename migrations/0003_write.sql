@@ -367,8 +367,8 @@ begin
         from unnest(q_run, q_step) as q (run_id, step_no)
         join step s on s.run_id = q.run_id and s.step_no = q.step_no
         where s.status = 'running' and s.worker_id = p_worker
-          and not exists (select from unnest(n_run, n_step) as n (run_id, step_no)
-                          where n.run_id = q.run_id and n.step_no = q.step_no);
+          and not exists (select from unnest(c_run, c_step) as c (run_id, step_no)
+                          where c.run_id = q.run_id and c.step_no = q.step_no);
         return query
         select 'claim', case when r.ended_at is null and not r.id = any (v_claimable) then 'busy' else 'not_ready' end,
                null::int, q.run_id, q.step_no, null::bigint, null::bytea, null::bytea, null::int, null::int, null::int,

@@ -123,8 +123,10 @@ fn read() -> Option<Vec<Fault>> {
 
 /// A setting of `PAWL_FAULT` that can't be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{VARIABLE} can't be read at {0:?}: give name=kill, name=stop, name=pause:MS or name=lose, each with @N or @* if \
-         it isn't the first hit, separated by commas")]
+#[error(
+    "{VARIABLE} can't be read at {0:?}: give name=kill, name=stop, name=pause:MS or name=lose, each with @N or @* if \
+         it isn't the first hit, separated by commas"
+)]
 pub struct Malformed(String);
 
 fn parse(text: &str) -> Result<Vec<Fault>, Malformed> {

@@ -23,6 +23,7 @@ pub mod api;
 pub mod cli;
 pub mod domain;
 pub mod engine;
+pub mod fault;
 pub mod queue;
 pub mod scheduler;
 pub mod store;

@@ -1,2 +1,7 @@
-//! Pawl.
-fn main() {}
+//! The program `pawl`: everything is in the library, where tests can reach it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pawl::cli::main()
+}

@@ -58,12 +58,14 @@ impl Cluster {
         }
         let postgres = PrivatePostgres::start(&folder.join("postgres"))?;
         let redis_server = PrivateRedis::start(&folder.join("redis"))?;
+        // Tests look as another user, so that what Pawl asks can be told from what they ask.
+        Database::new(&postgres.url())?.execute("create role observer superuser login")?;
         let api_address = format!("127.0.0.1:{}", free_port()?);
         let mut cluster = Self {
             workers: BTreeMap::new(),
             api: None,
             client: Client::new(format!("http://{api_address}"))?,
-            database: Database::new(&postgres.url())?,
+            database: Database::new(&postgres.url().replace("//pawl@", "//observer@"))?,
             redis: Redis::new(&redis_server.url())?,
             postgres,
             redis_server,

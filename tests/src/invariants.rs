@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use pawl::store::Store;
+
+use crate::runtime::block_on;
 use crate::wait::{self, Look};
 use crate::{Cluster, Target};
 
@@ -59,6 +62,10 @@ pub fn violations(cluster: &Cluster, targets: &[&Target]) -> anyhow::Result<Vec<
     Ok(violations)
 }
 
-fn in_database(_cluster: &Cluster) -> anyhow::Result<Vec<String>> {
-    Ok(Vec::new())
+/// The same check as `pawl doctor`'s, over the whole database.
+fn in_database(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
+    let url = cluster.postgres.url();
+    // A store starts its connections' housekeeping on the runtime that it is made on.
+    let found = block_on(async { Store::new(&url, 1, Duration::from_secs(30))?.doctor(Duration::ZERO, true).await })?;
+    Ok(found.into_iter().map(|violation| format!("{}: {}", violation.invariant, violation.what)).collect())
 }

@@ -31,7 +31,7 @@ impl DerefMut for Worker {
 pub struct Description<'a> {
     cluster: &'a mut Cluster,
     name: String,
-    slots: u32,
+    slots: Option<u32>,
     lease_ms: Option<u64>,
     environment: Vec<(String, String)>,
     flags: Vec<String>,
@@ -40,7 +40,7 @@ pub struct Description<'a> {
 impl<'a> Description<'a> {
     pub(crate) fn new(cluster: &'a mut Cluster, name: &str) -> Self {
         let environment = cluster.environment();
-        Self { cluster, name: name.to_owned(), slots: 4, lease_ms: Some(1_500), environment, flags: Vec::new() }
+        Self { cluster, name: name.to_owned(), slots: Some(4), lease_ms: Some(1_500), environment, flags: Vec::new() }
     }
 
     /// A fault point and what happens there: `name=kill`, `stop`, `pause:<ms>` or `lose`, with `@N` for
@@ -53,7 +53,7 @@ impl<'a> Description<'a> {
     /// How many steps it executes at once.
     #[must_use]
     pub fn slots(mut self, slots: u32) -> Self {
-        self.slots = slots;
+        self.slots = Some(slots);
         self
     }
 
@@ -61,6 +61,13 @@ impl<'a> Description<'a> {
     #[must_use]
     pub fn default_lease(mut self) -> Self {
         self.lease_ms = None;
+        self
+    }
+
+    /// Slots, too, are those that users get.
+    #[must_use]
+    pub fn default_slots(mut self) -> Self {
+        self.slots = None;
         self
     }
 
@@ -85,7 +92,10 @@ impl<'a> Description<'a> {
     /// If the program can't be started.
     pub fn start(self) -> anyhow::Result<()> {
         let mut command = binary::pawl()?;
-        command.arg("worker").args(["--slots", &self.slots.to_string()]).args(&self.flags).envs(self.environment);
+        command.arg("worker").args(&self.flags).envs(self.environment);
+        if let Some(slots) = self.slots {
+            command.args(["--slots", &slots.to_string()]);
+        }
         if let Some(lease_ms) = self.lease_ms {
             command.env("PAWL_LEASE_MS", lease_ms.to_string());
         }

@@ -66,10 +66,7 @@ pub enum Error {
 fn describe(problem: &Problem) -> String {
     let mut text = if problem.detail.is_empty() { problem.title.clone() } else { problem.detail.clone() };
     for problem in &problem.problems {
-        text.push_str(&format!("\n  line {}, column {}: {}", problem.line, problem.column, problem.message));
-        if let Some(help) = &problem.help {
-            text.push_str(&format!("\n    help: {help}"));
-        }
+        text.push_str(&format!("\n  {problem}"));
     }
     text
 }
@@ -119,7 +116,9 @@ impl Client {
     /// # Errors
     /// If `base` is not an HTTP URL or the token can't be sent in a header.
     pub fn new(base: &str, token: Option<String>) -> anyhow::Result<Self> {
-        let invalid = |why: String| Error::Url(format!("the API's address `{base}` is not valid: {why}; it looks like http://127.0.0.1:7340"));
+        let invalid = |why: String| {
+            Error::Url(format!("the API's address `{base}` is not valid: {why}; it looks like http://127.0.0.1:7340"))
+        };
         let base = Url::parse(base).map_err(|error| invalid(error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
             return Err(invalid("it does not begin with http:// or https://".to_owned()).into());
@@ -222,7 +221,7 @@ impl Client {
         &self,
         path: &[&str],
         last_event: u32,
-    ) -> Result<impl futures_util::Stream<Item = Result<Vec<u8>>> + Unpin> {
+    ) -> Result<impl futures_util::Stream<Item = Result<Vec<u8>>> + Unpin + use<>> {
         let request = self
             .request(Method::GET, path, &[])
             .header("accept", "text/event-stream")
@@ -231,10 +230,10 @@ impl Client {
             .timeout(Duration::from_secs(24 * 3_600));
         let response = self.send(request).await?;
         let base = self.base.clone();
-        Ok(response.bytes_stream().map_ok(|chunk| chunk.to_vec()).map_err(move |cause| Error::Broken {
-            url: Box::new(base.clone()),
-            cause,
-        }))
+        Ok(response
+            .bytes_stream()
+            .map_ok(|chunk| chunk.to_vec())
+            .map_err(move |cause| Error::Broken { url: Box::new(base.clone()), cause }))
     }
 
     fn request(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> RequestBuilder {

@@ -11,19 +11,24 @@ use serde::Serialize;
 /// The flag that all commands with an answer have.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Output {
-    /// How to print the answer
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", global = true, default_value = "table", env = "PAWL_OUTPUT")]
+    /// How to print the answer: for people, for programs (as in the HTTP API), for scripts
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_name = "FORMAT",
+        global = true,
+        default_value = "table",
+        env = "PAWL_OUTPUT"
+    )]
     format: Format,
 }
 
 /// The formats of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// For people
+    // No doc comments: in help they would take nine lines in every command.
     Table,
-    /// For programs: one JSON document, as in the HTTP API
     Json,
-    /// For scripts: one id or name per line
     Ids,
 }
 
@@ -36,9 +41,9 @@ pub(super) trait Answer: Serialize {
 }
 
 impl Output {
-    /// For commands whose output does not depend on the flag.
-    pub(super) fn is(self, format: Format) -> bool {
-        self.format == format
+    /// For answers that are printed piece by piece.
+    pub(super) fn format(self) -> Format {
+        self.format
     }
 
     /// Prints an answer.
@@ -84,9 +89,8 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
 
 impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
-            self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
-        });
+        let widths: [usize; COLUMNS] =
+            std::array::from_fn(|column| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
         for row in &self.rows {
             let mut line = String::new();
             for (cell, width) in row.iter().zip(widths) {
@@ -115,8 +119,8 @@ pub(super) fn or_dash(value: Option<impl fmt::Display>) -> String {
 pub(super) fn duration(ms: i64) -> String {
     match ms {
         ..1_000 => format!("{ms} ms"),
-        ..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
-        ..3_600_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
+        1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
         _ => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
     }
 }
@@ -136,7 +140,7 @@ pub(super) fn now_ms() -> i64 {
 pub(super) fn size(bytes: u64) -> String {
     match bytes {
         ..1_024 => format!("{bytes} B"),
-        ..1_048_576 => format!("{} KiB", bytes / 1_024),
+        1_024..1_048_576 => format!("{} KiB", bytes / 1_024),
         _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
     }
 }

@@ -28,16 +28,21 @@ pub(super) struct Flags {
     #[arg(long, value_name = "URL", global = true, env = "PAWL_API_URL", help_heading = "Settings")]
     api_url: Option<String>,
     /// How log lines look on standard error; PAWL_LOG says which (for example `debug` or `pawl=debug`)
-    #[arg(long, value_name = "FORMAT", global = true, env = "PAWL_LOG_FORMAT", default_value = "text", help_heading = "Settings")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        global = true,
+        env = "PAWL_LOG_FORMAT",
+        default_value = "text",
+        help_heading = "Settings"
+    )]
     pub(super) log_format: LogFormat,
 }
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
-    /// For people
     Text,
-    /// One JSON object per line
     Json,
 }
 
@@ -45,10 +50,10 @@ pub(super) enum LogFormat {
 #[derive(Debug, Clone, Args)]
 pub(super) struct ServerFlags {
     /// Postgres, for example postgres://pawl@127.0.0.1/pawl
-    #[arg(long, value_name = "URL", env = "PAWL_DATABASE_URL", hide_env_values = true)]
+    #[arg(long, value_name = "URL", global = true, env = "PAWL_DATABASE_URL", hide_env_values = true)]
     pub(super) database_url: Option<String>,
     /// Redis, for example redis://127.0.0.1/
-    #[arg(long, value_name = "URL", env = "PAWL_REDIS_URL", hide_env_values = true)]
+    #[arg(long, value_name = "URL", global = true, env = "PAWL_REDIS_URL", hide_env_values = true)]
     pub(super) redis_url: Option<String>,
 }
 
@@ -109,8 +114,8 @@ impl Settings {
     }
 
     /// The address that the API listens on, if the file says one.
-    pub(super) fn listen(&self) -> Option<&str> {
-        self.file.listen.as_deref()
+    pub(super) fn listen(&self) -> Option<String> {
+        self.file.listen.clone()
     }
 
     /// How many steps a worker executes at once, if the file says so.
@@ -126,7 +131,10 @@ impl Settings {
 
 fn required(flag: &str, name: &str, given: Option<&String>, in_file: Option<&String>) -> anyhow::Result<String> {
     given.or(in_file).cloned().ok_or_else(|| {
-        usage(format!("{flag} is missing; give it, or set PAWL_{}, or `{name} = \"...\"` in {DEFAULT_FILE}", name.to_uppercase()))
+        usage(format!(
+            "{flag} is missing; give it, or set PAWL_{}, or `{name} = \"...\"` in {DEFAULT_FILE}",
+            name.to_uppercase()
+        ))
     })
 }
 

@@ -9,3 +9,5 @@ pub mod pipeline_file;
 pub mod ready;
 pub mod replay;
 pub mod retry;
+pub mod status;
+pub mod transition;

@@ -8,8 +8,14 @@
 //!                                          the checkpoint
 //! ```
 //!
-//! Matching is exact: kind of call and its arguments. Anything else is a [`Divergence`]. Notes of earlier
-//! attempts stand between the entries; the guest never asks for them and the machine steps over them.
+//! Matching is exact: kind of call and its arguments. Anything else is a [`Divergence`].
+//!
+//! Some entries are notes, which no call asks for by its place; the machine takes them in as it passes
+//! them: requests that left and results of `once` that were kept when an earlier attempt's journal was
+//! cut, and the facts of the attempt (number, deadline). Facts are not matched by place because a resumed
+//! guest asks for them at other places than before: its code after `restore` runs again, that before the
+//! checkpoint does not. They are recorded lazily, before the first entry after a checkpoint that could
+//! depend on them, so that whoever replays that entry has the facts too.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -22,6 +28,8 @@ use tail::Tail;
 
 mod call;
 mod keys;
+#[cfg(test)]
+mod random_programs;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -36,9 +44,13 @@ pub struct Replay {
     recorded: VecDeque<(u32, Entry)>,
     /// Requests that left under a key: a key is bound to its request.
     sent: HashMap<Digest, RequestSummary>,
-    /// Results of `once` since the checkpoint, each with the number of saves before it.
-    finished: HashMap<String, (u32, Vec<u8>)>,
+    /// Results of `once` since the checkpoint, and those that were kept for this attempt.
+    finished: HashMap<String, Finished>,
     tail: Tail,
+    /// What the guest knows of its attempt.
+    facts: Option<Facts>,
+    /// Whether the entries since the checkpoint hold them.
+    facts_recorded: bool,
     /// Position of the next entry, replayed or new.
     position: u32,
     random_position: u64,
@@ -55,12 +67,39 @@ pub struct Replay {
     resumed_from: Option<u32>,
 }
 
+/// The facts of an attempt that a guest can see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Failed attempts so far, plus one.
+    pub attempt: u32,
+    /// When the attempt is stopped, in ms since 1970.
+    pub deadline_ms: u64,
+}
+
 #[derive(Debug)]
 struct OpenOnce {
     name: String,
     key: Digest,
     effect_ordinal: u32,
     random_position: u64,
+}
+
+#[derive(Debug)]
+struct Finished {
+    value: Vec<u8>,
+    /// Calls of `checkpoint` before it; `None` if it was kept from an earlier attempt and the guest has not
+    /// come to it yet.
+    saves: Option<u32>,
+}
+
+/// What a checkpoint takes: hand over the notes as entries, then the checkpoint, whose position is before
+/// them.
+#[derive(Debug, PartialEq)]
+pub struct Save {
+    /// What a guest that goes on from here must still be told.
+    pub notes: Vec<Entry>,
+    /// For the writer.
+    pub checkpoint: Checkpoint,
 }
 
 /// What a call gets from the replay machine.
@@ -165,6 +204,8 @@ impl Replay {
             sent,
             finished: HashMap::new(),
             tail,
+            facts: None,
+            facts_recorded: false,
             position: 0,
             random_position: 0,
             effect_ordinal: 0,
@@ -209,25 +250,38 @@ impl Replay {
         self.resumed_from
     }
 
+    /// The entry that must be recorded before any other: the facts that the guest knows.
+    #[must_use]
+    pub fn unrecorded_facts(&self) -> Option<Entry> {
+        let Facts { attempt, deadline_ms } = self.facts.filter(|_| !self.facts_recorded)?;
+        Some(Entry::Context { attempt, deadline_ms })
+    }
+
     /// Takes in an entry that the caller has handed to the writer.
     pub fn record(&mut self, entry: &Entry) {
         debug_assert!(self.is_live(), "entries are added only at the end");
-        if let Entry::Intent { key, request } = entry {
-            self.sent.insert(*key, request.clone());
+        match entry {
+            Entry::Intent { key, request } => drop(self.sent.insert(*key, request.clone())),
+            Entry::Context { .. } => self.facts_recorded = true,
+            _ => {}
         }
         self.tail.push(self.position, entry);
         self.position += 1;
     }
 
-    /// The guest asks for the facts of its attempt: its number and its deadline.
-    ///
-    /// # Errors
-    /// [`Fault`] if the journal holds another call here.
-    pub fn context(&mut self) -> Called<Step<(u32, u64)>> {
-        self.next(Call::Context, |entry| match entry {
-            Entry::Context { attempt, deadline_ms } => Some((attempt, deadline_ms)),
-            _ => None,
-        })
+    /// The guest asks for the facts of its attempt, which by the host's count are `current`. As long as it
+    /// replays, it sees those of the attempt that it replays.
+    pub fn context(&mut self, current: Facts) -> Facts {
+        let facts = match self.facts {
+            Some(facts) if facts.attempt == current.attempt || !self.is_live() => facts,
+            None if !self.is_live() => self.facts_ahead().unwrap_or(current),
+            _ => current,
+        };
+        if self.facts != Some(facts) {
+            self.facts = Some(facts);
+            self.facts_recorded = false;
+        }
+        facts
     }
 
     /// The guest reads the clock.
@@ -285,16 +339,16 @@ impl Replay {
         if let Some(open) = &self.once {
             return Err(Refused::NestedOnce { outer: open.name.clone(), inner: name.to_owned() }.into());
         }
-        self.missed_restore(Call::OnceBegin(name))?;
-        let earlier = self.finished.get(name).filter(|(saves, _)| *saves == self.saves);
-        if let Some((_, value)) = earlier {
+        let saves = self.saves;
+        if let Some(earlier) = self.finished.get_mut(name).filter(|it| it.saves.is_none_or(|then| then == saves)) {
+            earlier.saves = Some(saves);
             self.effect_ordinal += 1;
-            return Ok(OnceStep::Finished(value.clone()));
+            return Ok(OnceStep::Finished(earlier.value.clone()));
         }
         let begun = self.next(Call::OnceBegin(name), |_| Some(()))?;
         self.effect_ordinal += 1;
         if let Some(value) = self.finished_ahead(name) {
-            self.finished.insert(name.to_owned(), (self.saves, value.clone()));
+            self.finished.insert(name.to_owned(), Finished { value: value.clone(), saves: Some(saves) });
             return Ok(OnceStep::Finished(value));
         }
         let key = keys::key(self.step, KeyOf::Once(name));
@@ -315,7 +369,7 @@ impl Replay {
             return Err(self.diverged(Some(Call::of(entry)), Call::OnceFinish(name)));
         }
         self.once = None;
-        self.finished.insert(name.to_owned(), (self.saves, value.to_vec()));
+        self.finished.insert(name.to_owned(), Finished { value: value.to_vec(), saves: Some(self.saves) });
         Ok(())
     }
 
@@ -324,7 +378,7 @@ impl Replay {
     ///
     /// # Errors
     /// [`Fault::Refused`] inside `once`.
-    pub fn checkpoint(&mut self, state: Vec<u8>) -> Called<Option<Checkpoint>> {
+    pub fn checkpoint(&mut self, state: Vec<u8>) -> Called<Option<Save>> {
         if let Some(open) = &self.once {
             return Err(Refused::CheckpointInOnce(open.name.clone()).into());
         }
@@ -333,16 +387,18 @@ impl Replay {
             return Ok(None);
         }
         self.tail = Tail::new(self.position);
-        self.finished.clear();
+        self.facts_recorded = false;
+        self.finished.retain(|_, finished| finished.saves.is_none());
         self.checkpoints += 1;
-        Ok(Some(Checkpoint {
+        let checkpoint = Checkpoint {
             ordinal: self.checkpoints,
             position: self.position,
             random_position: self.random_position,
             effect_ordinal: self.effect_ordinal,
             prelude: self.prelude,
             state,
-        }))
+        };
+        Ok(Some(Save { notes: self.results_of_once(), checkpoint }))
     }
 
     /// The guest asks for the state to go on from. The first call jumps to the checkpoint; every call of
@@ -424,13 +480,20 @@ impl Replay {
             .filter_map(|key| self.sent.get(&key).map(|request| Entry::Attempted { key, request: request.clone() }))
             .collect();
         if from_checkpoint {
-            let mut finished: Vec<_> = self.finished.iter().collect();
-            finished.sort_unstable();
-            notes.extend(
-                finished.into_iter().map(|(name, (_, value))| Entry::OnceKept { name: name.clone(), value: value.clone() }),
-            );
+            notes.extend(self.results_of_once());
         }
         Cut { at, notes }
+    }
+
+    /// As notes, in the order of their names.
+    fn results_of_once(&self) -> Vec<Entry> {
+        let mut finished: Vec<_> = self.finished.iter().collect();
+        finished.sort_unstable_by_key(|(name, _)| *name);
+        let note = |(name, finished): (&String, &Finished)| Entry::OnceKept {
+            name: name.clone(),
+            value: finished.value.clone(),
+        };
+        finished.into_iter().map(note).collect()
     }
 
     fn next_effect_key(&mut self, name: Option<&str>) -> Digest {
@@ -489,6 +552,7 @@ impl Replay {
         self.random_position = checkpoint.random_position;
         self.effect_ordinal = checkpoint.effect_ordinal;
         self.resumed_from = Some(checkpoint.position);
+        self.facts_recorded = false;
         self.finished.clear();
         while self.recorded.front().is_some_and(|(position, _)| *position < checkpoint.position) {
             self.recorded.pop_front();
@@ -506,16 +570,29 @@ impl Replay {
         if self.must_restore() { Err(self.diverged(Some(Call::Restore), call)) } else { Ok(()) }
     }
 
+    /// Takes in the notes before the next entry. Those at the place where the guest must ask for its state
+    /// come after the checkpoint.
     fn skip_notes(&mut self) {
-        // Notes at the place where the guest must ask for its state come after the checkpoint.
-        while !self.must_restore()
-            && let Some((position, Entry::Attempted { .. } | Entry::OnceKept { .. })) = self.recorded.front()
-        {
+        while !self.must_restore() && self.recorded.front().is_some_and(|(_, entry)| Call::of(entry) == Call::Note) {
+            let Some((position, note)) = self.recorded.pop_front() else { return };
             self.position = position + 1;
-            if let Some((_, Entry::OnceKept { name, value })) = self.recorded.pop_front() {
-                self.finished.insert(name, (self.saves, value));
+            match note {
+                Entry::OnceKept { name, value } => drop(self.finished.insert(name, Finished { value, saves: None })),
+                Entry::Context { attempt, deadline_ms } => {
+                    self.facts = Some(Facts { attempt, deadline_ms });
+                    self.facts_recorded = true;
+                }
+                _ => {}
             }
         }
+    }
+
+    /// The facts under which what is still to be replayed was made.
+    fn facts_ahead(&self) -> Option<Facts> {
+        self.recorded.iter().find_map(|(_, entry)| match entry {
+            Entry::Context { attempt, deadline_ms } => Some(Facts { attempt: *attempt, deadline_ms: *deadline_ms }),
+            _ => None,
+        })
     }
 
     fn diverged(&self, expected: Option<Call<'_>>, actual: Call<'_>) -> Fault {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::ConnectionManager;
-use redis::streams::StreamReadReply;
+use redis::streams::{StreamId, StreamReadReply};
 
 use super::{GROUP, Queue, Result, Stream, connection_config, step_of};
 use crate::domain::id::{StepId, WorkerId};
@@ -19,6 +19,21 @@ pub struct Delivery {
     /// The step that is ready, as far as the message knows; `None` if it is no message of ours, which is
     /// only acknowledged.
     pub step: Option<StepId>,
+    /// Since when it was ready, by the message; ms since 1970.
+    pub ready_at_ms: i64,
+}
+
+impl Delivery {
+    /// A message as Redis gives it.
+    pub(super) fn new(stream: &Arc<Stream>, message: StreamId) -> Self {
+        let step = step_of(&message.map);
+        Self {
+            stream: Arc::clone(stream),
+            entry: message.id,
+            step: step.map(|(step, _)| step),
+            ready_at_ms: step.map_or(0, |(_, ready_at_ms)| ready_at_ms),
+        }
+    }
 }
 
 /// Reads the streams of a worker's queues for it.
@@ -84,11 +99,7 @@ impl Reader {
         let mut deliveries = Vec::new();
         for key in reply.keys {
             let Some(stream) = self.streams.iter().find(|stream| stream.key() == key.key) else { continue };
-            deliveries.extend(key.ids.into_iter().map(|message| Delivery {
-                stream: Arc::clone(stream),
-                step: step_of(&message.map).map(|(step, _)| step),
-                entry: message.id,
-            }));
+            deliveries.extend(key.ids.into_iter().map(|message| Delivery::new(stream, message)));
         }
         deliveries.sort_by_key(|delivery| delivery.stream.priority);
         deliveries

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use redis::streams::{StreamClaimReply, StreamInfoConsumersReply, StreamInfoGroupsReply, StreamRangeReply};
 
 use super::{Delivery, GROUP, Queue, Result, Stream, step_of};
-use crate::domain::id::WorkerId;
 
 /// Up to where a stream's messages have been delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,12 +84,12 @@ impl Queue {
         }
     }
 
-    /// Takes up to `limit` pending messages of a dead consumer for `adopter`, which then claims their
+    /// Takes up to `limit` pending messages of a dead consumer for the consumer `adopter`, which then claims their
     /// steps or finds them not ready. With nothing pending the consumer is deleted.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    pub async fn adopt(&self, stream: &Arc<Stream>, dead: &str, adopter: WorkerId, limit: usize) -> Result<Vec<Delivery>> {
+    pub async fn adopt(&self, stream: &Arc<Stream>, dead: &str, adopter: &str, limit: usize) -> Result<Vec<Delivery>> {
         let mut connection = self.connection.clone();
         let key = stream.key();
         let pending: Vec<(String, String, u64, u64)> = redis::cmd("XPENDING")
@@ -117,20 +116,12 @@ impl Queue {
         let claimed: StreamClaimReply = redis::cmd("XCLAIM")
             .arg(&key)
             .arg(GROUP)
-            .arg(adopter.to_string())
+            .arg(adopter)
             .arg(0)
             .arg(&entries)
             .query_async(&mut connection)
             .await?;
-        Ok(claimed
-            .ids
-            .into_iter()
-            .map(|message| Delivery {
-                stream: Arc::clone(stream),
-                step: step_of(&message.map).map(|(step, _)| step),
-                entry: message.id,
-            })
-            .collect())
+        Ok(claimed.ids.into_iter().map(|message| Delivery::new(stream, message)).collect())
     }
 }
 

@@ -113,6 +113,32 @@ impl Store {
         query.fetch_all(&self.pool).await?.iter().map(ready_of).collect()
     }
 
+    /// Up to `limit` ready steps of all queues, longest ready first, with a new `ready_at`: for a person who
+    /// wants everything delivered again now.
+    ///
+    /// # Errors
+    /// As [`Store::take_over`].
+    pub async fn redeliver_ready(&self, limit: usize) -> Result<Vec<Ready>> {
+        let query = sqlx::query(
+            "with found as (
+                 select s.run_id, s.step_no, p.queue, p.priority
+                 from step s
+                 join run r on r.id = s.run_id
+                 join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = s.step_no
+                 where s.status = 'ready'
+                 order by s.ready_at
+                 limit $1
+                 for no key update of s skip locked
+             )
+             update step s set ready_at = now() from found
+             where s.run_id = found.run_id and s.step_no = found.step_no and s.status = 'ready'
+             returning s.run_id, s.step_no, found.queue, found.priority,
+                       (extract(epoch from s.ready_at) * 1000)::bigint as ready_at_ms",
+        );
+        let rows = query.bind(i32::try_from(limit).unwrap_or(i32::MAX)).fetch_all(&self.pool).await?;
+        rows.iter().map(ready_of).collect()
+    }
+
     /// The steps that the database says `worker` runs.
     ///
     /// # Errors

@@ -13,11 +13,17 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use crate::domain::id::{Digest, RunId, StepId, StepNo};
 use crate::domain::ready::Ready;
 
+mod components;
 pub mod control;
+pub mod doctor;
 mod error;
 mod history;
 pub mod leases;
+pub mod pipelines;
+pub mod plugins;
+pub mod runs;
 pub mod submit;
+pub mod workers;
 pub mod write;
 
 pub use error::{Error, Result};

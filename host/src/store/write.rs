@@ -4,6 +4,8 @@
 //! Called by the writer of a worker only. A batch may be sent again after a lost answer: the answer is then
 //! what the first one would have been.
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
 
@@ -41,6 +43,37 @@ pub struct Member {
     pub progress: Option<(f32, String)>,
     /// How the attempt ended.
     pub settlement: Option<Settlement>,
+}
+
+impl Member {
+    /// Whether the step's attempt ends with it.
+    #[must_use]
+    pub fn ends(&self) -> bool {
+        self.settlement.is_some()
+    }
+
+    /// Whether the worker may go on with a successor of the step.
+    #[must_use]
+    pub fn may_continue(&self) -> bool {
+        matches!(self.settlement, Some(Settlement::Succeeded { may_continue: true, .. }))
+    }
+
+    /// How long its step waits for the next attempt.
+    #[must_use]
+    pub fn retry_delay(&self) -> Option<Duration> {
+        match self.settlement {
+            Some(Settlement::Retry { delay_ms, .. }) => Some(Duration::from_millis(delay_ms)),
+            _ => None,
+        }
+    }
+
+    /// What it adds to a batch.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        self.segment.as_ref().map_or(0, |segment| segment.bytes.len())
+            + self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.state.len())
+            + self.settlement.as_ref().and_then(Settlement::payload).map_or(0, <[u8]>::len)
+    }
 }
 
 /// All entries of a step in one batch.
@@ -184,9 +217,7 @@ pub async fn write(conn: &mut PgConnection, worker: WorkerId, queues: &[String],
             Some(Settlement::Retry { delay_ms, .. }) => Some(delay_ms.cast_signed()),
             _ => None,
         }))
-        .bind(column(members, |m| {
-            matches!(m.settlement, Some(Settlement::Succeeded { may_continue: true, .. }))
-        }));
+        .bind(column(members, Member::may_continue));
 
     let rows = query
         .bind(column(&batch.claims, |id| id.run.0))

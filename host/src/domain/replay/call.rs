@@ -9,7 +9,6 @@ use crate::domain::journal::{Entry, RequestSummary};
 /// A call with the arguments that are matched.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Call<'a> {
-    Context,
     Now,
     Fetch(&'a RequestSummary),
     Effect {
@@ -21,7 +20,7 @@ pub(super) enum Call<'a> {
     OnceBegin(&'a str),
     OnceFinish(&'a str),
     Restore,
-    /// Not a call: a request that left in an attempt whose journal was cut.
+    /// Not a call: something that the replay machine takes in by itself.
     Note,
 }
 
@@ -29,14 +28,13 @@ impl<'a> Call<'a> {
     /// The call that `entry` answers.
     pub(super) fn of(entry: &'a Entry) -> Self {
         match entry {
-            Entry::Context { .. } => Self::Context,
             Entry::Now { .. } => Self::Now,
             Entry::Fetched { request, .. } => Self::Fetch(request),
             Entry::Intent { key, request } => Self::Effect { key: *key, request },
             Entry::Answered { key, .. } => Self::Answer(*key),
             Entry::OnceBegun { name } => Self::OnceBegin(name),
             Entry::OnceFinished { name, .. } => Self::OnceFinish(name),
-            Entry::Attempted { .. } | Entry::OnceKept { .. } => Self::Note,
+            Entry::Attempted { .. } | Entry::OnceKept { .. } | Entry::Context { .. } => Self::Note,
         }
     }
 
@@ -73,7 +71,6 @@ pub(super) fn request_difference(recorded: &RequestSummary, now: &RequestSummary
 impl fmt::Display for Call<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Context => f.write_str("context.get()"),
             Self::Now => f.write_str("durable.now()"),
             Self::Fetch(request) | Self::Effect { request, .. } => {
                 write!(f, "http.send({} {})", request.method, request.url)
@@ -82,7 +79,7 @@ impl fmt::Display for Call<'_> {
             Self::OnceBegin(name) => write!(f, "durable.once-begin({name:?})"),
             Self::OnceFinish(name) => write!(f, "durable.once-finish({name:?})"),
             Self::Restore => f.write_str("durable.restore()"),
-            Self::Note => f.write_str("a note of an earlier attempt"),
+            Self::Note => f.write_str("a note"),
         }
     }
 }

@@ -1,0 +1,203 @@
+//! The author's view of the host: facts of the attempt, time, chance, saved progress, effects, logs. Every
+//! method is one host call at most, made when it is called and not before.
+
+use std::cell::OnceCell;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::document;
+use crate::failure::Failure;
+use crate::host::{self, Info};
+use crate::http::Http;
+use crate::logging::{self, Fields, Level};
+
+/// What a step may ask of Pawl.
+///
+/// Methods that take `&mut self` are those that are not allowed inside [`once`](Self::once); the compiler
+/// refuses them there.
+pub struct Context {
+    /// Asked for once: each question is a journal entry.
+    info: OnceCell<Info>,
+}
+
+impl Context {
+    pub(crate) fn new() -> Self {
+        Self { info: OnceCell::new() }
+    }
+
+    fn facts(&self) -> &Info {
+        self.info.get_or_init(host::context)
+    }
+
+    // Facts of the attempt. A resumed step sees the same ones.
+
+    /// The run's id.
+    pub fn run_id(&self) -> &str {
+        &self.facts().run_id
+    }
+
+    /// The step's name in the pipeline.
+    pub fn step_name(&self) -> &str {
+        &self.facts().step_name
+    }
+
+    /// Failed attempts so far, plus one. A crash of a worker does not count.
+    pub fn attempt(&self) -> u32 {
+        self.facts().attempt
+    }
+
+    /// When this attempt is stopped.
+    pub fn deadline(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.facts().deadline_ms)
+    }
+
+    /// The step's `config` in the pipeline.
+    ///
+    /// # Errors
+    /// A fatal failure that names the member that does not fit `T`.
+    pub fn config<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        document::read_config(&self.facts().config)
+    }
+
+    // Time and chance.
+
+    /// The time, recorded: a replay reads the same.
+    pub fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_nanos(self.now_ns())
+    }
+
+    /// The same in nanoseconds since 1970.
+    pub fn now_ns(&self) -> u64 {
+        host::now_ns()
+    }
+
+    /// Random bytes, at most 64 KiB a call: the same on every replay, different between steps. Not for
+    /// secrets.
+    pub fn random_bytes(&self, len: u32) -> Vec<u8> {
+        host::random(len)
+    }
+
+    /// A random number of the same kind. To draw thousands, seed a generator of your own with one.
+    pub fn random_u64(&self) -> u64 {
+        let bytes = host::random(8);
+        u64::from_le_bytes(bytes.try_into().expect("the host gives as many bytes as were asked for"))
+    }
+
+    // Progress that survives the worker.
+
+    /// Saves the step's state, as JSON so that people can read it. A resumed step goes on from here: what
+    /// was asked before is neither asked nor replayed again. Does not stall, so call it as often as is
+    /// useful: while one is being written, newer ones take the place of each other.
+    ///
+    /// # Errors
+    /// A fatal failure if the state can't be written as JSON.
+    pub fn checkpoint<T: Serialize + ?Sized>(&mut self, state: &T) -> Result<(), Failure> {
+        host::checkpoint(&document::write("state", state)?);
+        Ok(())
+    }
+
+    /// The same for a state in a format of your own.
+    pub fn checkpoint_bytes(&mut self, state: &[u8]) {
+        host::checkpoint(state);
+    }
+
+    /// The state to go on from, if an earlier attempt saved one. Call it first: what comes before it in the
+    /// code is replayed.
+    ///
+    /// # Errors
+    /// A fatal failure if the saved state does not fit `T`.
+    pub fn restore<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
+        host::restore().map(|state| document::read("saved state", &state)).transpose()
+    }
+
+    /// The same for a state in a format of your own.
+    pub fn restore_bytes(&mut self) -> Option<Vec<u8>> {
+        host::restore()
+    }
+
+    // Effects.
+
+    /// Outgoing HTTP.
+    pub fn http(&self) -> Http<'_> {
+        Http::new()
+    }
+
+    /// Does something at most once to its end: when it was finished before, its value is returned and
+    /// `effect` is not called. A worker that dies in the middle does it again, so `effect` itself must bear
+    /// repetition; requests inside carry the same keys then. `key` is unique in the step.
+    ///
+    /// ```no_run
+    /// # use pawl_sdk::{Context, Failure};
+    /// # fn example(ctx: &Context) -> Result<(), Failure> {
+    /// let receipt: String = ctx.once("charge", || {
+    ///     let answer = ctx.http().post("https://bank.example/charges").body("100 EUR").send()?.ok()?;
+    ///     answer.text().map(str::to_owned)
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What `effect` failed with, or a fatal failure if the value does not survive JSON.
+    pub fn once<T, E>(&self, key: &str, effect: impl FnOnce() -> Result<T, E>) -> Result<T, Failure>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Into<Failure>,
+    {
+        let value = match host::once_begin(key) {
+            Some(value) => value,
+            None => {
+                let value = document::write("value of a once", &effect().map_err(Into::into)?)?;
+                host::once_finish(key, &value);
+                value
+            }
+        };
+        // Read back the first time as well: the step must see what it will see in a replay.
+        document::read("value of a once", &value)
+    }
+
+    /// The key for an effect of that name in this step: the same in every attempt and on every worker. For
+    /// systems that take a key elsewhere than in the header `idempotency-key`.
+    pub fn idempotency_key(&self, name: &str) -> String {
+        host::idempotency_key(name)
+    }
+
+    // What people see.
+
+    /// A line in the step's log.
+    pub fn log(&self, level: Level, message: &str, fields: Fields<'_>) {
+        logging::log(level, message, fields);
+    }
+
+    /// A line at level trace.
+    pub fn trace(&self, message: &str, fields: Fields<'_>) {
+        logging::log(Level::Trace, message, fields);
+    }
+
+    /// A line at level debug.
+    pub fn debug(&self, message: &str, fields: Fields<'_>) {
+        logging::log(Level::Debug, message, fields);
+    }
+
+    /// A line at level info.
+    pub fn info(&self, message: &str, fields: Fields<'_>) {
+        logging::log(Level::Info, message, fields);
+    }
+
+    /// A line at level warn.
+    pub fn warn(&self, message: &str, fields: Fields<'_>) {
+        logging::log(Level::Warn, message, fields);
+    }
+
+    /// A line at level error.
+    pub fn error(&self, message: &str, fields: Fields<'_>) {
+        logging::log(Level::Error, message, fields);
+    }
+
+    /// How far the step is, from 0 to 1, and a word about it.
+    pub fn progress(&self, fraction: f64, message: &str) {
+        host::progress(fraction, message);
+    }
+}

@@ -1,0 +1,187 @@
+//! Why a step did not produce an output, and whether another attempt may.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::raw::pawl::step::types::{Failure as WireFailure, FailureKind, Retry};
+use crate::http;
+
+/// Why a step did not produce an output.
+///
+/// `?` makes one of any error: worth a retry, unless the error's type says that it would come again
+/// (a document that does not parse, a request that is not valid, an answer of 4xx). Like `anyhow::Error` it
+/// does not implement [`Error`] itself, which is what makes that conversion possible.
+///
+/// ```
+/// use std::time::Duration;
+/// use pawl_sdk::Failure;
+///
+/// let busy = Failure::retry("the printer is busy").after(Duration::from_secs(30));
+/// assert!(!busy.is_fatal());
+/// let gone = Failure::fatal("there is no such printer").with_details(&["laser-2"]);
+/// assert!(gone.is_fatal());
+/// ```
+pub struct Failure {
+    // Boxed: `Result<T, Failure>` stays small on the way through a step's functions.
+    inner: Box<Inner>,
+}
+
+struct Inner {
+    retry: Option<Retry>,
+    message: String,
+    details: Option<String>,
+}
+
+impl Failure {
+    /// Another attempt may help; the step's retry policy decides whether and when.
+    #[must_use]
+    #[cold]
+    pub fn retry(message: impl Into<String>) -> Self {
+        Self::new(Some(Retry { delay_ms: None, from_checkpoint: false }), message.into())
+    }
+
+    /// Another attempt would fail the same way.
+    #[must_use]
+    #[cold]
+    pub fn fatal(message: impl Into<String>) -> Self {
+        Self::new(None, message.into())
+    }
+
+    fn new(retry: Option<Retry>, message: String) -> Self {
+        Self { inner: Box::new(Inner { retry, message, details: None }) }
+    }
+
+    /// Asks for this delay before the next attempt instead of the policy's. No effect on a fatal failure.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        if let Some(retry) = &mut self.inner.retry {
+            retry.delay_ms = Some(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        }
+        self
+    }
+
+    /// Asks to forget every answer since the last checkpoint, good ones included, so that the next attempt
+    /// asks the outside world again. Effects made since must be named ([`http::Request::effect`]), or they
+    /// may be done twice. No effect on a fatal failure.
+    #[must_use]
+    pub fn from_checkpoint(mut self) -> Self {
+        if let Some(retry) = &mut self.inner.retry {
+            retry.from_checkpoint = true;
+        }
+        self
+    }
+
+    /// Adds anything that helps a person to understand it. What can't be written as JSON is left out.
+    #[must_use]
+    pub fn with_details(mut self, details: &(impl Serialize + ?Sized)) -> Self {
+        self.inner.details = serde_json::to_string(details).ok();
+        self
+    }
+
+    /// Whether another attempt is pointless.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        self.inner.retry.is_none()
+    }
+
+    pub(crate) fn into_wire(self) -> WireFailure {
+        let Inner { retry, message, details } = *self.inner;
+        WireFailure { kind: retry.map_or(FailureKind::Fatal, FailureKind::Retry), message, details }
+    }
+}
+
+impl<E: Error + 'static> From<E> for Failure {
+    #[cold]
+    fn from(error: E) -> Self {
+        let message = message_of(&error);
+        let error: &dyn Any = &error;
+        if let Some(error) = error.downcast_ref::<http::Error>() {
+            return error.failure(message);
+        }
+        if error.is::<serde_json::Error>() { Self::fatal(message) } else { Self::retry(message) }
+    }
+}
+
+/// The error and what caused it, on one line.
+fn message_of(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message.push_str(": ");
+        message.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    message
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.message)
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure")
+            .field("message", &self.inner.message)
+            .field("retry", &self.inner.retry)
+            .field("details", &self.inner.details)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Outer(std::num::ParseIntError);
+
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the meter can't be read")
+        }
+    }
+
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    fn question_mark<E: Error + 'static>(error: E) -> Failure {
+        let fail = || -> Result<(), Failure> { Err(error)? };
+        fail().unwrap_err()
+    }
+
+    #[test]
+    fn an_unknown_error_is_retried_and_tells_its_causes() {
+        let failure = question_mark(Outer("x".parse::<i32>().unwrap_err()));
+        assert!(!failure.is_fatal());
+        assert_eq!(failure.to_string(), "the meter can't be read: invalid digit found in string");
+    }
+
+    #[test]
+    fn a_document_that_does_not_parse_is_fatal() {
+        assert!(question_mark(serde_json::from_str::<u8>("x").unwrap_err()).is_fatal());
+    }
+
+    #[test]
+    fn http_errors_decide_by_what_happened() {
+        assert!(question_mark(http::Error::Invalid("no scheme".into())).is_fatal());
+        assert!(!question_mark(http::Error::Timeout).is_fatal());
+    }
+
+    #[test]
+    fn wishes_of_a_retry_reach_the_wire() {
+        let wire = Failure::retry("later").after(Duration::from_millis(1500)).from_checkpoint().into_wire();
+        assert!(matches!(wire.kind, FailureKind::Retry(Retry { delay_ms: Some(1500), from_checkpoint: true })));
+        let wire = Failure::fatal("never").after(Duration::from_secs(1)).with_details(&7).into_wire();
+        assert!(matches!(wire.kind, FailureKind::Fatal));
+        assert_eq!(wire.details.as_deref(), Some("7"));
+    }
+}

@@ -1,0 +1,139 @@
+//! Submissions, gathered: all that arrive while a commit is under way share the next one. Nothing waits
+//! for company.
+//!
+//! A crash before the commit loses a submission that nobody was told about; after it, the client asks again
+//! with its key and gets the same run, and steps that were not delivered are found as lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::queue::Queue;
+use crate::store::submit::{NewRun, Submission};
+use crate::store::{Error, Store};
+
+/// Submissions that may wait; more are refused, so that memory is bounded.
+const WAITING: usize = 4_096;
+
+/// Runs in one commit.
+const TOGETHER: usize = 512;
+
+/// Attempts to reach the database before a client is told that it is away.
+const ATTEMPTS: usize = 5;
+
+/// Pause between them.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Why a submission was not taken. It was not, or asking again with the same key gives the same run.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refused {
+    /// The database did not answer in time.
+    #[error("Postgres is not available: submit again, with an idempotency key to be safe")]
+    Unavailable,
+    /// Too many wait already.
+    #[error("too many submissions are waiting: submit again later")]
+    TooMany,
+    /// The database refused the content.
+    #[error("the submission can't be stored: {0}")]
+    Content(String),
+}
+
+type Waiting = (NewRun, oneshot::Sender<Result<Submission, Refused>>);
+
+/// The way in; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Submissions {
+    waiting: mpsc::Sender<Waiting>,
+}
+
+impl Submissions {
+    /// Starts the lane.
+    #[must_use]
+    pub fn start(store: Store, queue: Arc<Queue>) -> Self {
+        let (waiting, arrivals) = mpsc::channel(WAITING);
+        tokio::spawn(run(store, queue, arrivals));
+        Self { waiting }
+    }
+
+    /// Submits a run, and waits for the commit.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn submit(&self, run: NewRun) -> Result<Submission, Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.waiting.try_send((run, answer)).map_err(|_| Refused::TooMany)?;
+        answered.await.unwrap_or(Err(Refused::Unavailable))
+    }
+}
+
+async fn run(store: Store, queue: Arc<Queue>, mut arrivals: mpsc::Receiver<Waiting>) {
+    let mut batch = Vec::new();
+    while arrivals.recv_many(&mut batch, TOGETHER).await > 0 {
+        let (runs, answers): (Vec<NewRun>, Vec<_>) = batch.drain(..).unzip();
+        let mut answers = answers.into_iter();
+        match submit(&store, &queue, &runs).await {
+            Ok(submissions) => {
+                for (answer, submission) in answers.by_ref().zip(submissions) {
+                    let _ = answer.send(Ok(submission));
+                }
+            }
+            // One bad member fails alone.
+            Err(Refused::Content(_)) if runs.len() > 1 => {
+                for (answer, run) in answers.zip(&runs) {
+                    let alone = submit(&store, &queue, std::slice::from_ref(run)).await;
+                    let _ = answer.send(alone.and_then(|all| all.first().copied().ok_or(Refused::Unavailable)));
+                }
+            }
+            Err(refused) => {
+                for answer in answers {
+                    let _ = answer.send(Err(refused.clone()));
+                }
+            }
+        }
+    }
+}
+
+async fn submit(store: &Store, queue: &Arc<Queue>, runs: &[NewRun]) -> Result<Vec<Submission>, Refused> {
+    let mut attempt = 0;
+    let (submissions, ready) = loop {
+        attempt += 1;
+        match store.submit(runs).await {
+            Ok(_) if crate::fault::lost("submit.committed.reply_lost") => {}
+            Ok(submitted) => break submitted,
+            Err(error) if !error.is_passing() => return Err(Refused::Content(chain(&error))),
+            Err(error) if attempt == ATTEMPTS => {
+                tracing::warn!(error = chain(&error), "a submission was refused: Postgres is away");
+                return Err(Refused::Unavailable);
+            }
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    };
+    if !ready.is_empty() {
+        let queue = Arc::clone(queue);
+        // The client need not wait for the delivery: what is committed will be delivered.
+        tokio::spawn(async move {
+            if let Err(error) = queue.publish(&ready).await {
+                tracing::warn!(%error, "submitted, not delivered: the steps will be found as lost");
+            }
+        });
+    }
+    // To the client, a resend of its own looks like the first one.
+    Ok(if attempt == 1 { submissions } else { resent(submissions, runs) })
+}
+
+/// After a lost answer, what the first sending created is told as the same.
+fn resent(submissions: Vec<Submission>, runs: &[NewRun]) -> Vec<Submission> {
+    let told = |(submission, run): (Submission, &NewRun)| match submission {
+        Submission::Same if run.idempotency_key.is_none() => Submission::Created,
+        other => other,
+    };
+    submissions.into_iter().zip(runs).map(told).collect()
+}
+
+fn chain(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,211 @@
+//! The hub for those who wait for runs: long polls and event streams. However many wait, the database sees
+//! one query at a time, for all runs that may have moved.
+//!
+//! ```text
+//!  reader: subscribe ──▶ dirty ─┐
+//!  queue:  a run moved ▶ dirty ─┼─▶ poll: one query for all dirty runs ──▶ a mark for each reader
+//!  clock:  every second, all ───┘
+//! ```
+//!
+//! A reader subscribes before it is told anything, so nothing falls between its first look and its
+//! waiting. Wake-ups may be lost: the clock makes up for them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::MissedTickBehavior;
+
+use crate::domain::id::RunId;
+use crate::store::runs::RunMark;
+use crate::store::{self, Store};
+
+/// How often all watched runs are looked at, whether or not somebody said that they moved.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+
+/// Pause after a failed query.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+
+/// What a reader is told about its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing yet.
+    NotYet,
+    /// There is no such run.
+    Missing,
+    /// Where it stands.
+    At(RunMark),
+    /// The server is shutting down: nothing more will be told.
+    Closed,
+}
+
+/// The hub; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    state: Mutex<State>,
+    /// Something is dirty.
+    dirtied: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    watched: HashMap<RunId, watch::Sender<Seen>>,
+    /// Watched runs that may have moved.
+    dirty: HashSet<RunId>,
+    closed: bool,
+}
+
+impl Watch {
+    /// A hub that reads from `store`; it tells nothing until [`Watch::run`] is polled.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { shared: Arc::new(Shared { store, state: Mutex::default(), dirtied: Notify::new() }) }
+    }
+
+    /// Begins to watch a run. The subscription tells what was read for other readers, if there are any,
+    /// and then what is read after this call.
+    #[must_use]
+    pub fn subscribe(&self, run: RunId) -> Subscription {
+        let mut state = self.state();
+        let initial = if state.closed { Seen::Closed } else { Seen::NotYet };
+        let sender = state.watched.entry(run).or_insert_with(|| watch::channel(initial).0);
+        let receiver = sender.subscribe();
+        state.dirty.insert(run);
+        drop(state);
+        self.shared.dirtied.notify_one();
+        Subscription { watch: self.clone(), run, receiver }
+    }
+
+    /// Says that these runs have moved. Runs that nobody watches cost nothing.
+    pub fn wake(&self, runs: &[RunId]) {
+        let mut state = self.state();
+        let State { watched, dirty, .. } = &mut *state;
+        let before = dirty.len();
+        dirty.extend(runs.iter().filter(|run| watched.contains_key(run)));
+        let is_dirtier = dirty.len() > before;
+        drop(state);
+        if is_dirtier {
+            self.shared.dirtied.notify_one();
+        }
+    }
+
+    /// Ends all waiting, for a shutdown.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.watched.values().for_each(|sender| {
+            sender.send_replace(Seen::Closed);
+        });
+    }
+
+    /// Looks at runs and tells their readers, for ever. A query begins as soon as the last one has ended
+    /// and something is dirty: under load each serves many.
+    pub async fn run(&self) {
+        let mut clock = tokio::time::interval(POLL_EVERY);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_out = false;
+        loop {
+            tokio::select! {
+                () = self.shared.dirtied.notified() => {}
+                _ = clock.tick() => self.dirty_all(),
+            }
+            match self.poll_once().await {
+                Ok(()) => is_out = false,
+                Err(error) => {
+                    if !std::mem::replace(&mut is_out, true) {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "readers of runs have to wait");
+                    }
+                    tokio::time::sleep(RETRY_AFTER).await;
+                    self.shared.dirtied.notify_one();
+                }
+            }
+        }
+    }
+
+    /// Looks once at all runs that may have moved.
+    ///
+    /// # Errors
+    /// [`store::Error`]: the runs are looked at again by the next call.
+    pub async fn poll_once(&self) -> store::Result<()> {
+        let runs: Vec<RunId> = self.state().dirty.drain().collect();
+        if runs.is_empty() {
+            return Ok(());
+        }
+        match self.shared.store.run_marks(&runs).await {
+            Ok(marks) => {
+                self.tell(&runs, marks);
+                Ok(())
+            }
+            Err(error) => {
+                self.state().dirty.extend(runs);
+                Err(error)
+            }
+        }
+    }
+
+    fn tell(&self, runs: &[RunId], marks: Vec<RunMark>) {
+        let marks: HashMap<RunId, RunMark> = marks.into_iter().map(|mark| (mark.id, mark)).collect();
+        let state = self.state();
+        for run in runs {
+            let Some(sender) = state.watched.get(run) else { continue };
+            let seen = marks.get(run).map_or(Seen::Missing, |mark| Seen::At(*mark));
+            sender.send_if_modified(|told| {
+                let is_news = *told != Seen::Closed && *told != seen;
+                if is_news {
+                    *told = seen;
+                }
+                is_news
+            });
+        }
+    }
+
+    fn dirty_all(&self) {
+        let mut state = self.state();
+        let State { watched, dirty, .. } = &mut *state;
+        dirty.extend(watched.keys());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics half-way through a change.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One reader's place at the hub.
+#[derive(Debug)]
+pub struct Subscription {
+    watch: Watch,
+    run: RunId,
+    receiver: watch::Receiver<Seen>,
+}
+
+impl Subscription {
+    /// Waits until what is told about the run satisfies `wanted`; [`Seen::Closed`] and [`Seen::Missing`]
+    /// always do.
+    pub async fn until(&mut self, wanted: impl Fn(&RunMark) -> bool) -> Seen {
+        let told = self.receiver.wait_for(|seen| match seen {
+            Seen::NotYet => false,
+            Seen::Missing | Seen::Closed => true,
+            Seen::At(mark) => wanted(mark),
+        });
+        told.await.map_or(Seen::Closed, |seen| *seen)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut state = self.watch.state();
+        // This receiver is still counted.
+        if state.watched.get(&self.run).is_some_and(|sender| sender.receiver_count() <= 1) {
+            state.watched.remove(&self.run);
+            state.dirty.remove(&self.run);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A closed loop of runs: so many are in flight at any time; when one ends, the next is submitted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::task::JoinSet;
+
+use crate::api::types::{RunStatus, SubmitRun};
+use crate::cli::client::Client;
+use crate::cli::observer::{Counters, Observer};
+use crate::cli::run::send;
+
+/// How long one request waits for the end of a run.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// What is submitted, how many at once, and for how long.
+#[derive(Debug)]
+pub(super) struct Load {
+    /// The pipeline.
+    pub(super) pipeline: &'static str,
+    /// JSON.
+    pub(super) input: String,
+    /// How many runs at once.
+    pub(super) in_flight: usize,
+    /// When it is over.
+    pub(super) extent: Extent,
+}
+
+/// When a load is over.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Extent {
+    /// After a time; runs that end in `warm_up` before it are not counted.
+    Time { warm_up: Duration, measured: Duration },
+    /// After so many runs; `warm_up` runs before them are not counted.
+    Runs { warm_up: usize, measured: usize },
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// Of each counted run, sorted.
+    pub(super) latencies: Vec<Duration>,
+    /// The measured time.
+    pub(super) elapsed: Duration,
+    /// Transactions that wrote in it.
+    pub(super) commits: i64,
+    /// Redis round trips in it.
+    pub(super) redis_round_trips: i64,
+}
+
+/// A run that has ended.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    ended: Instant,
+    latency: Duration,
+}
+
+impl Load {
+    /// Loads the installation.
+    pub(super) async fn run(&self, client: &Client, observer: &mut Observer) -> anyhow::Result<Measured> {
+        let body = Arc::new(SubmitRun {
+            pipeline: self.pipeline.to_owned(),
+            input: RawValue::from_string(self.input.clone()).context("a bench's input is JSON")?,
+        });
+        match self.extent {
+            Extent::Time { warm_up, measured } => {
+                let stop = Arc::new(AtomicBool::new(false));
+                let lanes = self.start(client, &body, {
+                    let stop = Arc::clone(&stop);
+                    move || !stop.load(Ordering::Relaxed)
+                });
+                let counted = window(observer, warm_up, measured).await;
+                stop.store(true, Ordering::Relaxed);
+                let samples = finish(lanes).await?;
+                let (begin, end) = counted?;
+                Ok(Measured::new(&samples, &begin, &end))
+            }
+            Extent::Runs { warm_up, measured } => {
+                finish(self.start(client, &body, at_most(warm_up))).await?;
+                let begin = observer.counters().await?;
+                let samples = finish(self.start(client, &body, at_most(measured))).await?;
+                let end = observer.counters().await?;
+                Ok(Measured::new(&samples, &begin, &end))
+            }
+        }
+    }
+
+    /// Starts one task per run in flight; each goes on while `next` says so.
+    fn start(
+        &self,
+        client: &Client,
+        body: &Arc<SubmitRun>,
+        next: impl Fn() -> bool + Send + Sync + Clone + 'static,
+    ) -> JoinSet<anyhow::Result<Vec<Sample>>> {
+        let mut lanes = JoinSet::new();
+        for _ in 0..self.in_flight {
+            let (client, body, next) = (client.clone(), Arc::clone(body), next.clone());
+            lanes.spawn(async move {
+                let mut samples = Vec::new();
+                while next() {
+                    samples.push(one_run(&client, &body).await?);
+                }
+                Ok(samples)
+            });
+        }
+        lanes
+    }
+}
+
+/// True so many times.
+fn at_most(count: usize) -> impl Fn() -> bool + Send + Sync + Clone + 'static {
+    let begun = Arc::new(AtomicUsize::new(0));
+    move || begun.fetch_add(1, Ordering::Relaxed) < count
+}
+
+async fn window(observer: &mut Observer, before: Duration, time: Duration) -> anyhow::Result<(Counters, Counters)> {
+    tokio::time::sleep(before).await;
+    let begin = observer.counters().await?;
+    tokio::time::sleep(time).await;
+    Ok((begin, observer.counters().await?))
+}
+
+async fn finish(mut lanes: JoinSet<anyhow::Result<Vec<Sample>>>) -> anyhow::Result<Vec<Sample>> {
+    let mut samples = Vec::new();
+    while let Some(lane) = lanes.join_next().await {
+        samples.extend(lane.context("a lane of the load ended early")??);
+    }
+    Ok(samples)
+}
+
+/// All that the load reads of a run: the rest of the answer is skipped.
+#[derive(Debug, Deserialize)]
+struct Ended {
+    status: RunStatus,
+}
+
+async fn one_run(client: &Client, body: &SubmitRun) -> anyhow::Result<Sample> {
+    let begin = Instant::now();
+    let run = send(client, body, None).await?.id.to_string();
+    loop {
+        let found: Ended = client.get_waiting(&["v1", "runs", &run], WAIT).await?;
+        match found.status {
+            RunStatus::Succeeded => {
+                let ended = Instant::now();
+                return Ok(Sample { ended, latency: ended - begin });
+            }
+            status if status.is_ended() => anyhow::bail!("run {run} ended as {status}; see `pawl run get {run}`"),
+            _ if begin.elapsed() > WAIT * 4 => {
+                anyhow::bail!(
+                    "run {run} has not ended for {} s; see `pawl run explain {run}`",
+                    begin.elapsed().as_secs()
+                )
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Measured {
+    fn new(samples: &[Sample], begin: &Counters, end: &Counters) -> Self {
+        let counted = samples.iter().filter(|sample| (begin.at..=end.at).contains(&sample.ended));
+        let mut latencies: Vec<Duration> = counted.map(|sample| sample.latency).collect();
+        latencies.sort();
+        Self {
+            latencies,
+            elapsed: end.at - begin.at,
+            commits: end.commits - begin.commits,
+            // Less the observer's own read.
+            redis_round_trips: (end.redis_reads - begin.redis_reads - 1).max(0),
+        }
+    }
+
+    /// The latency that so many percent of the runs did not pass.
+    pub(super) fn percentile_ms(&self, percent: f64) -> f64 {
+        let rank = (percent / 100.0 * self.latencies.len() as f64).ceil() as usize;
+        self.latencies.get(rank.saturating_sub(1)).map_or(0.0, |latency| latency.as_secs_f64() * 1_000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        let latencies = (1..=200).map(Duration::from_millis).collect();
+        let measured = Measured { latencies, elapsed: Duration::from_secs(1), commits: 0, redis_round_trips: 0 };
+        let found = [50.0, 95.0, 99.0, 100.0].map(|percent| measured.percentile_ms(percent).round());
+        assert_eq!(found, [100.0, 190.0, 198.0, 200.0]);
+    }
+}

@@ -1,0 +1,147 @@
+//! `pawl plugin build`: compiles a step's crate to a component.
+//!
+//! Called by the command line and by the tests' harness; it talks to cargo and the file system only. Three
+//! stages: which crate ([`package`]), with which compiler ([`toolchain`]), and what becomes of cargo's module
+//! ([`component`]). Several crates of one workspace go through one cargo call, because a call costs more
+//! than a crate.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+
+mod component;
+mod package;
+mod toolchain;
+
+use package::Package;
+use toolchain::Toolchain;
+
+/// A component on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Built {
+    /// The crate's name.
+    pub name: String,
+    /// The component.
+    pub path: PathBuf,
+    /// Its size.
+    pub size_bytes: u64,
+    /// The interfaces that it asks of the host, for example `pawl:step/durable@0.1.0`.
+    pub imports: Vec<String>,
+    /// The compilation target, for example `wasm32-unknown-unknown`.
+    pub target: String,
+}
+
+/// Builds the crate in `dir` and writes its component to `out`, or to `target/plugins/NAME.wasm` of its
+/// workspace.
+///
+/// # Errors
+/// `dir` holds no crate of a step, no toolchain can compile it (the error names the command that helps), it
+/// does not compile, or what comes out is no step.
+pub fn build(dir: &Path, out: Option<&Path>) -> anyhow::Result<Built> {
+    let mut built = build_packages(vec![(Package::of(dir)?, out.map(Path::to_owned))])?;
+    built.pop().context("cargo built nothing")
+}
+
+/// Builds the crates in `dirs` into their workspaces' `target/plugins`, with one cargo call per workspace.
+///
+/// # Errors
+/// As for [`build`].
+pub fn build_many(dirs: &[PathBuf]) -> anyhow::Result<Vec<Built>> {
+    build_packages(dirs.iter().map(|dir| Ok((Package::of(dir)?, None))).collect::<anyhow::Result<_>>()?)
+}
+
+fn build_packages(packages: Vec<(Package, Option<PathBuf>)>) -> anyhow::Result<Vec<Built>> {
+    let toolchain = toolchain::find()?;
+    let mut workspaces: BTreeMap<PathBuf, Vec<&Package>> = BTreeMap::new();
+    for (package, _) in &packages {
+        workspaces.entry(package.workspace.clone()).or_default().push(package);
+    }
+    let mut modules = BTreeMap::new();
+    for packages in workspaces.values() {
+        modules.extend(compile(&toolchain, packages)?);
+    }
+    packages.iter().map(|(package, out)| finish(&toolchain, package, out.as_deref(), &modules)).collect()
+}
+
+/// Runs cargo for packages of one workspace; the modules by manifest.
+fn compile(toolchain: &Toolchain, packages: &[&Package]) -> anyhow::Result<BTreeMap<PathBuf, PathBuf>> {
+    let Some(first) = packages.first() else { return Ok(BTreeMap::new()) };
+    let mut cargo = toolchain.cargo(&first.workspace);
+    cargo.args(["build", "--message-format=json-render-diagnostics", "--profile", package::PROFILE]);
+    cargo.arg("--manifest-path").arg(first.workspace.join("Cargo.toml"));
+    cargo.arg("--target-dir").arg(first.target_dir.join("guest"));
+    for setting in package::profile_settings(&first.workspace)? {
+        cargo.args(["--config", &setting]);
+    }
+    for package in packages {
+        cargo.args(["--package", &package.name]);
+    }
+    artifacts(cargo)
+}
+
+/// The part of cargo's messages that matters: <https://doc.rust-lang.org/cargo/reference/external-tools.html>.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    #[serde(default)]
+    manifest_path: PathBuf,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+}
+
+fn artifacts(mut cargo: Command) -> anyhow::Result<BTreeMap<PathBuf, PathBuf>> {
+    // What cargo has to say to people goes where this process' standard error goes.
+    let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| format!("can't start {}", cargo.get_program().display()))?;
+    if !output.status.success() {
+        bail!("the crate does not compile; cargo's messages are above");
+    }
+    let mut modules = BTreeMap::new();
+    for line in output.stdout.split(|byte| *byte == b'\n') {
+        let Ok(message) = serde_json::from_slice::<Message>(line) else { continue };
+        let module = message.filenames.into_iter().find(|file| file.extension().is_some_and(|it| it == "wasm"));
+        if let (Some(module), "compiler-artifact") = (module, message.reason.as_str()) {
+            modules.insert(message.manifest_path, module);
+        }
+    }
+    Ok(modules)
+}
+
+/// Makes the component of a package's module and writes it.
+fn finish(
+    toolchain: &Toolchain,
+    package: &Package,
+    out: Option<&Path>,
+    modules: &BTreeMap<PathBuf, PathBuf>,
+) -> anyhow::Result<Built> {
+    let name = &package.name;
+    let module = modules.get(&package.manifest).with_context(|| format!("cargo made no module of `{name}`"))?;
+    let module = std::fs::read(module).with_context(|| format!("can't read {}", module.display()))?;
+    let component = component::from_module(&module).with_context(|| format!("`{name}` is not a step"))?;
+    let path = out.map_or_else(|| package.target_dir.join("plugins").join(format!("{name}.wasm")), Path::to_owned);
+    replace(&path, &component.bytes).with_context(|| format!("can't write {}", path.display()))?;
+    Ok(Built {
+        name: name.clone(),
+        path,
+        size_bytes: component.bytes.len() as u64,
+        imports: component.imports,
+        target: toolchain.target.to_owned(),
+    })
+}
+
+/// Readers see the old file or the new one, never a part. A file that would not change is left alone, so
+/// that who watches it sees changes only.
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if std::fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    let partial = path.with_extension(format!("{}.partial", std::process::id()));
+    std::fs::write(&partial, bytes)?;
+    std::fs::rename(&partial, path)
+}

@@ -1,0 +1,97 @@
+//! Which crate is built: what cargo knows of the folder, and how the guest is to be optimised.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+
+/// The profile that guests are built with.
+pub(super) const PROFILE: &str = "guest";
+
+/// The profile for workspaces that define none of that name: small, and without unwinding, which a
+/// component can't do.
+const DEFAULT_PROFILE: [&str; 6] = [
+    r#"profile.guest.inherits="release""#,
+    r#"profile.guest.opt-level="s""#,
+    "profile.guest.lto=true",
+    "profile.guest.codegen-units=1",
+    r#"profile.guest.panic="abort""#,
+    "profile.guest.strip=true",
+];
+
+/// A crate that can become a component.
+#[derive(Debug)]
+pub(super) struct Package {
+    /// For example `echo`.
+    pub(super) name: String,
+    /// Its `Cargo.toml`.
+    pub(super) manifest: PathBuf,
+    /// The folder of its workspace; its own if it stands alone.
+    pub(super) workspace: PathBuf,
+    /// Where cargo builds.
+    pub(super) target_dir: PathBuf,
+}
+
+impl Package {
+    /// The crate in a folder.
+    pub(super) fn of(dir: &Path) -> anyhow::Result<Self> {
+        let manifest = dir.join("Cargo.toml");
+        let manifest = manifest.canonicalize().with_context(|| format!("there is no crate in {}", dir.display()))?;
+        let metadata = Metadata::of(&manifest)?;
+        let Some(package) = metadata.packages.into_iter().find(|package| package.manifest_path == manifest) else {
+            bail!("{} is a workspace; give the folder of one of its crates", dir.display());
+        };
+        if !package.targets.iter().any(|target| target.crate_types.iter().any(|kind| kind == "cdylib")) {
+            let name = &package.name;
+            bail!("`{name}` is no step: add `[lib]` with `crate-type = [\"cdylib\"]` to {}", manifest.display());
+        }
+        Ok(Self {
+            name: package.name,
+            manifest,
+            workspace: metadata.workspace_root,
+            target_dir: metadata.target_directory,
+        })
+    }
+}
+
+/// The part of `cargo metadata` that matters.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<MetadataPackage>,
+    workspace_root: PathBuf,
+    target_directory: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct MetadataPackage {
+    name: String,
+    manifest_path: PathBuf,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    crate_types: Vec<String>,
+}
+
+impl Metadata {
+    fn of(manifest: &Path) -> anyhow::Result<Self> {
+        let mut cargo = Command::new("cargo");
+        cargo.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(manifest);
+        let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+        let output = output.context("can't start cargo; Rust comes from https://rustup.rs")?;
+        if !output.status.success() {
+            bail!("cargo can't read {}", manifest.display());
+        }
+        serde_json::from_slice(&output.stdout).context("cargo metadata has another form than expected")
+    }
+}
+
+/// The settings to give to cargo, so that the profile exists.
+pub(super) fn profile_settings(workspace: &Path) -> anyhow::Result<Vec<String>> {
+    let manifest = std::fs::read_to_string(workspace.join("Cargo.toml"))?;
+    let manifest: toml::Table = manifest.parse()?;
+    let defined = manifest.get("profile").and_then(|profiles| profiles.get(PROFILE)).is_some();
+    Ok(if defined { Vec::new() } else { DEFAULT_PROFILE.map(str::to_owned).to_vec() })
+}

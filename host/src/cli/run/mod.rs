@@ -1,0 +1,257 @@
+//! `pawl run`: submit runs, look at them, change their course.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use serde_json::value::RawValue;
+
+use super::client::Client;
+use super::exit::{End, usage};
+use super::output::{Output, print};
+use crate::api::types::{
+    Changed, EventList, Explanation, IDEMPOTENCY_KEY, ResumeStep, Run, RunList, RunStatus, StepDetail, SubmitRun,
+    SubmittedRun,
+};
+use crate::domain::id::RunId;
+
+mod show;
+mod sse;
+mod watch;
+
+/// How long one request waits for the end of a run.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// Verbs of `pawl run`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Submit a run; once this has answered, it is never lost
+    #[command(after_help = "Examples:\n  pawl run submit temperatures --input '{\"city\": \"seattle\"}' --wait\n  \
+                            pawl run submit temperatures --input @input.json --idempotency-key order-17\n  \
+                            jq .order input.json | pawl run submit temperatures --input -")]
+    Submit(Submit),
+    /// Runs, newest first
+    List(List),
+    /// A run with its steps, or one step with its output
+    Get {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+        /// Show this step, with its output or error
+        #[arg(long)]
+        step: Option<String>,
+    },
+    /// The output of a run, byte by byte as its steps wrote it
+    Output {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+    },
+    /// Follow a run to its end; exit code 1 if it did not succeed
+    Watch {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+    },
+    /// The history of a run so far
+    Events {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+        /// Only events after this number
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        after: u32,
+    },
+    /// Why a run has not ended
+    Explain {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+    },
+    /// Stop a run: nothing new starts, running steps are stopped
+    Cancel {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+    },
+    /// Open the failed and parked steps of a run again, or one of them
+    Retry {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+        /// Only this step
+        #[arg(long)]
+        step: Option<String>,
+    },
+    /// Let a parked step go on
+    Resume {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+        /// The step
+        #[arg(long)]
+        step: String,
+        /// `pinned` (the component it began on), `latest` (the plugin's active version) or a digest
+        #[arg(long, value_name = "COMPONENT", default_value = "pinned")]
+        on: String,
+    },
+}
+
+/// Arguments of `pawl run submit`.
+#[derive(Debug, Args)]
+pub(super) struct Submit {
+    /// The pipeline's name
+    pipeline: String,
+    /// JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-", default_value = "null")]
+    input: String,
+    /// Makes it safe to submit again: the same key is the same run
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// Wait for the end and show the run; exit code 1 if it did not succeed
+    #[arg(long)]
+    wait: bool,
+}
+
+/// Arguments of `pawl run list`.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only runs of this status
+    #[arg(long)]
+    status: Option<RunStatus>,
+    /// Only runs of this pipeline
+    #[arg(long)]
+    pipeline: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+    /// Only runs older than this one: the next page
+    #[arg(long, value_name = "RUN", value_parser = run_id)]
+    before: Option<String>,
+}
+
+/// A mistyped id is told here, before anything is asked.
+fn run_id(text: &str) -> Result<String, String> {
+    let id: Result<RunId, _> = text.parse();
+    id.map(|id| id.to_string()).map_err(|_| "a run's id looks like 0199b2c4-6e1f-7c3a-9d52-7f0a1b2c3d4e".to_owned())
+}
+
+/// Carries out a verb.
+pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::Result<()> {
+    match verb {
+        Verb::Submit(submit) => self::submit(submit, client, output).await?,
+        Verb::List(list) => self::list(&list, client, output).await?,
+        Verb::Get { run, step: None } => output.print(&client.get::<Run>(&["v1", "runs", &run], &[]).await?)?,
+        Verb::Get { run, step: Some(step) } => {
+            output.print(&client.get::<StepDetail>(&["v1", "runs", &run, "steps", &step], &[]).await?)?;
+        }
+        Verb::Output { run } => {
+            let bytes = client.get_bytes(&["v1", "runs", &run, "output"]).await?;
+            print(&String::from_utf8_lossy(&bytes))?;
+        }
+        Verb::Watch { run } => match watch::follow(client, &run, output).await? {
+            RunStatus::Succeeded => {}
+            _ => return Err(End::Said.into()),
+        },
+        Verb::Events { run, after } => {
+            let after = after.to_string();
+            let path = ["v1", "runs", &run, "events"];
+            output.print(&client.get::<EventList>(&path, &[("after", &after)]).await?)?;
+        }
+        Verb::Explain { run } => {
+            output.print(&client.get::<Explanation>(&["v1", "runs", &run, "explain"], &[]).await?)?;
+        }
+        Verb::Cancel { run } => {
+            output.print(&client.post_empty::<Changed>(&["v1", "runs", &run, "cancel"]).await?)?;
+        }
+        Verb::Retry { run, step: None } => {
+            output.print(&client.post_empty::<Changed>(&["v1", "runs", &run, "retry"]).await?)?;
+        }
+        Verb::Retry { run, step: Some(step) } => {
+            output.print(&client.post_empty::<Changed>(&["v1", "runs", &run, "steps", &step, "retry"]).await?)?;
+        }
+        Verb::Resume { run, step, on } => {
+            let path = ["v1", "runs", &run, "steps", &step, "resume"];
+            output.print(&client.post::<Changed>(&path, &ResumeStep { on }, &[]).await?)?;
+        }
+    }
+    Ok(())
+}
+
+async fn submit(submit: Submit, client: &Client, output: Output) -> anyhow::Result<()> {
+    let body = SubmitRun { pipeline: submit.pipeline, input: input(&submit.input)? };
+    let submitted = send(client, &body, submit.idempotency_key.as_deref()).await?;
+    if !submit.wait {
+        return Ok(output.print(&submitted)?);
+    }
+    eprintln!("run {} was submitted; waiting for its end (Ctrl-C stops waiting, not the run)", submitted.id);
+    let run = ended(client, &submitted.id.to_string()).await?;
+    output.print(&run)?;
+    if run.summary.status == RunStatus::Succeeded { Ok(()) } else { Err(End::Said.into()) }
+}
+
+/// Submits a run.
+pub(super) async fn send(
+    client: &Client,
+    body: &SubmitRun,
+    idempotency_key: Option<&str>,
+) -> super::client::Result<SubmittedRun> {
+    let headers: Vec<(&str, &str)> = idempotency_key.into_iter().map(|key| (IDEMPOTENCY_KEY, key)).collect();
+    client.post(&["v1", "runs"], body, &headers).await
+}
+
+/// Waits for the end of a run.
+async fn ended(client: &Client, run: &str) -> super::client::Result<Run> {
+    loop {
+        let found: Run = client.get_waiting(&["v1", "runs", run], WAIT).await?;
+        if found.summary.status.is_ended() {
+            return Ok(found);
+        }
+    }
+}
+
+async fn list(list: &List, client: &Client, output: Output) -> anyhow::Result<()> {
+    let limit = list.limit.to_string();
+    let mut query = vec![("limit", limit.as_str())];
+    query.extend(list.status.map(|status| ("status", status.as_str())));
+    query.extend(list.pipeline.as_deref().map(|pipeline| ("pipeline", pipeline)));
+    query.extend(list.before.as_deref().map(|before| ("before", before)));
+    let found: RunList = client.get(&["v1", "runs"], &query).await?;
+    output.print(&found)?;
+    if let Some(next) = found.next {
+        eprintln!("there are more: add --before {next}");
+    }
+    Ok(())
+}
+
+/// The input as it was given: JSON, a file's content, or standard input.
+fn input(given: &str) -> anyhow::Result<Box<RawValue>> {
+    let (text, place) = if given == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("can't read standard input")?;
+        (text, "standard input".to_owned())
+    } else if let Some(file) = given.strip_prefix('@') {
+        let text = std::fs::read_to_string(file).with_context(|| usage(format!("can't read the input file {file}")))?;
+        (text, file.to_owned())
+    } else {
+        (given.to_owned(), "--input".to_owned())
+    };
+    RawValue::from_string(text.trim().to_owned()).map_err(|error| {
+        usage(format!("{place} holds no JSON: {error}; a text needs quotes inside, as in --input '\"text\"'"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_is_passed_on_byte_by_byte_and_what_is_no_json_says_so() {
+        assert_eq!(input("{\"b\":1.0, \"a\":2}").expect("JSON").get(), "{\"b\":1.0, \"a\":2}");
+        let error = input("seattle").expect_err("no JSON").to_string();
+        assert!(error.contains("--input holds no JSON") && error.contains("quotes"), "{error}");
+        let error = format!("{:#}", input("@/nowhere.json").expect_err("no file"));
+        assert!(error.contains("/nowhere.json"), "{error}");
+    }
+}

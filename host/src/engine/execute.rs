@@ -1,0 +1,159 @@
+//! One attempt, from the instance to the outcome. Called on a guest thread; blocks until the guest has
+//! ended or was stopped.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::{PoolConcurrencyLimitError, Store, WasmBacktrace};
+
+use super::Engine;
+use super::clock::Deadline;
+use super::guest::{Guest, Memory};
+use super::host::{Step, StepPre};
+use super::load::Prepared;
+use super::recorder::Recorder;
+use super::threads::Pulse;
+use super::verdict::{self, End};
+use crate::domain::attempt::{Cut, Outcome};
+use crate::domain::id::StepId;
+use crate::domain::journal::History;
+use crate::domain::replay::Replay;
+
+/// Beside the largest thing that a guest may hand to the host in one call.
+const TRANSFER_SPARE_BYTES: usize = 1 << 20;
+
+/// What an attempt starts from.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The step.
+    pub step: StepId,
+    /// Its name in the pipeline.
+    pub step_name: String,
+    /// Attempts that ended in a failure.
+    pub failures: u32,
+    /// The step's config: JSON text, `null` if there is none.
+    pub config: String,
+    /// How long this attempt may take.
+    pub timeout: Duration,
+    /// JSON text.
+    pub input: Vec<u8>,
+    /// What earlier attempts left.
+    pub history: History,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Executed {
+    /// How the attempt ended.
+    pub outcome: Outcome,
+    /// What remains of the journal if the failure is retried; there if and only if it may be.
+    pub cut: Option<Cut>,
+    /// Entries that were answered from the journal.
+    pub replayed: u32,
+    /// The position of the checkpoint from which the guest went on.
+    pub resumed_from: Option<u32>,
+    /// From the first instruction of the host to the last.
+    pub elapsed: Duration,
+}
+
+impl Engine {
+    /// Executes one attempt of a step.
+    pub fn execute(&self, prepared: &Prepared, attempt: Attempt, recorder: Arc<dyn Recorder>) -> Executed {
+        let started = Instant::now();
+        let (guest, input) = self.guest(attempt, recorder);
+        guest.pulse.beat();
+        let (mut guest, end) = self.run(prepared, guest, input);
+        guest.pulse.rest();
+        let (outcome, cut) = verdict::decide(&mut guest, end, prepared.digest());
+        let (replayed, resumed_from) = (guest.replay.replayed(), guest.replay.resumed_from());
+        Executed { outcome, cut, replayed, resumed_from, elapsed: started.elapsed() }
+    }
+
+    fn guest(&self, attempt: Attempt, recorder: Arc<dyn Recorder>) -> (Guest, Vec<u8>) {
+        let guest = Guest {
+            step: attempt.step,
+            step_name: attempt.step_name,
+            failures: attempt.failures,
+            config: attempt.config,
+            deadline: Deadline::after(attempt.timeout),
+            limits: self.limits,
+            replay: Replay::new(attempt.step, attempt.history),
+            recorder: Some(recorder),
+            http: Arc::clone(&self.http),
+            pulse: Pulse::of_this_thread(),
+            memory: Memory::new(self.limits.memory_bytes),
+            log_left: self.limits.log_bytes,
+        };
+        (guest, attempt.input)
+    }
+
+    fn run(&self, prepared: &Prepared, guest: Guest, input: Vec<u8>) -> (Guest, End) {
+        let Ok(input) = String::from_utf8(input) else { return (guest, End::InputNotText) };
+        let (mut store, instance) = match self.instantiate(prepared, guest) {
+            Ok(ready) => ready,
+            Err((guest, error)) => return (guest, End::Broken(error)),
+        };
+        // The last line of defence: nothing in the host may panic because of what a guest did.
+        let end = match catch_unwind(AssertUnwindSafe(|| instance.call_run(&mut store, &input))) {
+            Ok(Ok(returned)) => End::Returned(returned),
+            Ok(Err(error)) => End::Broken(error),
+            Err(panic) => End::HostPanicked(panic_message(&*panic)),
+        };
+        (store.into_data(), end)
+    }
+
+    /// A new store with a new instance: from the pool, or on demand if the component does not fit or the
+    /// pool has no slot free.
+    pub(super) fn instantiate(
+        &self,
+        prepared: &Prepared,
+        mut guest: Guest,
+    ) -> Result<(Store<Guest>, Step), (Guest, wasmtime::Error)> {
+        if let Some(pre) = &prepared.pooled {
+            match self.instantiate_from(pre, guest) {
+                Err((back, error)) if error.is::<PoolConcurrencyLimitError>() => guest = back,
+                other => return other,
+            }
+        }
+        match prepared.on_demand(self) {
+            Ok(pre) => self.instantiate_from(pre, guest),
+            Err(error) => Err((guest, wasmtime::Error::new(error))),
+        }
+    }
+
+    fn instantiate_from(
+        &self,
+        pre: &StepPre<Guest>,
+        guest: Guest,
+    ) -> Result<(Store<Guest>, Step), (Guest, wasmtime::Error)> {
+        let limits = &self.limits;
+        let largest = limits.checkpoint_bytes.max(limits.output_bytes).max(limits.entry_bytes);
+        let mut store = Store::new(pre.engine(), guest);
+        store.limiter(|guest| &mut guest.memory);
+        store.set_hostcall_fuel(largest.saturating_add(TRANSFER_SPARE_BYTES));
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| store.data().at_epoch());
+        match pre.instantiate(&mut store) {
+            Ok(instance) => Ok((store, instance)),
+            Err(error) => Err((store.into_data(), error)),
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".into())
+}
+
+/// What ended a guest, in one line and without its backtrace.
+pub(super) fn trap_reason(error: &wasmtime::Error) -> String {
+    error.root_cause().to_string()
+}
+
+/// Where in the guest it ended, innermost frame first.
+pub(super) fn backtrace(error: &wasmtime::Error) -> Option<String> {
+    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
+    (!backtrace.frames().is_empty()).then(|| backtrace.to_string())
+}

@@ -1,0 +1,22 @@
+//! `pawl:step/context`: the facts of an attempt.
+
+use super::bindings::pawl::step::context::{Host, Info};
+use crate::domain::replay::Facts;
+use crate::engine::guest::Guest;
+
+impl Host for Guest {
+    /// A crash starts a new attempt with a new deadline, but a resumed guest sees the facts of the attempt
+    /// that it replays: whatever it decided by them must come out the same.
+    fn get(&mut self) -> wasmtime::Result<Info> {
+        self.recorder()?;
+        let current = Facts { attempt: self.failures.saturating_add(1), deadline_ms: self.deadline.unix_ms() };
+        let Facts { attempt, deadline_ms } = self.replay.context(current);
+        Ok(Info {
+            run_id: self.step.run.to_string(),
+            step_name: self.step_name.clone(),
+            attempt,
+            config: self.config.clone(),
+            deadline_ms,
+        })
+    }
+}

@@ -1,0 +1,281 @@
+//! From bytes to something that can be instantiated at once: checks, compilation, and the cache of what
+//! has been compiled. Called on threads that may block, never on the path of a step whose component is in
+//! the cache.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use super::Engine;
+use super::guest::Guest;
+use super::host::{StepPre, linker};
+use crate::domain::id::Digest;
+
+/// Why a component can't be executed. Each says how to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A module as compilers write it, without the component around it.
+    #[error("this is a core WebAssembly module, not a component: build it with `pawl plugin build`")]
+    CoreModule,
+    /// Something else altogether.
+    #[error("this is not a WebAssembly component: build one with `pawl plugin build`")]
+    NotWasm,
+    /// Larger than a component may be.
+    #[error(
+        "the component has {size_bytes} bytes, the limit is {limit_bytes}: leave debug information out \
+             (`strip = true` in the build profile) or raise the limit"
+    )]
+    TooLarge {
+        /// Its size.
+        size_bytes: usize,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// The bytes are not those of the digest.
+    #[error("the component is damaged: its digest is {found}, not {expected}; push it again")]
+    Damaged {
+        /// The digest under which it is known.
+        expected: Digest,
+        /// That of the bytes.
+        found: Digest,
+    },
+    /// A component of another world.
+    #[error(
+        "the component does not export `{0}`, so it is no step: build it against the world `pawl:step/step` \
+             (with the SDK, or wit/step.wit)"
+    )]
+    MissingExport(String),
+    /// It wants something of the host that there is not.
+    #[error(
+        "the component imports `{0}`, which this version of Pawl does not offer: build it with `pawl plugin build`"
+    )]
+    UnknownImport(String),
+    /// The names are right, the types are not.
+    #[error("the component was built against another version of the world `pawl:step/step` ({0}): build it again")]
+    OtherWorld(String),
+    /// Not valid, or something that this build of wasmtime does not support.
+    #[error("the component can't be compiled ({0}): build it again with `pawl plugin build`")]
+    NotValid(String),
+    /// `describe` failed.
+    #[error("the component can't describe itself: {0}")]
+    NotDescribed(String),
+}
+
+/// A compiled component, ready to be instantiated for one attempt after the other.
+pub struct Prepared {
+    digest: Digest,
+    /// None if it does not fit the pool.
+    pub(super) pooled: Option<StepPre<Guest>>,
+    on_demand: OnceLock<StepPre<Guest>>,
+    bytes: Box<[u8]>,
+    code_bytes: usize,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("digest", &self.digest).field("pooled", &self.pooled.is_some()).finish()
+    }
+}
+
+impl Prepared {
+    /// Checks and compiles.
+    pub(super) fn load(engine: &Engine, digest: Digest, bytes: &[u8]) -> Result<Self, LoadError> {
+        check_bytes(digest, bytes, engine.limits.component_bytes)?;
+        let pooled = engine.pooling.as_ref().and_then(|target| target.compile(bytes).ok());
+        let prepared = Self { digest, code_bytes: 0, pooled: None, on_demand: OnceLock::new(), bytes: bytes.into() };
+        // What does not fit the pool and what is not valid look the same; on demand, all that is valid fits.
+        let pooled = pooled
+            .map(|component| engine.pooling.as_ref().unwrap_or(&engine.on_demand).link(&component))
+            .transpose()?;
+        let prepared = Self { pooled, ..prepared };
+        let code_bytes = match &prepared.pooled {
+            Some(pre) => code_bytes(pre.instance_pre()),
+            None => code_bytes(prepared.on_demand(engine)?.instance_pre()),
+        };
+        Ok(Self { code_bytes, ..prepared })
+    }
+
+    /// The component's digest.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// For an instance outside the pool; compiled when first needed.
+    pub(super) fn on_demand(&self, engine: &Engine) -> Result<&StepPre<Guest>, LoadError> {
+        if let Some(ready) = self.on_demand.get() {
+            return Ok(ready);
+        }
+        let target = &engine.on_demand;
+        let component = target.compile(&self.bytes).map_err(|error| LoadError::NotValid(reason(&error)))?;
+        let linked = target.link(&component)?;
+        Ok(self.on_demand.get_or_init(|| linked))
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.bytes.len() + self.code_bytes
+    }
+}
+
+fn code_bytes(pre: &InstancePre<Guest>) -> usize {
+    let range = pre.component().image_range();
+    (range.end as usize).saturating_sub(range.start as usize)
+}
+
+fn check_bytes(digest: Digest, bytes: &[u8], limit_bytes: usize) -> Result<(), LoadError> {
+    if bytes.len() > limit_bytes {
+        return Err(LoadError::TooLarge { size_bytes: bytes.len(), limit_bytes });
+    }
+    // https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md: after the magic, 16 bits
+    // of version and 16 of layer, which is 0 for a module and 1 for a component.
+    match bytes.get(..8) {
+        Some([0, b'a', b's', b'm', _, _, 0, 0]) => return Err(LoadError::CoreModule),
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => {}
+        _ => return Err(LoadError::NotWasm),
+    }
+    let found = Digest::of(bytes);
+    if found != digest {
+        return Err(LoadError::Damaged { expected: digest, found });
+    }
+    Ok(())
+}
+
+/// A wasmtime engine and what it offers to components.
+pub(super) struct Target {
+    pub(super) engine: wasmtime::Engine,
+    linker: Linker<Guest>,
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Target").finish_non_exhaustive()
+    }
+}
+
+impl Target {
+    pub(super) fn new(config: &wasmtime::Config) -> wasmtime::Result<Self> {
+        let engine = wasmtime::Engine::new(config)?;
+        let linker = linker(&engine)?;
+        Ok(Self { engine, linker })
+    }
+
+    fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
+        Component::from_binary(&self.engine, bytes)
+    }
+
+    /// Resolves imports and exports once, so that an attempt only has to instantiate.
+    fn link(&self, component: &Component) -> Result<StepPre<Guest>, LoadError> {
+        let ty = component.component_type();
+        for export in ["run", "describe"] {
+            if ty.get_export(&self.engine, export).is_none() {
+                return Err(LoadError::MissingExport(export.into()));
+            }
+        }
+        let unknown = ty.imports(&self.engine).find(|(name, _)| !name.starts_with("pawl:step/"));
+        if let Some((name, _)) = unknown {
+            return Err(LoadError::UnknownImport(name.into()));
+        }
+        let other_world = |error: wasmtime::Error| LoadError::OtherWorld(reason(&error));
+        StepPre::new(self.linker.instantiate_pre(component).map_err(other_world)?).map_err(other_world)
+    }
+}
+
+/// An error with its causes on one line.
+fn reason(error: &wasmtime::Error) -> String {
+    let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+    causes.join(": ").replace('\n', " ")
+}
+
+/// What has been compiled, by digest. One component is compiled once at a time, whoever asks.
+#[derive(Debug)]
+pub(super) struct Cache {
+    entries: Mutex<Entries>,
+    limit_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_digest: HashMap<Digest, Entry>,
+    /// Grows with every use.
+    uses: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    gate: Arc<Gate>,
+    used: u64,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    ready: OnceLock<Arc<Prepared>>,
+    /// Held by the one who compiles.
+    compiling: Mutex<()>,
+}
+
+impl Cache {
+    pub(super) fn new(limit_bytes: usize) -> Self {
+        Self { entries: Mutex::default(), limit_bytes }
+    }
+
+    pub(super) fn get(&self, digest: Digest) -> Option<Arc<Prepared>> {
+        self.lock().touch(digest)?.ready.get().cloned()
+    }
+
+    pub(super) fn get_or_load(
+        &self,
+        digest: Digest,
+        load: impl FnOnce() -> Result<Prepared, LoadError>,
+    ) -> Result<Arc<Prepared>, LoadError> {
+        let gate = self.lock().enter(digest);
+        let _compiling = gate.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = gate.ready.get() {
+            return Ok(Arc::clone(ready));
+        }
+        match load() {
+            Ok(prepared) => {
+                let prepared = Arc::clone(gate.ready.get_or_init(|| Arc::new(prepared)));
+                self.lock().evict(self.limit_bytes, digest);
+                Ok(prepared)
+            }
+            Err(error) => {
+                self.lock().by_digest.remove(&digest);
+                Err(error)
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn touch(&mut self, digest: Digest) -> Option<&Gate> {
+        self.uses += 1;
+        let entry = self.by_digest.get_mut(&digest)?;
+        entry.used = self.uses;
+        Some(&entry.gate)
+    }
+
+    fn enter(&mut self, digest: Digest) -> Arc<Gate> {
+        self.uses += 1;
+        let used = self.uses;
+        let entry = self.by_digest.entry(digest).or_insert_with(|| Entry { gate: Arc::default(), used });
+        entry.used = used;
+        Arc::clone(&entry.gate)
+    }
+
+    /// Drops the least recently used until the rest fits; never `keep`, nor what is being compiled. An
+    /// attempt under way keeps its component alive.
+    fn evict(&mut self, limit_bytes: usize, keep: Digest) {
+        let size = |entry: &Entry| entry.gate.ready.get().map_or(0, |prepared| prepared.size_bytes());
+        let mut total: usize = self.by_digest.values().map(size).sum();
+        while total > limit_bytes {
+            let ready = self.by_digest.iter().filter(|(digest, entry)| **digest != keep && size(entry) > 0);
+            let Some((&oldest, _)) = ready.min_by_key(|(_, entry)| entry.used) else { return };
+            total -= self.by_digest.remove(&oldest).map_or(0, |entry| size(&entry));
+        }
+    }
+}

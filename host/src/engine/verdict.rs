@@ -1,0 +1,156 @@
+//! What the end of a guest means for its step: a decision, without side effects. The order of the
+//! questions matters and is the same as in the code:
+//!
+//! 1. Was it stopped from outside (lease, drain, time)? Then it did nothing wrong.
+//! 2. Did it leave its recorded path, or end before the path did? Then a person decides; whatever it
+//!    returned, trapped on or failed with was not what it did before.
+//! 3. Did it break a limit or a rule, trap, fail, or return something?
+
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+use super::execute::{backtrace, trap_reason};
+use super::guest::{Guest, Halt};
+use super::host::types::{self, FailureKind};
+use super::recorder::Stop;
+use crate::domain::attempt::{Cause, Cut, Divergence, Failure, Outcome};
+use crate::domain::id::Digest;
+use crate::domain::limits::Limits;
+use crate::domain::replay::Fault;
+
+/// How a guest ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// It returned.
+    Returned(Result<String, types::Failure>),
+    /// It trapped, was halted, or could not even start.
+    Broken(wasmtime::Error),
+    /// The host's fault.
+    HostPanicked(String),
+    /// The input can't be handed to it.
+    InputNotText,
+}
+
+/// The outcome, and what a retry leaves of the journal if there may be one.
+pub(super) fn decide(guest: &mut Guest, end: End, component: Digest) -> (Outcome, Option<Cut>) {
+    let failure = match judge(guest, end) {
+        Ok(output) => return (Outcome::Succeeded(output.into_bytes()), None),
+        Err(Verdict::Stopped(Stop::LeaseLost)) => return (Outcome::LeaseLost, None),
+        Err(Verdict::Stopped(Stop::Draining)) => return (Outcome::HandedBack, None),
+        Err(Verdict::Diverged(mut divergence)) => {
+            divergence.component = Some(component);
+            return (Outcome::Diverged(divergence), None);
+        }
+        Err(Verdict::Failed(failure)) => failure,
+    };
+    let cut = failure.cause.is_retryable().then(|| guest.replay.cut(failure.from_checkpoint));
+    (Outcome::Failed(failure), cut)
+}
+
+enum Verdict {
+    Stopped(Stop),
+    Diverged(Box<Divergence>),
+    Failed(Failure),
+}
+
+fn judge(guest: &mut Guest, end: End) -> Result<String, Verdict> {
+    match end {
+        End::Returned(Ok(output)) => {
+            finish(guest, "return", None)?;
+            if let Some(name) = guest.replay.open_once() {
+                let message = format!("the step returned inside once({name:?}): finish the effect, or fail");
+                return Err(failed(Cause::Fatal, message));
+            }
+            check_output(output, &guest.limits)
+        }
+        End::Returned(Err(failure)) => {
+            finish(guest, &format!("return the failure {:?}", failure.message), None)?;
+            Err(Verdict::Failed(from_guest(failure, &guest.limits)))
+        }
+        End::Broken(error) => Err(broken(guest, error)),
+        End::HostPanicked(message) => {
+            tracing::error!(run.id = %guest.step.run, step.no = %guest.step.step, panic = %message,
+                "the host failed while it executed a step");
+            Err(failed(Cause::Trap, "the host failed while it executed the step; its log says more".into()))
+        }
+        End::InputNotText => Err(failed(Cause::Fatal, "the input is not text in UTF-8".into())),
+    }
+}
+
+fn broken(guest: &mut Guest, error: wasmtime::Error) -> Verdict {
+    let backtrace = backtrace(&error);
+    let halt = match error.downcast::<Halt>() {
+        Ok(Halt::Stop(stop)) => return Verdict::Stopped(stop),
+        Ok(Halt::Deadline) => return failed(Cause::Timeout, "the attempt took longer than the step may".into()),
+        Ok(Halt::Diverged(mut divergence)) => {
+            divergence.backtrace = backtrace;
+            return Verdict::Diverged(divergence);
+        }
+        Ok(halt) => Ok(halt),
+        Err(error) => Err(trap_reason(&error)),
+    };
+    let how = halt.as_ref().map_or_else(|reason| format!("trap: {reason}"), ToString::to_string);
+    if let Err(verdict) = finish(guest, &how, backtrace.clone()) {
+        return verdict;
+    }
+    let (cause, message) = match halt {
+        Ok(Halt::Limit(message)) => (Cause::Limit, message),
+        Ok(other) => (Cause::Fatal, other.to_string()),
+        // A guest that gets no memory usually gives up with a trap.
+        Err(reason) => match guest.memory.refused() {
+            Some(refused) => (Cause::Limit, format!("{refused} ({reason})")),
+            None if reason.contains("fuel allocated for hostcalls") => {
+                (Cause::Limit, "the guest handed more to the host than the largest checkpoint or output".into())
+            }
+            None => (Cause::Trap, reason),
+        },
+    };
+    let details = backtrace.map(|frames| json!({ "backtrace": frames.lines().collect::<Vec<_>>() }).to_string());
+    Verdict::Failed(Failure { cause, message, details, delay_ms: None, from_checkpoint: false })
+}
+
+/// Whether the guest has done all that it did before.
+fn finish(guest: &mut Guest, how: &str, backtrace: Option<String>) -> Result<(), Verdict> {
+    match guest.replay.finish(how) {
+        Ok(()) => Ok(()),
+        Err(Fault::Diverged(mut divergence)) => {
+            divergence.backtrace = backtrace;
+            Err(Verdict::Diverged(divergence))
+        }
+        Err(Fault::Refused(refused)) => Err(failed(Cause::Fatal, refused.to_string())),
+    }
+}
+
+/// Outputs go into the database and into other steps' inputs as they are, so they must be JSON. No tree is
+/// built for that.
+fn check_output(output: String, limits: &Limits) -> Result<String, Verdict> {
+    let (size, limit) = (output.len(), limits.output_bytes);
+    if size > limit {
+        return Err(failed(Cause::Limit, format!("an output may have {limit} bytes, this one has {size}")));
+    }
+    match serde_json::from_str::<IgnoredAny>(&output) {
+        Ok(_) => Ok(output),
+        Err(error) => Err(failed(Cause::InvalidOutput, format!("the output is not JSON: {error}"))),
+    }
+}
+
+fn from_guest(failure: types::Failure, limits: &Limits) -> Failure {
+    let types::Failure { kind, mut message, details } = failure;
+    message.truncate(message.floor_char_boundary(limits.log_line_bytes));
+    let details = details.map(|details| match serde_json::from_str::<IgnoredAny>(&details) {
+        _ if details.len() > limits.entry_bytes => json!("left out: larger than a journal entry may be").to_string(),
+        Ok(_) => details,
+        // Text is better than nothing.
+        Err(_) => json!(details).to_string(),
+    });
+    match kind {
+        FailureKind::Fatal => Failure { cause: Cause::Fatal, message, details, delay_ms: None, from_checkpoint: false },
+        FailureKind::Retry(types::Retry { delay_ms, from_checkpoint }) => {
+            Failure { cause: Cause::Retry, message, details, delay_ms, from_checkpoint }
+        }
+    }
+}
+
+fn failed(cause: Cause, message: String) -> Verdict {
+    Verdict::Failed(Failure { cause, message, details: None, delay_ms: None, from_checkpoint: false })
+}

@@ -1,0 +1,64 @@
+//! The sweeps as a person asks for them, at once and over all queues: what `pawl admin requeue-…` and the
+//! HTTP routes of that name do.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::SWEEP;
+use crate::queue::{Queue, Settled, Stream};
+use crate::store::Store;
+use crate::domain::ready::Ready;
+
+/// The consumer that holds messages on their way back into a stream.
+const ADMIN: &str = "admin";
+
+/// Puts messages that dead workers had read and not acknowledged back into their streams. Returns how many.
+///
+/// # Errors
+/// If Redis or the database is away.
+pub async fn processing(store: &Store, queue: &Queue) -> anyhow::Result<usize> {
+    let live: HashSet<String> = store.live_workers().await?.iter().map(ToString::to_string).collect();
+    let mut count = 0;
+    for state in queue.streams().await? {
+        let stream: Arc<Stream> = Arc::new(state.stream);
+        let dead = state.consumers.iter().filter(|consumer| consumer.name != ADMIN && !live.contains(&consumer.name));
+        for consumer in dead {
+            count += put_back(queue, &stream, &consumer.name).await?;
+        }
+        // With nothing pending any more, this deletes the helper.
+        put_back(queue, &stream, ADMIN).await?;
+    }
+    Ok(count)
+}
+
+async fn put_back(queue: &Queue, stream: &Arc<Stream>, consumer: &str) -> anyhow::Result<usize> {
+    let mut count = 0;
+    loop {
+        let deliveries = queue.adopt(stream, consumer, ADMIN, SWEEP).await?;
+        if deliveries.is_empty() {
+            return Ok(count);
+        }
+        let ready: Vec<Ready> = deliveries
+            .iter()
+            .filter_map(|delivery| {
+                let id = delivery.step?;
+                Some(Ready { id, queue: stream.queue.clone(), priority: stream.priority, ready_at_ms: delivery.ready_at_ms })
+            })
+            .collect();
+        queue.settle(Settled { done: &deliveries, ready: &ready, moved: &[] }).await?;
+        count += deliveries.len();
+    }
+}
+
+/// Takes over the steps of workers whose lease has ended, and delivers every ready step again; a second
+/// message for a step is found not ready and acknowledged. Returns how many steps were delivered.
+///
+/// # Errors
+/// If Redis or the database is away.
+pub async fn stale(store: &Store, queue: &Queue, crash_limit: u32) -> anyhow::Result<usize> {
+    let taken = store.take_over(SWEEP, crash_limit).await?;
+    queue.publish(&taken).await?;
+    let lost = store.redeliver_ready(SWEEP).await?;
+    queue.publish(&lost).await?;
+    Ok(taken.len() + lost.len())
+}

@@ -1,0 +1,33 @@
+//! Steps of workers whose lease has ended become ready again, under a new fence.
+
+use super::{SWEEP, Scheduler, due, next, tell};
+use crate::store;
+
+/// Sweeps when the next lease ends, for ever.
+pub async fn run(mut scheduler: Scheduler) {
+    let mut outage = false;
+    loop {
+        due(&mut scheduler.pulse, |pulse| if pulse.orphans { Some(pulse.now_ms) } else { pulse.next_lease_end_ms }).await;
+        let taken = run_once(&scheduler).await;
+        tell(&mut outage, "no takeover: Postgres is away", taken);
+        next(&mut scheduler.pulse).await;
+    }
+}
+
+/// One sweep; returns how many steps are to be delivered.
+///
+/// # Errors
+/// If the database is away. A crash or a loss of Redis after the commit leaves ready steps that are found as
+/// lost.
+pub async fn run_once(scheduler: &Scheduler) -> store::Result<usize> {
+    let ready = scheduler.store.take_over(SWEEP, scheduler.crash_limit).await?;
+    if ready.is_empty() {
+        return Ok(0);
+    }
+    tracing::warn!(steps = ready.len(), "leases have ended: their steps are ready again");
+    crate::fault::point("takeover.committed.before_publish");
+    if let Err(error) = scheduler.queue.publish(&ready).await {
+        tracing::warn!(%error, "taken over, not delivered: the steps will be found as lost");
+    }
+    Ok(ready.len())
+}

@@ -1,0 +1,204 @@
+//! The group writer: one lane, one connection, one batch at a time. Claims, journal segments, checkpoints
+//! and outcomes of all concurrent steps share a commit.
+//!
+//! ```text
+//!  idle ──something waits──▶ collect ──▶ send ──answered──▶ tell sessions, start claims, deliver ──▶ idle
+//!                                         │ ▲
+//!                          no answer: ────┘ └── refused for its content: split until the bad
+//!                          reconnect, send       member stands alone; it fails alone
+//!                          the same again
+//! ```
+//!
+//! A crash before the commit loses only what nobody has seen; a crash after it leaves what the database
+//! says, and a sweep delivers what was not delivered. A lost answer is made up for by the resend.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tokio::sync::mpsc;
+
+use super::flow::Flow;
+use super::outbox::Outbox;
+use super::session::Session;
+use super::vitals::Vitals;
+use crate::domain::attempt::{Cause, Failure};
+use crate::store::write::{Batch, Member, Settlement, Verdict, Written, write};
+use crate::store::{self, Error};
+
+/// A batch is closed when its payloads reach this size.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Pause before a resend, growing to the second.
+const RESEND_AFTER: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
+
+/// A lane's loop; ends with its task.
+pub async fn run(flow: Arc<Flow>, outbox: Arc<Outbox>, vitals: Arc<Vitals>) {
+    let mut lane = Lane { flow, vitals, conn: None, outage: false };
+    loop {
+        outbox.filled().await;
+        lane.vitals.working();
+        let (sessions, batch) = collect(&outbox);
+        lane.send(sessions, batch).await;
+        lane.vitals.idle();
+    }
+}
+
+/// The loop for large checkpoints: a connection of their own, one at a time, so that no batch waits for
+/// them.
+pub async fn run_bulk(flow: Arc<Flow>, mut large: mpsc::UnboundedReceiver<std::sync::Weak<Session>>) {
+    let mut lane = Lane { flow, vitals: Arc::default(), conn: None, outage: false };
+    while let Some(session) = large.recv().await {
+        let Some(session) = session.upgrade() else { continue };
+        if let Some(member) = session.take_bulk() {
+            lane.send(vec![session], Batch { members: vec![member], ..Batch::default() }).await;
+        }
+    }
+}
+
+/// Everything that waits, up to the byte limit; the rest waits for the next batch.
+fn collect(outbox: &Outbox) -> (Vec<Arc<Session>>, Batch) {
+    let mut batch = Batch { claims: outbox.take_claims(), ..Batch::default() };
+    let mut sessions = Vec::new();
+    let mut bytes = 0;
+    while bytes < BATCH_BYTES
+        && let Some(session) = outbox.pop()
+    {
+        if let Some(member) = session.take_member() {
+            bytes += member.payload_bytes();
+            batch.room += usize::from(member.may_continue());
+            batch.members.push(member);
+            sessions.push(session);
+        }
+    }
+    (sessions, batch)
+}
+
+struct Lane {
+    flow: Arc<Flow>,
+    vitals: Arc<Vitals>,
+    conn: Option<PgConnection>,
+    outage: bool,
+}
+
+impl Lane {
+    async fn send(&mut self, sessions: Vec<Arc<Session>>, batch: Batch) {
+        let mut parts = vec![(sessions, batch)];
+        while let Some((sessions, batch)) = parts.pop() {
+            if batch.members.is_empty() && batch.claims.is_empty() {
+                continue;
+            }
+            match self.send_until_answered(&batch).await {
+                Ok(written) => self.flow.written(&sessions, &batch, written),
+                Err(error) if batch.members.len() + batch.claims.len() > 1 => {
+                    tracing::warn!(error = error_chain(&error), "Postgres refused a batch: it is split");
+                    parts.extend(split(sessions, batch));
+                }
+                Err(error) => self.fail_alone(&sessions, &batch, &error).await,
+            }
+        }
+    }
+
+    /// Sends the batch until the database has answered. Gives up only when it refuses the content.
+    async fn send_until_answered(&mut self, batch: &Batch) -> Result<Written, Error> {
+        let mut attempt = 0;
+        loop {
+            match self.send_once(batch).await {
+                Ok(written) => {
+                    if self.outage {
+                        self.outage = false;
+                        tracing::info!("Postgres is back: the writer goes on");
+                    }
+                    return Ok(written);
+                }
+                Err(error) if error.is_passing() => {
+                    self.conn = None;
+                    if !self.outage && attempt > 0 {
+                        self.outage = true;
+                        tracing::warn!(error = error_chain(&error), "Postgres is away: the writer sends again");
+                    }
+                    tokio::time::sleep(RESEND_AFTER[usize::from(attempt > 3)]).await;
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn send_once(&mut self, batch: &Batch) -> store::Result<Written> {
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => {
+                self.vitals.waiting();
+                self.flow.store.connect().await?
+            }
+        };
+        self.vitals.waiting();
+        let answer = async { write(&mut conn, self.flow.worker, &self.flow.queues, batch).await };
+        // The first poll sends; the point then strikes while the server works.
+        let (answer, ()) = tokio::join!(biased; answer, async { crate::fault::point("batch.sent") });
+        self.vitals.working();
+        let written = answer?;
+        let lost = (batch.members.iter().any(Member::ends) && crate::fault::lost("outcome.committed.reply_lost"))
+            || (!batch.claims.is_empty() && crate::fault::lost("claim.committed.reply_lost"));
+        if lost {
+            return Err(Error::Unavailable(sqlx::Error::WorkerCrashed));
+        }
+        self.conn = Some(conn);
+        Ok(written)
+    }
+
+    /// What the database can't store ends its own step only: the step is parked with the reason.
+    async fn fail_alone(&mut self, sessions: &[Arc<Session>], batch: &Batch, error: &Error) {
+        tracing::error!(error = error_chain(error), step.id = ?batch.members.first().map(|member| member.id),
+            "Postgres refused a write");
+        let (Some(session), Some(member)) = (sessions.first(), batch.members.first()) else {
+            self.flow.written(&[], batch, Written { not_ready: batch.claims.clone(), ..Written::default() });
+            return;
+        };
+        let reason = Failure {
+            cause: Cause::Limit,
+            message: format!("Postgres refused what the step wrote: {}", error_chain(error)),
+            details: None,
+            delay_ms: None,
+            from_checkpoint: false,
+        };
+        let parked = Member {
+            cut: None,
+            segment: None,
+            checkpoint: None,
+            progress: None,
+            settlement: Some(Settlement::Parked(serde_json::to_vec(&reason).unwrap_or_default())),
+            ..member.clone()
+        };
+        let parting = Batch { members: vec![parked], ..Batch::default() };
+        let written = self.send_until_answered(&parting).await.unwrap_or_else(|error| {
+            tracing::error!(error = error_chain(&error), step.id = %member.id, "nor can the step be parked");
+            Written { members: vec![Verdict::LeaseLost], ..Written::default() }
+        });
+        session.stop_with(crate::engine::recorder::Stop::LeaseLost);
+        self.flow.written(sessions, &parting, written);
+    }
+}
+
+/// Two halves, each with its own sessions.
+fn split(mut sessions: Vec<Arc<Session>>, mut batch: Batch) -> [(Vec<Arc<Session>>, Batch); 2] {
+    let (members, claims) = (batch.members.len() / 2, batch.claims.len() / 2);
+    let rest = Batch {
+        members: batch.members.split_off(members),
+        claims: batch.claims.split_off(claims),
+        room: batch.room,
+    };
+    let others = sessions.split_off(members);
+    [(sessions, batch), (others, rest)]
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

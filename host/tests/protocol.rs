@@ -1,0 +1,480 @@
+//! Random histories, driven into the server-side functions and into the model of the state machines, which
+//! must agree after every batch. A failure prints its seed; `PAWL_SEED=n` replays it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pawl::cli::private::PrivatePostgres;
+use pawl::domain::id::{Digest, Fence, RunId, StepId, StepNo, WorkerId};
+use pawl::domain::pipeline::{Pipeline, StepSpec};
+use pawl::domain::status::{RunStatus, StepStatus};
+use pawl::domain::transition::{self, StepChange};
+use pawl::store::Store;
+use pawl::store::control::ResumeOn;
+use pawl::store::leases::{Heartbeat, heartbeat};
+use pawl::store::plugins::NewVersion;
+use pawl::store::submit::{NewRun, Submission};
+use pawl::store::write::{Batch, Member, Segment, Settlement, Verdict, write};
+use sqlx::{Connection, PgConnection, Row};
+
+const HISTORIES: u64 = 40;
+const BATCHES: usize = 40;
+const CRASH_LIMIT: u32 = 2;
+
+#[derive(Debug, Clone)]
+struct ModelStep {
+    status: StepStatus,
+    unmet: u32,
+    fence: i64,
+    owner: Option<WorkerId>,
+    journal: u32,
+    crashes: u32,
+    crash_mark: u32,
+}
+
+#[derive(Debug, Clone)]
+struct ModelRun {
+    status: RunStatus,
+    failing: bool,
+    started: bool,
+    steps: Vec<ModelStep>,
+}
+
+/// Steps 1 to 3 fan out from 0 and join in 4; 5 follows 4, 6 stands alone.
+const NEEDS: [&[i32]; 7] = [&[], &[0], &[0], &[0], &[1, 2, 3], &[4], &[]];
+
+impl ModelRun {
+    fn new() -> Self {
+        let step = |needs: &&[i32]| ModelStep {
+            status: if needs.is_empty() { StepStatus::Ready } else { StepStatus::Blocked },
+            unmet: needs.len() as u32,
+            fence: 0,
+            owner: None,
+            journal: 0,
+            crashes: 0,
+            crash_mark: 0,
+        };
+        Self { status: RunStatus::Pending, failing: false, started: false, steps: NEEDS.iter().map(step).collect() }
+    }
+
+    fn change(&mut self, step: usize, change: StepChange) {
+        let step = &mut self.steps[step];
+        step.status = transition::step(step.status, change).expect("the test makes only legal changes");
+        step.fence += i64::from(matches!(
+            change,
+            StepChange::Claimed
+                | StepChange::Continued
+                | StepChange::LeaseEnded
+                | StepChange::Poisoned
+                | StepChange::Stopped
+                | StepChange::Reopened { .. }
+                | StepChange::Resumed
+        ));
+    }
+
+    fn stop_what_does_not_run(&mut self) {
+        for step in 0..self.steps.len() {
+            let status = self.steps[step].status;
+            if !status.is_ended() && status != StepStatus::Running {
+                self.change(step, StepChange::Stopped);
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        let live = self.steps.iter().filter(|step| !step.status.is_ended()).count() as u32;
+        self.status = transition::run(self.status, live, self.failing, self.started);
+    }
+}
+
+struct Chance(u64);
+
+impl Chance {
+    /// splitmix64, <https://prng.di.unimi.it/splitmix64.c>
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}
+
+struct World {
+    store: Store,
+    conn: PgConnection,
+    model: BTreeMap<RunId, ModelRun>,
+    workers: Vec<WorkerId>,
+    queues: Vec<String>,
+}
+
+#[tokio::test]
+async fn server_side_functions_follow_the_model() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let postgres = PrivatePostgres::start(folder.path()).expect("a private Postgres");
+    let store = Store::new(&postgres.url(), 4, Duration::from_secs(30)).expect("a store");
+    store.migrate().await.expect("migrations");
+    prepare(&store).await;
+    let seeds: Vec<u64> = match std::env::var("PAWL_SEED") {
+        Ok(seed) => vec![seed.parse().expect("PAWL_SEED is a number")],
+        Err(_) => (0..HISTORIES).map(|n| n + u64::from(std::process::id()) * 1_000).collect(),
+    };
+    for seed in seeds {
+        println!("PAWL_SEED={seed}");
+        history(&store, seed).await;
+    }
+    let violations = store.doctor(Duration::from_secs(3600), false).await.expect("a checked database");
+    assert_eq!(violations, [], "the invariants hold over all histories");
+}
+
+async fn prepare(store: &Store) {
+    let bytes = b"no component: nothing is executed here";
+    let new = NewVersion { name: "p", version: "1", digest: Digest::of(bytes), bytes, manifest: b"{}", activate: true };
+    store.push_version(new).await.expect("a plugin");
+    let steps = NEEDS.iter().enumerate().map(|(number, needs)| {
+        let spec = serde_json::json!({"name": format!("s{number}"), "plugin": "p", "needs": needs});
+        serde_json::from_value::<StepSpec>(spec).expect("a step")
+    });
+    let pipeline = Pipeline { name: "random".into(), steps: steps.collect() };
+    store.apply_pipeline(&pipeline).await.expect("a pipeline");
+}
+
+async fn history(store: &Store, seed: u64) {
+    let mut chance = Chance(seed);
+    let conn = store.connect().await.expect("a connection");
+    let mut world =
+        World { store: store.clone(), conn, model: BTreeMap::new(), workers: Vec::new(), queues: vec!["default".into()] };
+    for _ in 0..2 {
+        world.new_worker().await;
+    }
+    let runs: Vec<NewRun> = (0..3).map(|_| NewRun::new("random".into(), b"{}".to_vec(), None)).collect();
+    let (answers, ready) = store.submit(&runs).await.expect("submitted");
+    assert_eq!(answers, [Submission::Created; 3]);
+    assert_eq!(ready.len(), 6, "two steps of each run need nothing");
+    assert_eq!(store.submit(&runs).await.expect("sent again").0, [Submission::Same; 3]);
+    world.model = runs.iter().map(|run| (run.id, ModelRun::new())).collect();
+    for _ in 0..BATCHES {
+        match chance.below(12) {
+            0 => world.expire(&mut chance).await,
+            1 => world.wake().await,
+            2 => world.person(&mut chance).await,
+            _ => world.batch(&mut chance).await,
+        }
+        world.compare(seed).await;
+    }
+    world.conn.close().await.expect("closed");
+}
+
+impl World {
+    async fn new_worker(&mut self) {
+        let worker = WorkerId::new();
+        let beat = Heartbeat {
+            worker,
+            lease_ms: 3_600_000,
+            begin: true,
+            host: "test",
+            pid: 1,
+            slots: 8,
+            queues: &self.queues,
+            running: 0,
+            draining: false,
+        };
+        assert!(heartbeat(&mut self.conn, &beat).await.expect("a heartbeat").alive);
+        self.workers.push(worker);
+    }
+
+    /// One batch of one worker: outcomes, segments and stale writes of distinct steps, and claims.
+    async fn batch(&mut self, chance: &mut Chance) {
+        let worker = self.workers[chance.below(self.workers.len())];
+        let mut batch = Batch::default();
+        let mut expected = Vec::new();
+        for (run, model) in &self.model {
+            for (number, step) in model.steps.iter().enumerate() {
+                let id = StepId { run: *run, step: StepNo(number as i32) };
+                let own = step.status == StepStatus::Running && step.owner == Some(worker);
+                match (step.status, chance.below(4)) {
+                    (StepStatus::Running, 0..=2) if own => {
+                        batch.members.push(member(id, step, chance));
+                        expected.push(Verdict::Written);
+                    }
+                    (StepStatus::Running, 3) if own => {
+                        batch.members.push(Member { fence: Fence(step.fence - 1), ..member(id, step, chance) });
+                        expected.push(Verdict::LeaseLost);
+                    }
+                    (StepStatus::Running, 0) => {
+                        batch.members.push(member(id, step, chance));
+                        expected.push(Verdict::LeaseLost);
+                    }
+                    // Also some that are not ready.
+                    (StepStatus::Ready, 0..=1) | (StepStatus::Blocked, 0) => batch.claims.push(id),
+                    _ => {}
+                }
+            }
+        }
+        batch.room = batch.members.iter().filter(|member| member.may_continue()).count();
+        let accepted: Vec<&Member> =
+            batch.members.iter().zip(&expected).filter(|(_, v)| **v == Verdict::Written).map(|(m, _)| m).collect();
+        let before = self.model.clone();
+        let claimed = apply(&mut self.model, worker, &accepted, &batch);
+        let written = write(&mut self.conn, worker, &self.queues, &batch).await.expect("written");
+        assert_eq!(written.members, expected, "verdicts of {batch:?} on {before:?}");
+        let mut told: Vec<StepId> = written.claimed.iter().map(|claim| claim.id).collect();
+        told.sort();
+        assert_eq!(told, claimed, "claims of {batch:?} on {before:?}");
+        // A lost answer: what is sent again changes nothing and tells the same of what still stands.
+        if chance.below(4) == 0 && expected.iter().all(|verdict| *verdict == Verdict::Written) {
+            let again = write(&mut self.conn, worker, &self.queues, &batch).await.expect("written again");
+            let mut told: Vec<StepId> = again.claimed.iter().map(|claim| claim.id).collect();
+            told.sort();
+            told.dedup();
+            let standing = |id: &StepId| self.model[&id.run].steps[id.step.0 as usize].status == StepStatus::Running;
+            assert!(claimed.iter().filter(|id| standing(id)).all(|id| told.contains(id)), "{told:?} lacks of {claimed:?}");
+        }
+    }
+
+    /// A worker's lease ends, and its steps are taken over.
+    async fn expire(&mut self, chance: &mut Chance) {
+        let dead = self.workers.swap_remove(chance.below(self.workers.len()));
+        sqlx::query("update worker set expires_at = now() - interval '1 s' where id = $1")
+            .bind(dead.0)
+            .execute(&mut self.conn)
+            .await
+            .expect("expired");
+        self.store.take_over(1_000, CRASH_LIMIT).await.expect("taken over");
+        for run in self.model.values_mut() {
+            for number in 0..run.steps.len() {
+                let step = &mut run.steps[number];
+                if step.status != StepStatus::Running || step.owner != Some(dead) {
+                    continue;
+                }
+                step.crashes = if step.journal > step.crash_mark { 0 } else { step.crashes + 1 };
+                step.crash_mark = step.journal;
+                let poisoned = step.crashes >= CRASH_LIMIT;
+                run.change(number, match (run.failing, poisoned) {
+                    (true, _) => StepChange::Stopped,
+                    (_, true) => StepChange::Poisoned,
+                    _ => StepChange::LeaseEnded,
+                });
+            }
+            run.settle();
+        }
+        self.new_worker().await;
+    }
+
+    async fn wake(&mut self) {
+        self.store.wake(1_000).await.expect("woken");
+        for run in self.model.values_mut() {
+            for number in 0..run.steps.len() {
+                if run.steps[number].status == StepStatus::Waiting {
+                    run.change(number, StepChange::Due);
+                }
+            }
+        }
+    }
+
+    async fn person(&mut self, chance: &mut Chance) {
+        let runs: Vec<RunId> = self.model.keys().copied().collect();
+        let id = runs[chance.below(runs.len())];
+        let run = self.model.get_mut(&id).expect("a known run");
+        let number = chance.below(run.steps.len());
+        match chance.below(5) {
+            0 => {
+                let done = self.store.cancel(id).await.is_ok();
+                assert_eq!(done, !run.status.is_ended(), "cancel {run:?}");
+                if done {
+                    for step in 0..run.steps.len() {
+                        if !run.steps[step].status.is_ended() {
+                            run.change(step, StepChange::Stopped);
+                        }
+                    }
+                    run.status = RunStatus::Cancelled;
+                }
+            }
+            1 => {
+                let done = self.store.resume(id, StepNo(number as i32), ResumeOn::Pinned).await.is_ok();
+                let status = run.steps[number].status;
+                let may = matches!(status, StepStatus::Parked | StepStatus::Waiting | StepStatus::Ready);
+                assert_eq!(done, may, "resume step {number} of {run:?}");
+                if done {
+                    run.change(number, StepChange::Resumed);
+                    (run.steps[number].crashes, run.steps[number].crash_mark) = (0, 0);
+                }
+            }
+            _ => {
+                let retried = |step: &ModelStep| matches!(step.status, StepStatus::Failed | StepStatus::Parked);
+                let may = run.status != RunStatus::Cancelled && run.steps.iter().any(retried);
+                let done = self.store.retry(id, None).await.is_ok();
+                assert_eq!(done, may, "retry {run:?}");
+                if done {
+                    reopen(run);
+                }
+            }
+        }
+    }
+
+    async fn compare(&mut self, seed: u64) {
+        for (id, run) in &self.model {
+            let row = sqlx::query("select status, failing, live from run where id = $1")
+                .bind(id.0)
+                .fetch_one(&mut self.conn)
+                .await
+                .expect("the run");
+            let live = run.steps.iter().filter(|step| !step.status.is_ended()).count() as i32;
+            let found: (String, bool, i32) = (row.get(0), row.get(1), row.get(2));
+            assert_eq!(found, (run.status.to_string(), run.failing, live), "run {id}, seed {seed}");
+            let rows = sqlx::query(
+                "select step_no, status, unmet, fence, journal_length, crashes from step where run_id = $1 order by 1",
+            )
+            .bind(id.0)
+            .fetch_all(&mut self.conn)
+            .await
+            .expect("the steps");
+            for (row, step) in rows.iter().zip(&run.steps) {
+                let found: (String, i32, i64, i32, i32) = (row.get(1), row.get(2), row.get(3), row.get(4), row.get(5));
+                let model = (
+                    step.status.to_string(),
+                    step.unmet as i32,
+                    step.fence,
+                    step.journal as i32,
+                    step.crashes as i32,
+                );
+                assert_eq!(found, model, "step {} of run {id}, seed {seed}", row.get::<i32, _>(0));
+            }
+        }
+    }
+}
+
+fn member(id: StepId, step: &ModelStep, chance: &mut Chance) -> Member {
+    let segment = (chance.below(3) == 0).then(|| Segment { first: step.journal, length: 2, bytes: vec![1, 2, 3] });
+    let error = b"{}".to_vec();
+    let settlement = match chance.below(10) {
+        0..=4 => Some(Settlement::Succeeded { output: b"{}".to_vec(), may_continue: chance.below(2) == 0 }),
+        5 => Some(Settlement::Failed(error)),
+        6 => Some(Settlement::Retry { error, delay_ms: 0 }),
+        7 => Some(Settlement::Parked(error)),
+        8 => Some(Settlement::Released),
+        _ => None,
+    };
+    Member { id, fence: Fence(step.fence), cut: None, segment, checkpoint: None, progress: None, settlement }
+}
+
+/// What a batch means to the model; returns what the worker holds by it, sorted.
+fn apply(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&Member], batch: &Batch) -> Vec<StepId> {
+    let mut claimed = Vec::new();
+    for member in accepted {
+        let run = model.get_mut(&member.id.run).expect("a known run");
+        let number = member.id.step.0 as usize;
+        if let Some(segment) = &member.segment {
+            run.steps[number].journal += segment.length;
+        }
+        let change = match &member.settlement {
+            None => continue,
+            Some(Settlement::Succeeded { .. }) => StepChange::Succeeded,
+            Some(Settlement::Failed(_)) => StepChange::Failed,
+            Some(Settlement::Retry { .. }) => StepChange::RetryLater,
+            Some(Settlement::Parked(_)) => StepChange::Parked,
+            Some(Settlement::Released) => StepChange::HandedBack,
+        };
+        run.change(number, change);
+        run.failing |= change == StepChange::Failed;
+    }
+    for run in model.values_mut().filter(|run| run.failing && !run.status.is_ended()) {
+        run.stop_what_does_not_run();
+    }
+    claimed.extend(advance(model, worker, accepted, batch.room));
+    for id in &batch.claims {
+        let run = model.get_mut(&id.run).expect("a known run");
+        let number = id.step.0 as usize;
+        if run.steps[number].status == StepStatus::Ready && !run.status.is_ended() {
+            run.change(number, StepChange::Claimed);
+            run.steps[number].owner = Some(worker);
+            claimed.push(*id);
+        }
+    }
+    for id in &claimed {
+        model.get_mut(&id.run).expect("a known run").started = true;
+    }
+    model.values_mut().for_each(ModelRun::settle);
+    // A step that was asked for and is this worker's already is told again.
+    claimed.extend(batch.claims.iter().filter(|id| {
+        let step = &model[&id.run].steps[id.step.0 as usize];
+        step.status == StepStatus::Running && step.owner == Some(worker)
+    }));
+    claimed.sort();
+    claimed.dedup();
+    claimed
+}
+
+/// Successors of what succeeded: ready, or taken by the worker as far as there is room, each run's first
+/// before any run's second.
+fn advance(
+    model: &mut BTreeMap<RunId, ModelRun>,
+    worker: WorkerId,
+    accepted: &[&Member],
+    mut room: usize,
+) -> Vec<StepId> {
+    let mut met: BTreeMap<StepId, (u32, bool)> = BTreeMap::new();
+    for member in accepted {
+        let Some(Settlement::Succeeded { may_continue, .. }) = member.settlement else { continue };
+        for (number, _) in NEEDS.iter().enumerate().filter(|(_, needs)| needs.contains(&member.id.step.0)) {
+            let id = StepId { run: member.id.run, step: StepNo(number as i32) };
+            let entry = met.entry(id).or_default();
+            *entry = (entry.0 + 1, entry.1 || may_continue);
+        }
+    }
+    met.retain(|id, _| model[&id.run].steps[id.step.0 as usize].status == StepStatus::Blocked);
+    let mut turns: BTreeMap<RunId, usize> = BTreeMap::new();
+    let mut candidates = Vec::new();
+    for (id, (needs, may_continue)) in met {
+        let step = &mut model.get_mut(&id.run).expect("a known run").steps[id.step.0 as usize];
+        step.unmet -= needs;
+        let turn = turns.entry(id.run).or_default();
+        *turn += 1;
+        if step.unmet == 0 {
+            candidates.push((!may_continue, *turn, id));
+        }
+    }
+    candidates.sort();
+    let mut taken = Vec::new();
+    for (not_takeable, _, id) in candidates {
+        let run = model.get_mut(&id.run).expect("a known run");
+        let number = id.step.0 as usize;
+        if not_takeable || room == 0 {
+            run.change(number, StepChange::NeedsMet);
+        } else {
+            room -= 1;
+            run.change(number, StepChange::Continued);
+            run.steps[number].owner = Some(worker);
+            taken.push(id);
+        }
+    }
+    taken
+}
+
+fn reopen(run: &mut ModelRun) {
+    for number in 0..run.steps.len() {
+        let status = run.steps[number].status;
+        let unmet = NEEDS[number]
+            .iter()
+            .filter(|need| run.steps[**need as usize].status != StepStatus::Succeeded)
+            .count() as u32;
+        match status {
+            StepStatus::Failed | StepStatus::Parked => {
+                run.change(number, StepChange::Reopened { unmet: 0 });
+                (run.steps[number].crashes, run.steps[number].crash_mark) = (0, 0);
+            }
+            StepStatus::Cancelled => {
+                run.change(number, StepChange::Reopened { unmet });
+                run.steps[number].unmet = unmet;
+            }
+            _ => {}
+        }
+    }
+    run.failing = false;
+    run.started = true;
+    run.status = RunStatus::Running;
+}

@@ -1,0 +1,113 @@
+//! Breaks every limit that a step can break, one at a time: proves that the step alone pays for it. Made on
+//! the raw bindings, because the SDK's types would stand in the way of some of these.
+
+use std::hint::black_box;
+
+use pawl_sdk::raw::pawl::step::types::{Failure, FailureKind, Manifest};
+use pawl_sdk::raw::pawl::step::{durable, logging};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Mode {
+    /// Loops for ever.
+    Loop,
+    /// Takes memory for ever.
+    Allocate,
+    /// Calls itself for ever.
+    Recurse,
+    /// Executes an instruction that can't be.
+    Trap,
+    /// Panics.
+    Panic,
+    /// Returns JSON of this many bytes.
+    Output(usize),
+    /// Returns something that is no JSON.
+    InvalidJson,
+    /// Saves a checkpoint of this many bytes.
+    Checkpoint(usize),
+    /// Saves a checkpoint inside a `once`.
+    CheckpointInOnce,
+    /// Records a value of this many bytes.
+    Entry(usize),
+    /// Reads the clock this many times.
+    Journal(u32),
+    /// Writes this many log lines of 1 KiB.
+    Log(u32),
+    /// Writes one log line of this many bytes.
+    LogLine(usize),
+}
+
+#[derive(Deserialize)]
+struct Input {
+    mode: Mode,
+}
+
+struct Runaway;
+
+impl pawl_sdk::raw::Guest for Runaway {
+    fn describe() -> Manifest {
+        Manifest {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            description: env!("CARGO_PKG_DESCRIPTION").to_owned(),
+            input_schema: None,
+            output_schema: None,
+            needs: Vec::new(),
+        }
+    }
+
+    fn run(input: String) -> Result<String, Failure> {
+        let Input { mode } = serde_json::from_str(&input).map_err(|error| Failure {
+            kind: FailureKind::Fatal,
+            message: format!("the input names no known mode: {error}"),
+            details: None,
+        })?;
+        Ok(run_away(mode))
+    }
+}
+
+fn run_away(mode: Mode) -> String {
+    match mode {
+        Mode::Loop => loop {
+            black_box(());
+        },
+        Mode::Allocate => {
+            let mut taken = Vec::new();
+            loop {
+                taken.push(black_box(vec![1_u8; 1 << 20]));
+            }
+        }
+        Mode::Recurse => return recurse(1).to_string(),
+        Mode::Trap => std::process::abort(),
+        Mode::Panic => panic!("as asked"),
+        Mode::Output(size) => return format!("{:?}", "x".repeat(size.saturating_sub(2))),
+        Mode::InvalidJson => return "{\"half\": ".to_owned(),
+        Mode::Checkpoint(size) => durable::checkpoint(&vec![7; size]),
+        Mode::CheckpointInOnce => {
+            durable::once_begin("all");
+            durable::checkpoint(b"half of it");
+        }
+        Mode::Entry(size) => {
+            durable::once_begin("all");
+            durable::once_finish("all", &vec![7; size]);
+        }
+        Mode::Journal(entries) => (0..entries).for_each(|_| {
+            durable::now();
+        }),
+        Mode::Log(lines) => {
+            let line = "x".repeat(1 << 10);
+            (0..lines).for_each(|_| logging::log(logging::Level::Info, &line, &[]));
+        }
+        Mode::LogLine(size) => logging::log(logging::Level::Info, &"x".repeat(size), &[]),
+    }
+    "null".to_owned()
+}
+
+#[expect(unconditional_recursion, reason = "that is its job")]
+fn recurse(depth: u64) -> u64 {
+    black_box(recurse(black_box(depth) + 1)) + depth
+}
+
+#[cfg(target_arch = "wasm32")]
+pawl_sdk::raw::export_step!(Runaway with_types_in pawl_sdk::raw);

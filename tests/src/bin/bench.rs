@@ -1,0 +1,119 @@
+//! `make bench`: the five loads of `pawl bench` on private servers with fsync on, an API and one worker, and
+//! each figure as a ratio to this machine's own floor, beside what it must reach.
+
+#![expect(clippy::print_stdout, reason = "it is what the program is for")]
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use pawl_tests::{Cluster, binary};
+use serde_json::Value;
+
+/// One load and its goal.
+struct Load {
+    words: &'static [&'static str],
+    figure: &'static str,
+    goal: Goal,
+    aim: Option<f64>,
+}
+
+enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+const LOADS: [Load; 5] = [
+    Load {
+        words: &["chain", "--steps", "10", "--in-flight", "256"],
+        figure: "steps_per_floor_commit",
+        goal: Goal::AtLeast(2.5),
+        aim: Some(4.0),
+    },
+    Load {
+        words: &["latency", "--steps", "10"],
+        figure: "p50_in_floor_commits",
+        goal: Goal::AtMost(24.0),
+        aim: Some(16.0),
+    },
+    Load { words: &["latency", "--steps", "1"], figure: "p50_in_floor_commits", goal: Goal::AtMost(8.0), aim: None },
+    Load {
+        words: &["journal", "--entries", "1000"],
+        figure: "entries_per_floor_commit",
+        goal: Goal::AtLeast(20.0),
+        aim: None,
+    },
+    Load {
+        words: &["fanout", "--width", "1000"],
+        figure: "p50_in_floor_commits",
+        goal: Goal::AtMost(1_000.0),
+        aim: None,
+    },
+];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all goals are reached.
+fn run() -> anyhow::Result<bool> {
+    let mut cluster = Cluster::start_in(binary::programs()?.join("bench"))?;
+    cluster.worker("worker").default_lease().default_slots().start()?;
+    println!("{:<38} {:>9} {:>9} {:>9} {:>8}  goal", "load", "steps/s", "p50 ms", "floor/s", "ratio");
+    let mut all_reached = true;
+    for load in &LOADS {
+        let report = measure(&cluster, load)?;
+        let figure = |name: &str| report[name].as_f64().with_context(|| format!("no {name} in {report}"));
+        let ratio = figure(load.figure)?;
+        let reached = load.goal.is_reached(ratio);
+        all_reached &= reached;
+        println!(
+            "{:<38} {:>9.0} {:>9.2} {:>9.0} {ratio:>8.2}  {}{}{}",
+            load.words.join(" "),
+            figure("steps_per_s")?,
+            figure("p50_ms")?,
+            figure("floor_commits_per_s")?,
+            load.goal,
+            load.aim.map(|aim| format!(" (aim {aim})")).unwrap_or_default(),
+            if reached { "" } else { "  MISSED" },
+        );
+    }
+    cluster.finish()?;
+    Ok(all_reached)
+}
+
+/// The report of one load; its file is kept for a closer look.
+fn measure(cluster: &Cluster, load: &Load) -> anyhow::Result<Value> {
+    let plugins = binary::component_file("echo")?;
+    let plugins = plugins.parent().context("a component lies in a folder")?.to_string_lossy();
+    let words = [&["bench"], load.words, &["--plugins-dir", &plugins, "-o", "json"]].concat();
+    let text = cluster.pawl(&words)?;
+    let name = load.words.join("-").replace("--", "");
+    let file = binary::programs()?.join(format!("bench-{name}.json"));
+    std::fs::write(&file, &text).with_context(|| format!("can't write {}", file.display()))?;
+    serde_json::from_str(&text).context("`pawl bench -o json` printed something else")
+}
+
+impl Goal {
+    fn is_reached(&self, ratio: f64) -> bool {
+        match self {
+            Self::AtLeast(goal) => ratio >= *goal,
+            Self::AtMost(goal) => ratio <= *goal,
+        }
+    }
+}
+
+impl std::fmt::Display for Goal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtLeast(goal) => write!(f, "≥ {goal}"),
+            Self::AtMost(goal) => write!(f, "≤ {goal}"),
+        }
+    }
+}

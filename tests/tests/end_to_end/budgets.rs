@@ -1,0 +1,124 @@
+//! Budgets that count things and hold on any machine. The counts are those of Postgres and Redis: a commit
+//! is a transaction that got an id, a round trip to Redis is a read from a socket.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use pawl_tests::redis::Traffic;
+use pawl_tests::{Cluster, bounds, wait};
+use serde_json::json;
+
+use crate::pipelines;
+
+/// Counts of both servers at one moment.
+struct Counts {
+    writes: u64,
+    steps: i64,
+    redis: Traffic,
+}
+
+fn counts(cluster: &Cluster) -> Result<Counts> {
+    Ok(Counts {
+        writes: cluster.database.writes()?,
+        steps: cluster.database.value("select count(*) from step where status = 'succeeded'")?,
+        redis: cluster.redis.traffic()?,
+    })
+}
+
+/// Commits and Redis round trips for each step between two moments.
+fn per_step(before: &Counts, after: &Counts) -> (f64, f64) {
+    let steps = (after.steps - before.steps) as f64;
+    let commits = (after.writes - before.writes) as f64 / steps;
+    (commits, (after.redis.reads - before.redis.reads) as f64 / steps)
+}
+
+#[test]
+fn commits_per_step_with_one_run_at_a_time() -> Result<()> {
+    let mut cluster = Cluster::start("commits_one_at_a_time")?;
+    pipelines::chain(&cluster, 10)?;
+    cluster.worker("a").default_lease().slots(16).start()?;
+    let warm = cluster.submit("chain-10", &json!(0))?;
+    cluster.succeeds(warm, bounds::RUN)?;
+    let before = counts(&cluster)?;
+    for number in 0..30 {
+        let run = cluster.submit("chain-10", &json!(number))?;
+        cluster.succeeds(run, bounds::RUN)?;
+    }
+    let (commits, reads) = per_step(&before, &counts(&cluster)?);
+    eprintln!("one run at a time: {commits:.3} commits and {reads:.3} Redis round trips per step");
+    assert!(commits <= 1.3, "{commits:.3} commits per step, submission included; the budget is 1.3");
+    cluster.finish()
+}
+
+#[test]
+fn commits_and_redis_round_trips_per_step_with_256_runs_in_flight() -> Result<()> {
+    let mut cluster = Cluster::start("commits_256_in_flight")?;
+    pipelines::chain(&cluster, 10)?;
+    cluster.worker("a").default_lease().slots(256).start()?;
+    let warm = cluster.client.submit_all("chain-10", &vec![json!(0); 64])?;
+    cluster.all_succeed(&warm, bounds::RUN)?;
+    let before = counts(&cluster)?;
+    let output =
+        cluster.pawl(&["bench", "chain", "--steps", "10", "--in-flight", "256", "--duration", "8s", "-o", "json"])?;
+    let (commits, reads) = per_step(&before, &counts(&cluster)?);
+    eprintln!("256 in flight: {commits:.4} commits and {reads:.4} Redis round trips per step\n{output}");
+    assert!(commits <= 0.05, "{commits:.4} commits per step; the budget is 0.05");
+    assert!(reads <= 0.1, "{reads:.4} Redis round trips per step; the budget is 0.1");
+    cluster.finish()
+}
+
+/// Calls of Pawl's statements whose text matches; these tests ask as another user.
+fn calls(cluster: &Cluster, pattern: &str) -> Result<i64> {
+    let sql =
+        "select coalesce(sum(calls), 0)::bigint from pg_stat_statements where userid = 'pawl'::regrole and query ~* ";
+    cluster.database.value(&format!("{sql} '{pattern}'"))
+}
+
+/// Waits until the database's clock has moved on by this much.
+fn observe(cluster: &Cluster, time: Duration) -> Result<()> {
+    let from: String = cluster.database.value("select clock_timestamp()::text")?;
+    let passed = format!("select clock_timestamp() - timestamptz '{from}' >= interval '{} ms'", time.as_millis());
+    wait::until_true(time + bounds::PROCESS, "time to pass", || cluster.database.value(&passed))
+}
+
+#[test]
+fn a_batch_is_one_round_trip_and_its_own_transaction() -> Result<()> {
+    let mut cluster = Cluster::start("round_trips")?;
+    cluster.database.execute("create extension pg_stat_statements")?;
+    pipelines::everything(&cluster)?;
+    let target = pawl_tests::Target::start()?;
+    cluster.worker("a").slots(16).start()?;
+    cluster.database.execute("select pg_stat_statements_reset()")?;
+    let inputs: Vec<_> = (0..100).map(|number| pipelines::everything_input(&target, number)).collect();
+    let runs = cluster.client.submit_all("everything", &inputs)?;
+    cluster.all_succeed(&runs, bounds::RECOVERY)?;
+    let batches = calls(&cluster, "pawl_write")?;
+    assert!(batches > 0, "the group writer's function was not seen");
+    for statement in ["^begin", "^start transaction", "^commit"] {
+        assert_eq!(calls(&cluster, statement)?, 0, "a batch waited for its client: {statement}");
+    }
+    eprintln!("{} steps in {batches} batches", runs.len() * pipelines::EVERYTHING_STEPS);
+    cluster.finish_with(&[&target])
+}
+
+#[test]
+fn an_idle_worker_writes_a_heartbeat_a_second_and_asks_little() -> Result<()> {
+    let mut cluster = Cluster::start("idle_worker")?;
+    cluster.database.execute("create extension pg_stat_statements")?;
+    pipelines::chain(&cluster, 1)?;
+    cluster.worker("a").default_lease().start()?;
+    let run = cluster.submit("chain-1", &json!(1))?;
+    cluster.succeeds(run, bounds::RUN)?;
+    // Only the worker is left.
+    cluster.api()?.terminate(bounds::PROCESS)?;
+    const SECONDS: u64 = 15;
+    cluster.database.execute("select pg_stat_statements_reset()")?;
+    let writes = cluster.database.writes()?;
+    observe(&cluster, Duration::from_secs(SECONDS))?;
+    let (writes, calls) = (cluster.database.writes()? - writes, calls(&cluster, ".")?);
+    eprintln!("an idle worker in {SECONDS} s: {writes} writes, {calls} statements");
+    assert!(writes <= SECONDS + 1, "{writes} writes in {SECONDS} s; the budget is one a second");
+    assert!(calls <= 2 * SECONDS as i64, "{calls} statements in {SECONDS} s; the budget is two a second");
+    cluster.start_api(&[])?;
+    cluster.finish()
+}

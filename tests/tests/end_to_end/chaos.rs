@@ -1,0 +1,76 @@
+//! A thousand runs, and every second a worker dies: each run ends, each result is recorded once.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use pawl_tests::{Cluster, Target};
+
+use crate::pipelines;
+
+const RUNS: usize = 1_000;
+const WORKERS: u64 = 3;
+const BOUND: Duration = Duration::from_secs(300);
+
+#[test]
+fn a_thousand_runs_survive_workers_that_are_killed_at_random_every_second() -> Result<()> {
+    let seed = seed();
+    eprintln!("seed {seed}; to repeat it: PAWL_TEST_SEED={seed}");
+    let mut random = Random(seed);
+    let mut cluster = Cluster::start("chaos")?;
+    let target = Target::start()?;
+    pipelines::everything(&cluster)?;
+    for number in 0..WORKERS {
+        start(&mut cluster, number)?;
+    }
+    let inputs: Vec<_> = (0..RUNS).map(|number| pipelines::everything_input(&target, number)).collect();
+    let runs = cluster.client.submit_all("everything", &inputs)?;
+
+    let end = Instant::now() + BOUND;
+    let mut kills = 0;
+    while cluster.database.value::<bool>("select exists (select from run where ended_at is null)")? {
+        anyhow::ensure!(Instant::now() < end, "some runs have not ended after {kills} kills: seed {seed}");
+        // The second is the condition: it is what the promise is about.
+        std::thread::sleep(Duration::from_millis(700 + random.below(600)));
+        let victim = random.below(WORKERS);
+        cluster.the(&victim.to_string())?.kill9();
+        start(&mut cluster, victim)?;
+        kills += 1;
+    }
+    eprintln!("{RUNS} runs of {} steps, {kills} kills", pipelines::EVERYTHING_STEPS);
+    cluster.all_succeed(&runs, BOUND)?;
+
+    for (number, run) in runs.iter().enumerate() {
+        let output = cluster.client.output(*run, "join")?;
+        pipelines::check_everything(number, &output)?;
+    }
+    // Every effect happened once, however often its step was begun.
+    let performed = target.performed("/effect/");
+    let expected: BTreeMap<_, _> = (0..RUNS).map(|number| (format!("/effect/{number}"), 1)).collect();
+    assert_eq!(performed, expected);
+    let failures: i64 = cluster.database.value("select count(*) from step where failures > 0")?;
+    assert_eq!(failures, 0, "a kill used up a retry");
+    cluster.finish_with(&[&target])
+}
+
+fn start(cluster: &mut Cluster, number: u64) -> Result<()> {
+    cluster.worker(&number.to_string()).slots(8).start()
+}
+
+fn seed() -> u64 {
+    let given = std::env::var("PAWL_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    given.unwrap_or_else(|| u64::from(std::process::id()) ^ 0x9e37_79b9_7f4a_7c15)
+}
+
+/// SplitMix64: <https://prng.di.unimi.it/splitmix64.c>. Small, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}

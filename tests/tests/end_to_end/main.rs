@@ -1,0 +1,18 @@
+//! Pawl as users run it, with everything that may go wrong made to go wrong: one program for all
+//! end-to-end tests, since linking one is quicker than linking ten. Each test has its own servers and ends
+//! with the check of all promises over the whole database.
+
+mod bad_input;
+mod bad_steps;
+mod budgets;
+mod chaos;
+mod deliveries;
+mod divergence;
+mod effects;
+mod fault_points;
+mod main_flow;
+mod outages;
+mod parallel;
+mod pipelines;
+mod takeover_time;
+mod zombie;

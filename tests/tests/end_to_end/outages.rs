@@ -1,0 +1,154 @@
+//! Servers that go away, come back empty, or were not there in the first place: nothing is lost, work is
+//! only delayed, and nobody has to restart anything.
+
+use anyhow::Result;
+use pawl_tests::proxy::Mode;
+use pawl_tests::{Cluster, Proxy, bounds, wait};
+use serde_json::json;
+
+use crate::pipelines;
+
+/// Submits runs that take a while, in a cluster with two workers, and waits until some have ended and some
+/// have not.
+fn in_mid_run(cluster: &mut Cluster) -> Result<Vec<pawl::domain::id::RunId>> {
+    pipelines::chain_of_naps(cluster, 5)?;
+    cluster.worker("a").start()?;
+    cluster.worker("b").start()?;
+    let runs = cluster.client.submit_all("naps-5", &vec![json!(null); 60])?;
+    wait::until_true(bounds::RUN, "some runs to end", || {
+        Ok(cluster.database.value::<i64>("select count(*) from run where ended_at is not null")? >= 5)
+    })?;
+    Ok(runs)
+}
+
+#[test]
+fn an_emptied_redis_delays_and_loses_nothing() -> Result<()> {
+    let mut cluster = Cluster::start("flush_all")?;
+    let runs = in_mid_run(&mut cluster)?;
+    cluster.redis.flush_all()?;
+    cluster.all_succeed(&runs, bounds::RECOVERY)?;
+    cluster.finish()
+}
+
+#[test]
+fn a_redis_that_is_restarted_empty_delays_and_loses_nothing() -> Result<()> {
+    let mut cluster = Cluster::start("redis_restarted_empty")?;
+    let runs = in_mid_run(&mut cluster)?;
+    cluster.redis_server.restart_empty()?;
+    cluster.all_succeed(&runs, bounds::RECOVERY)?;
+    cluster.finish()
+}
+
+#[test]
+fn submissions_are_accepted_while_redis_is_away_and_delivered_when_it_is_back() -> Result<()> {
+    let mut cluster = Cluster::start("redis_away")?;
+    pipelines::chain(&cluster, 2)?;
+    cluster.worker("a").start()?;
+    cluster.redis_server.stop();
+    let runs = cluster.client.submit_all("chain-2", &vec![json!(1); 5])?;
+    cluster.redis_server.launch()?;
+    cluster.all_succeed(&runs, bounds::RECOVERY)?;
+    cluster.finish()
+}
+
+#[test]
+fn a_postgres_that_is_restarted_without_warning_loses_nothing_that_was_answered() -> Result<()> {
+    let mut cluster = Cluster::start("postgres_immediate")?;
+    let runs = in_mid_run(&mut cluster)?;
+    cluster.postgres.restart_immediate()?;
+    cluster.all_succeed(&runs, bounds::RECOVERY)?;
+    let failures: i64 = cluster.database.value("select count(*) from step where failures > 0")?;
+    assert_eq!(failures, 0, "an outage used up a retry");
+    cluster.finish()
+}
+
+#[test]
+fn connections_that_break_or_lose_answers_again_and_again_lose_nothing() -> Result<()> {
+    let mut cluster = Cluster::start("broken_connections")?;
+    let postgres = Proxy::start(format!("127.0.0.1:{}", cluster.postgres.port()))?;
+    let redis = Proxy::start(format!("127.0.0.1:{}", cluster.redis_server.port()))?;
+    pipelines::chain_of_naps(&cluster, 5)?;
+    for name in ["a", "b"] {
+        let (database, queue) = (postgres.url(&cluster.postgres.url()), redis.url(&cluster.redis_server.url()));
+        cluster.worker(name).set("PAWL_DATABASE_URL", &database).set("PAWL_REDIS_URL", &queue).start()?;
+    }
+    let runs = cluster.client.submit_all("naps-5", &vec![json!(null); 60])?;
+    for (mode, proxy) in [
+        (Mode::LoseAnswers, &postgres),
+        (Mode::LoseAnswers, &redis),
+        (Mode::LoseAnswers, &postgres),
+        (Mode::Stall, &redis),
+        (Mode::LoseAnswers, &postgres),
+    ] {
+        if ended(&cluster)? == runs.len() {
+            break;
+        }
+        proxy.set(mode);
+        // What is sent now is done, and nobody learns of it; then whoever waits for the answer is cut off.
+        let before = cluster.database.writes()?;
+        wait::until_true(bounds::PROCESS, "something to be written meanwhile", || {
+            Ok(cluster.database.writes()? > before + 2 || ended(&cluster)? == runs.len())
+        })?;
+        proxy.break_all();
+        proxy.heal();
+    }
+    cluster.all_succeed(&runs, bounds::RECOVERY)?;
+    cluster.finish()
+}
+
+fn ended(cluster: &Cluster) -> Result<usize> {
+    Ok(usize::try_from(cluster.database.value::<i64>("select count(*) from run where ended_at is not null")?)?)
+}
+
+#[test]
+fn processes_wait_for_servers_that_are_not_there_yet() -> Result<()> {
+    let mut cluster = Cluster::start("servers_down_at_start")?;
+    pipelines::chain(&cluster, 1)?;
+    cluster.postgres.stop()?;
+    cluster.redis_server.stop();
+    cluster.worker("a").start()?;
+    let log = cluster.log("a");
+    wait::until_true(bounds::PROCESS, "the worker to say what it waits for", || {
+        Ok(std::fs::read_to_string(&log).unwrap_or_default().contains("Postgres"))
+    })?;
+    cluster.the("a")?.ensure_running()?;
+    cluster.postgres.launch()?;
+    cluster.redis_server.launch()?;
+    let run = wait::until(bounds::PROCESS, "the API to find Postgres again", || {
+        Ok(match cluster.submit("chain-1", &json!(1)) {
+            Ok(run) => wait::Look::Done(run),
+            Err(error) => wait::Look::NotYet(format!("{error:#}")),
+        })
+    })?;
+    cluster.succeeds(run, bounds::RECOVERY)?;
+    cluster.finish()
+}
+
+#[test]
+fn a_process_with_another_schema_refuses_and_names_the_fix() -> Result<()> {
+    let mut cluster = Cluster::start("another_schema")?;
+    let refuses = |cluster: &Cluster, role: &str, fix: &str| -> Result<()> {
+        let output = cluster.try_pawl(&[role])?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(!output.status.success() && said.contains(fix), "{role} said: {said}");
+        Ok(())
+    };
+    // A database from the future.
+    cluster.database.execute(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (99990101, 'from the future', true, '', 0)",
+    )?;
+    refuses(&cluster, "worker", "use a newer pawl")?;
+    cluster.database.execute("delete from _sqlx_migrations where version = 99990101")?;
+    // And one from the past.
+    cluster.database.execute("create table kept as select * from _sqlx_migrations")?;
+    cluster
+        .database
+        .execute("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)")?;
+    refuses(&cluster, "worker", "pawl migrate")?;
+    cluster
+        .database
+        .execute("insert into _sqlx_migrations select * from kept on conflict do nothing; drop table kept")?;
+    cluster.worker("a").start()?;
+    cluster.finish()
+}
