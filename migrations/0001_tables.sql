@@ -91,8 +91,9 @@ create table run (
     idempotency_key  text,
     request_digest   bytea not null,
     steps            int not null check (steps > 0),
-    -- Steps that have not ended.
+    -- Steps that have not ended, and steps that run.
     live             int not null check (live >= 0),
+    running          int not null default 0 check (running >= 0),
     -- A step has failed: nothing new starts, the run fails when its running steps have ended.
     failing          boolean not null default false,
     -- The number of the last event.
@@ -105,6 +106,7 @@ create table run (
     check (status <> 'pending' or started_at is null)
 ) with (fillfactor = 70);
 create index run_created on run (created_at desc, id desc);
+create index run_running on run (id) where running > 0;
 
 create table step (
     run_id               uuid not null,
@@ -129,6 +131,7 @@ create table step (
     journal_length       int not null default 0 check (journal_length >= 0),
     checkpoint_position  int check (checkpoint_position <= journal_length),
     checkpoint_ordinal   int not null default 0,
+    -- Set while it is ready, or waits.
     ready_at             timestamptz,
     due_at               timestamptz,
     claimed_at           timestamptz,
@@ -146,14 +149,16 @@ create table step (
     check ((status = 'succeeded') = (output is not null)),
     check ((output is null) = (output_digest is null)),
     check (status <> 'running' or (worker_id is not null and claimed_at is not null and component is not null)),
-    check (status <> 'ready' or (ready_at is not null and unmet = 0)),
-    check (status <> 'waiting' or due_at is not null),
+    check ((status = 'ready') = (ready_at is not null)),
+    check ((status = 'waiting') = (due_at is not null)),
+    check (unmet = 0 or status in ('blocked', 'cancelled')),
     check (status <> 'blocked' or unmet > 0),
     check (status not in ('failed', 'parked') or error is not null)
 ) with (fillfactor = 60);
-create index step_running on step (worker_id) where status = 'running';
-create index step_ready on step (ready_at) where status = 'ready';
-create index step_waiting on step (due_at) where status = 'waiting';
+-- No index knows the status: a step that is handed on within a worker changes no indexed column, so that
+-- its updates stay on their page (heap-only tuples). Running steps are found through their runs.
+create index step_ready on step (ready_at) where ready_at is not null;
+create index step_due on step (due_at) where due_at is not null;
 
 -- A segment: entries `first` to `first + length - 1`, packed. Never parsed here.
 create table journal (

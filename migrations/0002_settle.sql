@@ -2,7 +2,7 @@
 
 -- Takes what has happened to steps of runs that the caller has locked, as parallel arrays of events
 -- (rank orders the events of one commit), and
---   - counts the steps that ended or were reopened, and marks runs with a failed step as failing;
+--   - counts the steps that run and that have not ended, and marks runs with a failed step as failing;
 --   - moves the run: pending → running with the first claim, → succeeded | failed when nothing is live;
 --   - numbers the events, without gaps, the run's own first and last, and stores one row per run.
 -- Returns the runs as they are now.
@@ -16,47 +16,51 @@ as $$
 #variable_conflict use_column
 begin
     return query
-    with e as (
-        select * from unnest(e_run, e_rank, e_kind, e_step, e_fence, e_worker, e_note) with ordinality
-            as e (run_id, rank, kind, step_no, fence, worker_id, note, place)
-    ), delta as (
+    with delta as (
         select e.run_id, count(*)::int as events,
                count(*) filter (where kind in ('step.succeeded', 'step.failed', 'step.cancelled'))::int
                - count(*) filter (where kind = 'step.reopened')::int as ended,
+               -- A step is parked by its worker, or by a takeover, which has counted its lease's end.
+               count(*) filter (where kind in ('step.started', 'step.resumed'))::int
+               - count(*) filter (where kind in ('step.succeeded', 'step.failed', 'step.retrying', 'step.handed_back',
+                                                 'step.lease_expired')
+                                  or kind = 'step.parked' and e.worker_id is not null)::int as running,
                bool_or(kind = 'step.failed') as failed,
-               bool_or(kind in ('step.started', 'step.resumed')) as started
-        from e group by e.run_id
+               bool_or(kind in ('step.started', 'step.resumed')) as started,
+               array_agg(e.kind order by e.rank, e.place) as kinds,
+               array_agg(e.step_no order by e.rank, e.place) as steps,
+               array_agg(e.fence order by e.rank, e.place) as fences,
+               array_agg(e.worker_id order by e.rank, e.place) as workers,
+               array_agg(e.note order by e.rank, e.place) as notes
+        from unnest(e_run, e_rank, e_kind, e_step, e_fence, e_worker, e_note) with ordinality
+            as e (run_id, rank, kind, step_no, fence, worker_id, note, place)
+        group by e.run_id
     ), old as (
-        select r.id, r.event_count, d.started and r.status = 'pending' as begins,
-               r.live - d.ended as live, r.live - d.ended = 0 as ends,
-               r.failing or d.failed as failing, d.events
+        select d.*, r.event_count as told, d.started and r.status = 'pending' as begins,
+               r.live - d.ended as now_live, r.live - d.ended = 0 as ends,
+               case when r.failing or d.failed then 'failed' else 'succeeded' end as end_status
         from delta d join run r on r.id = d.run_id
     ), moved as (
         update run r set
-            live = old.live,
-            failing = old.failing,
-            status = case when old.ends then case when old.failing then 'failed' else 'succeeded' end
-                          when old.begins then 'running'
-                          else r.status end,
+            live = old.now_live,
+            running = r.running + old.running,
+            failing = r.failing or old.failed,
+            status = case when old.ends then old.end_status when old.begins then 'running' else r.status end,
             started_at = case when old.begins then now() else r.started_at end,
             ended_at = case when old.ends then now() end,
             event_count = r.event_count + old.events + old.begins::int + old.ends::int
-        from old where r.id = old.id
-        returning r.id, r.status, r.event_count, old.event_count + 1 as first, old.begins, old.ends
-    ), history as (
-        select e.run_id, e.rank, e.place, e.kind, e.step_no, e.fence, e.worker_id, e.note from e
-        union all
-        select id, -1, 0, 'run.started', null, null, null, null from moved where begins
-        union all
-        select id, 100, 0, 'run.' || moved.status, null, null, null, null from moved where ends
+        from old where r.id = old.run_id
+        returning r.id, r.status, r.event_count, old.*
     ), stored as (
         insert into event (run_id, first, kinds, steps, fences, workers, notes)
-        select h.run_id, m.first,
-               array_agg(h.kind order by h.rank, h.place), array_agg(h.step_no order by h.rank, h.place),
-               array_agg(h.fence order by h.rank, h.place), array_agg(h.worker_id order by h.rank, h.place),
-               array_agg(h.note order by h.rank, h.place)
-        from history h join moved m on m.id = h.run_id
-        group by h.run_id, m.first
+        select m.id, m.told + 1,
+               case when m.begins then '{run.started}'::text[] end || m.kinds
+                   || case when m.ends then array['run.' || m.end_status] end,
+               case when m.begins then '{null}'::int[] end || m.steps || case when m.ends then '{null}'::int[] end,
+               case when m.begins then '{null}'::bigint[] end || m.fences || case when m.ends then '{null}'::bigint[] end,
+               case when m.begins then '{null}'::uuid[] end || m.workers || case when m.ends then '{null}'::uuid[] end,
+               case when m.begins then '{null}'::text[] end || m.notes || case when m.ends then '{null}'::text[] end
+        from moved m
     )
     select moved.id, moved.status, moved.event_count from moved;
 end

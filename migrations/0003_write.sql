@@ -5,7 +5,7 @@
 -- this". The number of statements does not depend on the number of members.
 --
 --   1 lock runs of outcomes (wait), runs of claims (skip the locked: `busy`)       runs before steps
---   2 lock the members' steps
+--   2 lock the steps of members without an outcome
 --   3 judge each member under its guard: run, step, worker, fence
 --   4 journal, checkpoints, steps
 --   5 successors of what succeeded: ready, or claimed for the same worker at once
@@ -121,10 +121,14 @@ begin
     end if;
 
     if cardinality(m_run) > 0 then
-        -- 2 Steps, sorted.
-        perform 1 from unnest(m_run, m_step) as m (run_id, step_no)
-        join step s on s.run_id = m.run_id and s.step_no = m.step_no
-        order by s.run_id, s.step_no for no key update of s;
+        -- 2 Steps, sorted. Those with an outcome stand under their run's lock already: whoever raises a fence
+        -- holds it.
+        if array_position(o_kind, null) is not null then
+            perform 1 from unnest(m_run, m_step, o_kind) as m (run_id, step_no, kind)
+            join step s on s.run_id = m.run_id and s.step_no = m.step_no
+            where m.kind is null
+            order by s.run_id, s.step_no for no key update of s;
+        end if;
 
         -- 3 Judge. `done` is an outcome that a first sending has written.
         select array_agg(
@@ -190,7 +194,7 @@ begin
                 error = case when m.kind in ('failed', 'retry', 'parked') then m.payload
                              when m.kind = 'succeeded' then null else s.error end,
                 due_at = case when m.kind = 'retry' then now() + m.delay_ms * interval '1 millisecond' end,
-                ready_at = case when m.kind = 'released' then now() else s.ready_at end,
+                ready_at = case when m.kind = 'released' then now() end,
                 ended_at = case when m.kind in ('succeeded', 'failed') then now() end
             from unnest(m_run, m_step, m_fence, j_cut, j_first, j_length, k_ordinal, k_position, g_fraction,
                         g_message, o_kind, o_payload, o_digest, o_delay_ms, v_verdict)
@@ -220,7 +224,8 @@ begin
                                             where n.kind = 'step.failed');
             if v_failing <> '{}' then
                 with stopped as (
-                    update step s set status = 'cancelled', ended_at = now(), fence = s.fence + 1, due_at = null
+                    update step s set status = 'cancelled', ended_at = now(), fence = s.fence + 1, due_at = null,
+                                      ready_at = null
                     where s.run_id = any (v_failing) and s.status in ('blocked', 'ready', 'waiting', 'parked')
                     returning s.run_id, s.step_no, s.fence
                 )
@@ -267,7 +272,7 @@ begin
                     update step s set
                         unmet = s.unmet - c.needs,
                         status = case when c.taken then 'running' when c.is_ready then 'ready' else 'blocked' end,
-                        ready_at = case when c.is_ready then now() end,
+                        ready_at = case when c.is_ready and not c.taken then now() end,
                         fence = s.fence + c.taken::int,
                         worker_id = case when c.taken then p_worker else s.worker_id end,
                         component = case when c.taken then c.component else s.component end,
@@ -318,7 +323,7 @@ begin
         with claimed as (
             update step s set
                 status = 'running', fence = s.fence + 1, worker_id = p_worker, attempts = s.attempts + 1,
-                component = coalesce(s.component, pv.digest),
+                component = coalesce(s.component, pv.digest), ready_at = null,
                 claimed_at = now(), started_at = coalesce(s.started_at, now())
             from unnest(q_run, q_step) as q (run_id, step_no)
             join run r on r.id = q.run_id
@@ -399,7 +404,8 @@ begin
                null::int, null::int, null::int, null::bytea, null::bytea[], p.queue, p.priority,
                (extract(epoch from s.ready_at) * 1000)::bigint
         from unnest(y_run, y_step) as y (run_id, step_no)
-        join step s on s.run_id = y.run_id and s.step_no = y.step_no
+        -- Not those that were claimed, or cancelled with their run, later in this batch.
+        join step s on s.run_id = y.run_id and s.step_no = y.step_no and s.status = 'ready'
         join run r on r.id = y.run_id
         join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = y.step_no;
     end if;

@@ -14,7 +14,7 @@ create function pawl_heartbeat_v1(
     p_worker uuid, p_lease_ms int, p_begin boolean, p_host text, p_pid int, p_slots int, p_queues text[],
     p_running int, p_draining boolean
 ) returns table (alive boolean, now_ms bigint, next_lease_end_ms bigint, next_due_ms bigint,
-                 oldest_ready_ms bigint, orphans boolean)
+                 oldest_ready_ms bigint)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$
@@ -38,10 +38,8 @@ begin
         v_alive,
         (extract(epoch from clock_timestamp()) * 1000)::bigint,
         (select (extract(epoch from min(w.expires_at)) * 1000)::bigint from worker w where w.id <> p_worker),
-        (select (extract(epoch from min(s.due_at)) * 1000)::bigint from step s where s.status = 'waiting'),
-        (select (extract(epoch from min(s.ready_at)) * 1000)::bigint from step s where s.status = 'ready'),
-        exists (select from step s where s.status = 'running'
-                and not exists (select from worker w where w.id = s.worker_id));
+        (select (extract(epoch from min(s.due_at)) * 1000)::bigint from step s where s.due_at is not null),
+        (select (extract(epoch from min(s.ready_at)) * 1000)::bigint from step s where s.ready_at is not null);
 end
 $$;
 
@@ -66,8 +64,9 @@ declare
 begin
     -- Candidates, without locks.
     select array_agg(distinct c.run_id) into v_runs from (
-        select s.run_id from step s
-        where s.status = 'running'
+        select s.run_id from run r
+        join step s on s.run_id = r.id and s.status = 'running'
+        where r.running > 0
           and not exists (select from worker w where w.id = s.worker_id and w.expires_at > clock_timestamp())
         limit p_limit) as c;
     if v_runs is not null then
@@ -90,7 +89,7 @@ begin
                 fence = s.fence + 1,
                 crashes = c.crashes,
                 crash_mark = s.journal_length + s.checkpoint_ordinal,
-                ready_at = now(),
+                ready_at = case when not c.failing and c.crashes < p_crash_limit then now() end,
                 ended_at = case when c.failing then now() end,
                 error = case when c.crashes >= p_crash_limit and not c.failing then convert_to(
                     '{"cause":"poison","message":"its worker process died ' || c.crashes
@@ -117,7 +116,8 @@ begin
     end if;
     delete from worker w
     where w.expires_at < clock_timestamp()
-      and not exists (select from step s where s.worker_id = w.id and s.status = 'running');
+      and not exists (select from run r join step s on s.run_id = r.id and s.status = 'running'
+                      where r.running > 0 and s.worker_id = w.id);
     return query
     select s.run_id, s.step_no, p.queue, p.priority, (extract(epoch from s.ready_at) * 1000)::bigint
     from unnest(v_run, v_step, v_status) as t (run_id, step_no, status)
@@ -143,7 +143,7 @@ declare
     v_count  int;
 begin
     select array_agg(distinct c.run_id) into v_runs from (
-        select s.run_id from step s where s.status = 'waiting' and s.due_at <= now()
+        select s.run_id from step s where s.due_at <= now()
         order by s.due_at limit p_limit) as c;
     if v_runs is null then
         return;
@@ -183,7 +183,7 @@ as $$
         from step s
         join run r on r.id = s.run_id
         join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = s.step_no
-        where s.status = 'ready' and s.ready_at < to_timestamp(p_before_ms / 1000.0)
+        where s.ready_at < to_timestamp(p_before_ms / 1000.0)
           and p.queue = p_queue and p.priority = p_priority
         order by s.ready_at
         limit p_limit

@@ -19,13 +19,14 @@ begin
     end if;
     perform 1 from step s where s.run_id = p_run order by s.step_no for no key update;
     with stopped as (
-        update step s set status = 'cancelled', fence = s.fence + 1, ended_at = now(), due_at = null
+        update step s set status = 'cancelled', fence = s.fence + 1, ended_at = now(), due_at = null,
+                          ready_at = null
         where s.run_id = p_run and s.status not in ('succeeded', 'failed', 'cancelled', 'skipped')
         returning s.step_no, s.fence
     )
     select array_agg(step_no order by step_no), array_agg(fence order by step_no) into v_step, v_fence from stopped;
     v_count := cardinality(v_step);
-    update run r set status = 'cancelled', live = 0, ended_at = now(), event_count = r.event_count + v_count + 1
+    update run r set status = 'cancelled', live = 0, running = 0, ended_at = now(), event_count = r.event_count + v_count + 1
     where r.id = p_run;
     insert into event (run_id, first, kinds, steps, fences, workers, notes)
     select p_run, r.event_count - v_count, array_fill('step.cancelled'::text, array[v_count]) || 'run.cancelled'::text,

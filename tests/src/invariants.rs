@@ -37,9 +37,10 @@ fn moving(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     }
     // Invariant 10: whatever the streams hold now is for steps that have ended.
     for stream in cluster.redis.streams()? {
-        let (messages, pending) = (cluster.redis.messages(&stream)?.len(), cluster.redis.pending(&stream)?);
-        if messages + pending > 0 {
-            moving.push(format!("{stream} holds {messages} messages, {pending} pending"));
+        let (messages, pending) = (cluster.redis.messages(&stream)?, cluster.redis.pending(&stream)?);
+        if messages.len() + pending > 0 {
+            let first = messages.first().map(|message| format!(", first {:?}", message.fields)).unwrap_or_default();
+            moving.push(format!("{stream} holds {} messages, {pending} pending{first}", messages.len()));
         }
     }
     Ok(moving)

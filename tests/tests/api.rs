@@ -49,9 +49,13 @@ struct Api {
 impl Api {
     fn start(name: &str) -> anyhow::Result<Self> {
         let mut api = Self::prepare(name)?;
-        block_on(Store::new(&api.config.database_url, 1, Duration::from_secs(30))?.migrate())?;
+        api.migrate()?;
         api.serve()?;
         Ok(api)
+    }
+
+    fn migrate(&self) -> anyhow::Result<()> {
+        Ok(block_on(async { Store::new(&self.config.database_url, 1, Duration::from_secs(30))?.migrate().await })?)
     }
 
     /// The servers, without a schema and without the API.
@@ -407,7 +411,7 @@ fn a_shutdown_ends_waiting_and_streams() -> anyhow::Result<()> {
 #[test]
 fn a_token_is_wanted_everywhere_but_for_health() -> anyhow::Result<()> {
     let mut api = Api::prepare("api_token")?;
-    block_on(Store::new(&api.config.database_url, 1, Duration::from_secs(30))?.migrate())?;
+    api.migrate()?;
     api.config.token = Some("s3cret".to_owned());
     api.serve()?;
     assert_eq!(api.client.get("/ready")?.status, 200);
@@ -424,7 +428,7 @@ fn a_token_is_wanted_everywhere_but_for_health() -> anyhow::Result<()> {
 #[test]
 fn without_its_servers_it_serves_says_so_and_recovers_by_itself() -> anyhow::Result<()> {
     let mut api = Api::prepare("api_outage")?;
-    block_on(Store::new(&api.config.database_url, 1, Duration::from_secs(30))?.migrate())?;
+    api.migrate()?;
     api.postgres.stop()?;
     api.redis.stop();
     api.serve()?;

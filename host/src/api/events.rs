@@ -22,7 +22,7 @@ use super::types::{Event, EventList, Problem};
 use super::watch::{Seen, Subscription};
 use crate::domain::id::RunId;
 use crate::domain::pipeline::Pipeline;
-use crate::store::runs::EventRow;
+use crate::store::events::EventRow;
 
 /// Events that are read at once for a stream.
 const CHUNK: u32 = 500;

@@ -2,7 +2,8 @@
 
 use super::types::{Because, Explanation, Reason, RunStatus, StepStatus};
 use crate::domain::pipeline::Pipeline;
-use crate::store::runs::{LiveStep, RunRow};
+use crate::store::live::LiveStep;
+use crate::store::runs::RunRow;
 
 /// Steps that get a reason of their own; the rest is counted.
 pub(super) const EXPLAINED_STEPS: u32 = 100;
@@ -85,7 +86,7 @@ fn queued(step: &LiveStep) -> String {
     let since = step.ready_at_ms.map_or(0, |ready_at_ms| step.now_ms - ready_at_ms);
     if step.queue_workers == 0 {
         return format!(
-            "it has been ready for {} and no live worker serves the queue `{queue}`: start one with `pawl worker --queues {queue}`",
+            "it has been ready for {} and no live worker serves the queue `{queue}`: start one with `pawl worker --queue {queue}`",
             seconds(since)
         );
     }
@@ -111,7 +112,7 @@ fn waiting(step: &LiveStep) -> (Because, String, Option<i64>) {
 
 fn parked(run: &RunRow, name: &str, step: &LiveStep) -> (Because, String, Option<i64>) {
     let why = error_message(step).unwrap_or_else(|| "no reason is recorded".to_owned());
-    let message = format!("it is parked: {why}; let it go on with `pawl run resume {} {name}`", run.id);
+    let message = format!("it is parked: {why}; let it go on with `pawl run resume {} --step {name}`", run.id);
     (Because::Person, message, None)
 }
 
@@ -206,7 +207,7 @@ mod tests {
             (
                 LiveStep { queue_workers: 0, ..step(StepStatus::Ready) },
                 Because::Queue,
-                "it has been ready for 1.0 s and no live worker serves the queue `heavy`: start one with `pawl worker --queues heavy`".into(),
+                "it has been ready for 1.0 s and no live worker serves the queue `heavy`: start one with `pawl worker --queue heavy`".into(),
             ),
             (
                 LiveStep { error: Some(br#"{"cause":"retry","message":"503"}"#.to_vec()), ..step(StepStatus::Waiting) },
@@ -219,7 +220,7 @@ mod tests {
                     ..step(StepStatus::Parked)
                 },
                 Because::Person,
-                format!("it is parked: its replay left the journal at entry 4: recorded durable.now(), called http.send(GET /); let it go on with `pawl run resume {nil} load`"),
+                format!("it is parked: its replay left the journal at entry 4: recorded durable.now(), called http.send(GET /); let it go on with `pawl run resume {nil} --step load`"),
             ),
         ] {
             assert_eq!(explained(step), (because, message));

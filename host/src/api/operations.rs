@@ -65,17 +65,14 @@ pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Re
     let schema = tokio::time::timeout(PATIENCE, state.store.check_schema());
     let ping = tokio::time::timeout(PATIENCE, state.queue.ping());
     let (schema, ping) = tokio::join!(schema, ping);
-    let mut reasons = Vec::new();
-    match schema {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => reasons.push(error.to_string()),
-        Err(_) => reasons.push("Postgres does not answer".to_owned()),
-    }
-    match ping {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => reasons.push(error.to_string()),
-        Err(_) => reasons.push("Redis does not answer".to_owned()),
-    }
+    let reasons: Vec<String> = [
+        schema
+            .map_or_else(|_| Some("Postgres is not available".to_owned()), |checked| Some(checked.err()?.to_string())),
+        ping.map_or_else(|_| Some("Redis is not available".to_owned()), |answered| Some(answered.err()?.to_string())),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let (code, status) = match reasons.is_empty() {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),

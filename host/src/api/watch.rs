@@ -18,11 +18,16 @@ use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::domain::id::RunId;
-use crate::store::runs::RunMark;
+use crate::store::events::RunMark;
 use crate::store::{self, Store};
 
 /// How often all watched runs are looked at, whether or not somebody said that they moved.
 const POLL_EVERY: Duration = Duration::from_secs(1);
+
+/// Pause after a query, for each run in it, and at most: one reader is told at once, hundreds cost the
+/// database a few queries a second more, not one for every commit of every worker.
+const PAUSE_PER_RUN: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Pause after a failed query.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
@@ -105,8 +110,8 @@ impl Watch {
         });
     }
 
-    /// Looks at runs and tells their readers, for ever. A query begins as soon as the last one has ended
-    /// and something is dirty: under load each serves many.
+    /// Looks at runs and tells their readers, for ever. The more runs a query told about, the longer the
+    /// next one gathers.
     pub async fn run(&self) {
         let mut clock = tokio::time::interval(POLL_EVERY);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -117,7 +122,10 @@ impl Watch {
                 _ = clock.tick() => self.dirty_all(),
             }
             match self.poll_once().await {
-                Ok(()) => is_out = false,
+                Ok(runs) => {
+                    is_out = false;
+                    tokio::time::sleep(PAUSE_PER_RUN.saturating_mul(runs.saturating_sub(1)).min(LONGEST_PAUSE)).await;
+                }
                 Err(error) => {
                     if !std::mem::replace(&mut is_out, true) {
                         tracing::warn!(error = &error as &dyn std::error::Error, "readers of runs have to wait");
@@ -129,19 +137,19 @@ impl Watch {
         }
     }
 
-    /// Looks once at all runs that may have moved.
+    /// Looks once at all runs that may have moved; returns how many.
     ///
     /// # Errors
     /// [`store::Error`]: the runs are looked at again by the next call.
-    pub async fn poll_once(&self) -> store::Result<()> {
+    pub async fn poll_once(&self) -> store::Result<u32> {
         let runs: Vec<RunId> = self.state().dirty.drain().collect();
         if runs.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         match self.shared.store.run_marks(&runs).await {
             Ok(marks) => {
                 self.tell(&runs, marks);
-                Ok(())
+                Ok(u32::try_from(runs.len()).unwrap_or(u32::MAX))
             }
             Err(error) => {
                 self.state().dirty.extend(runs);

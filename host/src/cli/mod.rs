@@ -99,12 +99,16 @@ enum Noun {
     },
 }
 
+/// What is logged if `PAWL_LOG` does not say: without slow statements, which are told at full length.
+const INFO: &str = "info,sqlx::query=error";
+const WARN: &str = "warn,sqlx::query=error";
+
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
     let command = Command::parse();
     let is_role = matches!(command.noun, Noun::Api(_) | Noun::Worker(_));
-    start_log(command.flags.log_format, if is_role { "info" } else { "warn" });
+    start_log(command.flags.log_format, if is_role { INFO } else { WARN });
     // A client needs one thread; a role has all cores, and decides itself what a signal means.
     let ended = if is_role {
         tokio::runtime::Builder::new_multi_thread()
@@ -148,13 +152,37 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
 }
 
 /// Log lines go to standard error; `PAWL_LOG` says which.
-fn start_log(format: LogFormat, level: &str) {
+fn start_log(format: LogFormat, default: &str) {
     let filter = EnvFilter::builder().with_env_var("PAWL_LOG").try_from_env();
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(level)))
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(default)))
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => log.json().init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_is_for() {
+        fn check(command: &clap::Command, path: &str) {
+            for verb in command.get_subcommands() {
+                let path = format!("{path} {}", verb.get_name());
+                assert!(verb.get_about().is_some_and(|about| !about.to_string().is_empty()), "{path}");
+                check(verb, &path);
+            }
+        }
+        check(&Command::command(), "pawl");
     }
 }

@@ -160,3 +160,73 @@ impl Pulse {
 fn now_ms() -> u64 {
     u64::try_from(boot_time().as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    fn eventually(condition: impl Fn() -> bool) {
+        let started = std::time::Instant::now();
+        while !condition() {
+            assert!(started.elapsed() < Duration::from_secs(20), "waited too long");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn jobs_run_side_by_side_and_free_threads_are_counted() {
+        let threads = GuestThreads::new(2).unwrap();
+        let (release, wait) = channel::<()>();
+        let (started, starts) = channel();
+        let wait = Arc::new(std::sync::Mutex::new(wait));
+        for _ in 0..2 {
+            let (wait, started) = (Arc::clone(&wait), started.clone());
+            threads.submit(Box::new(move || {
+                started.send(std::thread::current().name().map(str::to_owned)).unwrap();
+                drop(wait.lock().unwrap().recv());
+            }));
+        }
+        let mut names: Vec<_> = [starts.recv(), starts.recv()].into_iter().flatten().flatten().collect();
+        names.sort();
+        assert_eq!((names, threads.free()), (vec!["guest-0".to_owned(), "guest-1".to_owned()], 0));
+        drop(release);
+        eventually(|| threads.free() == 2);
+    }
+
+    #[test]
+    fn a_job_that_panics_does_not_take_its_thread_along() {
+        let threads = GuestThreads::new(1).unwrap();
+        threads.submit(Box::new(|| panic!("as asked")));
+        let (sender, receiver) = channel();
+        threads.submit(Box::new(move || sender.send(7).unwrap()));
+        assert_eq!(receiver.recv().unwrap(), 7);
+        eventually(|| threads.free() == 1);
+    }
+
+    #[test]
+    fn only_a_silent_guest_that_does_not_wait_for_the_host_is_stuck() {
+        let threads = GuestThreads::new(1).unwrap();
+        let (release, wait) = channel::<()>();
+        let (step, steps) = channel();
+        threads.submit(Box::new(move || {
+            let pulse = Pulse::of_this_thread();
+            pulse.beat();
+            pulse.waiting(|| {
+                step.send(()).unwrap();
+                wait.recv().unwrap();
+            });
+            step.send(()).unwrap();
+            drop(wait.recv());
+        }));
+        steps.recv().unwrap();
+        assert_eq!(threads.stuck(Duration::ZERO), [], "the host works for it");
+        release.send(()).unwrap();
+        steps.recv().unwrap();
+        assert_eq!(threads.stuck(Duration::ZERO).len(), 1);
+        assert_eq!(threads.stuck(Duration::from_secs(600)), []);
+        drop(release);
+        eventually(|| threads.free() == 1);
+        assert_eq!(threads.stuck(Duration::ZERO), [], "an idle thread is not stuck");
+    }
+}

@@ -1,4 +1,7 @@
 //! Steps of workers whose lease has ended become ready again, under a new fence.
+//!
+//! The pulse tells when the next lease ends. Besides, there is a sweep once a lease: a claim may land behind
+//! the sweep that has forgotten its worker.
 
 use super::{SWEEP, Scheduler, due, next, tell};
 use crate::store;
@@ -7,7 +10,11 @@ use crate::store;
 pub async fn run(mut scheduler: Scheduler) {
     let mut outage = false;
     loop {
-        due(&mut scheduler.pulse, |pulse| if pulse.orphans { Some(pulse.now_ms) } else { pulse.next_lease_end_ms }).await;
+        let regular = tokio::time::sleep(scheduler.lease);
+        tokio::select! {
+            () = due(&mut scheduler.pulse, |pulse| pulse.next_lease_end_ms) => {}
+            () = regular => {}
+        }
         let taken = run_once(&scheduler).await;
         tell(&mut outage, "no takeover: Postgres is away", taken);
         next(&mut scheduler.pulse).await;

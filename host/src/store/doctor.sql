@@ -26,10 +26,13 @@ miscounted as (
         where need.run_id = s.run_id and need.step_no = any (p.needs) and need.status <> 'succeeded') as n
     where s.status <> 'cancelled' and s.unmet <> n.unmet
     union all
-    select 4, format('run %s counts %s live steps, there are %s', r.id, r.live, n.live)
+    select 4, format('run %s counts %s live and %s running steps, there are %s and %s',
+                     r.id, r.live, r.running, n.live, n.running)
     from run r
-    cross join lateral (select count(*)::int as live from step s where s.run_id = r.id and s.ended_at is null) as n
-    where r.live <> n.live
+    cross join lateral (
+        select count(*)::int as live, count(*) filter (where s.status = 'running')::int as running
+        from step s where s.run_id = r.id and s.ended_at is null) as n
+    where r.live <> n.live or r.running <> n.running
     union all
     select 4, format('run %s has %s steps, its pipeline has %s', r.id, n.steps, r.steps)
     from run r

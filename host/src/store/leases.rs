@@ -44,8 +44,6 @@ pub struct Pulse {
     pub next_due_ms: Option<i64>,
     /// Since when the oldest ready step is ready.
     pub oldest_ready_ms: Option<i64>,
-    /// A running step has no worker at all.
-    pub orphans: bool,
 }
 
 /// Renews a worker's lease on a connection of its own.
@@ -54,7 +52,7 @@ pub struct Pulse {
 /// [`super::Error::Unavailable`]: it may have been renewed.
 pub async fn heartbeat(conn: &mut PgConnection, beat: &Heartbeat<'_>) -> Result<Pulse> {
     let row = sqlx::query(
-        "select alive, now_ms, next_lease_end_ms, next_due_ms, oldest_ready_ms, orphans
+        "select alive, now_ms, next_lease_end_ms, next_due_ms, oldest_ready_ms
          from pawl_heartbeat_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(beat.worker.0)
@@ -74,7 +72,6 @@ pub async fn heartbeat(conn: &mut PgConnection, beat: &Heartbeat<'_>) -> Result<
         next_lease_end_ms: row.try_get("next_lease_end_ms")?,
         next_due_ms: row.try_get("next_due_ms")?,
         oldest_ready_ms: row.try_get("oldest_ready_ms")?,
-        orphans: row.try_get("orphans")?,
     })
 }
 
@@ -125,7 +122,7 @@ impl Store {
                  from step s
                  join run r on r.id = s.run_id
                  join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = s.step_no
-                 where s.status = 'ready'
+                 where s.ready_at is not null
                  order by s.ready_at
                  limit $1
                  for no key update of s skip locked
@@ -144,10 +141,12 @@ impl Store {
     /// # Errors
     /// [`super::Error::Unavailable`].
     pub async fn running_of(&self, worker: WorkerId) -> Result<Vec<(StepId, Fence)>> {
-        let rows = sqlx::query("select run_id, step_no, fence from step where worker_id = $1 and status = 'running'")
-            .bind(worker.0)
-            .fetch_all(&self.pool)
-            .await?;
+        let query = sqlx::query(
+            "select s.run_id, s.step_no, s.fence
+             from run r join step s on s.run_id = r.id and s.status = 'running'
+             where r.running > 0 and s.worker_id = $1",
+        );
+        let rows = query.bind(worker.0).fetch_all(&self.pool).await?;
         rows.iter()
             .map(|row| {
                 let id = StepId { run: RunId(row.try_get("run_id")?), step: StepNo(row.try_get("step_no")?) };
@@ -165,8 +164,8 @@ impl Store {
         Ok(ids.fetch_all(&self.pool).await?.into_iter().map(WorkerId).collect())
     }
 
-    /// Forgets a worker that ended in good order. If steps still point to it, they are orphans and will be
-    /// taken over at once.
+    /// Forgets a worker that ended in good order. If steps still point to it, they will be taken over
+    /// with the next sweep.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].

@@ -17,8 +17,10 @@ mod components;
 pub mod control;
 pub mod doctor;
 mod error;
+pub mod events;
 mod history;
 pub mod leases;
+pub mod live;
 pub mod pipelines;
 pub mod plugins;
 pub mod runs;
@@ -105,4 +107,14 @@ fn ready_of(row: &PgRow) -> Result<Ready> {
 fn digest_of(row: &PgRow, column: &str) -> Result<Digest> {
     let bytes: &[u8] = row.try_get(column)?;
     Digest::try_from(bytes).map_err(|_| Error::Damaged(format!("the column {column}")))
+}
+
+/// A word of ours; the database's CHECKs admit no others.
+fn parse<T>(row: &PgRow, column: &str) -> Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let word: &str = row.try_get(column)?;
+    word.parse().map_err(|error| Error::Refused(sqlx::Error::Decode(Box::new(error))))
 }

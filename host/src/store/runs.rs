@@ -1,14 +1,14 @@
 //! Runs, as people read them: lists and states without payloads, payloads one by one and verified by their
-//! digest, and the history.
+//! digest.
 
 use std::collections::BTreeMap;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::{Error, Result, Store, digest_of};
+use super::{Error, Result, Store, digest_of, parse};
 use crate::domain::id::{Digest, RunId, StepNo, WorkerId};
-use crate::domain::pipeline::{Pipeline, Priority};
+use crate::domain::pipeline::Pipeline;
 use crate::domain::status::{RunStatus, StepStatus};
 
 /// Which runs to list.
@@ -92,65 +92,6 @@ pub struct StepRow {
     pub started_at_ms: Option<i64>,
     /// End.
     pub ended_at_ms: Option<i64>,
-}
-
-/// One line of a run's history.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventRow {
-    /// From 1, without gaps.
-    pub number: u32,
-    /// When it was committed.
-    pub at_ms: i64,
-    /// For example `step.started`.
-    pub kind: String,
-    /// None for events of the run.
-    pub step: Option<StepNo>,
-    /// The step's fence.
-    pub fence: Option<i64>,
-    /// Who did it.
-    pub worker: Option<WorkerId>,
-    /// For people.
-    pub note: Option<String>,
-}
-
-/// What tells a reader whether there is something new.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunMark {
-    /// The run.
-    pub id: RunId,
-    /// Where it stands.
-    pub status: RunStatus,
-    /// The number of its last event.
-    pub event_count: u32,
-}
-
-/// A step that has not ended and does not just wait for other steps, and what may move it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LiveStep {
-    /// Its place in the pipeline.
-    pub no: StepNo,
-    /// Where it stands.
-    pub status: StepStatus,
-    /// Who has it, or had it last.
-    pub worker: Option<WorkerId>,
-    /// The end of that worker's lease.
-    pub lease_end_ms: Option<i64>,
-    /// When it wakes.
-    pub due_at_ms: Option<i64>,
-    /// When it became ready.
-    pub ready_at_ms: Option<i64>,
-    /// Its queue.
-    pub queue: String,
-    /// Its priority.
-    pub priority: Priority,
-    /// Live workers that serve its queue.
-    pub queue_workers: u32,
-    /// Steps of all queues that became ready before it.
-    pub ready_before: u32,
-    /// JSON: the failure of the last attempt, or why it is parked.
-    pub error: Option<Vec<u8>>,
-    /// The database's clock.
-    pub now_ms: i64,
 }
 
 /// What is read of a run; a macro, so that statements stay constants.
@@ -256,53 +197,6 @@ impl Store {
         verified_output(&row.ok_or_else(|| no_run(run))?, || format!("the output of step {run}/{step}"))
     }
 
-    /// Up to about `limit` events of a run after number `after`; whole commits, so it may be a few more.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`]. An unknown run has no events.
-    pub async fn events(&self, run: RunId, after: u32, limit: u32) -> Result<Vec<EventRow>> {
-        let rows = sqlx::query(
-            "with page as (
-                 select e.*, sum(cardinality(e.kinds)) over (order by e.first) - cardinality(e.kinds) as before
-                 from (select * from event
-                       where run_id = $1 and first + cardinality(kinds) - 1 > $2
-                       order by first limit $3) as e
-             )
-             select p.first + u.place::int - 1 as number, (extract(epoch from p.at) * 1000)::bigint as at_ms,
-                    u.kind, u.step, u.fence, u.worker, u.note
-             from page p, unnest(p.kinds, p.steps, p.fences, p.workers, p.notes) with ordinality
-                 as u (kind, step, fence, worker, note, place)
-             where p.before < $3 and p.first + u.place::int - 1 > $2
-             order by number",
-        )
-        .bind(run.0)
-        .bind(after.cast_signed())
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(event_row).collect()
-    }
-
-    /// Where these runs stand, those that there are.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn run_marks(&self, runs: &[RunId]) -> Result<Vec<RunMark>> {
-        let rows = sqlx::query("select id, status, event_count from run where id = any($1)")
-            .bind(runs.iter().map(|run| run.0).collect::<Vec<_>>())
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(RunMark {
-                    id: RunId(row.try_get("id")?),
-                    status: parse(row, "status")?,
-                    event_count: row.try_get::<i32, _>("event_count")?.cast_unsigned(),
-                })
-            })
-            .collect()
-    }
-
     /// The run's pipeline version.
     ///
     /// # Errors
@@ -311,47 +205,6 @@ impl Store {
         let row =
             sqlx::query("select pipeline_digest from run where id = $1").bind(run.0).fetch_optional(&self.pool).await?;
         digest_of(&row.ok_or_else(|| no_run(run))?, "pipeline_digest")
-    }
-
-    /// Up to `limit` steps of a run that have not ended and are not blocked, with what may move them.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn live_steps(&self, run: RunId, limit: u32) -> Result<Vec<LiveStep>> {
-        let rows = sqlx::query(
-            "with live as (
-                 select s.*, p.queue, p.priority
-                 from step s
-                 join run r on r.id = s.run_id
-                 join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = s.step_no
-                 where s.run_id = $1 and s.status in ('ready', 'running', 'waiting', 'parked')
-                 order by s.step_no
-                 limit $2
-             ), served as (
-                 select q.queue, count(w.id)::int as workers
-                 from (select distinct queue from live) as q
-                 left join worker w on q.queue = any (w.queues) and w.expires_at > clock_timestamp() and not w.draining
-                 group by q.queue
-             )
-             select l.step_no, l.status as step_status, l.worker_id, l.queue, l.priority, l.error,
-                    v.workers as queue_workers,
-                    case when l.status = 'ready' then
-                        (select count(*)::int from step o where o.status = 'ready' and o.ready_at < l.ready_at)
-                    else 0 end as ready_before,
-                    (extract(epoch from w.expires_at) * 1000)::bigint as lease_end_ms,
-                    (extract(epoch from l.due_at) * 1000)::bigint as due_at_ms,
-                    (extract(epoch from l.ready_at) * 1000)::bigint as ready_at_ms,
-                    (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
-             from live l
-             join served v on v.queue = l.queue
-             left join worker w on w.id = l.worker_id
-             order by l.step_no",
-        )
-        .bind(run.0)
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(live_step).collect()
     }
 }
 
@@ -398,52 +251,9 @@ fn step_row(row: &PgRow) -> Result<StepRow> {
     })
 }
 
-fn event_row(row: &PgRow) -> Result<EventRow> {
-    Ok(EventRow {
-        number: row.try_get::<i32, _>("number")?.cast_unsigned(),
-        at_ms: row.try_get("at_ms")?,
-        kind: row.try_get("kind")?,
-        step: row.try_get::<Option<i32>, _>("step")?.map(StepNo),
-        fence: row.try_get("fence")?,
-        worker: row.try_get::<Option<_>, _>("worker")?.map(WorkerId),
-        note: row.try_get("note")?,
-    })
-}
-
-fn live_step(row: &PgRow) -> Result<LiveStep> {
-    Ok(LiveStep {
-        no: StepNo(row.try_get("step_no")?),
-        status: parse(row, "step_status")?,
-        worker: row.try_get::<Option<_>, _>("worker_id")?.map(WorkerId),
-        lease_end_ms: row.try_get("lease_end_ms")?,
-        due_at_ms: row.try_get("due_at_ms")?,
-        ready_at_ms: row.try_get("ready_at_ms")?,
-        queue: row.try_get("queue")?,
-        priority: priority_of(row)?,
-        queue_workers: row.try_get::<i32, _>("queue_workers")?.cast_unsigned(),
-        ready_before: row.try_get::<i32, _>("ready_before")?.cast_unsigned(),
-        error: row.try_get("error")?,
-        now_ms: row.try_get("now_ms")?,
-    })
-}
-
 fn verified_output(row: &PgRow, what: impl FnOnce() -> String) -> Result<Option<Vec<u8>>> {
     let Some(output) = row.try_get::<Option<Vec<u8>>, _>("output")? else { return Ok(None) };
     if Digest::of(&output) == digest_of(row, "output_digest")? { Ok(Some(output)) } else { Err(Error::Damaged(what())) }
-}
-
-fn priority_of(row: &PgRow) -> Result<Priority> {
-    parse(row, "priority")
-}
-
-/// A word of ours; the database's CHECKs admit no others.
-fn parse<T>(row: &PgRow, column: &str) -> Result<T>
-where
-    T: std::str::FromStr,
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    let word: &str = row.try_get(column)?;
-    word.parse().map_err(|error| Error::Refused(sqlx::Error::Decode(Box::new(error))))
 }
 
 fn no_run(run: RunId) -> Error {

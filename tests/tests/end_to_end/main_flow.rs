@@ -58,7 +58,8 @@ fn a_replacement_goes_on_from_the_checkpoint_of_a_killed_worker() -> Result<()> 
 fn a_worker_that_is_asked_to_end_hands_its_steps_back_at_once() -> Result<()> {
     let mut cluster = Cluster::start("drain")?;
     pipelines::batch(&cluster)?;
-    cluster.worker("first").default_lease().start()?;
+    // It may end what it has begun; this step takes longer than that.
+    cluster.worker("first").default_lease().set("PAWL_DRAIN_MS", "100").start()?;
     let run = cluster.submit("batch", &pipelines::batch_of(300, 10))?;
     wait::until_true(bounds::RUN, "a checkpoint", || {
         cluster.database.value::<bool>("select coalesce(max(checkpoint_ordinal), 0) > 10 from step")

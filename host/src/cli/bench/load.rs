@@ -68,6 +68,8 @@ impl Load {
         });
         match self.extent {
             Extent::Time { warm_up, measured } => {
+                // The first run compiles its components: it must not eat the time.
+                one_run(client, &body).await?;
                 let stop = Arc::new(AtomicBool::new(false));
                 let lanes = self.start(client, &body, {
                     let stop = Arc::clone(&stop);
@@ -77,7 +79,9 @@ impl Load {
                 stop.store(true, Ordering::Relaxed);
                 let samples = finish(lanes).await?;
                 let (begin, end) = counted?;
-                Ok(Measured::new(&samples, &begin, &end))
+                let measured = Measured::new(&samples, &begin, &end);
+                anyhow::ensure!(!measured.latencies.is_empty(), "no run ended in time; give a longer --duration");
+                Ok(measured)
             }
             Extent::Runs { warm_up, measured } => {
                 finish(self.start(client, &body, at_most(warm_up))).await?;

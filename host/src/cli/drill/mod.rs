@@ -71,9 +71,6 @@ pub(super) struct Recovery {
 /// Carries out a verb.
 pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyhow::Result<()> {
     let Verb::Recovery(args) = verb;
-    if args.existing_coordinator && !args.skip_services {
-        return Err(usage("--existing-coordinator needs --use-existing, --database-url and --redis-url"));
-    }
     let folder = &args.artifacts_dir;
     std::fs::create_dir_all(folder).with_context(|| usage(format!("can't create {}", folder.display())))?;
     let mut servers = Servers::new(&args, settings)?;

@@ -18,6 +18,7 @@ use crate::cli::run::send;
 use crate::domain::id::{Digest, RunId};
 use crate::domain::pipeline_file::Format;
 use crate::queue::Queue;
+use crate::store::Store;
 
 /// The drill's plugin, pipeline and step.
 const NAME: &str = "drill-recovery";
@@ -64,6 +65,7 @@ pub(super) async fn play(args: &Recovery, servers: &mut Servers, summary: &mut S
         let step = observer.step(run.0, 0).await?;
         let other = step.worker_pid.filter(|other| step.status == "running" && i64::from(*other) != i64::from(pid));
         anyhow::ensure!(other.is_none(), "another worker has the task; run the drill without --shared-queue");
+        anyhow::ensure!(step.status != "succeeded", "the task ended before it was killed; give a longer --task-length");
         Ok(step.checkpoints >= wanted)
     })
     .await?;
@@ -98,7 +100,7 @@ pub(super) async fn play(args: &Recovery, servers: &mut Servers, summary: &mut S
         Ok(found.summary.status.is_ended())
     })
     .await?;
-    verify(args, &client, &mut observer, &Queue::new(&servers.redis_url)?, queue, run, summary).await
+    verify(args, &client, &mut observer, servers, queue, run, summary).await
 }
 
 /// Puts the plugin and the pipeline in place.
@@ -125,7 +127,7 @@ async fn verify(
     args: &Recovery,
     client: &Client,
     observer: &mut Observer,
-    streams: &Queue,
+    servers: &Servers,
     queue: &str,
     run: RunId,
     summary: &mut Summary,
@@ -156,6 +158,7 @@ async fn verify(
     std::fs::write(args.artifacts_dir.join("events.json"), serde_json::to_string_pretty(&history)?)?;
 
     // Messages are acknowledged after the commit, so the last one may be on its way.
+    let streams = Queue::new(&servers.redis_url)?;
     let quiet = wait("the queue to be empty", Duration::from_secs(10), async |_| {
         let states = streams.streams().await?;
         let own = states.iter().filter(|state| state.stream.queue == queue);
@@ -169,6 +172,17 @@ async fn verify(
     } else {
         summary.check("the queue is empty and nothing is pending", quiet);
     }
+    let store = Store::new(&servers.database_url, 1, PATIENCE)?;
+    // Where others work too, what workers say of themselves is a moment old; here it is so for a heartbeat.
+    let alone = !args.skip_services;
+    let mut violations = Vec::new();
+    let sound = wait("the invariants to hold", Duration::from_secs(5), async |_| {
+        violations = store.doctor(Duration::from_secs(10), alone).await?;
+        Ok(violations.is_empty())
+    });
+    let sound = sound.await.is_ok();
+    violations.iter().for_each(|violation| eprintln!("invariant {}: {}", violation.invariant, violation.what));
+    summary.check("all invariants of the database hold", sound);
     Ok(())
 }
 

@@ -1,0 +1,96 @@
+//! Guests that break a limit: the step fails for the right cause, and nobody else notices.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl::domain::attempt::Cause;
+use pawl::domain::journal::History;
+use pawl::engine::Attempt;
+
+use crate::memory::Memory;
+use crate::setup::{attempt, execute, execute_attempt, failure, limits, output};
+
+fn runaway(mode: &str) -> pawl::engine::Executed {
+    execute("runaway", &format!(r#"{{"mode": {mode}}}"#))
+}
+
+#[test]
+fn every_broken_limit_and_rule_has_its_cause_and_says_which() {
+    for (mode, cause, says) in [
+        (r#""allocate""#, Cause::Limit, "memory may take 16777216 bytes"),
+        (r#""recurse""#, Cause::Trap, "call stack exhausted"),
+        (r#""trap""#, Cause::Trap, "unreachable"),
+        (r#""panic""#, Cause::Trap, "unreachable"),
+        (r#"{"output": 65537}"#, Cause::Limit, "an output may have 65536 bytes"),
+        (r#""invalid-json""#, Cause::InvalidOutput, "not JSON"),
+        (r#"{"checkpoint": 131073}"#, Cause::Limit, "a checkpoint may have 131072 bytes"),
+        (r#"{"checkpoint": 3000000}"#, Cause::Limit, "handed more to the host"),
+        (r#""checkpoint-in-once""#, Cause::Fatal, "refused inside once"),
+        (r#"{"entry": 32769}"#, Cause::Limit, "may have 32768 bytes"),
+        (r#"{"journal": 1001}"#, Cause::Limit, "more than 1000 journal entries"),
+    ] {
+        let executed = runaway(mode);
+        let failure = failure(&executed, cause);
+        assert!(failure.message.contains(says), "{mode}: {:?} should say {says:?}", failure.message);
+        assert_eq!(executed.cut.is_some(), cause.is_retryable(), "{mode}");
+    }
+}
+
+#[test]
+fn what_just_keeps_within_a_limit_passes() {
+    for mode in [
+        r#"{"output": 65536}"#,
+        r#"{"checkpoint": 131072}"#,
+        r#"{"entry": 32768}"#,
+        r#"{"journal": 1000}"#,
+        r#"{"log": 100}"#,
+        r#"{"log-line": 1000000}"#,
+    ] {
+        output(&runaway(mode));
+    }
+}
+
+#[test]
+fn a_trap_tells_where_in_the_guest() {
+    let executed = runaway(r#""trap""#);
+    let details = failure(&executed, Cause::Trap).details.clone().unwrap_or_default();
+    let details: serde_json::Value = serde_json::from_str(&details).expect("details are JSON");
+    assert!(details["backtrace"].as_array().is_some_and(|frames| !frames.is_empty()), "{details}");
+}
+
+#[test]
+fn a_loop_without_end_ends_with_its_deadline() {
+    let attempt = Attempt { timeout: Duration::from_millis(50), ..attempt(r#"{"mode": "loop"}"#, History::default()) };
+    let executed = execute_attempt("runaway", attempt, &Arc::new(Memory::default()));
+    failure(&executed, Cause::Timeout);
+    assert!(executed.cut.is_some());
+    assert!(executed.elapsed >= Duration::from_millis(50));
+    assert!(executed.elapsed < Duration::from_secs(5), "{:?}", executed.elapsed);
+}
+
+#[test]
+fn a_failure_of_the_guest_keeps_its_own_words() {
+    let executed = execute("flaky", r#"{"failures": 1, "how": "fatal"}"#);
+    assert_eq!(failure(&executed, Cause::Fatal).message, "attempt 1 of 1 that fail");
+    assert_eq!(executed.cut, None);
+}
+
+#[test]
+fn guests_that_misbehave_side_by_side_do_not_disturb_the_others() {
+    std::thread::scope(|scope| {
+        for mode in [r#""allocate""#, r#""recurse""#, r#""panic""#, r#"{"output": 9999999}"#] {
+            scope.spawn(move || (0..5).for_each(|_| drop(runaway(mode))));
+        }
+        for _ in 0..50 {
+            assert_eq!(output(&execute("echo", "[1]")), serde_json::json!([1]));
+        }
+    });
+    assert!(limits().memory_bytes < 32 << 20, "the pool's slots are small, so that reuse is tested");
+}
+
+#[test]
+fn an_input_that_is_no_text_fails_the_step_and_not_the_host() {
+    let attempt = Attempt { input: vec![0xff], ..attempt("", History::default()) };
+    let executed = execute_attempt("echo", attempt, &Arc::new(Memory::default()));
+    assert!(failure(&executed, Cause::Fatal).message.contains("UTF-8"));
+}

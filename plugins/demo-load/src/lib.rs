@@ -1,0 +1,44 @@
+//! First step of the demo: fetches a city's table of hourly temperatures and checks it.
+//!
+//! The GET request is recorded: a resumed step sees the same table, even if the file has changed since.
+
+mod table;
+
+use pawl_sdk::{Context, Failure, step};
+use serde::{Deserialize, Serialize};
+use table::Day;
+
+/// The run's input: where the demo's file server and its receiver of reports are.
+#[derive(Deserialize)]
+struct Input {
+    data_url: String,
+    report_url: String,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    city: String,
+    /// The table's name on the file server.
+    file: String,
+}
+
+#[derive(Serialize)]
+struct Output {
+    city: String,
+    /// Handed on to the last step.
+    report_url: String,
+    rows: usize,
+    days: Vec<Day>,
+}
+
+/// Fetches a city's table of hourly temperatures and checks every row.
+#[step(needs = ["http"])]
+fn load(ctx: &mut Context, input: Input) -> Result<Output, Failure> {
+    let Config { city, file } = ctx.config()?;
+    let url = format!("{}/{file}", input.data_url.trim_end_matches('/'));
+    let answer = ctx.http().get(&url).send()?.ok()?;
+    let days = table::read(answer.text()?).map_err(|problem| Failure::fatal(format!("{url}, {problem}")))?;
+    let rows = days.iter().map(Day::rows).sum();
+    ctx.info("loaded", &[("city", &city), ("rows", &rows), ("days", &days.len())]);
+    Ok(Output { city, report_url: input.report_url, rows, days })
+}
