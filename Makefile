@@ -29,11 +29,12 @@ setup-test:
 # nothing is built twice.
 build: setup
 	@$(env)
-	cargo build --quiet --workspace --bins
+	cargo build --workspace --bins
 
 guests: build
 	@$(env)
-	target/debug/pawl plugin build --quiet $$(dirname plugins/*/Cargo.toml)
+	echo "building the guests into target/plugins" >&2
+	target/debug/pawl plugin build $$(dirname plugins/*/Cargo.toml) >target/guests.log 2>&1 || { cat target/guests.log >&2; exit 1; }
 
 demo: guests
 	@$(env)

@@ -27,13 +27,15 @@ begin
                                   or kind = 'step.parked' and e.worker_id is not null)::int as running,
                bool_or(kind = 'step.failed') as failed,
                bool_or(kind in ('step.started', 'step.resumed')) as started,
-               array_agg(e.kind order by e.rank, e.place) as kinds,
-               array_agg(e.step_no order by e.rank, e.place) as steps,
-               array_agg(e.fence order by e.rank, e.place) as fences,
-               array_agg(e.worker_id order by e.rank, e.place) as workers,
-               array_agg(e.note order by e.rank, e.place) as notes
-        from unnest(e_run, e_rank, e_kind, e_step, e_fence, e_worker, e_note) with ordinality
-            as e (run_id, rank, kind, step_no, fence, worker_id, note, place)
+               array_agg(e.kind) as kinds,
+               array_agg(e.step_no) as steps,
+               array_agg(e.fence) as fences,
+               array_agg(e.worker_id) as workers,
+               array_agg(e.note) as notes
+        -- Sorted once for all five lists: an aggregate takes its rows in the order in which they come.
+        from (select * from unnest(e_run, e_rank, e_kind, e_step, e_fence, e_worker, e_note) with ordinality
+                  as e (run_id, rank, kind, step_no, fence, worker_id, note, place)
+              order by e.run_id, e.rank, e.place) as e
         group by e.run_id
     ), old as (
         select d.*, r.event_count as told, d.started and r.status = 'pending' as begins,

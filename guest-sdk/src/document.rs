@@ -71,7 +71,10 @@ mod tests {
     fn a_misfit_names_its_path() {
         let failure = read::<Order>("input", br#"{"lines":[{"price":1},{"price":"two"}]}"#).unwrap_err();
         assert!(failure.is_fatal());
-        assert!(failure.to_string().starts_with("the input does not fit at `lines[1].price`: invalid type"), "{failure}");
+        assert!(
+            failure.to_string().starts_with("the input does not fit at `lines[1].price`: invalid type"),
+            "{failure}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the expansion of `#[step]` calls: the two exports of a component, typed on one side and text on the
-//! other. Must not call the host by itself; the panic hook does when a step panics.
+//! other. In parts, so that each part's errors can be told at the type that caused them. Must not call the
+//! host by itself; the panic hook does when a step panics.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,35 +8,52 @@ use serde::de::DeserializeOwned;
 use crate::context::Context;
 use crate::document;
 use crate::failure::Failure;
-use crate::raw::pawl::step::types::{Failure as WireFailure, Manifest};
 use crate::logging;
+use crate::raw::pawl::step::types::{Failure as WireFailure, Manifest};
 
-/// `run`: reads the input, calls the step, writes its output.
+/// The first part of `run`: reads the input.
 ///
 /// # Errors
-/// What the step failed with; a fatal failure if the input or the output does not fit its type.
-pub fn run<I, O, E>(input: String, step: impl FnOnce(&mut Context, I) -> Result<O, E>) -> Result<String, WireFailure>
-where
-    I: DeserializeOwned,
-    O: Serialize,
-    E: Into<Failure>,
-{
+/// A fatal failure that names the member that does not fit.
+pub fn input<I: DeserializeOwned>(json: &str) -> Result<I, WireFailure> {
     if cfg!(target_arch = "wasm32") {
         logging::log_panics();
     }
-    execute(&input, step).map_err(Failure::into_wire)
+    document::read("input", json.as_bytes()).map_err(Failure::into_wire)
 }
 
-fn execute<I, O, E>(input: &str, step: impl FnOnce(&mut Context, I) -> Result<O, E>) -> Result<String, Failure>
-where
-    I: DeserializeOwned,
-    O: Serialize,
-    E: Into<Failure>,
-{
-    let input = document::read("input", input.as_bytes())?;
-    let output = step(&mut Context::new(), input).map_err(Into::into)?;
-    let output = document::write("output", &output)?;
-    Ok(String::from_utf8(output).expect("serde_json writes UTF-8"))
+/// What the step is called with.
+#[must_use]
+pub fn context() -> Context {
+    Context::new()
+}
+
+/// The last part of `run`: writes what the step returned.
+///
+/// # Errors
+/// What the step failed with; a fatal failure if its output can't be written.
+pub fn output<R: StepResult>(returned: R) -> Result<String, WireFailure> {
+    returned.into_json().map_err(Failure::into_wire)
+}
+
+/// What a step returns.
+#[diagnostic::on_unimplemented(
+    message = "a step returns `Result<Output, Failure>`, not `{Self}`",
+    note = "the output must implement `serde::Serialize`; the error must be `Failure` or convert into it"
+)]
+pub trait StepResult {
+    /// The output as text.
+    ///
+    /// # Errors
+    /// What the step failed with; a fatal failure if its output can't be written.
+    fn into_json(self) -> Result<String, Failure>;
+}
+
+impl<O: Serialize, E: Into<Failure>> StepResult for Result<O, E> {
+    fn into_json(self) -> Result<String, Failure> {
+        let output = document::write("output", &self.map_err(Into::into)?)?;
+        Ok(String::from_utf8(output).expect("serde_json writes UTF-8"))
+    }
 }
 
 /// `describe`: what the attribute and the crate's manifest say.
@@ -51,49 +69,32 @@ pub fn manifest(name: &str, version: &str, description: &str, needs: &[&str]) ->
     }
 }
 
-/// Makes the compiler point at the input's type if serde can't read it.
-pub const fn assert_input<I: DeserializeOwned>() {}
-
-/// Makes the compiler point at the return type if it is no `Result` of an output and an error.
-pub const fn assert_step<R: StepResult>() {}
-
-/// What a step returns.
-#[diagnostic::on_unimplemented(
-    message = "a step returns `Result<Output, Failure>`, not `{Self}`",
-    note = "the output must implement `serde::Serialize`; the error must be `Failure` or convert into it"
-)]
-pub trait StepResult {}
-
-impl<O: Serialize, E: Into<Failure>> StepResult for Result<O, E> {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn double(_: &mut Context, number: u32) -> Result<u32, Failure> {
-        number.checked_mul(2).ok_or_else(|| Failure::fatal("too large to double"))
-    }
+    use crate::raw::pawl::step::types::FailureKind;
 
     #[test]
     fn a_step_reads_and_writes_json() {
-        assert_eq!(run("21".to_owned(), double).unwrap(), "42");
+        assert_eq!(input::<u32>("21").unwrap(), 21);
+        assert_eq!(output(Ok::<_, Failure>(42)).unwrap(), "42");
     }
 
     #[test]
-    fn a_wrong_input_never_reaches_the_step() {
-        let failure = run::<u32, u32, Failure>("[]".to_owned(), |_, _| unreachable!()).unwrap_err();
+    fn a_wrong_input_is_fatal() {
+        let failure = input::<u32>("[]").unwrap_err();
+        assert!(matches!(failure.kind, FailureKind::Fatal));
         assert!(failure.message.contains("the input does not fit"), "{}", failure.message);
     }
 
     #[test]
     fn a_step_may_return_any_error() {
-        let failure = run::<String, u8, _>("\"x\"".to_owned(), |_, text| text.parse::<u8>()).unwrap_err();
-        assert_eq!(failure.message, "invalid digit found in string");
+        assert_eq!(output("x".parse::<u8>()).unwrap_err().message, "invalid digit found in string");
     }
 
     #[test]
     #[should_panic(expected = "durable.now asks the Pawl host, and there is none in a native build")]
     fn a_host_call_in_a_native_build_says_what_is_wrong() {
-        let _ = run::<(), u64, Failure>("null".to_owned(), |ctx, ()| Ok(ctx.now_ns()));
+        context().now_ns();
     }
 }

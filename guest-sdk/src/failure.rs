@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::raw::pawl::step::types::{Failure as WireFailure, FailureKind, Retry};
 use crate::http;
+use crate::raw::pawl::step::types::{Failure as WireFailure, FailureKind, Retry};
 
 /// Why a step did not produce an output.
 ///

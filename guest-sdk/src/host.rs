@@ -11,7 +11,9 @@ pub(crate) use logging::Level;
 /// Panics where there is no host, with what to do instead of a link error or an `unreachable`.
 fn needs_host(call: &str) {
     if cfg!(not(target_arch = "wasm32")) {
-        panic!("{call} asks the Pawl host, and there is none in a native build: test the parts around it, or run the component");
+        panic!(
+            "{call} asks the Pawl host, and there is none in a native build: test the parts around it, or run the component"
+        );
     }
 }
 

@@ -143,7 +143,11 @@ impl Response {
             return Ok(self);
         }
         let retry_after = self.header("retry-after").and_then(|value| value.trim().parse().ok());
-        Err(Error::Status { url: self.url, status: self.wire.status, retry_after: retry_after.map(Duration::from_secs) })
+        Err(Error::Status {
+            url: self.url,
+            status: self.wire.status,
+            retry_after: retry_after.map(Duration::from_secs),
+        })
     }
 
     /// The body.
@@ -284,7 +288,8 @@ mod tests {
 
     #[test]
     fn a_body_that_does_not_fit_names_its_member() {
-        let error = answer(200, &[], r#"{"a":[1,"x"]}"#).json::<std::collections::BTreeMap<String, Vec<u8>>>().unwrap_err();
+        let error =
+            answer(200, &[], r#"{"a":[1,"x"]}"#).json::<std::collections::BTreeMap<String, Vec<u8>>>().unwrap_err();
         assert!(error.to_string().contains("a[1]"), "{error}");
         assert!(Failure::from(error).is_fatal());
     }

@@ -53,7 +53,7 @@ mod logging;
 /// Generated into a file and not by a macro: a step's author then compiles no WIT parser, and the test
 /// `bindings` holds the file against the WIT.
 #[rustfmt::skip]
-#[allow(missing_docs, unreachable_pub, unsafe_code, dead_code, clippy::all)]
+#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::unwrap_used)]
 pub mod raw;
 
 pub use context::Context;
@@ -79,6 +79,6 @@ pub use pawl_sdk_macros::step;
 /// What the attribute's expansion names; not for people.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::entry::{assert_input, assert_step, manifest, run};
+    pub use crate::entry::{context, input, manifest, output};
     pub use crate::raw::{Failure, Manifest};
 }

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use wit_bindgen_core::{Files, WorldGenerator};
 use wit_bindgen_core::wit_parser::Resolve;
+use wit_bindgen_core::{Files, WorldGenerator};
 use wit_bindgen_rust::Opts;
 
 #[test]
@@ -21,8 +21,8 @@ fn the_generated_bindings_are_those_of_the_wit() {
 
 fn generate(wit: &Path) -> String {
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(wit).unwrap();
-    let world = resolve.select_world(&[package], Some("step")).unwrap();
+    let (package, _) = resolve.push_dir(wit).expect("the WIT is valid");
+    let world = resolve.select_world(&[package], Some("step")).expect("there is a world `step`");
     let options = Opts {
         format: true,
         pub_export_macro: true,
@@ -31,7 +31,7 @@ fn generate(wit: &Path) -> String {
         ..Opts::default()
     };
     let mut files = Files::default();
-    options.build().generate(&mut resolve, world, &mut files).unwrap();
-    let (_, source) = files.iter().next().unwrap();
-    String::from_utf8(source.to_vec()).unwrap()
+    options.build().generate(&mut resolve, world, &mut files).expect("there are bindings for the world");
+    let (_, source) = files.iter().next().expect("the generator wrote a file");
+    String::from_utf8(source.to_vec()).expect("the generator writes UTF-8")
 }

@@ -17,7 +17,7 @@
 //! | `lose` | [`lost`] says yes: the caller throws an answer away that it has received |
 //!
 //! An action happens once, at the first hit or at the one that `@N` gives (`@*`: at every hit). The points
-//! are listed in DESIGN.md, section 10. Anybody may call this; it must never do anything when the variable
+//! are listed in `docs/protocol.md`. Anybody may call this; it must never do anything when the variable
 //! is not set.
 
 use std::sync::OnceLock;

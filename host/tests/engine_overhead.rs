@@ -2,6 +2,8 @@
 //! against instantiating and calling the same component with the same wasmtime settings, in turns in one
 //! process, so that the ratio holds on any machine. The budget is 1.5.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test says what it expects by failing")]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

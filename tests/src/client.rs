@@ -143,6 +143,27 @@ impl Client {
         results.into_iter().collect()
     }
 
+    /// Keeps this many runs of a pipeline in flight until `runs` of them have ended.
+    ///
+    /// # Errors
+    /// If one is not accepted or does not succeed.
+    pub fn keep_in_flight(&self, pipeline: &str, in_flight: usize, runs: usize) -> anyhow::Result<()> {
+        let one = |number: usize| async move {
+            let answer = self.try_submit(pipeline, &json!({"number": number}), None).await?;
+            let run = answer.read::<SubmittedRun>()?.id;
+            loop {
+                let path = format!("/v1/runs/{run}?wait_ms=10000");
+                let status = self.send("GET", &path, &[], Vec::new()).await?.read::<Run>()?.summary.status;
+                if status.is_ended() {
+                    anyhow::ensure!(status.as_str() == "succeeded", "run {run} ended as {status}");
+                    return Ok(());
+                }
+            }
+        };
+        let all = futures_util::stream::iter((0..runs).map(one)).buffer_unordered(in_flight);
+        block_on(all.collect::<Vec<anyhow::Result<()>>>()).into_iter().collect()
+    }
+
     /// A run with its steps.
     ///
     /// # Errors

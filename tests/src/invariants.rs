@@ -1,4 +1,4 @@
-//! The check of all promises, over the whole database, Redis and what targets saw: DESIGN's invariants.
+//! The check of all promises, over the whole database, Redis and what targets saw: the invariants of `docs/protocol.md`.
 //!
 //! Those that the database alone can tell are the same queries as `pawl doctor`'s; the others need what a
 //! test knows: the streams, the answers that its client got, and the log of its targets.

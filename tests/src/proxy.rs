@@ -32,11 +32,19 @@ pub enum Mode {
     Break,
 }
 
+/// What all connections watch.
+#[derive(Debug, Clone, Copy)]
+struct State {
+    mode: Mode,
+    /// Grows with every break: a connection from before it ends, however soon the proxy was healed.
+    breaks: u64,
+}
+
 /// A proxy on a port of its own; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    mode: watch::Sender<Mode>,
+    state: watch::Sender<State>,
     listening: AbortHandle,
 }
 
@@ -48,9 +56,9 @@ impl Proxy {
     pub fn start(server: impl Into<String>) -> anyhow::Result<Self> {
         let listener = block_on(TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
-        let (mode, modes) = watch::channel(Mode::Pass);
-        let listening = handle().spawn(listen(listener, server.into(), modes)).abort_handle();
-        Ok(Self { address, mode, listening })
+        let (state, states) = watch::channel(State { mode: Mode::Pass, breaks: 0 });
+        let listening = handle().spawn(listen(listener, server.into(), states)).abort_handle();
+        Ok(Self { address, state, listening })
     }
 
     /// The same URL, by way of the proxy: `scheme://[user@]host:port/rest`.
@@ -70,7 +78,10 @@ impl Proxy {
 
     /// From now on does this, for open connections too.
     pub fn set(&self, mode: Mode) {
-        self.mode.send_replace(mode);
+        self.state.send_modify(|state| {
+            state.breaks += u64::from(mode == Mode::Break);
+            state.mode = mode;
+        });
     }
 
     /// Closes all connections and refuses new ones.
@@ -86,17 +97,18 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.mode.send_replace(Mode::Break);
+        self.break_all();
         self.listening.abort();
     }
 }
 
-async fn listen(listener: TcpListener, server: String, modes: watch::Receiver<Mode>) {
+async fn listen(listener: TcpListener, server: String, states: watch::Receiver<State>) {
     while let Ok((client, _)) = listener.accept().await {
-        if *modes.borrow() == Mode::Break {
+        let State { mode, breaks } = *states.borrow();
+        if mode == Mode::Break {
             continue;
         }
-        let (server, modes) = (server.clone(), modes.clone());
+        let (server, states) = (server.clone(), states.clone());
         tokio::spawn(async move {
             let Ok(server) = TcpStream::connect(server).await else { return };
             // Answers to small requests must not wait for company here.
@@ -105,9 +117,9 @@ async fn listen(listener: TcpListener, server: String, modes: watch::Receiver<Mo
             let (from_server, to_server) = server.into_split();
             // When one direction ends, so does the connection.
             tokio::select! {
-                () = carry(from_client, to_server, modes.clone(), Direction::Requests) => {}
-                () = carry(from_server, to_client, modes.clone(), Direction::Answers) => {}
-                () = broken(modes) => {}
+                () = carry(from_client, to_server, states.clone(), Direction::Requests) => {}
+                () = carry(from_server, to_client, states.clone(), Direction::Answers) => {}
+                () = broken(states, breaks) => {}
             }
         });
     }
@@ -122,16 +134,13 @@ enum Direction {
 async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut modes: watch::Receiver<Mode>,
+    mut states: watch::Receiver<State>,
     direction: Direction,
 ) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        if modes.wait_for(|mode| *mode != Mode::Stall).await.is_err() {
-            return;
-        }
-        let mode = *modes.borrow();
-        match mode {
+        let Ok(state) = states.wait_for(|state| state.mode != Mode::Stall).await.map(|state| *state) else { return };
+        match state.mode {
             Mode::Break => return,
             Mode::LoseAnswers if direction == Direction::Answers => continue,
             Mode::Delay(time) => tokio::time::sleep(time).await,
@@ -143,9 +152,9 @@ async fn carry(
     }
 }
 
-async fn broken(mut modes: watch::Receiver<Mode>) {
-    // An error means that the proxy is gone.
-    let _ = modes.wait_for(|mode| *mode == Mode::Break).await;
+/// Ends when a connection of that time is broken, or with the proxy.
+async fn broken(mut states: watch::Receiver<State>, breaks: u64) {
+    let _ = states.wait_for(|state| state.breaks > breaks).await;
 }
 
 #[cfg(test)]
@@ -201,7 +210,9 @@ mod tests {
         stream.read_exact(&mut late)?;
         assert_eq!(late, [31], "what was kept is delivered late");
         proxy.break_all();
-        assert_eq!(ask(&mut stream, 40), None);
+        proxy.heal();
+        assert_eq!(ask(&mut stream, 40), None, "a break is not missed, however short");
+        proxy.break_all();
         assert_eq!(ask(&mut connect(&proxy)?, 40), None);
         proxy.heal();
         assert_eq!(ask(&mut connect(&proxy)?, 50), Some(51));

@@ -33,7 +33,8 @@ impl Parse for Attribute {
                 "description" => attribute.description = Some(text(input)?),
                 "needs" => attribute.needs = list(input)?,
                 _ => {
-                    let message = format!("`{key}` is unknown here: #[step] knows name, version, description and needs");
+                    let message =
+                        format!("`{key}` is unknown here: #[step] knows name, version, description and needs");
                     return Err(Error::new(key.span(), message));
                 }
             }

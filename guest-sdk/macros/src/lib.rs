@@ -8,7 +8,7 @@ use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Error, Expr, ExprLit, FnArg, ItemFn, Lit, Meta, ReturnType, Signature, Type};
+use syn::{Error, Expr, ExprLit, FnArg, Item, ItemFn, Lit, Meta, ReturnType, Signature, Type};
 
 /// Makes a function the step of this component; see `pawl_sdk::step`.
 #[proc_macro_attribute]
@@ -20,7 +20,10 @@ pub fn step(attribute: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn expand(attribute: &Attribute, item: Tokens) -> syn::Result<Tokens> {
-    let function: ItemFn = syn::parse2(item).map_err(|error| Error::new(error.span(), "#[step] goes on a function"))?;
+    let function = match syn::parse2(item)? {
+        Item::Fn(function) => function,
+        other => return Err(Error::new(other.span(), "#[step] goes on a function")),
+    };
     let types = check(&function.sig)?;
     let exports = exports(attribute, &function, &types);
     Ok(quote! {
@@ -48,7 +51,8 @@ fn check(signature: &Signature) -> syn::Result<Types<'_>> {
     }
     let arguments: Vec<&FnArg> = signature.inputs.iter().collect();
     let [context, FnArg::Typed(input)] = arguments[..] else {
-        let span = if signature.inputs.is_empty() { signature.paren_token.span.join() } else { signature.inputs.span() };
+        let span =
+            if signature.inputs.is_empty() { signature.paren_token.span.join() } else { signature.inputs.span() };
         return Err(Error::new(span, "a step takes two arguments: `ctx: &mut Context, input: Input`"));
     };
     match context {
@@ -72,14 +76,14 @@ fn exports(attribute: &Attribute, function: &ItemFn, types: &Types<'_>) -> Token
     let description =
         attribute.description.as_ref().map_or_else(|| doc_comment(function), |description| description.value());
     let needs = &attribute.needs;
-    // Errors about a type shall point at the type, names shall come from the SDK alone.
-    let assert_input = quote_spanned! { input.span() => ::pawl_sdk::__private::assert_input::<#input>() };
-    let assert_result = quote_spanned! { result.span() => ::pawl_sdk::__private::assert_step::<#result>() };
+    // The compiler tells what is wrong with a type where the author wrote it.
+    let read = quote_spanned! { input.span() => ::pawl_sdk::__private::input::<#input> };
+    let write = quote_spanned! { result.span() => ::pawl_sdk::__private::output::<#result> };
     quote! {
         const _: () = {
-            struct Exports;
+            struct __PawlStep;
 
-            impl ::pawl_sdk::raw::Guest for Exports {
+            impl ::pawl_sdk::raw::Guest for __PawlStep {
                 fn describe() -> ::pawl_sdk::__private::Manifest {
                     ::pawl_sdk::__private::manifest(#name, #version, #description, &[#(#needs),*])
                 }
@@ -87,22 +91,22 @@ fn exports(attribute: &Attribute, function: &ItemFn, types: &Types<'_>) -> Token
                 fn run(
                     input: ::std::string::String,
                 ) -> ::core::result::Result<::std::string::String, ::pawl_sdk::__private::Failure> {
-                    ::pawl_sdk::__private::run(input, #step)
+                    let __pawl_input = #read(&input)?;
+                    let returned = #step(&mut ::pawl_sdk::__private::context(), __pawl_input);
+                    #write(returned)
                 }
             }
 
-            const _: () = #assert_input;
-            const _: () = #assert_result;
             // Keeps a native build, which exports nothing, from calling the step dead code.
-            const _: fn() -> ::pawl_sdk::__private::Manifest = <Exports as ::pawl_sdk::raw::Guest>::describe;
+            const _: fn() -> ::pawl_sdk::__private::Manifest = <__PawlStep as ::pawl_sdk::raw::Guest>::describe;
             const _: fn(
                 ::std::string::String,
             ) -> ::core::result::Result<::std::string::String, ::pawl_sdk::__private::Failure> =
-                <Exports as ::pawl_sdk::raw::Guest>::run;
+                <__PawlStep as ::pawl_sdk::raw::Guest>::run;
 
             #[cfg(target_arch = "wasm32")]
             ::pawl_sdk::raw::export_step!(
-                Exports with_types_in ::pawl_sdk::raw
+                __PawlStep with_types_in ::pawl_sdk::raw
             );
         };
     }
@@ -143,23 +147,58 @@ mod tests {
         )
         .unwrap();
         assert!(expansion.contains("fn add (ctx : & mut Context"), "{expansion}");
-        assert!(expansion.contains(r#"manifest ("add" , env ! ("CARGO_PKG_VERSION") , "Adds numbers." , & ["http"])"#), "{expansion}");
+        assert!(
+            expansion.contains(r#"manifest ("add" , env ! ("CARGO_PKG_VERSION") , "Adds numbers." , & ["http"])"#),
+            "{expansion}"
+        );
     }
 
     #[test]
     fn what_can_not_be_a_step_is_refused_with_the_fix() {
         let refused = |item| expansion_of(Tokens::new(), item).unwrap_err();
-        assert_eq!(refused(quote!(struct Step;)), "#[step] goes on a function");
-        assert!(refused(quote!(async fn f(ctx: &mut Context, i: u8) -> R {})).contains("not async"));
-        assert!(refused(quote!(fn f<T>(ctx: &mut Context, i: T) -> R {})).contains("generic"));
-        assert!(refused(quote!(fn f() -> R {})).contains("two arguments"));
-        assert!(refused(quote!(fn f(ctx: &Context, i: u8) -> R {})).contains("first argument"));
-        assert!(refused(quote!(fn f(ctx: &mut Context, i: u8) {})).contains("Result<Output, Failure>"));
+        assert_eq!(
+            refused(quote!(
+                struct Step;
+            )),
+            "#[step] goes on a function"
+        );
+        assert!(
+            refused(quote!(
+                async fn f(ctx: &mut Context, i: u8) -> R {}
+            ))
+            .contains("not async")
+        );
+        assert!(
+            refused(quote!(
+                fn f<T>(ctx: &mut Context, i: T) -> R {}
+            ))
+            .contains("generic")
+        );
+        assert!(
+            refused(quote!(
+                fn f() -> R {}
+            ))
+            .contains("two arguments")
+        );
+        assert!(
+            refused(quote!(
+                fn f(ctx: &Context, i: u8) -> R {}
+            ))
+            .contains("first argument")
+        );
+        assert!(
+            refused(quote!(
+                fn f(ctx: &mut Context, i: u8) {}
+            ))
+            .contains("Result<Output, Failure>")
+        );
     }
 
     #[test]
     fn unknown_and_doubled_members_of_the_attribute_are_refused() {
-        let item = quote!(fn f(ctx: &mut Context, i: u8) -> R {});
+        let item = quote!(
+            fn f(ctx: &mut Context, i: u8) -> R {}
+        );
         let refused = |attribute| expansion_of(attribute, item.clone()).unwrap_err();
         assert!(refused(quote!(nmae = "x")).contains("name, version, description and needs"));
         assert!(refused(quote!(name = "x", name = "y")).contains("twice"));

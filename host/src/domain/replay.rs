@@ -8,7 +8,7 @@
 //!                                          the checkpoint
 //! ```
 //!
-//! Matching is exact: kind of call and its arguments. Anything else is a [`Divergence`].
+//! Matching is exact: kind of call and its arguments. Anything else is a divergence.
 //!
 //! Some entries are notes, which no call asks for by its place; the machine takes them in as it passes
 //! them: requests that left and results of `once` that were kept when an earlier attempt's journal was
@@ -19,15 +19,20 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::attempt::{Cut, Divergence};
+use super::attempt::Cut;
 use super::id::{Digest, StepId};
 use super::journal::{Checkpoint, Entry, History, HttpAnswer, RequestSummary};
+pub use answer::{Called, EffectStep, Facts, Fault, OnceStep, Refused, Save, Step};
 use call::Call;
 use keys::KeyOf;
+use once::{Finished, OpenOnce};
 use tail::Tail;
 
+mod answer;
 mod call;
+mod cursor;
 mod keys;
+mod once;
 #[cfg(test)]
 mod random_programs;
 mod tail;
@@ -66,114 +71,6 @@ pub struct Replay {
     replayed: u32,
     resumed_from: Option<u32>,
 }
-
-/// The facts of an attempt that a guest can see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
-    /// Failed attempts so far, plus one.
-    pub attempt: u32,
-    /// When the attempt is stopped, in ms since 1970.
-    pub deadline_ms: u64,
-}
-
-#[derive(Debug)]
-struct OpenOnce {
-    name: String,
-    key: Digest,
-    effect_ordinal: u32,
-    random_position: u64,
-}
-
-#[derive(Debug)]
-struct Finished {
-    value: Vec<u8>,
-    /// Calls of `checkpoint` before it; `None` if it was kept from an earlier attempt and the guest has not
-    /// come to it yet.
-    saves: Option<u32>,
-}
-
-/// What a checkpoint takes: hand over the notes as entries, then the checkpoint, whose position is before
-/// them.
-#[derive(Debug, PartialEq)]
-pub struct Save {
-    /// What a guest that goes on from here must still be told.
-    pub notes: Vec<Entry>,
-    /// For the writer.
-    pub checkpoint: Checkpoint,
-}
-
-/// What a call gets from the replay machine.
-#[derive(Debug, PartialEq)]
-pub enum Step<T> {
-    /// The journal's answer.
-    Recorded(T),
-    /// Nothing is recorded: ask the world and tell with [`Replay::record`].
-    Live,
-}
-
-/// What an effect must do.
-#[derive(Debug, PartialEq)]
-pub enum EffectStep {
-    /// It was answered before.
-    Recorded(HttpAnswer),
-    /// Its intent is in the journal, its answer is not: send it (again) with this key.
-    Resend(Digest),
-    /// It is new: record its intent, wait until that is durable, send it with this key.
-    Live(Digest),
-}
-
-/// What `once-begin` gets.
-#[derive(Debug, PartialEq)]
-pub enum OnceStep {
-    /// Finished before: skip the effect, here is its value.
-    Finished(Vec<u8>),
-    /// Begun before, not finished: do it again, its begin is recorded.
-    Reopened,
-    /// New: record its begin.
-    Live,
-}
-
-/// A breach of the rules that is the guest's own fault and would happen again.
-#[derive(Debug, PartialEq, thiserror::Error)]
-pub enum Refused {
-    /// `checkpoint` inside `once`.
-    #[error("checkpoint is refused inside once({0:?}): finish the effect first")]
-    CheckpointInOnce(String),
-    /// `restore` inside `once`: the jump would leave the effect half done.
-    #[error("restore is refused inside once({0:?}): ask for the state before any effect")]
-    RestoreInOnce(String),
-    /// `once-begin` inside `once`.
-    #[error("once({inner:?}) can't begin inside once({outer:?})")]
-    NestedOnce {
-        /// The open one.
-        outer: String,
-        /// The refused one.
-        inner: String,
-    },
-    /// `once-finish` with another key, or without a begin.
-    #[error("once-finish({0:?}) without its once-begin")]
-    NotBegun(String),
-    /// The guest returned an output with an effect open.
-    #[error("the step returned inside once({0:?}): finish the effect or fail")]
-    LeftOpen(String),
-}
-
-/// What a call may run into.
-#[derive(Debug, PartialEq)]
-pub enum Fault {
-    /// The guest left its recorded path.
-    Diverged(Box<Divergence>),
-    /// The guest broke a rule.
-    Refused(Refused),
-}
-
-impl From<Refused> for Fault {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
-}
-
-type Called<T> = Result<T, Fault>;
 
 impl Replay {
     /// Starts an attempt at entry 0.
@@ -331,48 +228,6 @@ impl Replay {
         })
     }
 
-    /// The guest begins an effect of its own. A finished one is skipped with all that was done inside.
-    ///
-    /// # Errors
-    /// [`Fault`] if the journal holds another call here, or an effect is open.
-    pub fn once_begin(&mut self, name: &str) -> Called<OnceStep> {
-        if let Some(open) = &self.once {
-            return Err(Refused::NestedOnce { outer: open.name.clone(), inner: name.to_owned() }.into());
-        }
-        let saves = self.saves;
-        if let Some(earlier) = self.finished.get_mut(name).filter(|it| it.saves.is_none_or(|then| then == saves)) {
-            earlier.saves = Some(saves);
-            self.effect_ordinal += 1;
-            return Ok(OnceStep::Finished(earlier.value.clone()));
-        }
-        let begun = self.next(Call::OnceBegin(name), |_| Some(()))?;
-        self.effect_ordinal += 1;
-        if let Some(value) = self.finished_ahead(name) {
-            self.finished.insert(name.to_owned(), Finished { value: value.clone(), saves: Some(saves) });
-            return Ok(OnceStep::Finished(value));
-        }
-        let key = keys::key(self.step, KeyOf::Once(name));
-        self.once = Some(OpenOnce { name: name.to_owned(), key, effect_ordinal: 0, random_position: 0 });
-        Ok(if begun == Step::Live { OnceStep::Live } else { OnceStep::Reopened })
-    }
-
-    /// The guest finishes the effect that it began last: record [`Entry::OnceFinished`] and wait until it
-    /// is durable. (A finished one in the journal is skipped at its begin, so this is always live.)
-    ///
-    /// # Errors
-    /// [`Fault`] if no such effect is open, or entries inside it are left.
-    pub fn once_finish(&mut self, name: &str, value: &[u8]) -> Called<()> {
-        if self.once.as_ref().is_none_or(|open| open.name != name) {
-            return Err(Refused::NotBegun(name.to_owned()).into());
-        }
-        if let Some((_, entry)) = self.recorded.front() {
-            return Err(self.diverged(Some(Call::of(entry)), Call::OnceFinish(name)));
-        }
-        self.once = None;
-        self.finished.insert(name.to_owned(), Finished { value: value.to_vec(), saves: Some(self.saves) });
-        Ok(())
-    }
-
     /// The guest saves its state. `Some` is the checkpoint to hand to the writer; `None` means that the
     /// guest is still replaying, so that there is nothing new to save. Never matched with the journal.
     ///
@@ -463,12 +318,6 @@ impl Replay {
         Err(Fault::Diverged(Box::new(self.divergence(Some(expected), how.to_owned()))))
     }
 
-    /// The effect that the guest has begun and not finished.
-    #[must_use]
-    pub fn open_once(&self) -> Option<&str> {
-        self.once.as_ref().map(|open| open.name.as_str())
-    }
-
     /// What remains of the journal when this attempt's failure is retried: the next attempt replays from
     /// the last checkpoint up to and including the last successful effect; what follows is dropped. What
     /// left under a key can't be taken back and what a `once` gave stays, both as notes.
@@ -485,17 +334,6 @@ impl Replay {
         Cut { at, notes }
     }
 
-    /// As notes, in the order of their names.
-    fn results_of_once(&self) -> Vec<Entry> {
-        let mut finished: Vec<_> = self.finished.iter().collect();
-        finished.sort_unstable_by_key(|(name, _)| *name);
-        let note = |(name, finished): (&String, &Finished)| Entry::OnceKept {
-            name: name.clone(),
-            value: finished.value.clone(),
-        };
-        finished.into_iter().map(note).collect()
-    }
-
     fn next_effect_key(&mut self, name: Option<&str>) -> Digest {
         let (once, counter) = match &mut self.once {
             Some(open) => (Some(open.key), &mut open.effect_ordinal),
@@ -510,99 +348,5 @@ impl Replay {
             (Some(once), None) => KeyOf::OrdinalInOnce(once, ordinal),
         };
         keys::key(self.step, of)
-    }
-
-    /// The value of a finished `once` that begins right before the cursor; drops what is inside.
-    fn finished_ahead(&mut self, name: &str) -> Option<Vec<u8>> {
-        let ends = |entry: &Entry| matches!(entry, Entry::OnceBegun { .. } | Entry::OnceFinished { .. });
-        let end = self.recorded.iter().position(|(_, entry)| ends(entry))?;
-        match self.recorded.get(end) {
-            Some((position, Entry::OnceFinished { name: recorded, value })) if recorded == name => {
-                let (position, value) = (*position, value.clone());
-                self.recorded.drain(..=end);
-                self.replayed += u32::try_from(end).unwrap_or(u32::MAX).saturating_add(1);
-                self.position = position + 1;
-                self.skip_notes();
-                Some(value)
-            }
-            _ => None,
-        }
-    }
-
-    /// Answers a call from the journal if the next entry is that call's.
-    fn next<T>(&mut self, call: Call<'_>, answer: impl FnOnce(Entry) -> Option<T>) -> Called<Step<T>> {
-        self.missed_restore(call)?;
-        match self.recorded.front() {
-            None => Ok(Step::Live),
-            Some((_, entry)) if Call::of(entry) == call => {
-                let (position, entry) = self.recorded.pop_front().expect("its front was just seen");
-                self.position = position + 1;
-                self.replayed += 1;
-                self.skip_notes();
-                Ok(Step::Recorded(answer(entry).expect("an entry that matches a call holds its answer")))
-            }
-            Some((_, entry)) => Err(self.diverged(Some(Call::of(entry)), call)),
-        }
-    }
-
-    /// Moves to the checkpoint: what lies before it has been lived through.
-    fn jump(&mut self) {
-        let Some(checkpoint) = &self.checkpoint else { return };
-        self.position = checkpoint.position;
-        self.random_position = checkpoint.random_position;
-        self.effect_ordinal = checkpoint.effect_ordinal;
-        self.resumed_from = Some(checkpoint.position);
-        self.facts_recorded = false;
-        self.finished.clear();
-        while self.recorded.front().is_some_and(|(position, _)| *position < checkpoint.position) {
-            self.recorded.pop_front();
-        }
-        self.skip_notes();
-    }
-
-    /// Whether an earlier attempt asked for its state at this very place.
-    fn must_restore(&self) -> bool {
-        let asked_at = self.checkpoint.as_ref().and_then(|checkpoint| checkpoint.prelude);
-        self.prelude.is_none() && asked_at == Some(self.position)
-    }
-
-    fn missed_restore(&self, call: Call<'_>) -> Called<()> {
-        if self.must_restore() { Err(self.diverged(Some(Call::Restore), call)) } else { Ok(()) }
-    }
-
-    /// Takes in the notes before the next entry. Those at the place where the guest must ask for its state
-    /// come after the checkpoint.
-    fn skip_notes(&mut self) {
-        while !self.must_restore() && self.recorded.front().is_some_and(|(_, entry)| Call::of(entry) == Call::Note) {
-            let Some((position, note)) = self.recorded.pop_front() else { return };
-            self.position = position + 1;
-            match note {
-                Entry::OnceKept { name, value } => drop(self.finished.insert(name, Finished { value, saves: None })),
-                Entry::Context { attempt, deadline_ms } => {
-                    self.facts = Some(Facts { attempt, deadline_ms });
-                    self.facts_recorded = true;
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// The facts under which what is still to be replayed was made.
-    fn facts_ahead(&self) -> Option<Facts> {
-        self.recorded.iter().find_map(|(_, entry)| match entry {
-            Entry::Context { attempt, deadline_ms } => Some(Facts { attempt: *attempt, deadline_ms: *deadline_ms }),
-            _ => None,
-        })
-    }
-
-    fn diverged(&self, expected: Option<Call<'_>>, actual: Call<'_>) -> Fault {
-        let mut divergence = self.divergence(expected, actual.to_string());
-        divergence.difference = expected.and_then(|expected| actual.difference_from(expected));
-        Fault::Diverged(Box::new(divergence))
-    }
-
-    fn divergence(&self, expected: Option<Call<'_>>, actual: String) -> Divergence {
-        let expected = expected.map(|call| call.to_string());
-        Divergence { position: self.position, expected, actual, difference: None, component: None, backtrace: None }
     }
 }

@@ -10,13 +10,13 @@ use wasmtime::{PoolConcurrencyLimitError, Store, WasmBacktrace};
 
 use super::Engine;
 use super::clock::Deadline;
-use super::guest::{Guest, Memory};
+use super::guest::{Guest, Halt, Memory};
 use super::host::{Step, StepPre};
 use super::load::Prepared;
 use super::recorder::Recorder;
 use super::threads::Pulse;
 use super::verdict::{self, End};
-use crate::domain::attempt::{Cut, Outcome};
+use crate::domain::attempt::{Cause, Cut, Failure, Outcome};
 use crate::domain::id::StepId;
 use crate::domain::journal::History;
 use crate::domain::replay::Replay;
@@ -48,7 +48,7 @@ pub struct Attempt {
 pub struct Executed {
     /// How the attempt ended.
     pub outcome: Outcome,
-    /// What remains of the journal if the failure is retried; there if and only if it may be.
+    /// What another attempt keeps of the journal; there if and only if the guest failed.
     pub cut: Option<Cut>,
     /// Entries that were answered from the journal.
     pub replayed: u32,
@@ -58,15 +58,27 @@ pub struct Executed {
     pub elapsed: Duration,
 }
 
+/// A guest that got no instance, and why.
+type Unborn = Box<(Guest, wasmtime::Error)>;
+
 impl Engine {
     /// Executes one attempt of a step.
     pub fn execute(&self, prepared: &Prepared, attempt: Attempt, recorder: Arc<dyn Recorder>) -> Executed {
         let started = Instant::now();
         let (guest, input) = self.guest(attempt, recorder);
         guest.pulse.beat();
-        let (mut guest, end) = self.run(prepared, guest, input);
+        let (mut guest, end) = match self.run(prepared, guest, input) {
+            Ok(ended) => ended,
+            Err(panic) => return not_begun(&panic, started),
+        };
+        let (mut outcome, mut cut) = verdict::decide(&mut guest, end, prepared.digest());
+        // A cut names entries by their positions: whoever cuts must find them all in the database.
+        if cut.is_some()
+            && let Err(Halt::Stop(stop)) = guest.barrier()
+        {
+            (outcome, cut) = (stop.into(), None);
+        }
         guest.pulse.rest();
-        let (outcome, cut) = verdict::decide(&mut guest, end, prepared.digest());
         let (replayed, resumed_from) = (guest.replay.replayed(), guest.replay.resumed_from());
         Executed { outcome, cut, replayed, resumed_from, elapsed: started.elapsed() }
     }
@@ -89,45 +101,38 @@ impl Engine {
         (guest, attempt.input)
     }
 
-    fn run(&self, prepared: &Prepared, guest: Guest, input: Vec<u8>) -> (Guest, End) {
-        let Ok(input) = String::from_utf8(input) else { return (guest, End::InputNotText) };
-        let (mut store, instance) = match self.instantiate(prepared, guest) {
+    /// The last line of defence stands here: nothing in the host may panic because of what a guest did, and
+    /// if it does all the same, the guest's thread and its neighbours go on.
+    fn run(&self, prepared: &Prepared, guest: Guest, input: Vec<u8>) -> Result<(Guest, End), String> {
+        let Ok(input) = String::from_utf8(input) else { return Ok((guest, End::InputNotText)) };
+        let (mut store, instance) = match caught(|| self.instantiate(prepared, guest))? {
             Ok(ready) => ready,
-            Err((guest, error)) => return (guest, End::Broken(error)),
+            Err(unborn) => return Ok((unborn.0, End::Broken(unborn.1))),
         };
-        // The last line of defence: nothing in the host may panic because of what a guest did.
-        let end = match catch_unwind(AssertUnwindSafe(|| instance.call_run(&mut store, &input))) {
+        let end = match caught(|| instance.call_run(&mut store, &input)) {
             Ok(Ok(returned)) => End::Returned(returned),
             Ok(Err(error)) => End::Broken(error),
-            Err(panic) => End::HostPanicked(panic_message(&*panic)),
+            Err(panic) => End::HostPanicked(panic),
         };
-        (store.into_data(), end)
+        Ok((store.into_data(), end))
     }
 
     /// A new store with a new instance: from the pool, or on demand if the component does not fit or the
     /// pool has no slot free.
-    pub(super) fn instantiate(
-        &self,
-        prepared: &Prepared,
-        mut guest: Guest,
-    ) -> Result<(Store<Guest>, Step), (Guest, wasmtime::Error)> {
+    pub(super) fn instantiate(&self, prepared: &Prepared, mut guest: Guest) -> Result<(Store<Guest>, Step), Unborn> {
         if let Some(pre) = &prepared.pooled {
             match self.instantiate_from(pre, guest) {
-                Err((back, error)) if error.is::<PoolConcurrencyLimitError>() => guest = back,
+                Err(unborn) if unborn.1.is::<PoolConcurrencyLimitError>() => guest = unborn.0,
                 other => return other,
             }
         }
         match prepared.on_demand(self) {
             Ok(pre) => self.instantiate_from(pre, guest),
-            Err(error) => Err((guest, wasmtime::Error::new(error))),
+            Err(error) => Err(Box::new((guest, wasmtime::Error::new(error)))),
         }
     }
 
-    fn instantiate_from(
-        &self,
-        pre: &StepPre<Guest>,
-        guest: Guest,
-    ) -> Result<(Store<Guest>, Step), (Guest, wasmtime::Error)> {
+    fn instantiate_from(&self, pre: &StepPre<Guest>, guest: Guest) -> Result<(Store<Guest>, Step), Unborn> {
         let limits = &self.limits;
         let largest = limits.checkpoint_bytes.max(limits.output_bytes).max(limits.entry_bytes);
         let mut store = Store::new(pre.engine(), guest);
@@ -137,9 +142,24 @@ impl Engine {
         store.epoch_deadline_callback(|store| store.data().at_epoch());
         match pre.instantiate(&mut store) {
             Ok(instance) => Ok((store, instance)),
-            Err(error) => Err((store.into_data(), error)),
+            Err(error) => Err(Box::new((store.into_data(), error))),
         }
     }
+}
+
+/// Runs something; a panic becomes its message.
+pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| panic_message(&*panic))
+}
+
+/// The host failed before the guest existed. What a retry would keep of the journal is unknown then, so
+/// that the failure can't be one that is retried.
+fn not_begun(panic: &str, started: Instant) -> Executed {
+    tracing::error!(%panic, "the host failed while it instantiated a component");
+    let message = "the host failed while it instantiated the component; its log says more".into();
+    let failure = Failure { cause: Cause::Component, message, details: None, delay_ms: None, from_checkpoint: false };
+    let outcome = Outcome::Failed(failure);
+    Executed { outcome, cut: None, replayed: 0, resumed_from: None, elapsed: started.elapsed() }
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -92,7 +92,7 @@ impl Guest {
     /// Waits until everything recorded is durable.
     pub(super) fn barrier(&self) -> Result<(), Halt> {
         let recorder = self.recorder()?;
-        Ok(self.pulse.waiting(|| recorder.barrier())?)
+        Ok(self.pulse.away(|| recorder.barrier())?)
     }
 
     /// The last check before an effect leaves.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::clock::Deadline;
-use super::execute::trap_reason;
+use super::execute::{caught, trap_reason};
 use super::guest::{Guest, Memory};
 use super::host::types;
 use super::load::{LoadError, Prepared};
@@ -52,10 +52,12 @@ impl Engine {
     /// [`LoadError::NotDescribed`] if it traps, calls the host, takes too long or says something that can't
     /// be used.
     pub fn describe(&self, prepared: &Prepared) -> Result<Manifest, LoadError> {
-        let not_described = |error: wasmtime::Error| LoadError::NotDescribed(trap_reason(&error));
-        let (mut store, instance) =
-            self.instantiate(prepared, self.nobody()).map_err(|error| not_described(error.1))?;
-        let manifest = instance.call_describe(&mut store).map_err(not_described)?;
+        let ask = || {
+            let (mut store, instance) = self.instantiate(prepared, self.nobody()).map_err(|unborn| unborn.1)?;
+            instance.call_describe(&mut store)
+        };
+        let manifest = caught(ask).map_err(LoadError::NotDescribed)?;
+        let manifest = manifest.map_err(|error: wasmtime::Error| LoadError::NotDescribed(trap_reason(&error)))?;
         read(manifest, self.limits.entry_bytes)
     }
 

@@ -22,6 +22,7 @@ pub use threads::{GuestThreads, Job, Stuck};
 use crate::domain::id::Digest;
 use crate::domain::limits::Limits;
 
+mod cache;
 mod clock;
 mod execute;
 mod guest;
@@ -62,7 +63,7 @@ pub struct Engine {
     /// None where the system has no address space for a pool.
     pooling: Option<load::Target>,
     on_demand: load::Target,
-    cache: load::Cache,
+    cache: cache::Cache,
     http: Arc<host::outgoing::Outgoing>,
 }
 
@@ -92,7 +93,7 @@ impl Engine {
         let engines: Vec<_> = pooling.iter().chain([&on_demand]).map(|target| target.engine.clone()).collect();
         clock::start_ticker(&engines, Duration::from_millis(config.tick_ms.max(1)))
             .map_err(|error| StartError(error.into()))?;
-        let cache = load::Cache::new(config.cache_bytes);
+        let cache = cache::Cache::new(config.cache_bytes);
         Ok(Self { limits: config.limits, pooling, on_demand, cache, http: Arc::default() })
     }
 

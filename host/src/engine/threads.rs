@@ -1,23 +1,28 @@
 //! The threads on which guests run. They are apart from the async runtime, so that a guest that computes
 //! for minutes can't keep a heartbeat or a commit from happening.
 //!
+//! There are as many as slots, but only as many as cores are woken for a burst of short jobs: each takes the
+//! next job when it is done, which costs no switch. A further one is woken when a guest waits for the host,
+//! or when a job has waited for a turn; so guests that compute for long share the cores as the system sees
+//! fit, and none waits for another to end.
+//!
 //! ```text
-//!  worker ──submit──▶ channel ──▶ guest-0 … guest-N      each with a pulse:
-//!                                                        beats at every epoch and after every wait,
-//!  worker ──stuck()──▶ looks at the pulses               "waiting" while the host works for the guest
+//!            ┌── free core, a guest that waits, a turn has passed ──▶ wake one (the last that fell asleep)
+//!  submit ──▶ jobs ──▶ guest-0 … guest-N      each with a pulse:
+//!                                             beats at every epoch and after every wait,
+//!  worker ──stuck()──▶ looks at the pulses    "waiting" while the host works for the guest
 //! ```
 //!
 //! A guest passes an epoch at least at every loop and call. A thread whose pulse does not beat while its
 //! guest is not waiting for the host can't be freed; the worker that finds one drains.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-
-use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::clock::boot_time;
 use super::settings::STACK_BYTES;
@@ -28,11 +33,13 @@ pub type Job = Box<dyn FnOnce() + Send>;
 /// For the host's own frames below and above the guest's: TLS and HTTP need most of it.
 const HOST_STACK_BYTES: usize = 2 << 20;
 
+/// How long a job waits for its turn before one more thread is woken for it.
+const TURN: Duration = Duration::from_millis(5);
+
 /// A pool of guest threads. Dropped, it lets them end after what has been submitted.
 pub struct GuestThreads {
-    jobs: Sender<Job>,
+    pool: Arc<Pool>,
     pulses: Vec<Arc<Pulse>>,
-    busy: Arc<AtomicUsize>,
 }
 
 /// A guest thread that has not passed an epoch for too long.
@@ -50,25 +57,28 @@ impl GuestThreads {
     /// # Errors
     /// If the system has no threads for it.
     pub fn new(count: usize) -> std::io::Result<Self> {
-        let (jobs, queue) = unbounded();
-        let busy = Arc::new(AtomicUsize::new(0));
+        let count = count.max(1);
+        let pool = Arc::new(Pool::new(count));
         let start = |number: usize| {
-            let pulse = Arc::new(Pulse::default());
-            let (queue, busy, own) = (queue.clone(), Arc::clone(&busy), Arc::clone(&pulse));
+            let pulse = Arc::new(Pulse { pool: Arc::downgrade(&pool), ..Pulse::default() });
+            let (pool, own) = (Arc::clone(&pool), Arc::clone(&pulse));
             std::thread::Builder::new()
                 .name(format!("guest-{number}"))
                 .stack_size(STACK_BYTES + HOST_STACK_BYTES)
-                .spawn(move || work(&queue, &own, &busy))?;
+                .spawn(move || work(&pool, number, &own))?;
             Ok(pulse)
         };
-        let pulses = (0..count.max(1)).map(start).collect::<std::io::Result<_>>()?;
-        Ok(Self { jobs, pulses, busy })
+        let pulses = (0..count).map(start).collect::<std::io::Result<_>>()?;
+        let turns = Arc::downgrade(&pool);
+        std::thread::Builder::new().name("guest-turns".into()).spawn(move || give_turns(&turns))?;
+        Ok(Self { pool, pulses })
     }
 
     /// Hands a job to the next free thread; if there is none, it waits in line.
     pub fn submit(&self, job: Job) {
-        self.busy.fetch_add(1, Ordering::Relaxed);
-        self.jobs.send(job).expect("the threads keep the receiving ends as long as this lives");
+        let mut state = self.pool.state();
+        state.jobs.push_back(job);
+        self.pool.wake_within_cores(&mut state);
     }
 
     /// How many threads there are.
@@ -77,10 +87,11 @@ impl GuestThreads {
         self.pulses.len()
     }
 
-    /// How many more jobs could start at once.
+    /// How many more jobs could start without one ending.
     #[must_use]
     pub fn free(&self) -> usize {
-        self.count().saturating_sub(self.busy.load(Ordering::Relaxed))
+        let state = self.pool.state();
+        state.idle.len().saturating_sub(state.jobs.len())
     }
 
     /// Threads whose guest has passed no epoch for `bound`, host calls not counted.
@@ -94,20 +105,148 @@ impl GuestThreads {
     }
 }
 
-impl fmt::Debug for GuestThreads {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuestThreads").field("count", &self.count()).field("free", &self.free()).finish()
+impl Drop for GuestThreads {
+    fn drop(&mut self) {
+        let mut state = self.pool.state();
+        state.is_closed = true;
+        while let Some(number) = state.idle.pop() {
+            self.pool.wake(&mut state, number);
+        }
     }
 }
 
-fn work(queue: &Receiver<Job>, pulse: &Arc<Pulse>, busy: &AtomicUsize) {
+/// What the threads share.
+struct Pool {
+    state: Mutex<State>,
+    /// One for each thread.
+    woken: Vec<Condvar>,
+    cores: usize,
+}
+
+struct State {
+    jobs: VecDeque<Job>,
+    /// Threads that sleep; the last to fall asleep is the first to be woken: its memory is warm.
+    idle: Vec<usize>,
+    /// Threads that were woken and have not seen it yet.
+    called: Vec<bool>,
+    /// Threads that are awake and do not wait for the host.
+    running: usize,
+    /// Jobs begun; if it stands still, a job that waits gets a turn.
+    begun: u64,
+    is_closed: bool,
+}
+
+impl Pool {
+    fn new(count: usize) -> Self {
+        let state = State {
+            jobs: VecDeque::new(),
+            idle: (0..count).rev().collect(),
+            called: vec![false; count],
+            running: 0,
+            begun: 0,
+            is_closed: false,
+        };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { state: Mutex::new(state), woken: (0..count).map(|_| Condvar::new()).collect(), cores }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics under the lock: jobs run outside of it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, state: &mut State, number: usize) {
+        state.called[number] = true;
+        state.running += 1;
+        self.woken[number].notify_one();
+    }
+
+    fn wake_one(&self, state: &mut State) {
+        if !state.jobs.is_empty()
+            && let Some(number) = state.idle.pop()
+        {
+            self.wake(state, number);
+        }
+    }
+
+    fn wake_within_cores(&self, state: &mut State) {
+        if state.running < self.cores {
+            self.wake_one(state);
+        }
+    }
+
+    /// The next job for a thread that is awake; sleeps while there is none. `None`: the pool has ended.
+    fn next(&self, number: usize) -> Option<Job> {
+        let mut state = self.state();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                state.begun += 1;
+                return Some(job);
+            }
+            state.running -= 1;
+            if state.is_closed {
+                return None;
+            }
+            state.idle.push(number);
+            state = self.sleep(state, number);
+        }
+    }
+
+    /// Sleeps until woken.
+    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>, number: usize) -> MutexGuard<'a, State> {
+        while !state.called[number] {
+            state = self.woken[number].wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.called[number] = false;
+        state
+    }
+}
+
+fn work(pool: &Arc<Pool>, number: usize, pulse: &Arc<Pulse>) {
     OWN.set(Some(Arc::clone(pulse)));
-    for job in queue {
+    drop(pool.sleep(pool.state(), number));
+    while let Some(job) = pool.next(number) {
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
             tracing::error!("a job on a guest thread panicked; the thread goes on");
         }
         pulse.rest();
-        busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Wakes one more thread whenever jobs wait and none was begun during a turn: those that run compute for
+/// long.
+fn give_turns(pool: &Weak<Pool>) {
+    let mut begun = 0;
+    loop {
+        std::thread::sleep(TURN);
+        let Some(pool) = pool.upgrade() else { return };
+        let mut state = pool.state();
+        if state.is_closed {
+            return;
+        }
+        if state.begun == begun {
+            pool.wake_one(&mut state);
+        }
+        begun = state.begun;
+    }
+}
+
+/// A thread that is awake, but not on a core; also while a panic passes.
+struct Away(Arc<Pool>);
+
+impl Away {
+    fn begin(pool: Arc<Pool>) -> Self {
+        let mut state = pool.state();
+        state.running -= 1;
+        pool.wake_within_cores(&mut state);
+        drop(state);
+        Self(pool)
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        self.0.state().running += 1;
     }
 }
 
@@ -115,13 +254,21 @@ thread_local! {
     static OWN: RefCell<Option<Arc<Pulse>>> = const { RefCell::new(None) };
 }
 
+impl fmt::Debug for GuestThreads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuestThreads").field("count", &self.count()).field("free", &self.free()).finish()
+    }
+}
+
 /// A sign of life of one guest thread.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Pulse {
     /// When it was last felt, in ms of CLOCK_BOOTTIME; 0 while no guest is executed.
     beat_ms: AtomicU64,
     /// The host works for the guest: no epochs are expected.
     waiting: AtomicBool,
+    /// Where another guest may run while this one waits.
+    pool: Weak<Pool>,
 }
 
 impl Pulse {
@@ -139,7 +286,13 @@ impl Pulse {
         self.waiting.store(false, Ordering::Release);
     }
 
-    /// Runs something of the host's that may take its time.
+    /// Runs something of the host's that waits for somebody outside: another guest may run meanwhile.
+    pub(super) fn away<T>(&self, wait: impl FnOnce() -> T) -> T {
+        let _away = self.pool.upgrade().map(Away::begin);
+        self.waiting(wait)
+    }
+
+    /// Runs something of the host's, during which no epoch passes.
     pub(super) fn waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
         self.waiting.store(true, Ordering::Relaxed);
         let result = wait();
@@ -184,7 +337,7 @@ mod tests {
             let (wait, started) = (Arc::clone(&wait), started.clone());
             threads.submit(Box::new(move || {
                 started.send(std::thread::current().name().map(str::to_owned)).unwrap();
-                drop(wait.lock().unwrap().recv());
+                wait.lock().unwrap().recv().unwrap_or_default();
             }));
         }
         let mut names: Vec<_> = [starts.recv(), starts.recv()].into_iter().flatten().flatten().collect();
@@ -217,7 +370,7 @@ mod tests {
                 wait.recv().unwrap();
             });
             step.send(()).unwrap();
-            drop(wait.recv());
+            wait.recv().unwrap_or_default();
         }));
         steps.recv().unwrap();
         assert_eq!(threads.stuck(Duration::ZERO), [], "the host works for it");

@@ -16,7 +16,7 @@ use super::recorder::Stop;
 use crate::domain::attempt::{Cause, Cut, Divergence, Failure, Outcome};
 use crate::domain::id::Digest;
 use crate::domain::limits::Limits;
-use crate::domain::replay::Fault;
+use crate::domain::replay::{Fault, Refused};
 
 /// How a guest ended.
 #[derive(Debug)]
@@ -31,20 +31,29 @@ pub(super) enum End {
     InputNotText,
 }
 
-/// The outcome, and what a retry leaves of the journal if there may be one.
+/// The outcome, and what another attempt would keep of the journal after a failure.
 pub(super) fn decide(guest: &mut Guest, end: End, component: Digest) -> (Outcome, Option<Cut>) {
     let failure = match judge(guest, end) {
         Ok(output) => return (Outcome::Succeeded(output.into_bytes()), None),
-        Err(Verdict::Stopped(Stop::LeaseLost)) => return (Outcome::LeaseLost, None),
-        Err(Verdict::Stopped(Stop::Draining)) => return (Outcome::HandedBack, None),
+        Err(Verdict::Stopped(stop)) => return (stop.into(), None),
         Err(Verdict::Diverged(mut divergence)) => {
             divergence.component = Some(component);
             return (Outcome::Diverged(divergence), None);
         }
         Err(Verdict::Failed(failure)) => failure,
     };
-    let cut = failure.cause.is_retryable().then(|| guest.replay.cut(failure.from_checkpoint));
-    (Outcome::Failed(failure), cut)
+    // Also where the failure is final: a person's retry must not replay it.
+    let cut = guest.replay.cut(failure.from_checkpoint);
+    (Outcome::Failed(failure), Some(cut))
+}
+
+impl From<Stop> for Outcome {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::LeaseLost => Self::LeaseLost,
+            Stop::Draining => Self::HandedBack,
+        }
+    }
 }
 
 enum Verdict {
@@ -58,8 +67,7 @@ fn judge(guest: &mut Guest, end: End) -> Result<String, Verdict> {
         End::Returned(Ok(output)) => {
             finish(guest, "return", None)?;
             if let Some(name) = guest.replay.open_once() {
-                let message = format!("the step returned inside once({name:?}): finish the effect, or fail");
-                return Err(failed(Cause::Fatal, message));
+                return Err(failed(Cause::Fatal, Refused::LeftOpen(name.to_owned()).to_string()));
             }
             check_output(output, &guest.limits)
         }

@@ -164,6 +164,23 @@ impl Store {
         Ok(ids.fetch_all(&self.pool).await?.into_iter().map(WorkerId).collect())
     }
 
+    /// Says that a worker whose lease ran out has not died: the takeover of its steps, past or to come, is no
+    /// crash of theirs. (A mark of -1 makes the next takeover see progress.)
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    pub async fn forgive_crash(&self, worker: WorkerId) -> Result<()> {
+        let query = sqlx::query(
+            "with to_come as (
+                 update step s set crash_mark = -1 from run r
+                 where r.running > 0 and s.run_id = r.id and s.status = 'running' and s.worker_id = $1
+             )
+             update step set crashes = crashes - 1 where ready_at is not null and worker_id = $1 and crashes > 0",
+        );
+        query.bind(worker.0).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Forgets a worker that ended in good order. If steps still point to it, they will be taken over
     /// with the next sweep.
     ///

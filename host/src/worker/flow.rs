@@ -178,9 +178,9 @@ impl Flow {
         let id = claim.id;
         let session = {
             let mut sessions = lock(&self.sessions);
-            // The same claim, told twice by a resend.
-            if sessions.get(&id).is_some_and(|known| known.claim.fence == claim.fence) {
-                return;
+            // The same claim, told twice: by a resend, or because it was asked for again.
+            if let Some(known) = sessions.get(&id).filter(|known| known.claim.fence == claim.fence) {
+                return known.also_acknowledge(deliveries);
             }
             let lane = Arc::clone(self.lane(id.run));
             let session = Session::new(claim, deliveries, in_a_row, lane, Arc::clone(&self.trust));
@@ -244,6 +244,7 @@ impl Flow {
         let claim = &session.claim;
         match decide(executed, &policy.unwrap_or_default(), claim, self.may_continue(session)) {
             Settling::Write(settlement) => session.settle(settlement, None),
+            Settling::CutAndWrite(cut, settlement) if session.keeps_all(&cut) => session.settle(settlement, None),
             Settling::CutAndWrite(cut, settlement) => {
                 let (flow, session) = (Arc::clone(self), Arc::clone(session));
                 self.runtime.spawn(async move { flow.cut(&session, cut, settlement).await });

@@ -134,9 +134,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         queue,
         config,
     };
+    let mut before = None;
     loop {
         let worker = WorkerId::new();
-        match process.live(worker, shutdown.as_mut()).await? {
+        match process.live(worker, before.replace(worker), shutdown.as_mut()).await? {
             Ended::ShutDown => return Ok(()),
             Ended::LeaseLost => {
                 tracing::warn!(worker.id = %worker, "the lease ran out: the worker goes on under a new id");
@@ -173,10 +174,11 @@ struct Process {
 }
 
 impl Process {
-    /// One incarnation, from the first heartbeat to its end.
+    /// One incarnation, from the first heartbeat to its end. `before` is the id of the last one.
     async fn live(
         &self,
         worker: WorkerId,
+        before: Option<WorkerId>,
         mut shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> anyhow::Result<Ended> {
         let lease = self.config.lease;
@@ -202,6 +204,11 @@ impl Process {
             }
             tokio::time::sleep(START_PAUSE).await;
         };
+        if let Some(before) = before
+            && let Err(error) = self.store.forgive_crash(before).await
+        {
+            tracing::warn!(%error, worker.id = %before, "the lost lease counts as a crash of its steps");
+        }
         tracing::info!(worker.id = %worker, slots = flow.slots, queues = ?flow.queues, "the worker is ready");
 
         let reader = self.queue.reader(worker, &self.config.queues, Duration::from_secs(5))?;
@@ -263,6 +270,7 @@ impl Process {
         }
         drop(expired);
         tasks.shutdown().await;
+        flow.lanes.iter().for_each(|lane| lane.clear());
         Ok(ended)
     }
 

@@ -62,9 +62,19 @@ impl Outbox {
         }
     }
 
+    /// How many steps have something to write.
+    pub fn waiting_sessions(&self) -> usize {
+        self.waiting().sessions.len()
+    }
+
     /// The next step that has something to write.
     pub fn pop(&self) -> Option<Arc<Session>> {
         self.waiting().sessions.pop_front()
+    }
+
+    /// Drops everything: the worker's incarnation has ended, nothing will be written.
+    pub fn clear(&self) {
+        *self.waiting() = Waiting::default();
     }
 
     /// All claims.

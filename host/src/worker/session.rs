@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::outbox::Outbox;
 use super::trust::Trust;
-use crate::domain::attempt::Claim;
+use crate::domain::attempt::{Claim, Cut};
 use crate::domain::journal::{Checkpoint, Entry, append};
 use crate::engine::recorder::{Recorder, Stop};
 use crate::queue::Delivery;
@@ -100,6 +100,11 @@ impl Session {
         self.queue(&mut state);
     }
 
+    /// Whether a cut of the journal would change nothing.
+    pub fn keeps_all(&self, cut: &Cut) -> bool {
+        cut.at == self.state().recorded && cut.notes.is_empty()
+    }
+
     /// Whether the attempt has ended and its outcome is on its way.
     pub fn is_settling(&self) -> bool {
         self.state().settled
@@ -112,9 +117,9 @@ impl Session {
         self.changed.notify_all();
     }
 
-    /// Another message for this step came while it runs: it will be acknowledged with the others.
-    pub fn also_acknowledge(&self, delivery: Delivery) {
-        self.state().deliveries.push(delivery);
+    /// More messages for this step came while it runs: they will be acknowledged with the first.
+    pub fn also_acknowledge(&self, deliveries: Vec<Delivery>) {
+        self.state().deliveries.extend(deliveries);
     }
 
     /// The messages to acknowledge, once.

@@ -56,19 +56,22 @@ pub async fn run_bulk(flow: Arc<Flow>, mut large: mpsc::UnboundedReceiver<std::s
     }
 }
 
-/// Everything that waits, up to the byte limit; the rest waits for the next batch.
+/// Everything that waits, up to the byte limit; the rest waits for the next batch. So does what a step says
+/// while this goes on: it then stands in the queue again, and has one member in a batch.
 fn collect(outbox: &Outbox) -> (Vec<Arc<Session>>, Batch) {
     let mut batch = Batch { claims: outbox.take_claims(), ..Batch::default() };
     let mut sessions = Vec::new();
     let mut bytes = 0;
-    while bytes < BATCH_BYTES
-        && let Some(session) = outbox.pop()
-    {
+    for _ in 0..outbox.waiting_sessions() {
+        let Some(session) = outbox.pop() else { break };
         if let Some(member) = session.take_member() {
             bytes += member.payload_bytes();
             batch.room += usize::from(member.may_continue());
             batch.members.push(member);
             sessions.push(session);
+        }
+        if bytes >= BATCH_BYTES {
+            break;
         }
     }
     (sessions, batch)
@@ -201,4 +204,52 @@ fn error_chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::attempt::Claim;
+    use crate::domain::id::{Digest, Fence, RunId, StepId, StepNo};
+    use crate::domain::journal::Entry;
+    use crate::engine::recorder::Recorder;
+
+    fn claim() -> Claim {
+        Claim {
+            id: StepId { run: RunId::new(), step: StepNo(0) },
+            fence: Fence(1),
+            pipeline: Digest([0; 32]),
+            component: Digest([0; 32]),
+            failures: 0,
+            crashes: 0,
+            journal_length: 0,
+            checkpoint_position: None,
+            run_input: None,
+            needed_outputs: Vec::new(),
+        }
+    }
+
+    /// A guest that goes on recording while the writer collects must not stand twice in a batch: its second
+    /// segment would be judged against the journal as it was before the first.
+    #[test]
+    fn a_step_has_one_member_in_a_batch_however_fast_it_records() {
+        let (outbox, _bulk) = Outbox::new();
+        let session = Session::new(claim(), Vec::new(), 0, Arc::clone(&outbox), Arc::default());
+        let guest = std::thread::spawn({
+            let session = Arc::clone(&session);
+            move || (0..200_000).try_for_each(|unix_ns| session.record(&Entry::Now { unix_ns }))
+        });
+        let mut recorded = 0;
+        while recorded < 200_000 {
+            let (sessions, batch) = collect(&outbox);
+            assert!(batch.members.len() <= 1, "one step, {} members", batch.members.len());
+            for (session, member) in sessions.iter().zip(&batch.members) {
+                let segment = member.segment.as_ref().expect("only entries were recorded");
+                assert_eq!(segment.first, recorded, "segments follow on each other");
+                recorded += segment.length;
+                session.written(member, Verdict::Written);
+            }
+        }
+        guest.join().expect("the guest ends").expect("nothing stopped it");
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pawl::domain::attempt::Outcome;
 use pawl::domain::id::Digest;
 use pawl::domain::limits::Limits;
+use pawl::engine::recorder::Stop;
 use pawl::engine::{Config, Engine, LoadError};
 
 use crate::memory::Memory;
@@ -89,8 +90,7 @@ fn a_compiled_component_survives_the_process_on_disk() {
 }
 
 #[test]
-fn a_full_pool_and_a_component_too_large_for_it_fall_back_to_instances_on_demand() {
-    // A pool whose memories are too small for any component: what a component that does not fit meets.
+fn a_component_that_does_not_fit_the_pool_gets_instances_on_demand() {
     let config = Config { limits: Limits { memory_bytes: 64 << 10, ..limits() }, slots: 1, ..Config::default() };
     let engine = Engine::new(config).unwrap();
     let (digest, bytes) = component("echo");
@@ -98,6 +98,25 @@ fn a_full_pool_and_a_component_too_large_for_it_fall_back_to_instances_on_demand
     let executed = engine.execute(&prepared, attempt("1", Default::default()), Arc::new(Memory::default()));
     let Outcome::Failed(failure) = executed.outcome else { panic!("{:?}", executed.outcome) };
     assert!(failure.message.contains("memory may take 65536 bytes"), "the limit holds there too: {}", failure.message);
+}
+
+#[test]
+fn a_full_pool_refuses_nobody() {
+    let engine = Engine::new(Config { limits: limits(), slots: 0, ..Config::default() }).unwrap();
+    let (digest, bytes) = component("runaway");
+    let prepared = engine.prepare(digest, &bytes).unwrap();
+    let memory = Arc::new(Memory::default());
+    let looping = || engine.execute(&prepared, attempt(r#"{"mode": "loop"}"#, Default::default()), memory.clone());
+    std::thread::scope(|scope| {
+        // More at a time than the pool has instances.
+        let loops: Vec<_> = (0..8).map(|_| scope.spawn(looping)).collect();
+        let executed =
+            engine.execute(&prepared, attempt(r#"{"mode": {"log": 1}}"#, Default::default()), memory.clone());
+        assert_eq!(executed.outcome, Outcome::Succeeded(b"null".to_vec()));
+        memory.stop_with(Stop::Draining);
+        let outcomes: Vec<_> = loops.into_iter().map(|thread| thread.join().unwrap().outcome).collect();
+        assert_eq!(outcomes, vec![Outcome::HandedBack; 8]);
+    });
 }
 
 #[test]

@@ -124,8 +124,10 @@ mod tests {
 
     #[test]
     fn days_are_compared_by_date_and_ties_belong_to_nobody() {
-        let north = city("North", &[("2010-01-30", 40.0), ("2010-01-31", 50.0), ("2010-02-01", 42.0), ("2010-02-02", 9.0)]);
-        let south = city("South", &[("2010-01-30", 45.5), ("2010-01-31", 50.0), ("2010-02-01", 41.0), ("2010-02-03", 9.0)]);
+        let north =
+            city("North", &[("2010-01-30", 40.0), ("2010-01-31", 50.0), ("2010-02-01", 42.0), ("2010-02-02", 9.0)]);
+        let south =
+            city("South", &[("2010-01-30", 45.5), ("2010-01-31", 50.0), ("2010-02-01", 41.0), ("2010-02-03", 9.0)]);
         let report = report(north, south);
         assert_eq!(report.days_compared, 3);
         assert_eq!(report.warmer_days, BTreeMap::from([("North".to_owned(), 1), ("South".to_owned(), 1)]));

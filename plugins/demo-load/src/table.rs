@@ -131,7 +131,10 @@ mod tests {
 
     #[test]
     fn a_bad_row_is_refused_with_its_line() {
-        assert_eq!(problem("date,temp\n2010/01/01 00:00,39\n2010/01/01 01:00,mild"), "line 3: `mild` is no temperature");
+        assert_eq!(
+            problem("date,temp\n2010/01/01 00:00,39\n2010/01/01 01:00,mild"),
+            "line 3: `mild` is no temperature"
+        );
         assert_eq!(problem("date,temp\n2010/01/01 00:00,390"), "line 2: 390 °F was never measured on Earth");
         assert!(problem("date,temp\n1 January,39").starts_with("line 2: `1 January` is no time"));
         assert!(problem("date,temp\n2010/01/01 24:00,39").starts_with("line 2: `2010/01/01 24:00` is no time"));

@@ -1,7 +1,7 @@
 //! The long step of the demo: a city's daily means, and the hours that were unusual for their season.
 //!
 //! Each hour is held against the same hour of the 15 days before and after it: a bootstrap says which
-//! temperatures were to be expected ([`expected`]). That takes a quarter of a millisecond and more for each
+//! temperatures were to be expected (`expected.rs`). That takes a quarter of a millisecond and more for each
 //! of 8,759 hours, so the step saves where it is. Only what was expensive is saved; means are counted anew.
 //!
 //! The generator is seeded by the host for each hour, so a resumed step draws the numbers that it would

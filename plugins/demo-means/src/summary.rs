@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::Day;
 
-/// One day's mean, in degrees Fahrenheit with two decimals.
+/// One day's mean, in degrees Fahrenheit; not rounded, because the next step goes on computing with it.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct DayMean {
     date: String,
@@ -28,7 +28,7 @@ struct Hour {
 pub(crate) fn daily_means(days: &[Day]) -> Vec<DayMean> {
     let mean = |day: &Day| {
         let (count, sum) = day.hours.iter().flatten().fold((0_u32, 0.0), |(count, sum), temp| (count + 1, sum + temp));
-        (count > 0).then(|| DayMean { date: day.date.clone(), mean: round(sum / f64::from(count)) })
+        (count > 0).then(|| DayMean { date: day.date.clone(), mean: sum / f64::from(count) })
     };
     days.iter().filter_map(mean).collect()
 }
@@ -66,9 +66,9 @@ mod tests {
     #[test]
     fn means_and_extremes_are_those_of_the_rows() {
         let mut hours = [None; 24];
-        (hours[0], hours[1], hours[5]) = (Some(40.0), Some(50.0), Some(40.0));
+        (hours[0], hours[1], hours[5]) = (Some(40.0), Some(50.0), Some(45.0));
         let days = [Day { date: "2010-01-01".into(), hours }];
-        assert_eq!(daily_means(&days), [DayMean { date: "2010-01-01".into(), mean: 43.33 }]);
+        assert_eq!(daily_means(&days), [DayMean { date: "2010-01-01".into(), mean: 45.0 }]);
         let extremes = extremes(&days, &crate::rows(&days)).unwrap();
         assert_eq!(extremes.hottest, Hour { at: "2010-01-01 01:00".into(), temp: 50.0 });
         assert_eq!(extremes.coldest, Hour { at: "2010-01-01 00:00".into(), temp: 40.0 });

@@ -109,5 +109,4 @@ fn recurse(depth: u64) -> u64 {
     black_box(recurse(black_box(depth) + 1)) + depth
 }
 
-#[cfg(target_arch = "wasm32")]
 pawl_sdk::raw::export_step!(Runaway with_types_in pawl_sdk::raw);

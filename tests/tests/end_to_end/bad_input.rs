@@ -85,9 +85,11 @@ colour = "blue"
 "#,
     )?;
     let file = file.to_string_lossy();
-    let everything = ["nobody-has-this", "nowhere", "echo@9", "colour", "5", "8", "9", "12", "14"];
-    refused(&cluster, &["pipeline", "apply", &file], 1, &everything)?;
-    refused(&cluster, &["pipeline", "check", &file], 1, &everything)?;
+    let in_the_file = ["circle", "nowhere", "colour", ":5:", ":9:", ":14:"];
+    let with_plugins = [&in_the_file[..], &["nobody-has-this", "9", ":8:", ":12:"]].concat();
+    refused(&cluster, &["pipeline", "apply", &file], 1, &with_plugins)?;
+    // Needs no server, so it knows no plugins.
+    refused(&cluster, &["pipeline", "check", &file], 1, &in_the_file)?;
     assert_eq!(cluster.database.value::<i64>("select count(*) from pipeline")?, 0);
     refused(&cluster, &["pipeline", "show", "nothing"], 4, &["nothing"])?;
 

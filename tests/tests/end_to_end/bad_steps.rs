@@ -19,15 +19,15 @@ fn a_step_that_breaks_a_limit_fails_alone_and_says_which() -> Result<()> {
     let process = cluster.the("a")?.pid();
     const MIB: usize = 1 << 20;
     let cases: [(Value, &str, &str); 10] = [
-        (json!("loop"), "timeout", "1"),
+        (json!("loop"), "timeout", "longer"),
         (json!("allocate"), "", "memory"),
         (json!("recurse"), "trap", "stack"),
         (json!("trap"), "trap", "unreachable"),
         (json!("panic"), "trap", "unreachable"),
         (json!("invalid-json"), "invalid_output", "JSON"),
-        (json!({"output": MIB + 1}), "limit", "1 MiB"),
-        (json!({"checkpoint": 64 * MIB + 1}), "limit", "64 MiB"),
-        (json!({"entry": MIB + 1}), "limit", "1 MiB"),
+        (json!({"output": MIB + 1}), "limit", "1048576"),
+        (json!({"checkpoint": 64 * MIB + 1}), "limit", "67108864"),
+        (json!({"entry": MIB + 1}), "limit", "1048576"),
         (json!("checkpoint-in-once"), "", "once"),
     ];
     let runs: Vec<_> =

@@ -101,7 +101,7 @@ pub(crate) fn everything(cluster: &Cluster) -> Result<()> {
         name = "count"
         plugin = "batch"
         needs = ["start"]
-        config = {{ items = {ITEMS}, checkpoint_every = 2, readings = 1 }}
+        config = {{ items = {ITEMS}, checkpoint_every = 2, readings = 1, pause_ms = 2 }}
 
         [[step]]
         name = "join"

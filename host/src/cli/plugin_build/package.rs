@@ -9,15 +9,15 @@ use serde::Deserialize;
 /// The profile that guests are built with.
 pub(super) const PROFILE: &str = "guest";
 
-/// The profile for workspaces that define none of that name: small, and without unwinding, which a
-/// component can't do.
+/// The profile for workspaces that define none of that name: small, without unwinding, which a component
+/// can't do, and with the names of functions, which make a trap's backtrace worth reading.
 const DEFAULT_PROFILE: [&str; 6] = [
     r#"profile.guest.inherits="release""#,
     r#"profile.guest.opt-level="s""#,
     "profile.guest.lto=true",
     "profile.guest.codegen-units=1",
     r#"profile.guest.panic="abort""#,
-    "profile.guest.strip=true",
+    r#"profile.guest.strip="debuginfo""#,
 ];
 
 /// A crate that can become a component.

@@ -2,6 +2,7 @@
 //! `random_programs`.
 
 use super::*;
+use crate::domain::attempt::Divergence;
 use crate::domain::id::{RunId, StepNo};
 
 fn step() -> StepId {

@@ -89,7 +89,7 @@ fn effect(guest: &mut Guest, mut request: Outbound) -> Result<HttpAnswer, Halt> 
 
 fn send(guest: &Guest, wire: reqwest::Request, kind: Kind, timeout: Duration) -> Result<HttpAnswer, Halt> {
     let limit = guest.limits.entry_bytes;
-    guest.pulse.waiting(|| guest.http.send(wire, kind, timeout, limit, || guest.halt()))
+    guest.pulse.away(|| guest.http.send(wire, kind, timeout, limit, || guest.halt()))
 }
 
 /// A request that can be sent.
