@@ -11,10 +11,12 @@ fn a_step_that_breaks_a_limit_fails_alone_and_says_which() -> Result<()> {
     let mut cluster = Cluster::start("runaway")?;
     pipelines::chain(&cluster, 1)?;
     cluster.push("runaway")?;
-    cluster.apply(
-        "name = \"runaway\"\n[[step]]\nname = \"only\"\nplugin = \"runaway\"\ntimeout = \"1s\"\n\
-         retry = { max_attempts = 1 }\n",
-    )?;
+    for (name, timeout) in [("hurried", "1s"), ("runaway", "1m")] {
+        cluster.apply(&format!(
+            "name = \"{name}\"\n[[step]]\nname = \"only\"\nplugin = \"runaway\"\ntimeout = \"{timeout}\"\n\
+             retry = {{ max_attempts = 1 }}\n"
+        ))?;
+    }
     cluster.worker("a").start()?;
     let process = cluster.the("a")?.pid();
     const MIB: usize = 1 << 20;

@@ -8,6 +8,7 @@ mod budgets;
 mod chaos;
 mod deliveries;
 mod divergence;
+mod drill;
 mod effects;
 mod fault_points;
 mod main_flow;
