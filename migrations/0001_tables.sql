@@ -85,15 +85,14 @@ create table worker (
 create table run (
     id               uuid primary key,
     pipeline_digest  bytea not null,
-    status           text not null
-                     check (status in ('pending', 'running', 'succeeded', 'failed', 'cancelled')),
+    status           text not null,
     input            bytea not null,
     idempotency_key  text,
     request_digest   bytea not null,
-    steps            int not null check (steps > 0),
+    steps            int not null,
     -- Steps that have not ended, and steps that run.
-    live             int not null check (live >= 0),
-    running          int not null default 0 check (running >= 0),
+    live             int not null,
+    running          int not null default 0,
     -- A step has failed: nothing new starts, the run fails when its running steps have ended.
     failing          boolean not null default false,
     -- The number of the last event.
@@ -101,9 +100,16 @@ create table run (
     created_at       timestamptz not null default now(),
     started_at       timestamptz,
     ended_at         timestamptz,
-    check ((status in ('succeeded', 'failed', 'cancelled')) = (ended_at is not null)),
-    check ((ended_at is not null) = (live = 0)),
-    check (status <> 'pending' or started_at is null)
+    constraint run_state check (
+        running between 0 and live and (live = 0) = (ended_at is not null) and
+        case status
+            when 'pending' then ended_at is null and started_at is null
+            when 'running' then ended_at is null and started_at is not null
+            when 'succeeded' then ended_at is not null and not failing
+            when 'failed' then ended_at is not null and failing
+            when 'cancelled' then ended_at is not null
+            else false
+        end)
 ) with (fillfactor = 70);
 create index run_created on run (created_at desc, id desc);
 create index run_running on run (id) where running > 0;
@@ -111,11 +117,9 @@ create index run_running on run (id) where running > 0;
 create table step (
     run_id               uuid not null,
     step_no              int not null,
-    status               text not null check (status in
-                         ('blocked', 'ready', 'running', 'waiting', 'parked',
-                          'succeeded', 'failed', 'cancelled', 'skipped')),
+    status               text not null,
     -- Needs that have not succeeded yet.
-    unmet                int not null check (unmet >= 0),
+    unmet                int not null,
     -- Grows with every claim and takeover. Kept, with the worker, after the end: a resent outcome is
     -- recognised by them.
     fence                bigint not null default 0,
@@ -128,8 +132,8 @@ create table step (
     crashes              int not null default 0,
     -- journal_length + checkpoint_ordinal at the last takeover: more since then is durable progress.
     crash_mark           bigint not null default 0,
-    journal_length       int not null default 0 check (journal_length >= 0),
-    checkpoint_position  int check (checkpoint_position <= journal_length),
+    journal_length       int not null default 0,
+    checkpoint_position  int,
     checkpoint_ordinal   int not null default 0,
     -- Set while it is ready, or waits.
     ready_at             timestamptz,
@@ -145,15 +149,24 @@ create table step (
     progress             real,
     progress_message     text,
     primary key (run_id, step_no),
-    check ((status in ('succeeded', 'failed', 'cancelled', 'skipped')) = (ended_at is not null)),
-    check ((status = 'succeeded') = (output is not null)),
-    check ((output is null) = (output_digest is null)),
-    check (status <> 'running' or (worker_id is not null and claimed_at is not null and component is not null)),
-    check ((status = 'ready') = (ready_at is not null)),
-    check ((status = 'waiting') = (due_at is not null)),
-    check (unmet = 0 or status in ('blocked', 'cancelled')),
-    check (status <> 'blocked' or unmet > 0),
-    check (status not in ('failed', 'parked') or error is not null)
+    -- What belongs to each state. One expression: Postgres reads every check anew for every statement that
+    -- writes, and this table is written by all.
+    constraint step_state check (
+        (output is null) = (output_digest is null) and unmet >= 0 and
+        coalesce(checkpoint_position, 0) <= journal_length and
+        case status
+            when 'blocked' then unmet > 0 and ended_at is null and ready_at is null and due_at is null
+            when 'ready' then unmet = 0 and ended_at is null and ready_at is not null and due_at is null
+            when 'running' then unmet = 0 and ended_at is null and ready_at is null and due_at is null
+                                and worker_id is not null and component is not null
+            when 'waiting' then ended_at is null and ready_at is null and due_at is not null
+            when 'parked' then ended_at is null and ready_at is null and due_at is null and error is not null
+            when 'succeeded' then ended_at is not null and ready_at is null and due_at is null and output is not null
+            when 'failed' then ended_at is not null and ready_at is null and due_at is null and error is not null
+            when 'cancelled' then ended_at is not null and ready_at is null and due_at is null
+            when 'skipped' then ended_at is not null and ready_at is null and due_at is null
+            else false
+        end)
 ) with (fillfactor = 60);
 -- No index knows the status: a step that is handed on within a worker changes no indexed column, so that
 -- its updates stay on their page (heap-only tuples). Running steps are found through their runs.
@@ -164,8 +177,8 @@ create index step_due on step (due_at) where due_at is not null;
 create table journal (
     run_id   uuid not null,
     step_no  int not null,
-    first    int not null check (first >= 0),
-    length   int not null check (length > 0),
+    first    int not null,
+    length   int not null check (first >= 0 and length > 0),
     digest   bytea not null,
     bytes    bytea not null,
     primary key (run_id, step_no, first)
@@ -192,7 +205,7 @@ create table event (
     run_id     uuid not null,
     first      int not null check (first > 0),
     at         timestamptz not null default clock_timestamp(),
-    kinds      text[] not null check (cardinality(kinds) > 0),
+    kinds      text[] not null,
     steps      int[] not null,
     fences     bigint[] not null,
     workers    uuid[] not null,

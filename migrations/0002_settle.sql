@@ -5,17 +5,13 @@
 --   - counts the steps that run and that have not ended, and marks runs with a failed step as failing;
 --   - moves the run: pending → running with the first claim, → succeeded | failed when nothing is live;
 --   - numbers the events, without gaps, the run's own first and last, and stores one row per run.
--- Returns the runs as they are now.
 create function pawl_settle_v1(
     e_run uuid[], e_rank int[], e_kind text[], e_step int[], e_fence bigint[], e_worker uuid[], e_note text[]
-) returns table (run_id uuid, status text, event_count int)
+) returns void
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off
-set enable_mergejoin = off set jit = off
 as $$
 #variable_conflict use_column
 begin
-    return query
     with delta as (
         select e.run_id, count(*)::int as events,
                count(*) filter (where kind in ('step.succeeded', 'step.failed', 'step.cancelled'))::int
@@ -52,18 +48,16 @@ begin
             ended_at = case when old.ends then now() end,
             event_count = r.event_count + old.events + old.begins::int + old.ends::int
         from old where r.id = old.run_id
-        returning r.id, r.status, r.event_count, old.*
-    ), stored as (
-        insert into event (run_id, first, kinds, steps, fences, workers, notes)
-        select m.id, m.told + 1,
-               case when m.begins then '{run.started}'::text[] end || m.kinds
-                   || case when m.ends then array['run.' || m.end_status] end,
-               case when m.begins then '{null}'::int[] end || m.steps || case when m.ends then '{null}'::int[] end,
-               case when m.begins then '{null}'::bigint[] end || m.fences || case when m.ends then '{null}'::bigint[] end,
-               case when m.begins then '{null}'::uuid[] end || m.workers || case when m.ends then '{null}'::uuid[] end,
-               case when m.begins then '{null}'::text[] end || m.notes || case when m.ends then '{null}'::text[] end
-        from moved m
+        returning r.id, old.*
     )
-    select moved.id, moved.status, moved.event_count from moved;
+    insert into event (run_id, first, kinds, steps, fences, workers, notes)
+    select m.id, m.told + 1,
+           case when m.begins then '{run.started}'::text[] end || m.kinds
+               || case when m.ends then array['run.' || m.end_status] end,
+           case when m.begins then '{null}'::int[] end || m.steps || case when m.ends then '{null}'::int[] end,
+           case when m.begins then '{null}'::bigint[] end || m.fences || case when m.ends then '{null}'::bigint[] end,
+           case when m.begins then '{null}'::uuid[] end || m.workers || case when m.ends then '{null}'::uuid[] end,
+           case when m.begins then '{null}'::text[] end || m.notes || case when m.ends then '{null}'::text[] end
+    from moved m;
 end
 $$;

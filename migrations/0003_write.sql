@@ -6,8 +6,8 @@
 --
 --   1 lock runs of outcomes (wait), runs of claims (skip the locked: `busy`)       runs before steps
 --   2 lock the steps of members without an outcome
---   3 judge each member under its guard: run, step, worker, fence
---   4 journal, checkpoints, steps
+--   3 steps, each under its guard: run, step, worker, fence; those that were refused are judged
+--   4 journal, checkpoints
 --   5 successors of what succeeded: ready, or claimed for the same worker at once
 --   6 claims
 --   7 settle runs and events; answer
@@ -16,11 +16,10 @@
 -- the worker and the fence of its last write, and a segment that is there with the same digest is seen.
 
 create type pawl_written_v1 as (
-    -- 'member': verdict of member `number` (from 1): ok, lost (no longer this worker's), gap (a segment that
-    --           does not start where the journal ends: a fault of the worker)
+    -- 'member': member `number` (from 1) was refused: lost (no longer this worker's) or gap (a segment that
+    --           does not start where the journal ends: a fault of the worker). All others are written.
     -- 'claim':  verdict claimed (all columns), not_ready, busy (try again)
     -- 'ready':  a step to be delivered
-    -- 'run':    a run that moved: verdict is its status, number its last event
     kind                 text,
     verdict              text,
     number               int,
@@ -78,14 +77,15 @@ create function pawl_write_v1(
     p_queues    text[]
 ) returns setof pawl_written_v1
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off
-set enable_mergejoin = off set jit = off
 as $$
 #variable_conflict use_column
 declare
     v_runs       uuid[];
     v_failing    uuid[];
     v_claimable  uuid[];
+    -- places of members, from 1: written; the others, and what was found of them
+    v_written    int[];
+    v_refused    int[];
     v_verdict    text[];
     -- claimed now
     c_run        uuid[];
@@ -130,53 +130,7 @@ begin
             order by s.run_id, s.step_no for no key update of s;
         end if;
 
-        -- 3 Judge. `done` is an outcome that a first sending has written.
-        select array_agg(
-            case
-                when s.status = 'running' and s.worker_id = p_worker and s.fence = m.fence then
-                    case
-                        when m.first is null or m.cut is not null or m.first = s.journal_length then 'ok'
-                        when m.first + m.length = s.journal_length and exists (
-                            select from journal j where j.run_id = m.run_id and j.step_no = m.step_no
-                            and j.first = m.first and j.digest = m.digest) then 'seen'
-                        else 'gap'
-                    end
-                when m.kind is not null and s.worker_id = p_worker and s.fence = m.fence
-                     and s.status in ('succeeded', 'failed', 'waiting', 'parked', 'ready') then 'done'
-                else 'lost'
-            end order by m.place) into v_verdict
-        from unnest(m_run, m_step, m_fence, j_cut, j_first, j_length, j_digest, o_kind) with ordinality
-            as m (run_id, step_no, fence, cut, first, length, digest, kind, place)
-        left join step s on s.run_id = m.run_id and s.step_no = m.step_no;
-
-        -- 4 Journal, checkpoints, steps.
-        if array_remove(j_cut, null) <> '{}' then
-            delete from journal j
-            using unnest(m_run, m_step, j_cut, v_verdict) as m (run_id, step_no, cut, verdict)
-            where m.verdict = 'ok' and j.run_id = m.run_id and j.step_no = m.step_no and j.first >= m.cut;
-        end if;
-        if array_remove(j_first, null) <> '{}' then
-            insert into journal (run_id, step_no, first, length, digest, bytes)
-            select m.run_id, m.step_no, m.first, m.length, m.digest, m.bytes
-            from unnest(m_run, m_step, j_first, j_length, j_digest, j_bytes, v_verdict)
-                as m (run_id, step_no, first, length, digest, bytes, verdict)
-            where m.verdict = 'ok' and m.first is not null;
-        end if;
-        if array_remove(k_ordinal, null) <> '{}' then
-            insert into checkpoint as k
-                (run_id, step_no, ordinal, position, random_position, effect_ordinal, prelude, digest, state)
-            select m.run_id, m.step_no, m.ordinal, m.position, m.random, m.effects, m.prelude, m.digest, m.state
-            from unnest(m_run, m_step, k_ordinal, k_position, k_random, k_effects, k_prelude, k_digest, k_state,
-                        v_verdict)
-                as m (run_id, step_no, ordinal, position, random, effects, prelude, digest, state, verdict)
-            where m.verdict in ('ok', 'seen') and m.ordinal is not null
-            on conflict (run_id, step_no) do update set
-                ordinal = excluded.ordinal, position = excluded.position,
-                random_position = excluded.random_position, effect_ordinal = excluded.effect_ordinal,
-                prelude = excluded.prelude, digest = excluded.digest, state = excluded.state, created_at = now()
-            where k.ordinal < excluded.ordinal;
-        end if;
-
+        -- 3 Steps, under their guard.
         with written as (
             update step s set
                 journal_length = coalesce(m.first + m.length, m.cut, s.journal_length),
@@ -197,19 +151,74 @@ begin
                 ready_at = case when m.kind = 'released' then now() end,
                 ended_at = case when m.kind in ('succeeded', 'failed') then now() end
             from unnest(m_run, m_step, m_fence, j_cut, j_first, j_length, k_ordinal, k_position, g_fraction,
-                        g_message, o_kind, o_payload, o_digest, o_delay_ms, v_verdict)
+                        g_message, o_kind, o_payload, o_digest, o_delay_ms) with ordinality
                 as m (run_id, step_no, fence, cut, first, length, ordinal, position, fraction, message, kind,
-                      payload, output_digest, delay_ms, verdict)
-            where m.verdict in ('ok', 'seen') and s.run_id = m.run_id and s.step_no = m.step_no
+                      payload, output_digest, delay_ms, place)
+            where s.run_id = m.run_id and s.step_no = m.step_no
               and s.status = 'running' and s.worker_id = p_worker and s.fence = m.fence
-            returning s.run_id, s.step_no, s.fence, m.kind, m.delay_ms
+              and (m.first is null or m.cut is not null or m.first = s.journal_length)
+            returning s.run_id, s.step_no, s.fence, m.kind, m.delay_ms, m.place
         )
-        select array_agg(run_id), array_agg(step_no), array_agg(fence),
+        select array_agg(place::int),
+               array_agg(run_id) filter (where kind is not null), array_agg(step_no) filter (where kind is not null),
+               array_agg(fence) filter (where kind is not null),
                array_agg(case kind when 'retry' then 'step.retrying' when 'released' then 'step.handed_back'
-                                   else 'step.' || kind end),
-               array_agg(case when kind = 'retry' then 'in ' || delay_ms || ' ms' end)
-        into n_run, n_step, n_fence, n_kind, n_note
-        from written where kind is not null;
+                                   else 'step.' || kind end) filter (where kind is not null),
+               array_agg(case when kind = 'retry' then 'in ' || delay_ms || ' ms' end) filter (where kind is not null)
+        into v_written, n_run, n_step, n_fence, n_kind, n_note
+        from written;
+
+        -- Those that were refused: a first sending has written them (seen, done), or they may not write.
+        if cardinality(v_written) is distinct from cardinality(m_run) then
+            select array_agg(m.place::int), array_agg(
+                case
+                    when s.status = 'running' and s.worker_id = p_worker and s.fence = m.fence then
+                        case when m.first + m.length = s.journal_length and exists (
+                                select from journal j where j.run_id = m.run_id and j.step_no = m.step_no
+                                and j.first = m.first and j.digest = m.digest) then 'seen'
+                             else 'gap' end
+                    when m.kind is not null and s.worker_id = p_worker and s.fence = m.fence
+                         and s.status in ('succeeded', 'failed', 'waiting', 'parked', 'ready') then 'done'
+                    else 'lost'
+                end)
+            into v_refused, v_verdict
+            from unnest(m_run, m_step, m_fence, j_first, j_length, j_digest, o_kind) with ordinality
+                as m (run_id, step_no, fence, first, length, digest, kind, place)
+            left join step s on s.run_id = m.run_id and s.step_no = m.step_no
+            where not m.place = any (coalesce(v_written, '{}'));
+            return query
+            select 'member', v.verdict, v.place, null::uuid, null::int, null::bigint, null::bytea, null::bytea, null::int,
+                   null::int, null::int, null::int, null::bytea, null::bytea[], null::text, null::text, null::bigint
+            from unnest(v_refused, v_verdict) as v (place, verdict) where v.verdict in ('lost', 'gap');
+        end if;
+
+        -- 4 Journal, checkpoints.
+        if array_remove(j_cut, null) <> '{}' then
+            delete from journal j
+            using unnest(m_run, m_step, j_cut) with ordinality as m (run_id, step_no, cut, place)
+            where m.place = any (v_written) and j.run_id = m.run_id and j.step_no = m.step_no and j.first >= m.cut;
+        end if;
+        if array_remove(j_first, null) <> '{}' then
+            insert into journal (run_id, step_no, first, length, digest, bytes)
+            select m.run_id, m.step_no, m.first, m.length, m.digest, m.bytes
+            from unnest(m_run, m_step, j_first, j_length, j_digest, j_bytes) with ordinality
+                as m (run_id, step_no, first, length, digest, bytes, place)
+            where m.first is not null and (v_refused is null or m.place = any (v_written));
+        end if;
+        if array_remove(k_ordinal, null) <> '{}' then
+            insert into checkpoint as k
+                (run_id, step_no, ordinal, position, random_position, effect_ordinal, prelude, digest, state)
+            select m.run_id, m.step_no, m.ordinal, m.position, m.random, m.effects, m.prelude, m.digest, m.state
+            from unnest(m_run, m_step, k_ordinal, k_position, k_random, k_effects, k_prelude, k_digest, k_state)
+                with ordinality
+                as m (run_id, step_no, ordinal, position, random, effects, prelude, digest, state, place)
+            where m.ordinal is not null and (v_refused is null or m.place = any (v_written))
+            on conflict (run_id, step_no) do update set
+                ordinal = excluded.ordinal, position = excluded.position,
+                random_position = excluded.random_position, effect_ordinal = excluded.effect_ordinal,
+                prelude = excluded.prelude, digest = excluded.digest, state = excluded.state, created_at = now()
+            where k.ordinal < excluded.ordinal;
+        end if;
 
         if n_run is not null then
             e_run := n_run; e_step := n_step; e_fence := n_fence; e_kind := n_kind; e_note := n_note;
@@ -245,12 +254,13 @@ begin
             if 'step.succeeded' = any (e_kind) then
                 with met as (
                     select m.run_id, next.step_no, count(*)::int as needs, bool_or(m.continues) as continues
-                    from unnest(m_run, m_step, o_kind, o_continue, v_verdict)
-                        as m (run_id, step_no, kind, continues, verdict)
+                    from unnest(m_run, m_step, o_kind, o_continue) with ordinality
+                        as m (run_id, step_no, kind, continues, place)
                     join run r on r.id = m.run_id
                     join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = m.step_no
                     cross join lateral unnest(p.successors) as next (step_no)
-                    where m.kind = 'succeeded' and m.verdict in ('ok', 'seen') and not m.run_id = any (v_failing)
+                    where m.kind = 'succeeded' and (v_refused is null or m.place = any (v_written))
+                      and not m.run_id = any (v_failing)
                     group by m.run_id, next.step_no
                 ), candidate as (
                     select met.run_id, met.step_no, met.needs, s.unmet = met.needs as is_ready,
@@ -308,12 +318,12 @@ begin
         -- Successors that a first sending has claimed.
         if 'done' = any (v_verdict) then
             select c_run || array_agg(s.run_id), c_step || array_agg(s.step_no) into c_run, c_step
-            from unnest(m_run, m_step, v_verdict) as m (run_id, step_no, verdict)
-            join run r on r.id = m.run_id
-            join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = m.step_no
+            from unnest(v_refused, v_verdict) as v (place, verdict)
+            join run r on r.id = m_run[v.place]
+            join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = m_step[v.place]
             cross join lateral unnest(p.successors) as next (step_no)
-            join step s on s.run_id = m.run_id and s.step_no = next.step_no
-            where m.verdict = 'done' and s.status = 'running' and s.worker_id = p_worker
+            join step s on s.run_id = r.id and s.step_no = next.step_no
+            where v.verdict = 'done' and s.status = 'running' and s.worker_id = p_worker
               and not s.step_no = any (coalesce(c_step, '{}'));
         end if;
     end if;
@@ -353,18 +363,7 @@ begin
 
     -- 7 Settle and answer.
     if e_run <> '{}' then
-        return query
-        select 'run', settled.status, settled.event_count, settled.run_id, null::int, null::bigint, null::bytea,
-               null::bytea, null::int, null::int, null::int, null::int, null::bytea, null::bytea[], null::text,
-               null::text, null::bigint
-        from pawl_settle_v1(e_run, e_rank, e_kind, e_step, e_fence, e_worker, e_note) as settled;
-    end if;
-    if cardinality(m_run) > 0 then
-        return query
-        select 'member', case when v.verdict in ('seen', 'done') then 'ok' else v.verdict end, v.place::int,
-               null::uuid, null::int, null::bigint, null::bytea, null::bytea, null::int, null::int, null::int,
-               null::int, null::bytea, null::bytea[], null::text, null::text, null::bigint
-        from unnest(v_verdict) with ordinality as v (verdict, place);
+        perform pawl_settle_v1(e_run, e_rank, e_kind, e_step, e_fence, e_worker, e_note);
     end if;
     if cardinality(q_run) > 0 then
         -- Also what a first sending claimed; the worker knows its own and drops doubles.

@@ -7,8 +7,6 @@ create function pawl_submit_v1(
     p_run uuid[], p_pipeline text[], p_input bytea[], p_key text[], p_request_digest bytea[]
 ) returns table (place int, verdict text, step_no int, queue text, priority text, ready_at_ms bigint)
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off
-set enable_mergejoin = off set jit = off
 as $$
 #variable_conflict use_column
 declare

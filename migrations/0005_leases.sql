@@ -16,7 +16,6 @@ create function pawl_heartbeat_v1(
 ) returns table (alive boolean, now_ms bigint, next_lease_end_ms bigint, next_due_ms bigint,
                  oldest_ready_ms bigint)
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -49,7 +48,6 @@ $$;
 create function pawl_takeover_v1(p_limit int, p_crash_limit int)
 returns table (run_id uuid, step_no int, queue text, priority text, ready_at_ms bigint)
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -132,7 +130,6 @@ $$;
 create function pawl_wake_v1(p_limit int)
 returns table (run_id uuid, step_no int, queue text, priority text, ready_at_ms bigint)
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -176,7 +173,6 @@ $$;
 create function pawl_lost_v1(p_queue text, p_priority text, p_before_ms bigint, p_limit int)
 returns table (run_id uuid, step_no int, queue text, priority text, ready_at_ms bigint)
 language sql
-set jit = off
 as $$
     with found as (
         select s.run_id, s.step_no

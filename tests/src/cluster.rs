@@ -359,6 +359,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        ending::stay_silent_if_interrupted();
         self.workers.clear();
         self.api = None;
         if self.finished {

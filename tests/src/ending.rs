@@ -2,10 +2,21 @@
 //! over): `Drop` doesn't run then, and the children have process groups of their own.
 
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::signal::unix::{SignalKind, signal};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Waits for this process's end if it was told to end; else returns. For whoever is about to report an
+/// error that is only a consequence of that.
+pub fn stay_silent_if_interrupted() {
+    while INTERRUPTED.load(Ordering::Relaxed) {
+        std::thread::park_timeout(Duration::from_secs(1));
+    }
+}
 
 /// Makes sure, from now on, that nothing this process started outlives a polite end of it.
 pub fn stop_children_when_interrupted() {
@@ -19,6 +30,7 @@ pub fn stop_children_when_interrupted() {
                 _ = terminate.recv() => {}
                 _ = hangup.recv() => {}
             }
+            INTERRUPTED.store(true, Ordering::Relaxed);
             stop_children().await;
             std::process::exit(130);
         });

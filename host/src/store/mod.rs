@@ -57,6 +57,13 @@ impl Store {
                 ("lock_timeout", timeout_ms.as_str()),
                 ("idle_in_transaction_session_timeout", timeout_ms.as_str()),
                 ("tcp_user_timeout", timeout_ms.as_str()),
+                // All hot statements look rows up by key, a few to a few hundred at a time. Their plans are
+                // made once, also while tables are still empty, and must not change with statistics.
+                ("plan_cache_mode", "force_generic_plan"),
+                ("enable_seqscan", "off"),
+                ("enable_hashjoin", "off"),
+                ("enable_mergejoin", "off"),
+                ("jit", "off"),
             ]);
         let pool = PgPoolOptions::new()
             .max_connections(connections)

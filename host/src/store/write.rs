@@ -145,8 +145,21 @@ pub struct Written {
     pub busy: Vec<StepId>,
     /// To be delivered.
     pub ready: Vec<Ready>,
-    /// Runs that moved.
-    pub moved: Vec<RunId>,
+}
+
+impl Written {
+    /// Runs of `batch` that moved: those whose steps ended or were claimed.
+    #[must_use]
+    pub fn moved(&self, batch: &Batch) -> Vec<RunId> {
+        let ended = batch.members.iter().zip(&self.members).filter(|(member, verdict)| {
+            member.ends() && **verdict == Verdict::Written
+        });
+        let mut runs: Vec<RunId> = ended.map(|(member, _)| member.id.run).collect();
+        runs.extend(self.claimed.iter().map(Claim::run));
+        runs.sort_unstable();
+        runs.dedup();
+        runs
+    }
 }
 
 /// What became of a member.
@@ -178,7 +191,7 @@ impl Store {
 pub async fn write(conn: &mut PgConnection, worker: WorkerId, queues: &[String], batch: &Batch) -> Result<Written> {
     let members = &batch.members;
     let mut query = sqlx::query(
-        "select kind, verdict, run_id, step_no, fence, pipeline, component, failures, crashes, journal_length,
+        "select kind, verdict, number, run_id, step_no, fence, pipeline, component, failures, crashes, journal_length,
                 checkpoint_position, run_input, needed_outputs, queue, priority, ready_at_ms
          from pawl_write_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
                             $19, $20, $21, $22, $23, $24, $25, $26, $27)",
@@ -226,7 +239,7 @@ pub async fn write(conn: &mut PgConnection, worker: WorkerId, queues: &[String],
         .bind(queues)
         .fetch_all(conn)
         .await?;
-    answer(&rows)
+    answer(batch, &rows)
 }
 
 fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
@@ -241,17 +254,17 @@ fn digest(bytes: &[u8]) -> Vec<u8> {
     Digest::of(bytes).0.to_vec()
 }
 
-fn answer(rows: &[PgRow]) -> Result<Written> {
-    let mut written = Written::default();
+fn answer(batch: &Batch, rows: &[PgRow]) -> Result<Written> {
+    let mut written = Written { members: vec![Verdict::Written; batch.members.len()], ..Written::default() };
     for row in rows {
         let verdict: Option<&str> = row.try_get("verdict")?;
         match row.try_get("kind")? {
-            "member" => written.members.push(match verdict {
-                Some("ok") => Verdict::Written,
-                Some("gap") => Verdict::Gap,
-                _ => Verdict::LeaseLost,
-            }),
-            "run" => written.moved.push(RunId(row.try_get("run_id")?)),
+            "member" => {
+                let place = usize::try_from(row.try_get::<i32, _>("number")? - 1).unwrap_or(usize::MAX);
+                if let Some(refused) = written.members.get_mut(place) {
+                    *refused = if verdict == Some("gap") { Verdict::Gap } else { Verdict::LeaseLost };
+                }
+            }
             "ready" => written.ready.push(ready_of(row)?),
             _ => match verdict {
                 Some("claimed") => written.claimed.push(claim_of(row)?),

@@ -141,6 +141,7 @@ impl Flow {
         if batch.members.iter().any(Member::ends) {
             crate::fault::point("outcome.committed.before_publish");
         }
+        let moved = written.moved(batch);
         let mut acknowledged = Vec::new();
         let mut in_a_row: HashMap<RunId, u32> = HashMap::new();
         for ((session, member), verdict) in sessions.iter().zip(&batch.members).zip(&written.members) {
@@ -169,7 +170,7 @@ impl Flow {
             self.ask_again_later(written.busy);
         }
         self.freed.notify_one();
-        let _ = self.done.send(Done { acknowledged, ready: written.ready, moved: written.moved, flushed: None });
+        let _ = self.done.send(Done { acknowledged, ready: written.ready, moved, flushed: None });
     }
 
     /// Starts a claimed step: at once if everything that it needs is in memory.

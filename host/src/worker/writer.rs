@@ -74,6 +74,10 @@ fn collect(outbox: &Outbox) -> (Vec<Arc<Session>>, Batch) {
             break;
         }
     }
+    // The order in which the server locks: two writers never wait for each other in a circle.
+    let mut pairs: Vec<_> = sessions.into_iter().zip(batch.members).collect();
+    pairs.sort_unstable_by_key(|(_, member)| member.id);
+    (sessions, batch.members) = pairs.into_iter().unzip();
     (sessions, batch)
 }
 

@@ -32,8 +32,11 @@ fn a_step_that_breaks_a_limit_fails_alone_and_says_which() -> Result<()> {
         (json!({"entry": MIB + 1}), "limit", "1048576"),
         (json!("checkpoint-in-once"), "", "once"),
     ];
-    let runs: Vec<_> =
-        cases.iter().map(|(mode, ..)| cluster.submit("runaway", &json!({"mode": mode}))).collect::<Result<_>>()?;
+    let submit = |mode: &Value, cause: &str| {
+        let pipeline = if cause == "timeout" { "hurried" } else { "runaway" };
+        cluster.submit(pipeline, &json!({"mode": mode}))
+    };
+    let runs: Vec<_> = cases.iter().map(|(mode, cause, _)| submit(mode, cause)).collect::<Result<_>>()?;
     for (run, (mode, cause, word)) in runs.into_iter().zip(&cases) {
         assert_eq!(cluster.ends(run, bounds::RECOVERY)?.as_str(), "failed", "{mode}");
         let error = cluster.client.run(run)?.steps[0].error.clone().unwrap_or_default();

@@ -142,3 +142,30 @@ fn a_submission_whose_answer_is_lost_is_found_again_under_its_key() -> Result<()
     }
     Ok(())
 }
+
+#[test]
+fn every_fault_point_of_the_code_is_broken_by_a_test() -> Result<()> {
+    let tests = include_str!("fault_points.rs");
+    let mut points = Vec::new();
+    named_points(&pawl_tests::binary::repository().join("host/src"), &mut points)?;
+    assert!(points.len() >= 12, "only {points:?} were found");
+    let untested: Vec<_> = points.iter().filter(|point| !tests.contains(point.as_str())).collect();
+    assert!(untested.is_empty(), "no test breaks {untested:?}");
+    Ok(())
+}
+
+/// The names of all fault points in the sources below a folder.
+fn named_points(folder: &std::path::Path, points: &mut Vec<String>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            named_points(&path, points)?;
+        } else if path.file_name().is_some_and(|name| name != "fault.rs") {
+            let source = std::fs::read_to_string(&path)?;
+            for call in ["fault::point(\"", "fault::lost(\""] {
+                points.extend(source.split(call).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+            }
+        }
+    }
+    Ok(())
+}
