@@ -72,8 +72,7 @@ create function pawl_write_v1(
     -- claims
     q_run       uuid[],
     q_step      int[],
-    -- how many successors the worker can take at once, and of which queues
-    p_room      int,
+    -- the queues that the worker serves: it goes on with steps of these only
     p_queues    text[]
 ) returns setof pawl_written_v1
 language plpgsql
@@ -106,6 +105,7 @@ declare
     n_step       int[];
     n_fence      bigint[];
     n_kind       text[];
+    n_worker     uuid[];
     n_note       text[];
 begin
     -- 1 Locks: runs first, sorted.
@@ -224,13 +224,16 @@ begin
             e_run := n_run; e_step := n_step; e_fence := n_fence; e_kind := n_kind; e_note := n_note;
             e_rank := array_fill(1, array[cardinality(n_run)]);
             e_worker := array_fill(p_worker, array[cardinality(n_run)]);
-            select array_agg(n.run_id), array_agg(n.step_no) into y_run, y_step
-            from unnest(n_run, n_step, n_kind) as n (run_id, step_no, kind)
-            where n.kind = 'step.handed_back' and not n.run_id = any (v_failing);
+            if 'released' = any (o_kind) then
+                select array_agg(n.run_id), array_agg(n.step_no) into y_run, y_step
+                from unnest(n_run, n_step, n_kind) as n (run_id, step_no, kind) where n.kind = 'step.handed_back';
+            end if;
 
             -- A failed step starts nothing new: what is not running ends here.
-            v_failing := v_failing || array(select n.run_id from unnest(n_run, n_kind) as n (run_id, kind)
-                                            where n.kind = 'step.failed');
+            if 'failed' = any (o_kind) then
+                v_failing := v_failing || array(select n.run_id from unnest(n_run, n_kind) as n (run_id, kind)
+                                                where n.kind = 'step.failed');
+            end if;
             if v_failing <> '{}' then
                 with stopped as (
                     update step s set status = 'cancelled', ended_at = now(), fence = s.fence + 1, due_at = null,
@@ -250,10 +253,11 @@ begin
                 end if;
             end if;
 
-            -- 5 Successors. Each run gets its first before any gets its second.
+            -- 5 Successors. A step that ends hands its slot to one of them; the others are delivered.
             if 'step.succeeded' = any (e_kind) then
                 with met as (
-                    select m.run_id, next.step_no, count(*)::int as needs, bool_or(m.continues) as continues
+                    select m.run_id, next.step_no, count(*)::int as needs,
+                           min(m.place) filter (where m.continues) as giver
                     from unnest(m_run, m_step, o_kind, o_continue) with ordinality
                         as m (run_id, step_no, kind, continues, place)
                     join run r on r.id = m.run_id
@@ -263,11 +267,9 @@ begin
                       and not m.run_id = any (v_failing)
                     group by m.run_id, next.step_no
                 ), candidate as (
-                    select met.run_id, met.step_no, met.needs, s.unmet = met.needs as is_ready,
-                           coalesce(s.component, pv.digest) as component,
-                           s.unmet = met.needs and met.continues and p.queue = any (p_queues)
-                           and coalesce(s.component, pv.digest) is not null as takeable,
-                           row_number() over (partition by met.run_id order by met.step_no) as turn
+                    select met.*, s.unmet = met.needs as is_ready, coalesce(s.component, pv.digest) as component,
+                           s.unmet = met.needs and met.giver is not null and p.queue = any (p_queues)
+                           and coalesce(s.component, pv.digest) is not null as takeable
                     from met
                     join step s on s.run_id = met.run_id and s.step_no = met.step_no and s.status = 'blocked'
                     join run r on r.id = met.run_id
@@ -276,7 +278,8 @@ begin
                     left join plugin_version pv
                         on pv.name = p.plugin and pv.version = coalesce(p.version, plugin.active_version)
                 ), chosen as (
-                    select *, takeable and row_number() over (order by not takeable, turn, run_id) <= p_room as taken
+                    select *, takeable
+                              and row_number() over (partition by giver, takeable order by step_no) = 1 as taken
                     from candidate
                 ), advanced as (
                     update step s set
@@ -294,23 +297,19 @@ begin
                     returning s.run_id, s.step_no, s.fence, s.status
                 )
                 select array_agg(run_id), array_agg(step_no), array_agg(fence),
-                       array_agg(case status when 'running' then 'step.started' else 'step.ready' end)
-                into n_run, n_step, n_fence, n_kind
+                       array_agg(case status when 'running' then 'step.started' else 'step.ready' end),
+                       array_agg(case status when 'running' then p_worker end),
+                       array_agg(run_id) filter (where status = 'running'),
+                       array_agg(step_no) filter (where status = 'running'),
+                       y_run || array_agg(run_id) filter (where status = 'ready'),
+                       y_step || array_agg(step_no) filter (where status = 'ready')
+                into n_run, n_step, n_fence, n_kind, n_worker, c_run, c_step, y_run, y_step
                 from advanced where status <> 'blocked';
                 if n_run is not null then
                     e_run := e_run || n_run; e_step := e_step || n_step; e_fence := e_fence || n_fence;
-                    e_kind := e_kind || n_kind;
+                    e_kind := e_kind || n_kind; e_worker := e_worker || n_worker;
                     e_rank := e_rank || array_fill(3, array[cardinality(n_run)]);
                     e_note := e_note || array_fill(null::text, array[cardinality(n_run)]);
-                    e_worker := e_worker || array(select case kind when 'step.started' then p_worker end
-                                                  from unnest(n_kind) with ordinality as n (kind, place)
-                                                  order by n.place);
-                    select array_agg(n.run_id) filter (where n.kind = 'step.started'),
-                           array_agg(n.step_no) filter (where n.kind = 'step.started'),
-                           y_run || array_agg(n.run_id) filter (where n.kind = 'step.ready'),
-                           y_step || array_agg(n.step_no) filter (where n.kind = 'step.ready')
-                    into c_run, c_step, y_run, y_step
-                    from unnest(n_run, n_step, n_kind) as n (run_id, step_no, kind);
                 end if;
             end if;
         end if;

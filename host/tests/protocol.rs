@@ -146,8 +146,13 @@ async fn prepare(store: &Store) {
 async fn history(store: &Store, seed: u64) {
     let mut chance = Chance(seed);
     let conn = store.connect().await.expect("a connection");
-    let mut world =
-        World { store: store.clone(), conn, model: BTreeMap::new(), workers: Vec::new(), queues: vec!["default".into()] };
+    let mut world = World {
+        store: store.clone(),
+        conn,
+        model: BTreeMap::new(),
+        workers: Vec::new(),
+        queues: vec!["default".into()],
+    };
     for _ in 0..2 {
         world.new_worker().await;
     }
@@ -215,7 +220,6 @@ impl World {
                 }
             }
         }
-        batch.room = batch.members.iter().filter(|member| member.may_continue()).count();
         let accepted: Vec<&Member> =
             batch.members.iter().zip(&expected).filter(|(_, v)| **v == Verdict::Written).map(|(m, _)| m).collect();
         let before = self.model.clone();
@@ -232,7 +236,10 @@ impl World {
             told.sort();
             told.dedup();
             let standing = |id: &StepId| self.model[&id.run].steps[id.step.0 as usize].status == StepStatus::Running;
-            assert!(claimed.iter().filter(|id| standing(id)).all(|id| told.contains(id)), "{told:?} lacks of {claimed:?}");
+            assert!(
+                claimed.iter().filter(|id| standing(id)).all(|id| told.contains(id)),
+                "{told:?} lacks of {claimed:?}"
+            );
         }
     }
 
@@ -254,11 +261,14 @@ impl World {
                 step.crashes = if step.journal > step.crash_mark { 0 } else { step.crashes + 1 };
                 step.crash_mark = step.journal;
                 let poisoned = step.crashes >= CRASH_LIMIT;
-                run.change(number, match (run.failing, poisoned) {
-                    (true, _) => StepChange::Stopped,
-                    (_, true) => StepChange::Poisoned,
-                    _ => StepChange::LeaseEnded,
-                });
+                run.change(
+                    number,
+                    match (run.failing, poisoned) {
+                        (true, _) => StepChange::Stopped,
+                        (_, true) => StepChange::Poisoned,
+                        _ => StepChange::LeaseEnded,
+                    },
+                );
             }
             run.settle();
         }
@@ -335,13 +345,8 @@ impl World {
             .expect("the steps");
             for (row, step) in rows.iter().zip(&run.steps) {
                 let found: (String, i32, i64, i32, i32) = (row.get(1), row.get(2), row.get(3), row.get(4), row.get(5));
-                let model = (
-                    step.status.to_string(),
-                    step.unmet as i32,
-                    step.fence,
-                    step.journal as i32,
-                    step.crashes as i32,
-                );
+                let model =
+                    (step.status.to_string(), step.unmet as i32, step.fence, step.journal as i32, step.crashes as i32);
                 assert_eq!(found, model, "step {} of run {id}, seed {seed}", row.get::<i32, _>(0));
             }
         }
@@ -385,7 +390,7 @@ fn apply(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&M
     for run in model.values_mut().filter(|run| run.failing && !run.status.is_ended()) {
         run.stop_what_does_not_run();
     }
-    claimed.extend(advance(model, worker, accepted, batch.room));
+    claimed.extend(advance(model, worker, accepted));
     for id in &batch.claims {
         let run = model.get_mut(&id.run).expect("a known run");
         let number = id.step.0 as usize;
@@ -409,47 +414,37 @@ fn apply(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&M
     claimed
 }
 
-/// Successors of what succeeded: ready, or taken by the worker as far as there is room, each run's first
-/// before any run's second.
-fn advance(
-    model: &mut BTreeMap<RunId, ModelRun>,
-    worker: WorkerId,
-    accepted: &[&Member],
-    mut room: usize,
-) -> Vec<StepId> {
-    let mut met: BTreeMap<StepId, (u32, bool)> = BTreeMap::new();
+/// Successors of what succeeded: ready, or taken by the worker. Each step that ended hands its slot to the
+/// first of them that is ready; one with several needs gets that of the first.
+fn advance(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&Member]) -> Vec<StepId> {
+    let mut met: BTreeMap<StepId, (u32, Option<StepId>)> = BTreeMap::new();
     for member in accepted {
         let Some(Settlement::Succeeded { may_continue, .. }) = member.settlement else { continue };
         for (number, _) in NEEDS.iter().enumerate().filter(|(_, needs)| needs.contains(&member.id.step.0)) {
             let id = StepId { run: member.id.run, step: StepNo(number as i32) };
-            let entry = met.entry(id).or_default();
-            *entry = (entry.0 + 1, entry.1 || may_continue);
+            let (needs, giver) = met.entry(id).or_default();
+            *needs += 1;
+            *giver = giver.or(may_continue.then_some(member.id));
         }
     }
-    met.retain(|id, _| model[&id.run].steps[id.step.0 as usize].status == StepStatus::Blocked);
-    let mut turns: BTreeMap<RunId, usize> = BTreeMap::new();
-    let mut candidates = Vec::new();
-    for (id, (needs, may_continue)) in met {
-        let step = &mut model.get_mut(&id.run).expect("a known run").steps[id.step.0 as usize];
-        step.unmet -= needs;
-        let turn = turns.entry(id.run).or_default();
-        *turn += 1;
-        if step.unmet == 0 {
-            candidates.push((!may_continue, *turn, id));
-        }
-    }
-    candidates.sort();
+    let mut gave = Vec::new();
     let mut taken = Vec::new();
-    for (not_takeable, _, id) in candidates {
+    for (id, (needs, giver)) in met {
         let run = model.get_mut(&id.run).expect("a known run");
         let number = id.step.0 as usize;
-        if not_takeable || room == 0 {
-            run.change(number, StepChange::NeedsMet);
-        } else {
-            room -= 1;
-            run.change(number, StepChange::Continued);
-            run.steps[number].owner = Some(worker);
-            taken.push(id);
+        if run.steps[number].status != StepStatus::Blocked {
+            continue;
+        }
+        run.steps[number].unmet -= needs;
+        match giver {
+            _ if run.steps[number].unmet > 0 => {}
+            Some(giver) if !gave.contains(&giver) => {
+                gave.push(giver);
+                run.change(number, StepChange::Continued);
+                run.steps[number].owner = Some(worker);
+                taken.push(id);
+            }
+            _ => run.change(number, StepChange::NeedsMet),
         }
     }
     taken
@@ -458,10 +453,9 @@ fn advance(
 fn reopen(run: &mut ModelRun) {
     for number in 0..run.steps.len() {
         let status = run.steps[number].status;
-        let unmet = NEEDS[number]
-            .iter()
-            .filter(|need| run.steps[**need as usize].status != StepStatus::Succeeded)
-            .count() as u32;
+        let unmet =
+            NEEDS[number].iter().filter(|need| run.steps[**need as usize].status != StepStatus::Succeeded).count()
+                as u32;
         match status {
             StepStatus::Failed | StepStatus::Parked => {
                 run.change(number, StepChange::Reopened { unmet: 0 });

@@ -109,6 +109,7 @@ pub(super) async fn list(State(state): State<AppState>, Params(params): Params<L
 #[serde(deny_unknown_fields)]
 pub(super) struct ShowParams {
     wait_ms: Option<u64>,
+    steps: Option<bool>,
 }
 
 pub(super) async fn show(
@@ -122,6 +123,9 @@ pub(super) async fn show(
         let mut subscription = state.watch.subscribe(id);
         // Whatever it was told, or if time is up: the answer is what the database says then.
         let _ = tokio::time::timeout(wait, subscription.until(|mark| mark.status.is_ended())).await;
+    }
+    if params.steps == Some(false) {
+        return Ok(Json(Run { summary: state.store.run_alone(id).await?.into(), steps: Vec::new() }));
     }
     let (row, steps) = state.store.run(id, None).await?;
     let pipeline = state.pipeline(row.pipeline_digest).await?;

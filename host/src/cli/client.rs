@@ -168,8 +168,22 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn get_waiting<T: DeserializeOwned>(&self, path: &[&str], wait: Duration) -> Result<T> {
+        self.get_waiting_for(path, &[], wait).await
+    }
+
+    /// [`Self::get_waiting`] with more parameters.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get_waiting_for<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        params: &[(&str, &str)],
+        wait: Duration,
+    ) -> Result<T> {
         let wait_ms = wait.as_millis().to_string();
-        let request = self.request(Method::GET, path, &[("wait_ms", &wait_ms)]).timeout(TIMEOUT + wait);
+        let params = [params, &[("wait_ms", wait_ms.as_str())]].concat();
+        let request = self.request(Method::GET, path, &params).timeout(TIMEOUT + wait);
         self.answer(request).await
     }
 

@@ -41,7 +41,7 @@ pub(super) struct Api {
 pub(super) struct Worker {
     #[command(flatten)]
     servers: ServerFlags,
-    /// Steps executed at once [default: 64]
+    /// Steps executed at once; each may use the memory that a guest may have [default: 256]
     #[arg(long, value_name = "N", env = "PAWL_SLOTS")]
     slots: Option<usize>,
     /// Queues to serve [default: default]

@@ -80,7 +80,9 @@ mod tests {
     #[test]
     fn delays_double_up_to_the_longest_and_jitter_takes_off_at_most_half() {
         let policy = RetryPolicy { max_attempts: 100, delay_ms: 100, max_delay_ms: 1_000, ..RetryPolicy::default() };
-        for (failures, jitter, expected_ms) in [(0, 0.0, 100), (1, 0.0, 200), (2, 1.0, 200), (4, 0.0, 1_000), (90, 1.0, 500)] {
+        for (failures, jitter, expected_ms) in
+            [(0, 0.0, 100), (1, 0.0, 200), (2, 1.0, 200), (4, 0.0, 1_000), (90, 1.0, 500)]
+        {
             assert_eq!(
                 decide(&policy, failures, &failure(Cause::Retry), jitter),
                 Decision::RetryAfter(Duration::from_millis(expected_ms)),

@@ -36,8 +36,7 @@ impl Queue {
         let mut messages = subscription.on_message();
         while let Some(message) = messages.next().await {
             let ids: Vec<u8> = message.get_payload()?;
-            let runs: Vec<RunId> =
-                ids.chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok()).map(RunId).collect();
+            let runs: Vec<RunId> = ids.chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok()).map(RunId).collect();
             wake(&runs);
         }
         Ok(())

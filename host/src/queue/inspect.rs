@@ -55,12 +55,8 @@ impl Queue {
     async fn state(&self, stream: Stream) -> Result<StreamState> {
         let mut connection = self.connection.clone();
         let length = redis::cmd("XLEN").arg(stream.key()).query_async(&mut connection).await?;
-        let groups: StreamInfoGroupsReply = redis::cmd("XINFO")
-            .arg("GROUPS")
-            .arg(stream.key())
-            .query_async(&mut connection)
-            .await
-            .unwrap_or_default();
+        let groups: StreamInfoGroupsReply =
+            redis::cmd("XINFO").arg("GROUPS").arg(stream.key()).query_async(&mut connection).await.unwrap_or_default();
         let pending = groups.groups.iter().filter(|group| group.name == GROUP).map(|group| group.pending).sum();
         let oldest_unread_ms = match self.watermark(&stream).await? {
             Watermark::AllDelivered => None,

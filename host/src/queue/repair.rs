@@ -38,23 +38,21 @@ impl Queue {
         let groups: redis::RedisResult<StreamInfoGroupsReply> =
             redis::cmd("XINFO").arg("GROUPS").arg(&key).query_async(&mut connection).await;
         let last = match groups {
-            Ok(groups) => groups.groups.into_iter().find(|group| group.name == GROUP).map(|group| group.last_delivered_id),
+            Ok(groups) => {
+                groups.groups.into_iter().find(|group| group.name == GROUP).map(|group| group.last_delivered_id)
+            }
             Err(error) if no_such_key(&error) => return Ok(Watermark::AllDelivered),
             Err(error) => return Err(error.into()),
         };
         let after = last.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
-        let oldest: StreamRangeReply = redis::cmd("XRANGE")
-            .arg(&key)
-            .arg(after)
-            .arg("+")
-            .arg("COUNT")
-            .arg(1)
-            .query_async(&mut connection)
-            .await?;
+        let oldest: StreamRangeReply =
+            redis::cmd("XRANGE").arg(&key).arg(after).arg("+").arg("COUNT").arg(1).query_async(&mut connection).await?;
         Ok(match oldest.ids.first() {
             None => Watermark::AllDelivered,
             // A message that is not ours says nothing about time: wait until it has been read.
-            Some(message) => Watermark::DeliveredBefore(step_of(&message.map).map_or(0, |(_, ready_at_ms)| ready_at_ms)),
+            Some(message) => {
+                Watermark::DeliveredBefore(step_of(&message.map).map_or(0, |(_, ready_at_ms)| ready_at_ms))
+            }
         })
     }
 

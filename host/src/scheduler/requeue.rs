@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::SWEEP;
+use crate::domain::ready::Ready;
 use crate::queue::{Queue, Settled, Stream};
 use crate::store::Store;
-use crate::domain::ready::Ready;
 
 /// The consumer that holds messages on their way back into a stream.
 const ADMIN: &str = "admin";
@@ -42,7 +42,12 @@ async fn put_back(queue: &Queue, stream: &Arc<Stream>, consumer: &str) -> anyhow
             .iter()
             .filter_map(|delivery| {
                 let id = delivery.step?;
-                Some(Ready { id, queue: stream.queue.clone(), priority: stream.priority, ready_at_ms: delivery.ready_at_ms })
+                Some(Ready {
+                    id,
+                    queue: stream.queue.clone(),
+                    priority: stream.priority,
+                    ready_at_ms: delivery.ready_at_ms,
+                })
             })
             .collect();
         queue.settle(Settled { done: &deliveries, ready: &ready, moved: &[] }).await?;

@@ -24,7 +24,8 @@ impl Store {
     pub async fn doctor(&self, grace: Duration, quiet: bool) -> Result<Vec<Violation>> {
         let mut conn = self.connect().await?;
         // One look over everything may take its time, and reads whole tables.
-        for setting in ["statement_timeout = 0", "enable_seqscan = on", "enable_hashjoin = on", "enable_mergejoin = on"] {
+        for setting in ["statement_timeout = 0", "enable_seqscan = on", "enable_hashjoin = on", "enable_mergejoin = on"]
+        {
             sqlx::query(sqlx::AssertSqlSafe(format!("set {setting}"))).execute(&mut conn).await?;
         }
         let rows = sqlx::query(include_str!("doctor.sql"))

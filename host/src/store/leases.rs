@@ -1,7 +1,7 @@
 //! Leases and sweeps: the calls to `migrations/0005_leases.sql`.
 
-use sqlx::postgres::PgConnection;
 use sqlx::Row;
+use sqlx::postgres::PgConnection;
 
 use super::{Result, Store, ready_of};
 use crate::domain::id::{Fence, RunId, StepId, StepNo, WorkerId};

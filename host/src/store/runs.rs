@@ -128,6 +128,22 @@ impl Store {
         rows.iter().map(run_row).collect()
     }
 
+    /// A run without its steps.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn run_alone(&self, run: RunId) -> Result<RunRow> {
+        let row = sqlx::query(concat!(
+            "select ",
+            run_columns!(),
+            " from run r join pipeline_version v on v.digest = r.pipeline_digest where r.id = $1"
+        ))
+        .bind(run.0)
+        .fetch_optional(&self.pool)
+        .await?;
+        run_row(&row.ok_or_else(|| no_run(run))?)
+    }
+
     /// A run and its steps, or only one of them, as they stood at one moment, without payloads.
     ///
     /// # Errors

@@ -22,8 +22,6 @@ pub struct Batch {
     pub members: Vec<Member>,
     /// Ready steps that the worker wants.
     pub claims: Vec<StepId>,
-    /// How many successors the worker can take besides.
-    pub room: usize,
 }
 
 /// One step's share of a batch.
@@ -151,9 +149,11 @@ impl Written {
     /// Runs of `batch` that moved: those whose steps ended or were claimed.
     #[must_use]
     pub fn moved(&self, batch: &Batch) -> Vec<RunId> {
-        let ended = batch.members.iter().zip(&self.members).filter(|(member, verdict)| {
-            member.ends() && **verdict == Verdict::Written
-        });
+        let ended = batch
+            .members
+            .iter()
+            .zip(&self.members)
+            .filter(|(member, verdict)| member.ends() && **verdict == Verdict::Written);
         let mut runs: Vec<RunId> = ended.map(|(member, _)| member.id.run).collect();
         runs.extend(self.claimed.iter().map(Claim::run));
         runs.sort_unstable();
@@ -194,7 +194,7 @@ pub async fn write(conn: &mut PgConnection, worker: WorkerId, queues: &[String],
         "select kind, verdict, number, run_id, step_no, fence, pipeline, component, failures, crashes, journal_length,
                 checkpoint_position, run_input, needed_outputs, queue, priority, ready_at_ms
          from pawl_write_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                            $19, $20, $21, $22, $23, $24, $25, $26, $27)",
+                            $19, $20, $21, $22, $23, $24, $25, $26)",
     )
     .bind(worker.0)
     .bind(column(members, |m| m.id.run.0))
@@ -235,7 +235,6 @@ pub async fn write(conn: &mut PgConnection, worker: WorkerId, queues: &[String],
     let rows = query
         .bind(column(&batch.claims, |id| id.run.0))
         .bind(column(&batch.claims, |id| id.step.0))
-        .bind(i32::try_from(batch.room).unwrap_or(i32::MAX))
         .bind(queues)
         .fetch_all(conn)
         .await?;

@@ -16,8 +16,8 @@ use tokio::sync::{oneshot, watch};
 use super::flow::{Flow, lock};
 use super::trust::boottime_ms;
 use super::vitals::Vitals;
-use crate::store::leases::{Heartbeat, Pulse, heartbeat};
 use crate::store;
+use crate::store::leases::{Heartbeat, Pulse, heartbeat};
 
 /// Who beats.
 pub struct Beating {
@@ -128,5 +128,6 @@ impl Heart {
 }
 
 fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }

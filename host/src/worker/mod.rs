@@ -14,8 +14,8 @@
 //! process stops its guests and begins again under a new id. No error of Postgres or Redis ends it.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -79,7 +79,8 @@ impl Default for Config {
         Self {
             database_url: String::new(),
             redis_url: String::new(),
-            slots: 64,
+            // Many short steps make large batches; long ones wait for the outside, or share the cores.
+            slots: 256,
             queues: vec![crate::domain::pipeline::default_queue()],
             lease: Duration::from_secs(5),
             drain: Duration::from_secs(10),

@@ -195,7 +195,9 @@ impl Session {
     }
 
     fn queue(&self, state: &mut State) {
-        if !state.queued && let Some(this) = self.this.upgrade() {
+        if !state.queued
+            && let Some(this) = self.this.upgrade()
+        {
             state.queued = true;
             self.outbox.push(this);
         }

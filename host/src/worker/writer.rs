@@ -66,7 +66,6 @@ fn collect(outbox: &Outbox) -> (Vec<Arc<Session>>, Batch) {
         let Some(session) = outbox.pop() else { break };
         if let Some(member) = session.take_member() {
             bytes += member.payload_bytes();
-            batch.room += usize::from(member.may_continue());
             batch.members.push(member);
             sessions.push(session);
         }
@@ -191,11 +190,7 @@ impl Lane {
 /// Two halves, each with its own sessions.
 fn split(mut sessions: Vec<Arc<Session>>, mut batch: Batch) -> [(Vec<Arc<Session>>, Batch); 2] {
     let (members, claims) = (batch.members.len() / 2, batch.claims.len() / 2);
-    let rest = Batch {
-        members: batch.members.split_off(members),
-        claims: batch.claims.split_off(claims),
-        room: batch.room,
-    };
+    let rest = Batch { members: batch.members.split_off(members), claims: batch.claims.split_off(claims) };
     let others = sessions.split_off(members);
     [(sessions, batch), (others, rest)]
 }

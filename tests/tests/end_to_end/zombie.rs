@@ -11,16 +11,20 @@ fn nothing_that_a_stopped_worker_writes_after_the_takeover_is_accepted() -> Resu
     let mut cluster = Cluster::start("zombie")?;
     pipelines::batch(&cluster)?;
     cluster.worker("stopped").start()?;
-    let run = cluster.submit("batch", &pipelines::batch_of(400, 10))?;
+    let run = cluster.submit("batch", &pipelines::batch_of(900, 10))?;
     // In the middle of the step, with something to lose.
     wait_for_checkpoint(&cluster, 50)?;
     cluster.the("stopped")?.sigstop()?;
+    let at: String = cluster.database.value("select clock_timestamp()::text")?;
     let stopped: String = cluster.database.value("select worker_id::text from step")?;
 
     cluster.worker("other").start()?;
     wait::until_true(bounds::RECOVERY, "the takeover", || {
         cluster.database.value::<bool>("select fence >= 3 and status = 'running' from step")
     })?;
+    // Long enough that everything in the stopped process that looks at a clock has reason to worry.
+    let long = format!("select clock_timestamp() > timestamptz '{at}' + interval '5 s'");
+    wait::until_true(bounds::PROCESS, "three leases to pass", || cluster.database.value(&long))?;
     let before = rows_of_attempts(&cluster)?;
     cluster.the("stopped")?.sigcont()?;
     cluster.succeeds(run, bounds::RECOVERY)?;

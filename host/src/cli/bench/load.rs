@@ -146,7 +146,7 @@ async fn one_run(client: &Client, body: &SubmitRun) -> anyhow::Result<Sample> {
     let begin = Instant::now();
     let run = send(client, body, None).await?.id.to_string();
     loop {
-        let found: Ended = client.get_waiting(&["v1", "runs", &run], WAIT).await?;
+        let found: Ended = client.get_waiting_for(&["v1", "runs", &run], &[("steps", "false")], WAIT).await?;
         match found.status {
             RunStatus::Succeeded => {
                 let ended = Instant::now();
