@@ -167,7 +167,7 @@ create table step (
             when 'skipped' then ended_at is not null and ready_at is null and due_at is null
             else false
         end)
-) with (fillfactor = 60);
+) with (fillfactor = 50);
 -- No index knows the status: a step that is handed on within a worker changes no indexed column, so that
 -- its updates stay on their page (heap-only tuples). Running steps are found through their runs.
 create index step_ready on step (ready_at) where ready_at is not null;

@@ -261,8 +261,10 @@ begin
                     from unnest(m_run, m_step, o_kind, o_continue) with ordinality
                         as m (run_id, step_no, kind, continues, place)
                     join run r on r.id = m.run_id
-                    join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = m.step_no
-                    cross join lateral unnest(p.successors) as next (step_no)
+                    -- By its whole key, however few rows the planner thinks there are: some pipelines have 10,000.
+                    cross join lateral unnest((select p.successors from pipeline_step p
+                                               where p.digest = r.pipeline_digest and p.step_no = m.step_no))
+                        as next (step_no)
                     where m.kind = 'succeeded' and (v_refused is null or m.place = any (v_written))
                       and not m.run_id = any (v_failing)
                     group by m.run_id, next.step_no
@@ -273,7 +275,8 @@ begin
                     from met
                     join step s on s.run_id = met.run_id and s.step_no = met.step_no and s.status = 'blocked'
                     join run r on r.id = met.run_id
-                    join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = met.step_no
+                    cross join lateral (select * from pipeline_step p
+                                        where p.digest = r.pipeline_digest and p.step_no = met.step_no offset 0) as p
                     join plugin on plugin.name = p.plugin
                     left join plugin_version pv
                         on pv.name = p.plugin and pv.version = coalesce(p.version, plugin.active_version)
@@ -336,7 +339,8 @@ begin
                 claimed_at = now(), started_at = coalesce(s.started_at, now())
             from unnest(q_run, q_step) as q (run_id, step_no)
             join run r on r.id = q.run_id
-            join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = q.step_no
+            cross join lateral (select * from pipeline_step p
+                                where p.digest = r.pipeline_digest and p.step_no = q.step_no offset 0) as p
             join plugin on plugin.name = p.plugin
             left join plugin_version pv on pv.name = p.plugin and pv.version = coalesce(p.version, plugin.active_version)
             where s.run_id = q.run_id and s.step_no = q.step_no and s.status = 'ready'
@@ -387,14 +391,15 @@ begin
                s.crashes, s.journal_length, s.checkpoint_position,
                case when p.needs = '{}' then r.input end,
                case when p.needs <> '{}' then array(
-                   select n.output from unnest(p.needs) with ordinality as need (step_no, place)
-                   join step n on n.run_id = s.run_id and n.step_no = need.step_no
+                   select (select n.output from step n where n.run_id = s.run_id and n.step_no = need.step_no)
+                   from unnest(p.needs) with ordinality as need (step_no, place)
                    order by need.place) end,
                null::text, null::text, null::bigint
         from unnest(c_run, c_step) as c (run_id, step_no)
         join step s on s.run_id = c.run_id and s.step_no = c.step_no
         join run r on r.id = c.run_id
-        join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = c.step_no;
+        cross join lateral (select p.needs from pipeline_step p
+                            where p.digest = r.pipeline_digest and p.step_no = c.step_no offset 0) as p;
     end if;
     if cardinality(y_run) > 0 then
         return query
@@ -405,7 +410,8 @@ begin
         -- Not those that were claimed, or cancelled with their run, later in this batch.
         join step s on s.run_id = y.run_id and s.step_no = y.step_no and s.status = 'ready'
         join run r on r.id = y.run_id
-        join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = y.step_no;
+        cross join lateral (select p.queue, p.priority from pipeline_step p
+                            where p.digest = r.pipeline_digest and p.step_no = y.step_no offset 0) as p;
     end if;
 end
 $$;

@@ -19,7 +19,7 @@ fn a_thousand_runs_survive_workers_that_are_killed_at_random_every_second() -> R
     let mut random = Random(seed);
     let mut cluster = Cluster::start("chaos")?;
     let target = Target::start()?;
-    pipelines::everything(&cluster)?;
+    pipelines::everything_at_work(&cluster, 1)?;
     for number in 0..WORKERS {
         start(&mut cluster, number)?;
     }
@@ -29,7 +29,11 @@ fn a_thousand_runs_survive_workers_that_are_killed_at_random_every_second() -> R
     let end = Instant::now() + BOUND;
     let mut kills = 0;
     while cluster.database.value::<bool>("select exists (select from run where ended_at is null)")? {
-        anyhow::ensure!(Instant::now() < end, "some runs have not ended after {kills} kills: seed {seed}");
+        if Instant::now() > end {
+            let steps = "select format('%s steps are %s, most crashes %s', count(*), status, max(crashes)) from step group by status";
+            let steps = cluster.database.lines(steps)?.join("\n");
+            anyhow::bail!("some runs have not ended after {kills} kills, seed {seed}:\n{steps}");
+        }
         // The second is the condition: it is what the promise is about.
         std::thread::sleep(Duration::from_millis(700 + random.below(600)));
         let victim = random.below(WORKERS);

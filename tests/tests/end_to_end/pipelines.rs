@@ -81,6 +81,11 @@ const ITEMS: u32 = 24;
 /// `everything`: a fan-out and a join, a branch that asks, acts, and acts inside a `once`, and a branch
 /// with a journal and checkpoints. Every fault point lies on its way.
 pub(crate) fn everything(cluster: &Cluster) -> Result<()> {
+    everything_at_work(cluster, 0)
+}
+
+/// The same, whose journaling branch computes this many milliseconds for each of its items.
+pub(crate) fn everything_at_work(cluster: &Cluster, milliseconds: u32) -> Result<()> {
     for plugin in ["echo", "fetch", "batch"] {
         cluster.push(plugin)?;
     }
@@ -101,7 +106,7 @@ pub(crate) fn everything(cluster: &Cluster) -> Result<()> {
         name = "count"
         plugin = "batch"
         needs = ["start"]
-        config = {{ items = {ITEMS}, checkpoint_every = 2, readings = 1, pause_ms = 2 }}
+        config = {{ items = {ITEMS}, checkpoint_every = 2, readings = 1, pause_ms = {milliseconds} }}
 
         [[step]]
         name = "join"
