@@ -59,7 +59,7 @@ licences: setup-test
 
 docs: setup-test
 	@$(env)
-	RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --workspace --no-deps
+	RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --workspace --no-deps --document-private-items
 
 doctests: setup-test
 	@$(env)

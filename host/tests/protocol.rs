@@ -124,7 +124,7 @@ async fn server_side_functions_follow_the_model() {
         Err(_) => (0..HISTORIES).map(|n| n + u64::from(std::process::id()) * 1_000).collect(),
     };
     for seed in seeds {
-        println!("PAWL_SEED={seed}");
+        eprintln!("PAWL_SEED={seed}");
         history(&store, seed).await;
     }
     let violations = store.doctor(Duration::from_secs(3600), false).await.expect("a checked database");
@@ -451,11 +451,10 @@ fn advance(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[
 }
 
 fn reopen(run: &mut ModelRun) {
-    for number in 0..run.steps.len() {
+    for (number, needs) in NEEDS.iter().enumerate() {
         let status = run.steps[number].status;
         let unmet =
-            NEEDS[number].iter().filter(|need| run.steps[**need as usize].status != StepStatus::Succeeded).count()
-                as u32;
+            needs.iter().filter(|need| run.steps[**need as usize].status != StepStatus::Succeeded).count() as u32;
         match status {
             StepStatus::Failed | StepStatus::Parked => {
                 run.change(number, StepChange::Reopened { unmet: 0 });

@@ -117,7 +117,7 @@ pub struct Divergence {
     pub backtrace: Option<String>,
 }
 
-/// What is left of the journal after a failure that will be retried: see [`super::replay::cut`].
+/// What is left of the journal after a failure that will be retried: see [`super::replay::Replay::cut`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cut {
     /// Entries from this position on are dropped.

@@ -1,5 +1,5 @@
 //! A worker process: claims steps, executes them on guest threads, writes what they did, and holds the
-//! lease under which it may. The main flow is [`flow`]; around it stand
+//! lease under which it may. The main flow is `flow`; around it stand
 //!
 //! ```text
 //!  flow        receive, claim, execute, settle, acknowledge
