@@ -377,7 +377,8 @@ begin
           and not exists (select from unnest(c_run, c_step) as c (run_id, step_no)
                           where c.run_id = q.run_id and c.step_no = q.step_no);
         return query
-        select 'claim', case when r.ended_at is null and not r.id = any (v_claimable) then 'busy' else 'not_ready' end,
+        select 'claim', case when r.id is not null and r.ended_at is null and not r.id = any (v_claimable) then 'busy'
+                    else 'not_ready' end,
                null::int, q.run_id, q.step_no, null::bigint, null::bytea, null::bytea, null::int, null::int, null::int,
                null::int, null::bytea, null::bytea[], null::text, null::text, null::bigint
         from unnest(q_run, q_step) as q (run_id, step_no)

@@ -38,10 +38,11 @@ begin
     select s.place::int,
            case when r.id is null then 'unknown_pipeline'
                 when r.request_digest <> s.request_digest then 'conflict'
-                when r.id = any (v_created) then 'created'
+                when r.id = any (v_created) and s.turn = 1 then 'created'
                 else 'same' end,
            t.step_no, t.queue, t.priority, (extract(epoch from y.ready_at) * 1000)::bigint
-    from unnest(p_run, p_request_digest) with ordinality as s (run_id, request_digest, place)
+    from (select *, row_number() over (partition by run_id order by place) as turn
+          from unnest(p_run, p_request_digest) with ordinality as s (run_id, request_digest, place)) as s
     left join run r on r.id = s.run_id
     left join step y on y.run_id = r.id and y.status = 'ready' and r.status = 'pending'
                      and r.request_digest = s.request_digest

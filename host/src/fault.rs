@@ -37,13 +37,18 @@ pub fn point(name: &str) {
     }
 }
 
-/// Whether the answer that was just received counts as lost.
+/// Whether the answer that was just received counts as lost; the other actions happen here too.
 #[inline]
 #[must_use]
 pub fn lost(name: &str) -> bool {
-    active().is_some_and(|faults| {
+    point(name);
+    let is_lost = active().is_some_and(|faults| {
         faults.iter().any(|fault| fault.point == name && fault.action == Action::Lose && fault.is_due())
-    })
+    });
+    if is_lost {
+        tracing::warn!(fault.point = name, fault.action = ?Action::Lose, "a fault point was hit");
+    }
+    is_lost
 }
 
 /// Reads the variable and says loudly what is set. For the start of a process; without it, the first point

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{SWEEP, Scheduler};
 use crate::queue::Stream;
+use crate::store::within;
 
 /// Looks once a lease, for ever.
 pub async fn run(scheduler: Scheduler) {
@@ -30,7 +31,8 @@ pub async fn run_once(scheduler: &Scheduler, stream: &Arc<Stream>) -> anyhow::Re
     if quiet.is_empty() {
         return Ok(0);
     }
-    let live: HashSet<String> = scheduler.store.live_workers().await?.iter().map(ToString::to_string).collect();
+    let live: HashSet<String> =
+        within(scheduler.patience(), scheduler.store.live_workers()).await?.iter().map(ToString::to_string).collect();
     let mut adopted = 0;
     for dead in quiet.iter().filter(|consumer| !live.contains(&consumer.name)) {
         let me = scheduler.worker.to_string();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{Scheduler, next};
 use crate::queue::{Stream, repair::Watermark};
+use crate::store::within;
 
 /// Steps of a stream that are delivered again per sweep, so that a mistake can't flood it.
 const RATE: usize = 1_000;
@@ -44,7 +45,8 @@ pub async fn run_once(scheduler: &Scheduler, stream: &Arc<Stream>, now_ms: i64) 
         Watermark::DeliveredBefore(ready_at_ms) => ready_at_ms.min(now_ms),
     };
     let before_ms = mark_ms - lease_ms(scheduler);
-    let lost = scheduler.store.lost(&stream.queue, stream.priority, before_ms, RATE).await?;
+    let search = scheduler.store.lost(&stream.queue, stream.priority, before_ms, RATE);
+    let lost = within(scheduler.patience(), search).await?;
     if !lost.is_empty() {
         tracing::warn!(steps = lost.len(), queue = stream.queue, "ready steps without a message: delivered again");
         scheduler.queue.publish(&lost).await?;

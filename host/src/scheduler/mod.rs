@@ -48,6 +48,13 @@ pub struct Scheduler {
     pub adopted: mpsc::UnboundedSender<Delivery>,
 }
 
+impl Scheduler {
+    /// How long an answer of the database is waited for.
+    fn patience(&self) -> Duration {
+        self.lease / 2
+    }
+}
+
 /// Rows that one sweep moves at most; what is left comes with the next.
 const SWEEP: usize = 1_000;
 

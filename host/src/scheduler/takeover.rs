@@ -4,7 +4,7 @@
 //! the sweep that has forgotten its worker.
 
 use super::{SWEEP, Scheduler, due, next, tell};
-use crate::store;
+use crate::store::{self, within};
 
 /// Sweeps when the next lease ends, for ever.
 pub async fn run(mut scheduler: Scheduler) {
@@ -27,7 +27,7 @@ pub async fn run(mut scheduler: Scheduler) {
 /// If the database is away. A crash or a loss of Redis after the commit leaves ready steps that are found as
 /// lost.
 pub async fn run_once(scheduler: &Scheduler) -> store::Result<usize> {
-    let ready = scheduler.store.take_over(SWEEP, scheduler.crash_limit).await?;
+    let ready = within(scheduler.patience(), scheduler.store.take_over(SWEEP, scheduler.crash_limit)).await?;
     if ready.is_empty() {
         return Ok(0);
     }

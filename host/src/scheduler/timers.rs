@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::{SWEEP, Scheduler, due, next, tell};
-use crate::store;
+use crate::store::{self, within};
 
 /// Sweeps when the next step is due, for ever.
 pub async fn run(mut scheduler: Scheduler) {
@@ -37,7 +37,7 @@ pub async fn run_soon(scheduler: Scheduler, mut soon: mpsc::UnboundedReceiver<Du
 /// # Errors
 /// If the database is away.
 pub async fn run_once(scheduler: &Scheduler) -> store::Result<usize> {
-    let ready = scheduler.store.wake(SWEEP).await?;
+    let ready = within(scheduler.patience(), scheduler.store.wake(SWEEP)).await?;
     if !ready.is_empty()
         && let Err(error) = scheduler.queue.publish(&ready).await
     {

@@ -63,6 +63,12 @@ impl Error {
         }
     }
 
+    /// No answer in time: the connection may be dead without having been reset.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+    }
+
     /// Whether trying again later may help.
     #[must_use]
     pub fn is_passing(&self) -> bool {

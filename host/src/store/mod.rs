@@ -37,6 +37,14 @@ pub struct Store {
     options: PgConnectOptions,
 }
 
+/// Bounds a conversation with the database by `limit`: a server that has gone silent resets nothing.
+///
+/// # Errors
+/// That of `work`, or [`Error::Unavailable`] when time is up; what was sent may have been committed.
+pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Error::silent()))
+}
+
 /// The schema that this build of Pawl reads and writes.
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 

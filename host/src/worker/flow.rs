@@ -31,8 +31,8 @@ use crate::domain::retry::RetryPolicy;
 use crate::engine::recorder::{Recorder, Stop};
 use crate::engine::{Executed, GuestThreads};
 use crate::queue::{Delivery, Reader};
-use crate::store::Store;
 use crate::store::write::{Batch, Member, Settlement, Verdict, Written};
+use crate::store::{Store, within};
 
 /// A claim that met a locked run is asked for again after this.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
@@ -46,6 +46,8 @@ pub struct Flow {
     pub worker: WorkerId,
     /// The queues that it serves.
     pub queues: Arc<[String]>,
+    /// How long an answer of the database is waited for.
+    pub patience: Duration,
     /// Steps that it executes at once.
     pub slots: usize,
     /// Successors that it takes in a row while others wait.
@@ -207,7 +209,7 @@ impl Flow {
             if let Some(stop) = session.stop() {
                 return self.conclude(&session, None, not_begun(stopped(stop)));
             }
-            match self.loaded.load(&self.store, &session.claim).await {
+            match within(self.patience, self.loaded.load(&self.store, &session.claim)).await {
                 Ok(Ok(loading)) => break loading,
                 Ok(Err(failure)) => {
                     return self.conclude(&session, None, not_begun(Outcome::Failed(failure)));
@@ -263,7 +265,7 @@ impl Flow {
     /// back up to there.
     async fn cut(&self, session: &Arc<Session>, cut: Cut, settlement: Settlement) {
         loop {
-            match self.store.entries_before_cut(session.claim.id, cut.at).await {
+            match within(self.patience, self.store.entries_before_cut(session.claim.id, cut.at)).await {
                 Ok(row) => {
                     let (first, mut entries) = row.unwrap_or((cut.at, Vec::new()));
                     entries.extend(cut.notes);

@@ -38,7 +38,7 @@ pub struct Beating {
 /// If the lease can't be begun.
 pub async fn begin(beating: Beating) -> store::Result<oneshot::Receiver<()>> {
     let mut heart = Heart { host: host_name(), conn: None, beating };
-    heart.beat(true).await?;
+    store::within(heart.beating.lease / 2, heart.beat(true)).await?;
     let (expired, end) = oneshot::channel();
     std::thread::Builder::new()
         .name("heartbeat".into())

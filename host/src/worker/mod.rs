@@ -27,8 +27,8 @@ use crate::engine::recorder::Stop;
 use crate::engine::{self, Engine, GuestThreads};
 use crate::queue::Queue;
 use crate::scheduler::{self, Scheduler};
-use crate::store::Store;
 use crate::store::leases::Pulse;
+use crate::store::{Store, within};
 
 mod acknowledge;
 mod flow;
@@ -45,6 +45,7 @@ mod writer;
 use flow::{Flow, lock};
 use loaded::Loaded;
 use outbox::Outbox;
+use trust::boottime_ms;
 use vitals::Vitals;
 
 /// How a worker is set up.
@@ -66,7 +67,10 @@ pub struct Config {
     pub lanes: usize,
     /// Successors taken in a row while others wait.
     pub in_a_row: u32,
-    /// Crashes without progress after which a step is parked.
+    /// Crashes without progress after which a step runs alone on its worker.
+    pub suspect_from: u32,
+    /// Crashes without progress after which a step is parked. Far above `suspect_from`: a worker that dies
+    /// for another reason takes innocent steps along, and the more seldom so the more often.
     pub crash_limit: u32,
     /// Where compiled components are kept.
     pub cache_dir: Option<PathBuf>,
@@ -86,7 +90,8 @@ impl Default for Config {
             drain: Duration::from_secs(10),
             lanes: 1,
             in_a_row: 16,
-            crash_limit: 3,
+            suspect_from: 2,
+            crash_limit: 8,
             cache_dir: None,
             limits: Limits::default(),
         }
@@ -105,6 +110,9 @@ enum Ended {
 
 /// How often the process looks after itself.
 const TICK: Duration = Duration::from_millis(250);
+
+/// A tick that took longer than this was not the process's own doing: it was stopped, or starved.
+const LONGEST_TICK_MS: u64 = 1_000;
 
 /// Pause between attempts to reach a database that is away at the start.
 const START_PAUSE: Duration = Duration::from_secs(1);
@@ -206,7 +214,7 @@ impl Process {
             tokio::time::sleep(START_PAUSE).await;
         };
         if let Some(before) = before
-            && let Err(error) = self.store.forgive_crash(before).await
+            && let Err(error) = within(flow.patience, self.store.forgive_crash(before)).await
         {
             tracing::warn!(%error, worker.id = %before, "the lost lease counts as a crash of its steps");
         }
@@ -246,13 +254,23 @@ impl Process {
         });
         let receiving = tasks.spawn(Arc::clone(&flow).receive(reader));
 
+        // Guests are silent while the whole process is stopped: only time in which it ran counts.
+        let mut ran_since = boottime_ms();
+        let mut ticked_ms = ran_since;
+        let silence = lease * 2;
         let ended = loop {
             tokio::select! {
                 () = &mut shutdown => break Ended::ShutDown,
                 _ = &mut expired => break Ended::LeaseLost,
                 () = tokio::time::sleep(TICK) => {
                     vitals.tick();
-                    if let Some(stuck) = self.threads.stuck(lease * 2).first() {
+                    let now_ms = boottime_ms();
+                    if now_ms - ticked_ms > LONGEST_TICK_MS {
+                        ran_since = now_ms;
+                    }
+                    ticked_ms = now_ms;
+                    let ran = Duration::from_millis(now_ms - ran_since);
+                    if ran > silence && let Some(stuck) = self.threads.stuck(silence).first() {
                         tracing::error!(thread = stuck.thread, silent = ?stuck.silent, "a guest passes no epoch: draining");
                         break Ended::Stuck;
                     }
@@ -264,7 +282,7 @@ impl Process {
             Ended::ShutDown | Ended::Stuck => {
                 receiving.abort();
                 self.drain(&flow, &vitals).await;
-                if let Err(error) = self.store.forget_worker(worker).await {
+                if let Err(error) = within(flow.patience, self.store.forget_worker(worker)).await {
                     tracing::warn!(%error, "the lease is left to run out");
                 }
             }
@@ -287,7 +305,8 @@ impl Process {
             queues: self.config.queues.clone().into(),
             slots: self.config.slots,
             in_a_row: self.config.in_a_row,
-            suspect_from: self.config.crash_limit.saturating_sub(1),
+            suspect_from: self.config.suspect_from,
+            patience: self.config.lease / 2,
             store: self.store.clone(),
             loaded: self.loaded.clone(),
             threads: Arc::clone(&self.threads),

@@ -10,6 +10,7 @@ use super::session::Session;
 use crate::domain::attempt::Claim;
 use crate::domain::id::{Digest, Fence, StepId};
 use crate::engine::recorder::Stop;
+use crate::store::within;
 use crate::store::write::Settlement;
 
 /// Compares every `interval`, for ever.
@@ -34,7 +35,8 @@ pub async fn run_once(
     suspects: &HashMap<StepId, Fence>,
 ) -> crate::store::Result<HashMap<StepId, Fence>> {
     let before: Vec<Arc<Session>> = lock(&flow.sessions).values().cloned().collect();
-    let claimed: HashMap<StepId, Fence> = flow.store.running_of(flow.worker).await?.into_iter().collect();
+    let claimed: HashMap<StepId, Fence> =
+        within(flow.patience, flow.store.running_of(flow.worker)).await?.into_iter().collect();
     for session in before {
         let claim = &session.claim;
         if claimed.get(&claim.id) != Some(&claim.fence) && !session.is_settling() {

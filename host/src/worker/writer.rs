@@ -24,7 +24,7 @@ use super::session::Session;
 use super::vitals::Vitals;
 use crate::domain::attempt::{Cause, Failure};
 use crate::store::write::{Batch, Member, Settlement, Verdict, Written, write};
-use crate::store::{self, Error};
+use crate::store::{self, Error, within};
 
 /// A batch is closed when its payloads reach this size.
 const BATCH_BYTES: usize = 8 << 20;
@@ -109,7 +109,7 @@ impl Lane {
     async fn send_until_answered(&mut self, batch: &Batch) -> Result<Written, Error> {
         let mut attempt = 0;
         loop {
-            match self.send_once(batch).await {
+            match within(self.flow.patience, self.send_once(batch)).await {
                 Ok(written) => {
                     if self.outage {
                         self.outage = false;
