@@ -56,7 +56,7 @@ impl Default for Config {
             connections: 16,
             session_timeout: Duration::from_millis(2_250),
             grace: Duration::from_secs(10),
-            crash_limit: 8,
+            crash_limit: crate::scheduler::CRASH_LIMIT,
             cache_dir: None,
             limits: Limits::default(),
         }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::queue::Queue;
+use crate::store::Store;
 use crate::store::submit::{NewRun, Submission};
-use crate::store::{Error, Store};
 
 /// Submissions that may wait; more are refused, so that memory is bounded.
 const WAITING: usize = 4_096;
@@ -101,9 +101,9 @@ async fn submit(store: &Store, queue: &Arc<Queue>, runs: &[NewRun]) -> Result<Ve
         match store.submit(runs).await {
             Ok(_) if crate::fault::lost("submit.committed.reply_lost") => {}
             Ok(submitted) => break submitted,
-            Err(error) if !error.is_passing() => return Err(Refused::Content(chain(&error))),
+            Err(error) if !error.is_passing() => return Err(Refused::Content(error.chain())),
             Err(error) if attempt == ATTEMPTS => {
-                tracing::warn!(error = chain(&error), "a submission was refused: Postgres is away");
+                tracing::warn!(error = error.chain(), "a submission was refused: Postgres is away");
                 return Err(Refused::Unavailable);
             }
             Err(_) => tokio::time::sleep(PAUSE).await,
@@ -129,11 +129,4 @@ fn resent(submissions: Vec<Submission>, runs: &[NewRun]) -> Vec<Submission> {
         other => other,
     };
     submissions.into_iter().zip(runs).map(told).collect()
-}
-
-fn chain(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }

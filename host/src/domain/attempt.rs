@@ -31,6 +31,23 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// The right to a step and nothing else of it: enough to write for it.
+    #[must_use]
+    pub fn bare(id: StepId, fence: Fence) -> Self {
+        Self {
+            id,
+            fence,
+            pipeline: Digest([0; 32]),
+            component: Digest([0; 32]),
+            failures: 0,
+            crashes: 0,
+            journal_length: 0,
+            checkpoint_position: None,
+            run_input: None,
+            needed_outputs: Vec::new(),
+        }
+    }
+
     /// The run.
     #[must_use]
     pub fn run(&self) -> RunId {

@@ -58,7 +58,7 @@ pub(super) fn unix_ns() -> u64 {
 }
 
 /// CLOCK_BOOTTIME: monotonic, and it goes on while the machine sleeps.
-pub(super) fn boot_time() -> Duration {
+pub(crate) fn boot_time() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

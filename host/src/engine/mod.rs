@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use clock::boot_time;
 pub use execute::{Attempt, Executed};
 pub use load::{LoadError, Prepared};
 pub use manifest::Manifest;

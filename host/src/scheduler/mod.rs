@@ -55,6 +55,9 @@ impl Scheduler {
     }
 }
 
+/// Crashes without progress after which a step is parked, where nothing else is set.
+pub const CRASH_LIMIT: u32 = 8;
+
 /// Rows that one sweep moves at most; what is left comes with the next.
 const SWEEP: usize = 1_000;
 

@@ -207,7 +207,7 @@ impl Flow {
     async fn prepare(self: Arc<Self>, session: Arc<Session>, suspect: bool) {
         let loading = loop {
             if let Some(stop) = session.stop() {
-                return self.conclude(&session, None, not_begun(stopped(stop)));
+                return self.conclude(&session, None, not_begun(stop.into()));
             }
             match within(self.patience, self.loaded.load(&self.store, &session.claim)).await {
                 Ok(Ok(loading)) => break loading,
@@ -340,13 +340,6 @@ impl Flow {
 
 fn not_begun(outcome: Outcome) -> Executed {
     Executed { outcome, cut: None, replayed: 0, resumed_from: None, elapsed: Duration::ZERO }
-}
-
-fn stopped(stop: Stop) -> Outcome {
-    match stop {
-        Stop::LeaseLost => Outcome::LeaseLost,
-        Stop::Draining => Outcome::HandedBack,
-    }
 }
 
 /// The maps stay whole whatever happens to a thread that holds them: each change is one call.

@@ -91,7 +91,7 @@ impl Default for Config {
             lanes: 1,
             in_a_row: 16,
             suspect_from: 2,
-            crash_limit: 8,
+            crash_limit: scheduler::CRASH_LIMIT,
             cache_dir: None,
             limits: Limits::default(),
         }

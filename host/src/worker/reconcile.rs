@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::flow::{Flow, lock};
 use super::session::Session;
 use crate::domain::attempt::Claim;
-use crate::domain::id::{Digest, Fence, StepId};
+use crate::domain::id::{Fence, StepId};
 use crate::engine::recorder::Stop;
 use crate::store::within;
 use crate::store::write::Settlement;
@@ -51,25 +51,9 @@ pub async fn run_once(
     };
     for (id, fence) in unknown.iter().filter(|(id, fence)| suspects.get(id) == Some(fence)) {
         tracing::warn!(step.id = %id, %fence, "the database says that this worker runs the step, it does not: handed back");
-        flow.hand_back(claim_to_return(*id, *fence));
+        flow.hand_back(Claim::bare(*id, *fence));
     }
     Ok(unknown)
-}
-
-/// Of a step to be handed back only the right to it matters.
-fn claim_to_return(id: StepId, fence: Fence) -> Claim {
-    Claim {
-        id,
-        fence,
-        pipeline: Digest([0; 32]),
-        component: Digest([0; 32]),
-        failures: 0,
-        crashes: 0,
-        journal_length: 0,
-        checkpoint_position: None,
-        run_input: None,
-        needed_outputs: Vec::new(),
-    }
 }
 
 impl Flow {

@@ -11,9 +11,7 @@ use std::time::Duration;
 /// ms since the machine booted, sleep included.
 #[must_use]
 pub fn boottime_ms() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let ms = now.tv_sec * 1_000 + now.tv_nsec / 1_000_000;
-    u64::try_from(ms).unwrap_or(0)
+    u64::try_from(crate::engine::boot_time().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Shared by the heartbeat, which extends it, and all who act for steps.

@@ -97,7 +97,7 @@ impl Lane {
             match self.send_until_answered(&batch).await {
                 Ok(written) => self.flow.written(&sessions, &batch, written),
                 Err(error) if batch.members.len() + batch.claims.len() > 1 => {
-                    tracing::warn!(error = error_chain(&error), "Postgres refused a batch: it is split");
+                    tracing::warn!(error = error.chain(), "Postgres refused a batch: it is split");
                     parts.extend(split(sessions, batch));
                 }
                 Err(error) => self.fail_alone(&sessions, &batch, &error).await,
@@ -121,7 +121,7 @@ impl Lane {
                     self.conn = None;
                     if !self.outage && attempt > 0 {
                         self.outage = true;
-                        tracing::warn!(error = error_chain(&error), "Postgres is away: the writer sends again");
+                        tracing::warn!(error = error.chain(), "Postgres is away: the writer sends again");
                     }
                     tokio::time::sleep(RESEND_AFTER[usize::from(attempt > 3)]).await;
                     attempt += 1;
@@ -156,7 +156,7 @@ impl Lane {
 
     /// What the database can't store ends its own step only: the step is parked with the reason.
     async fn fail_alone(&mut self, sessions: &[Arc<Session>], batch: &Batch, error: &Error) {
-        tracing::error!(error = error_chain(error), step.id = ?batch.members.first().map(|member| member.id),
+        tracing::error!(error = error.chain(), step.id = ?batch.members.first().map(|member| member.id),
             "Postgres refused a write");
         let (Some(session), Some(member)) = (sessions.first(), batch.members.first()) else {
             self.flow.written(&[], batch, Written { not_ready: batch.claims.clone(), ..Written::default() });
@@ -164,7 +164,7 @@ impl Lane {
         };
         let reason = Failure {
             cause: Cause::Limit,
-            message: format!("Postgres refused what the step wrote: {}", error_chain(error)),
+            message: format!("Postgres refused what the step wrote: {}", error.chain()),
             details: None,
             delay_ms: None,
             from_checkpoint: false,
@@ -179,7 +179,7 @@ impl Lane {
         };
         let parting = Batch { members: vec![parked], ..Batch::default() };
         let written = self.send_until_answered(&parting).await.unwrap_or_else(|error| {
-            tracing::error!(error = error_chain(&error), step.id = %member.id, "nor can the step be parked");
+            tracing::error!(error = error.chain(), step.id = %member.id, "nor can the step be parked");
             Written { members: vec![Verdict::LeaseLost], ..Written::default() }
         });
         session.stop_with(crate::engine::recorder::Stop::LeaseLost);
@@ -195,45 +195,21 @@ fn split(mut sessions: Vec<Arc<Session>>, mut batch: Batch) -> [(Vec<Arc<Session
     [(sessions, batch), (others, rest)]
 }
 
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::attempt::Claim;
-    use crate::domain::id::{Digest, Fence, RunId, StepId, StepNo};
+    use crate::domain::id::{Fence, RunId, StepId, StepNo};
     use crate::domain::journal::Entry;
     use crate::engine::recorder::Recorder;
-
-    fn claim() -> Claim {
-        Claim {
-            id: StepId { run: RunId::new(), step: StepNo(0) },
-            fence: Fence(1),
-            pipeline: Digest([0; 32]),
-            component: Digest([0; 32]),
-            failures: 0,
-            crashes: 0,
-            journal_length: 0,
-            checkpoint_position: None,
-            run_input: None,
-            needed_outputs: Vec::new(),
-        }
-    }
 
     /// A guest that goes on recording while the writer collects must not stand twice in a batch: its second
     /// segment would be judged against the journal as it was before the first.
     #[test]
     fn a_step_has_one_member_in_a_batch_however_fast_it_records() {
         let (outbox, _bulk) = Outbox::new();
-        let session = Session::new(claim(), Vec::new(), 0, Arc::clone(&outbox), Arc::default());
+        let claim = Claim::bare(StepId { run: RunId::new(), step: StepNo(0) }, Fence(1));
+        let session = Session::new(claim, Vec::new(), 0, Arc::clone(&outbox), Arc::default());
         let guest = std::thread::spawn({
             let session = Arc::clone(&session);
             move || (0..200_000).try_for_each(|unix_ns| session.record(&Entry::Now { unix_ns }))
