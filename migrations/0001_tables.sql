@@ -46,6 +46,7 @@ create table pipeline_version (
     digest      bytea primary key check (octet_length(digest) = 32),
     name        text not null,
     spec        bytea not null,
+    steps       int not null,
     created_at  timestamptz not null default now()
 );
 
@@ -124,12 +125,14 @@ create table step (
     -- recognised by them.
     fence                bigint not null default 0,
     worker_id            uuid,
-    -- Fixed by the first claim, for all attempts.
-    component            bytea,
+    -- Fixed by the submission, for all attempts.
+    component            bytea not null,
     -- Attempts that were begun, that failed, and that ended with their worker's process.
     attempts             int not null default 0,
     failures             int not null default 0,
     crashes              int not null default 0,
+    -- It runs alone on its worker, which said so before it began.
+    alone                boolean not null default false,
     -- journal_length + checkpoint_ordinal at the last takeover: more since then is durable progress.
     crash_mark           bigint not null default 0,
     journal_length       int not null default 0,
@@ -149,25 +152,24 @@ create table step (
     progress             real,
     progress_message     text,
     primary key (run_id, step_no),
-    -- What belongs to each state. One expression: Postgres reads every check anew for every statement that
-    -- writes, and this table is written by all.
+    -- What belongs to each state. One short expression: Postgres reads every check anew for every statement
+    -- that writes, and this table is written by all.
     constraint step_state check (
-        (output is null) = (output_digest is null) and unmet >= 0 and
-        coalesce(checkpoint_position, 0) <= journal_length and
-        case status
-            when 'blocked' then unmet > 0 and ended_at is null and ready_at is null and due_at is null
-            when 'ready' then unmet = 0 and ended_at is null and ready_at is not null and due_at is null
-            when 'running' then unmet = 0 and ended_at is null and ready_at is null and due_at is null
-                                and worker_id is not null and component is not null
-            when 'waiting' then ended_at is null and ready_at is null and due_at is not null
-            when 'parked' then ended_at is null and ready_at is null and due_at is null and error is not null
-            when 'succeeded' then ended_at is not null and ready_at is null and due_at is null and output is not null
-            when 'failed' then ended_at is not null and ready_at is null and due_at is null and error is not null
-            when 'cancelled' then ended_at is not null and ready_at is null and due_at is null
-            when 'skipped' then ended_at is not null and ready_at is null and due_at is null
-            else false
-        end)
-) with (fillfactor = 50);
+        status in ('blocked', 'ready', 'running', 'waiting', 'parked', 'succeeded', 'failed', 'cancelled', 'skipped') and
+        (ended_at is null) = (status in ('blocked', 'ready', 'running', 'waiting', 'parked')) and
+        (ready_at is not null) = (status = 'ready') and
+        (due_at is not null) = (status = 'waiting') and
+        case status when 'blocked' then unmet > 0
+                    when 'ready' then unmet = 0
+                    when 'running' then unmet = 0 and worker_id is not null
+                    when 'parked' then error is not null
+                    when 'failed' then error is not null
+                    when 'succeeded' then output is not null
+                    else true end and
+        (output is null) = (output_digest is null) and
+        coalesce(checkpoint_position, 0) <= journal_length)
+-- Room on the page for what a step gains on its way.
+) with (fillfactor = 30);
 -- No index knows the status: a step that is handed on within a worker changes no indexed column, so that
 -- its updates stay on their page (heap-only tuples). Running steps are found through their runs.
 create index step_ready on step (ready_at) where ready_at is not null;

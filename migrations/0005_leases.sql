@@ -43,22 +43,17 @@ end
 $$;
 
 -- Steps whose worker's lease has ended, or whose worker is gone: their fence is raised, and they are ready
--- again. A step that has brought its worker down `p_crash_limit` times without durable progress is parked.
+-- again. A step whose worker died `p_suspect_from` times without durable progress is a suspect, and runs alone
+-- from then on; from then on only deaths in that time count, and after `p_crash_limit` of all it is parked.
 -- Returns the steps to be delivered; workers without steps whose lease ended are forgotten.
-create function pawl_takeover_v1(p_limit int, p_crash_limit int)
+create function pawl_takeover_v1(p_limit int, p_suspect_from int, p_crash_limit int)
 returns table (run_id uuid, step_no int, queue text, priority text, ready_at_ms bigint)
 language plpgsql
 as $$
 #variable_conflict use_column
 declare
     v_runs    uuid[];
-    v_run     uuid[];
-    v_step    int[];
-    v_status  text[];
-    v_fence   bigint[];
-    v_worker  uuid[];
-    v_note    text[];
-    v_count   int;
+    v_events  pawl_event_v1[];
 begin
     -- Candidates, without locks.
     select array_agg(distinct c.run_id) into v_runs from (
@@ -77,7 +72,9 @@ begin
         -- Decided again, under the locks.
         with candidate as (
             select s.run_id, s.step_no, s.worker_id, r.failing,
-                   case when s.journal_length + s.checkpoint_ordinal > s.crash_mark then 0 else s.crashes + 1 end as crashes
+                   case when s.journal_length + s.checkpoint_ordinal > s.crash_mark then 0
+                        when s.crashes >= p_suspect_from and not s.alone then s.crashes
+                        else s.crashes + 1 end as crashes
             from step s join run r on r.id = s.run_id
             where s.run_id = any (v_runs) and s.status = 'running'
               and not exists (select from worker w where w.id = s.worker_id and w.expires_at > clock_timestamp())
@@ -86,6 +83,7 @@ begin
                 status = case when c.failing then 'cancelled' when c.crashes >= p_crash_limit then 'parked' else 'ready' end,
                 fence = s.fence + 1,
                 crashes = c.crashes,
+                alone = false,
                 crash_mark = s.journal_length + s.checkpoint_ordinal,
                 ready_at = case when not c.failing and c.crashes < p_crash_limit then now() end,
                 ended_at = case when c.failing then now() end,
@@ -98,19 +96,12 @@ begin
             returning s.run_id, s.step_no, s.status, s.fence, c.worker_id,
                       format('checkpoint=%s journal=%s', coalesce(s.checkpoint_position::text, 'none'), s.journal_length) as note
         )
-        select array_agg(run_id), array_agg(step_no), array_agg(status), array_agg(fence), array_agg(worker_id), array_agg(note)
-        into v_run, v_step, v_status, v_fence, v_worker, v_note from taken;
+        select array_agg(row(run_id, 'step.lease_expired', step_no, fence, worker_id, note)::pawl_event_v1)
+               || array_agg(row(run_id, 'step.' || status, step_no, fence, null, null)::pawl_event_v1)
+        into v_events from taken;
     end if;
-    if v_run is not null then
-        v_count := cardinality(v_run);
-        perform pawl_settle_v1(
-            v_run || v_run,
-            array_fill(1, array[v_count]) || array_fill(2, array[v_count]),
-            array_fill('step.lease_expired'::text, array[v_count])
-                || array(select 'step.' || s.status from unnest(v_status) with ordinality as s (status, place) order by s.place),
-            v_step || v_step, v_fence || v_fence,
-            v_worker || array_fill(null::uuid, array[v_count]),
-            v_note || array_fill(null::text, array[v_count]));
+    if v_events is not null then
+        perform pawl_settle_v1(v_events);
     end if;
     delete from worker w
     where w.expires_at < clock_timestamp()
@@ -118,11 +109,11 @@ begin
                       where r.running > 0 and s.worker_id = w.id);
     return query
     select s.run_id, s.step_no, p.queue, p.priority, (extract(epoch from s.ready_at) * 1000)::bigint
-    from unnest(v_run, v_step, v_status) as t (run_id, step_no, status)
-    join step s on s.run_id = t.run_id and s.step_no = t.step_no
+    from unnest(v_events) as e
+    join step s on s.run_id = e.run_id and s.step_no = e.step_no
     join run r on r.id = s.run_id
     join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = s.step_no
-    where t.status = 'ready';
+    where e.kind = 'step.ready';
 end
 $$;
 
@@ -133,11 +124,8 @@ language plpgsql
 as $$
 #variable_conflict use_column
 declare
-    v_runs   uuid[];
-    v_run    uuid[];
-    v_step   int[];
-    v_fence  bigint[];
-    v_count  int;
+    v_runs    uuid[];
+    v_events  pawl_event_v1[];
 begin
     select array_agg(distinct c.run_id) into v_runs from (
         select s.run_id from step s where s.due_at <= now()
@@ -152,17 +140,15 @@ begin
         where s.run_id = any (v_runs) and s.status = 'waiting' and s.due_at <= now()
         returning s.run_id, s.step_no, s.fence
     )
-    select array_agg(run_id), array_agg(step_no), array_agg(fence) into v_run, v_step, v_fence from woken;
-    if v_run is null then
+    select array_agg(row(run_id, 'step.ready', step_no, fence, null, 'due')::pawl_event_v1) into v_events from woken;
+    if v_events is null then
         return;
     end if;
-    v_count := cardinality(v_run);
-    perform pawl_settle_v1(v_run, array_fill(1, array[v_count]), array_fill('step.ready'::text, array[v_count]), v_step,
-                           v_fence, array_fill(null::uuid, array[v_count]), array_fill('due'::text, array[v_count]));
+    perform pawl_settle_v1(v_events);
     return query
     select s.run_id, s.step_no, p.queue, p.priority, (extract(epoch from s.ready_at) * 1000)::bigint
-    from unnest(v_run, v_step) as t (run_id, step_no)
-    join step s on s.run_id = t.run_id and s.step_no = t.step_no
+    from unnest(v_events) as e
+    join step s on s.run_id = e.run_id and s.step_no = e.step_no
     join run r on r.id = s.run_id
     join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = s.step_no;
 end

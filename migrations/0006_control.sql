@@ -148,9 +148,8 @@ begin
                       fence = s.fence + 1, component = coalesce(p_component, s.component)
     where s.run_id = p_run and s.step_no = p_step
     returning s.fence into v_fence;
-    perform pawl_settle_v1(array[p_run], array[1], array['step.ready'], array[p_step], array[v_fence],
-                           array[null]::uuid[], array['a person resumed it' || coalesce(
-                               ' on component ' || left(encode(p_component, 'hex'), 12), '')]);
+    perform pawl_settle_v1(array[row(p_run, 'step.ready', p_step, v_fence, null, 'a person resumed it' || coalesce(
+        ' on component ' || left(encode(p_component, 'hex'), 12), ''))::pawl_event_v1]);
     return query
     select 'resumed', s.run_id, s.step_no, p.queue, p.priority, (extract(epoch from s.ready_at) * 1000)::bigint
     from step s

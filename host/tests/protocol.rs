@@ -8,6 +8,8 @@ use pawl::cli::private::PrivatePostgres;
 use pawl::domain::id::{Digest, Fence, RunId, StepId, StepNo, WorkerId};
 use pawl::domain::pipeline::{Pipeline, StepSpec};
 use pawl::domain::status::{RunStatus, StepStatus};
+use pawl::domain::succession::Plan;
+use pawl::domain::suspicion::Suspicion;
 use pawl::domain::transition::{self, StepChange};
 use pawl::store::Store;
 use pawl::store::control::ResumeOn;
@@ -19,7 +21,7 @@ use sqlx::{Connection, PgConnection, Row};
 
 const HISTORIES: u64 = 40;
 const BATCHES: usize = 40;
-const CRASH_LIMIT: u32 = 2;
+const SUSPICION: Suspicion = Suspicion { suspect_from: 1, crash_limit: 2 };
 
 #[derive(Debug, Clone)]
 struct ModelStep {
@@ -30,6 +32,7 @@ struct ModelStep {
     journal: u32,
     crashes: u32,
     crash_mark: u32,
+    alone: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -40,8 +43,11 @@ struct ModelRun {
     steps: Vec<ModelStep>,
 }
 
-/// Steps 1 to 3 fan out from 0 and join in 4; 5 follows 4, 6 stands alone.
-const NEEDS: [&[i32]; 7] = [&[], &[0], &[0], &[0], &[1, 2, 3], &[4], &[]];
+/// Steps 1 to 3 fan out from 0 and join in 4; 5 follows 4; 6 to 9 are a chain.
+const NEEDS: [&[i32]; 10] = [&[], &[0], &[0], &[0], &[1, 2, 3], &[4], &[], &[6], &[7], &[8]];
+
+/// What all steps run on: nothing is executed here.
+const COMPONENT: &[u8] = b"no component";
 
 impl ModelRun {
     fn new() -> Self {
@@ -53,6 +59,7 @@ impl ModelRun {
             journal: 0,
             crashes: 0,
             crash_mark: 0,
+            alone: false,
         };
         Self { status: RunStatus::Pending, failing: false, started: false, steps: NEEDS.iter().map(step).collect() }
     }
@@ -110,6 +117,7 @@ struct World {
     model: BTreeMap<RunId, ModelRun>,
     workers: Vec<WorkerId>,
     queues: Vec<String>,
+    plan: Plan,
 }
 
 #[tokio::test]
@@ -132,15 +140,18 @@ async fn server_side_functions_follow_the_model() {
 }
 
 async fn prepare(store: &Store) {
-    let bytes = b"no component: nothing is executed here";
-    let new = NewVersion { name: "p", version: "1", digest: Digest::of(bytes), bytes, manifest: b"{}", activate: true };
+    let (digest, bytes) = (Digest::of(COMPONENT), COMPONENT);
+    let new = NewVersion { name: "p", version: "1", digest, bytes, manifest: b"{}", activate: true };
     store.push_version(new).await.expect("a plugin");
+    store.apply_pipeline(&pipeline()).await.expect("a pipeline");
+}
+
+fn pipeline() -> Pipeline {
     let steps = NEEDS.iter().enumerate().map(|(number, needs)| {
         let spec = serde_json::json!({"name": format!("s{number}"), "plugin": "p", "needs": needs});
         serde_json::from_value::<StepSpec>(spec).expect("a step")
     });
-    let pipeline = Pipeline { name: "random".into(), steps: steps.collect() };
-    store.apply_pipeline(&pipeline).await.expect("a pipeline");
+    Pipeline { name: "random".into(), steps: steps.collect() }
 }
 
 async fn history(store: &Store, seed: u64) {
@@ -152,6 +163,7 @@ async fn history(store: &Store, seed: u64) {
         model: BTreeMap::new(),
         workers: Vec::new(),
         queues: vec!["default".into()],
+        plan: Plan::new(pipeline().digest(), pipeline()),
     };
     for _ in 0..2 {
         world.new_worker().await;
@@ -192,7 +204,8 @@ impl World {
         self.workers.push(worker);
     }
 
-    /// One batch of one worker: outcomes, segments and stale writes of distinct steps, and claims.
+    /// One batch of one worker: outcomes, what was run ahead of them, segments and stale writes of distinct
+    /// steps, and claims.
     async fn batch(&mut self, chance: &mut Chance) {
         let worker = self.workers[chance.below(self.workers.len())];
         let mut batch = Batch::default();
@@ -203,16 +216,19 @@ impl World {
                 let own = step.status == StepStatus::Running && step.owner == Some(worker);
                 match (step.status, chance.below(4)) {
                     (StepStatus::Running, 0..=2) if own => {
-                        batch.members.push(member(id, step, chance));
+                        batch.members.push(self.member(id, step, chance));
                         expected.push(Verdict::Written);
+                        self.run_ahead(&mut batch, &mut expected, model, chance);
                     }
                     (StepStatus::Running, 3) if own => {
-                        batch.members.push(Member { fence: Fence(step.fence - 1), ..member(id, step, chance) });
+                        batch.members.push(Member { fence: Fence(step.fence - 1), ..self.member(id, step, chance) });
                         expected.push(Verdict::LeaseLost);
+                        self.run_ahead(&mut batch, &mut expected, model, chance);
                     }
                     (StepStatus::Running, 0) => {
-                        batch.members.push(member(id, step, chance));
+                        batch.members.push(self.member(id, step, chance));
                         expected.push(Verdict::LeaseLost);
+                        self.run_ahead(&mut batch, &mut expected, model, chance);
                     }
                     // Also some that are not ready.
                     (StepStatus::Ready, 0..=1) | (StepStatus::Blocked, 0) => batch.claims.push(id),
@@ -224,14 +240,16 @@ impl World {
             batch.members.iter().zip(&expected).filter(|(_, v)| **v == Verdict::Written).map(|(m, _)| m).collect();
         let before = self.model.clone();
         let claimed = apply(&mut self.model, worker, &accepted, &batch);
-        let written = write(&mut self.conn, worker, &self.queues, &batch).await.expect("written");
+        let written = write(&mut self.conn, worker, &batch).await.expect("written");
         assert_eq!(written.members, expected, "verdicts of {batch:?} on {before:?}");
+        // What was asked for and continued in one batch is told twice.
         let mut told: Vec<StepId> = written.claimed.iter().map(|claim| claim.id).collect();
         told.sort();
+        told.dedup();
         assert_eq!(told, claimed, "claims of {batch:?} on {before:?}");
         // A lost answer: what is sent again changes nothing and tells the same of what still stands.
         if chance.below(4) == 0 && expected.iter().all(|verdict| *verdict == Verdict::Written) {
-            let again = write(&mut self.conn, worker, &self.queues, &batch).await.expect("written again");
+            let again = write(&mut self.conn, worker, &batch).await.expect("written again");
             let mut told: Vec<StepId> = again.claimed.iter().map(|claim| claim.id).collect();
             told.sort();
             told.dedup();
@@ -243,6 +261,48 @@ impl World {
         }
     }
 
+    /// What a step has to write.
+    fn member(&self, id: StepId, step: &ModelStep, chance: &mut Chance) -> Member {
+        let segment = (chance.below(3) == 0).then(|| Segment { first: step.journal, length: 2, bytes: vec![1, 2, 3] });
+        let error = b"{}".to_vec();
+        let settlement = match chance.below(10) {
+            0..=4 => Some(self.success(id, chance)),
+            5 => Some(Settlement::Failed(error)),
+            6 => Some(Settlement::Retry { error, delay_ms: 0 }),
+            7 => Some(Settlement::Parked(error)),
+            8 => Some(Settlement::Released),
+            _ => None,
+        };
+        let (fence, alone) = (Fence(step.fence), chance.below(2) == 0);
+        Member { id, fence, follows: None, alone, cut: None, segment, checkpoint: None, progress: None, settlement }
+    }
+
+    fn success(&self, id: StepId, chance: &mut Chance) -> Settlement {
+        let then = self.plan.after(id.step, &self.queues, chance.below(3) > 0);
+        Settlement::Succeeded { output: b"{}".to_vec(), then }
+    }
+
+    /// Followers of the last member, at times on another component than the step's.
+    fn run_ahead(&self, batch: &mut Batch, expected: &mut Vec<Verdict>, run: &ModelRun, chance: &mut Chance) {
+        let mut stands = expected.last() == Some(&Verdict::Written) && !run.failing;
+        while let Some(last) = batch.members.last()
+            && let Some(next) = last.succession().and_then(|then| then.run_ahead())
+            && chance.below(4) > 0
+        {
+            let id = StepId { run: last.id.run, step: next.step };
+            let step = &run.steps[id.step.0 as usize];
+            let guessed = chance.below(6) > 0;
+            stands &= guessed && (step.status, step.unmet, step.fence) == (StepStatus::Blocked, 1, 0);
+            let untouched = ModelStep { fence: 1, journal: 0, ..step.clone() };
+            batch.members.push(Member {
+                follows: Some(Digest::of(if guessed { COMPONENT } else { b"another" })),
+                settlement: Some(self.success(id, chance)),
+                ..self.member(id, &untouched, chance)
+            });
+            expected.push(if stands { Verdict::Written } else { Verdict::LeaseLost });
+        }
+    }
+
     /// A worker's lease ends, and its steps are taken over.
     async fn expire(&mut self, chance: &mut Chance) {
         let dead = self.workers.swap_remove(chance.below(self.workers.len()));
@@ -251,16 +311,17 @@ impl World {
             .execute(&mut self.conn)
             .await
             .expect("expired");
-        self.store.take_over(1_000, CRASH_LIMIT).await.expect("taken over");
+        self.store.take_over(1_000, SUSPICION).await.expect("taken over");
         for run in self.model.values_mut() {
             for number in 0..run.steps.len() {
                 let step = &mut run.steps[number];
                 if step.status != StepStatus::Running || step.owner != Some(dead) {
                     continue;
                 }
-                step.crashes = if step.journal > step.crash_mark { 0 } else { step.crashes + 1 };
+                step.crashes = SUSPICION.after_crash(step.crashes, step.journal > step.crash_mark, step.alone);
                 step.crash_mark = step.journal;
-                let poisoned = step.crashes >= CRASH_LIMIT;
+                step.alone = false;
+                let poisoned = SUSPICION.is_poison(step.crashes);
                 run.change(
                     number,
                     match (run.failing, poisoned) {
@@ -353,20 +414,6 @@ impl World {
     }
 }
 
-fn member(id: StepId, step: &ModelStep, chance: &mut Chance) -> Member {
-    let segment = (chance.below(3) == 0).then(|| Segment { first: step.journal, length: 2, bytes: vec![1, 2, 3] });
-    let error = b"{}".to_vec();
-    let settlement = match chance.below(10) {
-        0..=4 => Some(Settlement::Succeeded { output: b"{}".to_vec(), may_continue: chance.below(2) == 0 }),
-        5 => Some(Settlement::Failed(error)),
-        6 => Some(Settlement::Retry { error, delay_ms: 0 }),
-        7 => Some(Settlement::Parked(error)),
-        8 => Some(Settlement::Released),
-        _ => None,
-    };
-    Member { id, fence: Fence(step.fence), cut: None, segment, checkpoint: None, progress: None, settlement }
-}
-
 /// What a batch means to the model; returns what the worker holds by it, sorted.
 fn apply(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&Member], batch: &Batch) -> Vec<StepId> {
     let mut claimed = Vec::new();
@@ -376,6 +423,12 @@ fn apply(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&M
         if let Some(segment) = &member.segment {
             run.steps[number].journal += segment.length;
         }
+        if member.follows.is_some() {
+            run.change(number, StepChange::Continued);
+            (run.steps[number].unmet, run.steps[number].owner) = (0, Some(worker));
+            run.started = true;
+        }
+        run.steps[number].alone = member.settlement.is_none() && (member.alone || run.steps[number].alone);
         let change = match &member.settlement {
             None => continue,
             Some(Settlement::Succeeded { .. }) => StepChange::Succeeded,
@@ -414,37 +467,31 @@ fn apply(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&M
     claimed
 }
 
-/// Successors of what succeeded: ready, or taken by the worker. Each step that ended hands its slot to the
-/// first of them that is ready; one with several needs gets that of the first.
+/// Successors of what succeeded: ready, or taken by the worker if it wanted them.
 fn advance(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&Member]) -> Vec<StepId> {
-    let mut met: BTreeMap<StepId, (u32, Option<StepId>)> = BTreeMap::new();
+    let mut met: BTreeMap<StepId, (u32, bool)> = BTreeMap::new();
     for member in accepted {
-        let Some(Settlement::Succeeded { may_continue, .. }) = member.settlement else { continue };
-        for (number, _) in NEEDS.iter().enumerate().filter(|(_, needs)| needs.contains(&member.id.step.0)) {
-            let id = StepId { run: member.id.run, step: StepNo(number as i32) };
-            let (needs, giver) = met.entry(id).or_default();
+        let Some(then) = member.succession() else { continue };
+        for step in &then.successors {
+            let (needs, wanted) = met.entry(StepId { run: member.id.run, step: *step }).or_default();
             *needs += 1;
-            *giver = giver.or(may_continue.then_some(member.id));
+            *wanted |= then.next.as_ref().is_some_and(|next| next.step == *step);
         }
     }
-    let mut gave = Vec::new();
     let mut taken = Vec::new();
-    for (id, (needs, giver)) in met {
+    for (id, (needs, wanted)) in met {
         let run = model.get_mut(&id.run).expect("a known run");
         let number = id.step.0 as usize;
         if run.steps[number].status != StepStatus::Blocked {
             continue;
         }
         run.steps[number].unmet -= needs;
-        match giver {
-            _ if run.steps[number].unmet > 0 => {}
-            Some(giver) if !gave.contains(&giver) => {
-                gave.push(giver);
-                run.change(number, StepChange::Continued);
-                run.steps[number].owner = Some(worker);
-                taken.push(id);
-            }
-            _ => run.change(number, StepChange::NeedsMet),
+        if run.steps[number].unmet == 0 && wanted {
+            run.change(number, StepChange::Continued);
+            run.steps[number].owner = Some(worker);
+            taken.push(id);
+        } else if run.steps[number].unmet == 0 {
+            run.change(number, StepChange::NeedsMet);
         }
     }
     taken

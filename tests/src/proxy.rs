@@ -115,11 +115,13 @@ async fn listen(listener: TcpListener, server: String, states: watch::Receiver<S
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
-            // When one direction ends, so does the connection.
+            // When one direction ends, so does the connection. What is sent after a break never passes: the
+            // break is looked for first.
             tokio::select! {
+                biased;
+                () = broken(states.clone(), breaks) => {}
                 () = carry(from_client, to_server, states.clone(), Direction::Requests) => {}
-                () = carry(from_server, to_client, states.clone(), Direction::Answers) => {}
-                () = broken(states, breaks) => {}
+                () = carry(from_server, to_client, states, Direction::Answers) => {}
             }
         });
     }

@@ -63,7 +63,7 @@ pub(super) async fn events(
     }
     let after = last_event_id(&headers)?.unwrap_or(after);
     let follower =
-        Follower { subscription: state.watch.subscribe(id), state, run: id, pipeline, after, read: VecDeque::new() };
+        Follower { subscription: state.watch.follow(id), state, run: id, pipeline, after, read: VecDeque::new() };
     Ok(Sse::new(follower.into_stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 

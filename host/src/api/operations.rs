@@ -41,7 +41,7 @@ pub(super) async fn requeue_processing(State(state): State<AppState>) -> Result<
 }
 
 pub(super) async fn requeue_stale(State(state): State<AppState>) -> Result<Json<Requeued>> {
-    requeued(requeue::stale(&state.store, &state.queue, state.crash_limit).await)
+    requeued(requeue::stale(&state.store, &state.queue, state.suspicion).await)
 }
 
 fn requeued(count: anyhow::Result<usize>) -> Result<Json<Requeued>> {

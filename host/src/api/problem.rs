@@ -114,7 +114,7 @@ impl From<store::Error> for Problem {
                 tracing::debug!(error = &error as &dyn Error, "a request has to wait for Postgres");
                 Self::unavailable("Postgres is not available: try again; nothing that was answered is lost")
             }
-            store::Error::Schema { .. } => Self::unavailable(error.to_string()),
+            store::Error::Schema { .. } | store::Error::ForeignSchema { .. } => Self::unavailable(error.to_string()),
             store::Error::Damaged(_) => {
                 tracing::error!(error = &error as &dyn Error, "stored bytes are damaged");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", "Damaged", error.to_string())

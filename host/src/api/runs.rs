@@ -120,9 +120,8 @@ pub(super) async fn show(
     let id = run_id(&run)?;
     if let Some(wait_ms) = params.wait_ms.filter(|wait_ms| *wait_ms > 0) {
         let wait = Duration::from_millis(wait_ms).min(LONGEST_WAIT);
-        let mut subscription = state.watch.subscribe(id);
         // Whatever it was told, or if time is up: the answer is what the database says then.
-        let _ = tokio::time::timeout(wait, subscription.until(|mark| mark.status.is_ended())).await;
+        let _ = tokio::time::timeout(wait, state.watch.await_end(id).ended()).await;
     }
     if params.steps == Some(false) {
         return Ok(Json(Run { summary: state.store.run_alone(id).await?.into(), steps: Vec::new() }));

@@ -17,6 +17,7 @@ use super::state::AppState;
 use super::submissions::Submissions;
 use super::watch::Watch;
 use crate::domain::limits::Limits;
+use crate::domain::suspicion::Suspicion;
 use crate::engine::{self, Engine};
 use crate::queue::{self, Queue};
 use crate::store::{self, Store};
@@ -38,8 +39,8 @@ pub struct Config {
     pub session_timeout: Duration,
     /// How long a shutdown waits for requests under way.
     pub grace: Duration,
-    /// Crashes without progress after which a step is parked, for requeues on an operator's word.
-    pub crash_limit: u32,
+    /// When a step is blamed for the deaths of its workers, for requeues on an operator's word.
+    pub suspicion: Suspicion,
     /// Where compiled components are kept.
     pub cache_dir: Option<PathBuf>,
     /// What requests must keep within.
@@ -56,7 +57,7 @@ impl Default for Config {
             connections: 16,
             session_timeout: Duration::from_millis(2_250),
             grace: Duration::from_secs(10),
-            crash_limit: crate::scheduler::CRASH_LIMIT,
+            suspicion: Suspicion::default(),
             cache_dir: None,
             limits: Limits::default(),
         }
@@ -152,7 +153,7 @@ fn prepare(config: &Config) -> Result<AppState, ServeError> {
         engine: Arc::new(engine),
         compiling: Arc::new(Semaphore::new(1)),
         limits: config.limits,
-        crash_limit: config.crash_limit,
+        suspicion: config.suspicion,
         token_hash: config.token.as_ref().map(|token| blake3::hash(token.as_bytes())),
         pipelines: Arc::default(),
     })
@@ -183,7 +184,7 @@ async fn wait_for_schema(store: &Store) -> store::Error {
 }
 
 async fn wake_readers(state: &AppState) {
-    state.queue.run_changes(|runs| state.watch.wake(runs)).await;
+    state.queue.run_changes(|moved| state.watch.wake(moved)).await;
 }
 
 async fn grace(stopped: tokio::sync::oneshot::Receiver<()>, grace: Duration) {

@@ -11,7 +11,8 @@ use crate::domain::id::{Digest, RunId, StepNo};
 use crate::domain::limits::Limits;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::pipeline_file::closest;
-use crate::domain::ready::Ready;
+use crate::domain::ready::{Moved, Ready};
+use crate::domain::suspicion::Suspicion;
 use crate::engine::Engine;
 use crate::queue::{Queue, Settled};
 use crate::store::Store;
@@ -31,7 +32,7 @@ pub(super) struct AppState {
     pub(super) submissions: Submissions,
     pub(super) watch: Watch,
     pub(super) limits: Limits,
-    pub(super) crash_limit: u32,
+    pub(super) suspicion: Suspicion,
     /// Of the token that requests must carry.
     pub(super) token_hash: Option<blake3::Hash>,
     pub(super) pipelines: Arc<Mutex<HashMap<Digest, Arc<Pipeline>>>>,
@@ -61,10 +62,11 @@ impl AppState {
     /// Delivers what a person's word made ready, and tells the readers of the run. What can't be delivered
     /// now is found as lost later.
     pub(super) async fn changed(&self, run: RunId, pipeline: &Pipeline, ready: &[Ready]) -> Result<Changed> {
-        if let Err(error) = self.queue.settle(Settled { ready, moved: &[run], ..Settled::default() }).await {
+        let moved = [Moved { run, ended: false }];
+        if let Err(error) = self.queue.settle(Settled { ready, moved: &moved, ..Settled::default() }).await {
             tracing::warn!(%error, run.id = %run, "steps were not delivered now and will be found as lost");
         }
-        self.watch.wake(&[run]);
+        self.watch.wake(&moved);
         let marks = self.store.run_marks(&[run]).await?;
         let status = marks.first().ok_or_else(|| Problem::not_found(format!("there is no run {run}")))?.status;
         let steps = ready.iter().map(|ready| step_name(pipeline, ready.id.step)).collect();

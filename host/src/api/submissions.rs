@@ -7,11 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::domain::ready::Ready;
 use crate::queue::Queue;
-use crate::store::Store;
-use crate::store::submit::{NewRun, Submission};
+use crate::store::submit::{NewRun, Submission, submit};
+use crate::store::{self, Store, within};
 
 /// Submissions that may wait; more are refused, so that memory is bounded.
 const WAITING: usize = 4_096;
@@ -21,6 +23,9 @@ const TOGETHER: usize = 512;
 
 /// Attempts to reach the database before a client is told that it is away.
 const ATTEMPTS: usize = 5;
+
+/// How long each of them may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Pause between them.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -68,11 +73,12 @@ impl Submissions {
 }
 
 async fn run(store: Store, queue: Arc<Queue>, mut arrivals: mpsc::Receiver<Waiting>) {
+    let mut lane = Lane { store, queue, conn: None };
     let mut batch = Vec::new();
     while arrivals.recv_many(&mut batch, TOGETHER).await > 0 {
         let (runs, answers): (Vec<NewRun>, Vec<_>) = batch.drain(..).unzip();
         let mut answers = answers.into_iter();
-        match submit(&store, &queue, &runs).await {
+        match lane.submit(&runs).await {
             Ok(submissions) => {
                 for (answer, submission) in answers.by_ref().zip(submissions) {
                     let _ = answer.send(Ok(submission));
@@ -81,7 +87,7 @@ async fn run(store: Store, queue: Arc<Queue>, mut arrivals: mpsc::Receiver<Waiti
             // One bad member fails alone.
             Err(Refused::Content(_)) if runs.len() > 1 => {
                 for (answer, run) in answers.zip(&runs) {
-                    let alone = submit(&store, &queue, std::slice::from_ref(run)).await;
+                    let alone = lane.submit(std::slice::from_ref(run)).await;
                     let _ = answer.send(alone.and_then(|all| all.first().copied().ok_or(Refused::Unavailable)));
                 }
             }
@@ -94,32 +100,51 @@ async fn run(store: Store, queue: Arc<Queue>, mut arrivals: mpsc::Receiver<Waiti
     }
 }
 
-async fn submit(store: &Store, queue: &Arc<Queue>, runs: &[NewRun]) -> Result<Vec<Submission>, Refused> {
-    let mut attempt = 0;
-    let (submissions, ready) = loop {
-        attempt += 1;
-        match store.submit(runs).await {
-            Ok(_) if crate::fault::lost("submit.committed.reply_lost") => {}
-            Ok(submitted) => break submitted,
-            Err(error) if !error.is_passing() => return Err(Refused::Content(error.chain())),
-            Err(error) if attempt == ATTEMPTS => {
-                tracing::warn!(error = error.chain(), "a submission was refused: Postgres is away");
-                return Err(Refused::Unavailable);
+/// The lane's own connection; a lost one is made again.
+struct Lane {
+    store: Store,
+    queue: Arc<Queue>,
+    conn: Option<PgConnection>,
+}
+
+impl Lane {
+    async fn submit(&mut self, runs: &[NewRun]) -> Result<Vec<Submission>, Refused> {
+        let mut attempt = 0;
+        let (submissions, ready) = loop {
+            attempt += 1;
+            match within(PATIENCE, self.submit_once(runs)).await {
+                Ok(_) if crate::fault::lost("submit.committed.reply_lost") => {}
+                Ok(submitted) => break submitted,
+                Err(error) if !error.is_passing() => return Err(Refused::Content(error.chain())),
+                Err(error) if attempt == ATTEMPTS => {
+                    tracing::warn!(error = error.chain(), "a submission was refused: Postgres is away");
+                    return Err(Refused::Unavailable);
+                }
+                Err(_) => tokio::time::sleep(PAUSE).await,
             }
-            Err(_) => tokio::time::sleep(PAUSE).await,
+        };
+        if !ready.is_empty() {
+            let queue = Arc::clone(&self.queue);
+            // The client need not wait for the delivery: what is committed will be delivered.
+            tokio::spawn(async move {
+                if let Err(error) = queue.publish(&ready).await {
+                    tracing::warn!(%error, "submitted, not delivered: the steps will be found as lost");
+                }
+            });
         }
-    };
-    if !ready.is_empty() {
-        let queue = Arc::clone(queue);
-        // The client need not wait for the delivery: what is committed will be delivered.
-        tokio::spawn(async move {
-            if let Err(error) = queue.publish(&ready).await {
-                tracing::warn!(%error, "submitted, not delivered: the steps will be found as lost");
-            }
-        });
+        // To the client, a resend of its own looks like the first one.
+        Ok(if attempt == 1 { submissions } else { resent(submissions, runs) })
     }
-    // To the client, a resend of its own looks like the first one.
-    Ok(if attempt == 1 { submissions } else { resent(submissions, runs) })
+
+    async fn submit_once(&mut self, runs: &[NewRun]) -> store::Result<(Vec<Submission>, Vec<Ready>)> {
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => self.store.connect().await?,
+        };
+        let submitted = submit(&mut conn, runs).await?;
+        self.conn = Some(conn);
+        Ok(submitted)
+    }
 }
 
 /// After a lost answer, what the first sending created is told as the same.

@@ -4,11 +4,13 @@
 //! ```text
 //!  reader: subscribe ──▶ dirty ─┐
 //!  queue:  a run moved ▶ dirty ─┼─▶ poll: one query for all dirty runs ──▶ a mark for each reader
-//!  clock:  every second, all ───┘
+//!  clock:  every second, all ───┘    (moved: only if somebody follows the run)
+//!  queue:  a run ended ─────────────────────────────────────────────────▶ those who await its end
 //! ```
 //!
 //! A reader subscribes before it is told anything, so nothing falls between its first look and its
-//! waiting. Wake-ups may be lost: the clock makes up for them.
+//! waiting. Wake-ups may be lost: the clock makes up for them. They may be wrong: whoever is woken reads what
+//! the database says.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::domain::id::RunId;
+use crate::domain::ready::Moved;
 use crate::store::events::RunMark;
 use crate::store::{self, Store};
 
@@ -41,6 +44,8 @@ pub enum Seen {
     Missing,
     /// Where it stands.
     At(RunMark),
+    /// Somebody says that it has ended.
+    Ended,
     /// The server is shutting down: nothing more will be told.
     Closed,
 }
@@ -61,10 +66,17 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    watched: HashMap<RunId, watch::Sender<Seen>>,
+    watched: HashMap<RunId, Watched>,
     /// Watched runs that may have moved.
     dirty: HashSet<RunId>,
     closed: bool,
+}
+
+#[derive(Debug)]
+struct Watched {
+    readers: watch::Sender<Seen>,
+    /// How many of the readers want to see every move.
+    followers: usize,
 }
 
 impl Watch {
@@ -74,26 +86,46 @@ impl Watch {
         Self { shared: Arc::new(Shared { store, state: Mutex::default(), dirtied: Notify::new() }) }
     }
 
-    /// Begins to watch a run. The subscription tells what was read for other readers, if there are any,
-    /// and then what is read after this call.
+    /// Begins to follow a run, move by move. The subscription tells what was read for other readers, if there
+    /// are any, and then what is read after this call.
     #[must_use]
-    pub fn subscribe(&self, run: RunId) -> Subscription {
+    pub fn follow(&self, run: RunId) -> Subscription {
+        self.subscribe(run, true)
+    }
+
+    /// Begins to wait for a run's end.
+    #[must_use]
+    pub fn await_end(&self, run: RunId) -> Subscription {
+        self.subscribe(run, false)
+    }
+
+    fn subscribe(&self, run: RunId, follows: bool) -> Subscription {
         let mut state = self.state();
         let initial = if state.closed { Seen::Closed } else { Seen::NotYet };
-        let sender = state.watched.entry(run).or_insert_with(|| watch::channel(initial).0);
-        let receiver = sender.subscribe();
+        let new = || Watched { readers: watch::channel(initial).0, followers: 0 };
+        let watched = state.watched.entry(run).or_insert_with(new);
+        watched.followers += usize::from(follows);
+        let receiver = watched.readers.subscribe();
         state.dirty.insert(run);
         drop(state);
         self.shared.dirtied.notify_one();
-        Subscription { watch: self.clone(), run, receiver }
+        Subscription { watch: self.clone(), run, follows, receiver }
     }
 
     /// Says that these runs have moved. Runs that nobody watches cost nothing.
-    pub fn wake(&self, runs: &[RunId]) {
+    pub fn wake(&self, moved: &[Moved]) {
         let mut state = self.state();
         let State { watched, dirty, .. } = &mut *state;
         let before = dirty.len();
-        dirty.extend(runs.iter().filter(|run| watched.contains_key(run)));
+        for moved in moved {
+            let Some(watched) = watched.get(&moved.run) else { continue };
+            if moved.ended {
+                watched.tell(Seen::Ended);
+            }
+            if watched.followers > 0 {
+                dirty.insert(moved.run);
+            }
+        }
         let is_dirtier = dirty.len() > before;
         drop(state);
         if is_dirtier {
@@ -105,9 +137,7 @@ impl Watch {
     pub fn close(&self) {
         let mut state = self.state();
         state.closed = true;
-        state.watched.values().for_each(|sender| {
-            sender.send_replace(Seen::Closed);
-        });
+        state.watched.values().for_each(|watched| watched.tell(Seen::Closed));
     }
 
     /// Looks at runs and tells their readers, for ever. The more runs a query told about, the longer the
@@ -162,15 +192,9 @@ impl Watch {
         let marks: HashMap<RunId, RunMark> = marks.into_iter().map(|mark| (mark.id, mark)).collect();
         let state = self.state();
         for run in runs {
-            let Some(sender) = state.watched.get(run) else { continue };
-            let seen = marks.get(run).map_or(Seen::Missing, |mark| Seen::At(*mark));
-            sender.send_if_modified(|told| {
-                let is_news = *told != Seen::Closed && *told != seen;
-                if is_news {
-                    *told = seen;
-                }
-                is_news
-            });
+            if let Some(watched) = state.watched.get(run) {
+                watched.tell(marks.get(run).map_or(Seen::Missing, |mark| Seen::At(*mark)));
+            }
         }
     }
 
@@ -186,11 +210,24 @@ impl Watch {
     }
 }
 
+impl Watched {
+    fn tell(&self, seen: Seen) {
+        self.readers.send_if_modified(|told| {
+            let is_news = *told != Seen::Closed && *told != seen;
+            if is_news {
+                *told = seen;
+            }
+            is_news
+        });
+    }
+}
+
 /// One reader's place at the hub.
 #[derive(Debug)]
 pub struct Subscription {
     watch: Watch,
     run: RunId,
+    follows: bool,
     receiver: watch::Receiver<Seen>,
 }
 
@@ -199,19 +236,32 @@ impl Subscription {
     /// always do.
     pub async fn until(&mut self, wanted: impl Fn(&RunMark) -> bool) -> Seen {
         let told = self.receiver.wait_for(|seen| match seen {
-            Seen::NotYet => false,
+            // A follower waits for the mark, which is read besides.
+            Seen::NotYet | Seen::Ended => false,
             Seen::Missing | Seen::Closed => true,
             Seen::At(mark) => wanted(mark),
         });
         told.await.map_or(Seen::Closed, |seen| *seen)
+    }
+
+    /// Waits until the run is said to have ended, or to be missing, or the hub closes.
+    pub async fn ended(&mut self) {
+        let ended = |seen: &Seen| match seen {
+            Seen::NotYet => false,
+            Seen::Missing | Seen::Closed | Seen::Ended => true,
+            Seen::At(mark) => mark.status.is_ended(),
+        };
+        let _ = self.receiver.wait_for(ended).await;
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut state = self.watch.state();
+        let Some(watched) = state.watched.get_mut(&self.run) else { return };
+        watched.followers -= usize::from(self.follows);
         // This receiver is still counted.
-        if state.watched.get(&self.run).is_some_and(|sender| sender.receiver_count() <= 1) {
+        if watched.readers.receiver_count() <= 1 {
             state.watched.remove(&self.run);
             state.dirty.remove(&self.run);
         }

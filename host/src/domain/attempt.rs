@@ -14,7 +14,7 @@ pub struct Claim {
     pub fence: Fence,
     /// The pipeline version, whose spec says everything else about the step.
     pub pipeline: Digest,
-    /// The component that the step's first claim fixed.
+    /// The component that the submission fixed.
     pub component: Digest,
     /// Attempts that ended in a failure; the guest's attempt number is one more.
     pub failures: u32,

@@ -10,4 +10,6 @@ pub mod ready;
 pub mod replay;
 pub mod retry;
 pub mod status;
+pub mod succession;
+pub mod suspicion;
 pub mod transition;

@@ -95,9 +95,10 @@ impl Guest {
         Ok(self.pulse.away(|| recorder.barrier())?)
     }
 
-    /// The last check before an effect leaves.
-    pub(super) fn check_trust(&self) -> Result<(), Halt> {
-        Ok(self.recorder()?.check_trust()?)
+    /// The last check before a request leaves.
+    pub(super) fn clear_to_leave(&self) -> Result<(), Halt> {
+        let recorder = self.recorder()?;
+        Ok(self.pulse.away(|| recorder.clear_to_leave())?)
     }
 
     /// Whether the guest must not go on.

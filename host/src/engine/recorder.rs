@@ -30,11 +30,12 @@ pub trait Recorder: Send + Sync {
     /// [`Stop`] if that can't happen any more.
     fn barrier(&self) -> Result<(), Stop>;
 
-    /// Checks, right before an effect leaves, that the worker may still act for the step.
+    /// Right before a request leaves: waits until the step's claim is durable, and checks that the worker may
+    /// still act for the step.
     ///
     /// # Errors
     /// [`Stop`] if it may not.
-    fn check_trust(&self) -> Result<(), Stop>;
+    fn clear_to_leave(&self) -> Result<(), Stop>;
 
     /// Hands a checkpoint to the writer and returns at once. A newer one supersedes one that has not been
     /// sent yet.

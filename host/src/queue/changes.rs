@@ -7,6 +7,10 @@ use uuid::Uuid;
 
 use super::{CHANGES, Queue};
 use crate::domain::id::RunId;
+use crate::domain::ready::Moved;
+
+/// A run in a message: its id, and a byte that says whether it has ended.
+const PACKED: usize = 17;
 
 /// Pause between attempts to subscribe.
 const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
@@ -14,7 +18,7 @@ const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
 impl Queue {
     /// Calls `wake` with the runs that moved, for ever. After a loss of Redis it subscribes again; what was
     /// missed in between is for the caller's own polling.
-    pub async fn run_changes(&self, wake: impl Fn(&[RunId])) {
+    pub async fn run_changes(&self, wake: impl Fn(&[Moved])) {
         let mut told = false;
         loop {
             match self.listen(&wake, &mut told).await {
@@ -29,16 +33,39 @@ impl Queue {
         }
     }
 
-    async fn listen(&self, wake: &impl Fn(&[RunId]), told: &mut bool) -> redis::RedisResult<()> {
+    async fn listen(&self, wake: &impl Fn(&[Moved]), told: &mut bool) -> redis::RedisResult<()> {
         let mut subscription = self.client.get_async_pubsub().await?;
         subscription.subscribe(CHANGES).await?;
         *told = false;
         let mut messages = subscription.on_message();
         while let Some(message) = messages.next().await {
-            let ids: Vec<u8> = message.get_payload()?;
-            let runs: Vec<RunId> = ids.chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok()).map(RunId).collect();
-            wake(&runs);
+            wake(&unpack(&message.get_payload::<Vec<u8>>()?));
         }
         Ok(())
+    }
+}
+
+/// Runs as one message.
+pub(super) fn pack(moved: &[Moved]) -> Vec<u8> {
+    moved.iter().flat_map(|moved| moved.run.0.into_bytes().into_iter().chain([u8::from(moved.ended)])).collect()
+}
+
+fn unpack(message: &[u8]) -> Vec<Moved> {
+    let run = |packed: &[u8]| {
+        let (ended, id) = packed.split_last()?;
+        Some(Moved { run: RunId(Uuid::from_slice(id).ok()?), ended: *ended == 1 })
+    };
+    message.chunks_exact(PACKED).filter_map(run).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        let moved = [Moved { run: RunId::new(), ended: false }, Moved { run: RunId::new(), ended: true }];
+        assert_eq!(unpack(&pack(&moved)), moved);
+        assert_eq!(unpack(&[1, 2, 3]), []);
     }
 }

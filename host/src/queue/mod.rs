@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::domain::id::{RunId, StepId};
 use crate::domain::pipeline::Priority;
-use crate::domain::ready::Ready;
+use crate::domain::ready::{Moved, Ready};
 
 mod changes;
 pub mod inspect;
@@ -124,8 +124,7 @@ impl Queue {
                 .ignore();
         }
         if !settled.moved.is_empty() {
-            let ids: Vec<u8> = settled.moved.iter().flat_map(|run| *run.0.as_bytes()).collect();
-            pipe.cmd("PUBLISH").arg(CHANGES).arg(ids).ignore();
+            pipe.cmd("PUBLISH").arg(CHANGES).arg(changes::pack(settled.moved)).ignore();
         }
         if pipe.is_empty() {
             return Ok(());
@@ -142,7 +141,7 @@ pub struct Settled<'a> {
     /// Steps to be delivered.
     pub ready: &'a [Ready],
     /// Runs whose readers should look.
-    pub moved: &'a [RunId],
+    pub moved: &'a [Moved],
 }
 
 impl std::fmt::Debug for Queue {

@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::domain::id::WorkerId;
+use crate::domain::suspicion::Suspicion;
 use crate::queue::{Delivery, Queue, Stream};
 use crate::store::Store;
 use crate::store::leases::Pulse;
@@ -40,8 +41,8 @@ pub struct Scheduler {
     pub streams: Vec<Arc<Stream>>,
     /// How long a lease lasts.
     pub lease: Duration,
-    /// Crashes without progress after which a step is parked.
-    pub crash_limit: u32,
+    /// When a step is blamed for the deaths of its workers.
+    pub suspicion: Suspicion,
     /// The answers to the heartbeat.
     pub pulse: watch::Receiver<Pulse>,
     /// Messages of the dead, for the worker.
@@ -54,9 +55,6 @@ impl Scheduler {
         self.lease / 2
     }
 }
-
-/// Crashes without progress after which a step is parked, where nothing else is set.
-pub const CRASH_LIMIT: u32 = 8;
 
 /// Rows that one sweep moves at most; what is left comes with the next.
 const SWEEP: usize = 1_000;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::SWEEP;
 use crate::domain::ready::Ready;
+use crate::domain::suspicion::Suspicion;
 use crate::queue::{Queue, Settled, Stream};
 use crate::store::Store;
 
@@ -60,8 +61,8 @@ async fn put_back(queue: &Queue, stream: &Arc<Stream>, consumer: &str) -> anyhow
 ///
 /// # Errors
 /// If Redis or the database is away.
-pub async fn stale(store: &Store, queue: &Queue, crash_limit: u32) -> anyhow::Result<usize> {
-    let taken = store.take_over(SWEEP, crash_limit).await?;
+pub async fn stale(store: &Store, queue: &Queue, suspicion: Suspicion) -> anyhow::Result<usize> {
+    let taken = store.take_over(SWEEP, suspicion).await?;
     queue.publish(&taken).await?;
     let lost = store.redeliver_ready(SWEEP).await?;
     queue.publish(&lost).await?;

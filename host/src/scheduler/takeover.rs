@@ -27,7 +27,7 @@ pub async fn run(mut scheduler: Scheduler) {
 /// If the database is away. A crash or a loss of Redis after the commit leaves ready steps that are found as
 /// lost.
 pub async fn run_once(scheduler: &Scheduler) -> store::Result<usize> {
-    let ready = within(scheduler.patience(), scheduler.store.take_over(SWEEP, scheduler.crash_limit)).await?;
+    let ready = within(scheduler.patience(), scheduler.store.take_over(SWEEP, scheduler.suspicion)).await?;
     if ready.is_empty() {
         return Ok(0);
     }

@@ -22,6 +22,12 @@ pub enum Error {
         /// In this build.
         needed: i64,
     },
+    /// The schema has the right version, and was made otherwise.
+    #[error("migration {version} in the database is not this build's: use the pawl that made it, or a fresh database")]
+    ForeignSchema {
+        /// Of the migration.
+        version: i64,
+    },
     /// Bytes that do not match their digest.
     #[error("{0} is damaged: its bytes do not match their digest")]
     Damaged(String),

@@ -7,6 +7,7 @@ use super::{Result, Store, ready_of};
 use crate::domain::id::{Fence, RunId, StepId, StepNo, WorkerId};
 use crate::domain::pipeline::Priority;
 use crate::domain::ready::Ready;
+use crate::domain::suspicion::Suspicion;
 
 /// What a worker tells of itself with every heartbeat.
 #[derive(Debug, Clone)]
@@ -76,15 +77,16 @@ pub async fn heartbeat(conn: &mut PgConnection, beat: &Heartbeat<'_>) -> Result<
 }
 
 impl Store {
-    /// Takes up to `limit` steps from workers whose lease ended; parks those that crashed `crash_limit`
-    /// times. Returns what is to be delivered.
+    /// Takes up to `limit` steps from workers whose lease ended; parks those that are to blame. Returns what is
+    /// to be delivered.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`]: nothing is lost by trying again.
-    pub async fn take_over(&self, limit: usize, crash_limit: u32) -> Result<Vec<Ready>> {
-        let query = sqlx::query("select * from pawl_takeover_v1($1, $2)")
+    pub async fn take_over(&self, limit: usize, suspicion: Suspicion) -> Result<Vec<Ready>> {
+        let query = sqlx::query("select * from pawl_takeover_v1($1, $2, $3)")
             .bind(i32::try_from(limit).unwrap_or(i32::MAX))
-            .bind(crash_limit.cast_signed());
+            .bind(suspicion.suspect_from.cast_signed())
+            .bind(suspicion.crash_limit.cast_signed());
         query.fetch_all(&self.pool).await?.iter().map(ready_of).collect()
     }
 

@@ -7,8 +7,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::Row;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::{Connection, Row};
 
 use crate::domain::id::{Digest, RunId, StepId, StepNo};
 use crate::domain::ready::Ready;
@@ -36,6 +36,9 @@ pub struct Store {
     pool: PgPool,
     options: PgConnectOptions,
 }
+
+/// How long a pooled connection may have been idle and is used without a question.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// Bounds a conversation with the database by `limit`: a server that has gone silent resets nothing.
 ///
@@ -76,6 +79,12 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(session_timeout)
+            // A connection that was used just now is taken to be alive: asking it first would double the round
+            // trips. One that is not fails its statement with an error that passes.
+            .test_before_acquire(false)
+            .before_acquire(|conn, meta| {
+                Box::pin(async move { Ok(meta.idle_for < TRUSTED_IDLE || conn.ping().await.is_ok()) })
+            })
             .connect_lazy_with(options.clone());
         Ok(Self { pool, options })
     }
@@ -91,20 +100,28 @@ impl Store {
     /// Checks that the schema is the one of this build.
     ///
     /// # Errors
-    /// [`Error::Schema`] if it is older or newer.
+    /// [`Error::Schema`] if it is older or newer, [`Error::ForeignSchema`] if it is another one.
     pub async fn check_schema(&self) -> Result<()> {
         let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
-        let found: std::result::Result<i64, _> =
-            sqlx::query_scalar("select coalesce(max(version), 0) from _sqlx_migrations where success")
-                .fetch_one(&self.pool)
+        let found: std::result::Result<Vec<(i64, Vec<u8>)>, _> =
+            sqlx::query_as("select version, checksum from _sqlx_migrations where success order by version")
+                .fetch_all(&self.pool)
                 .await;
-        match found {
-            Ok(found) if found == needed => Ok(()),
-            Ok(found) => Err(Error::Schema { found, needed }),
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {
-                Err(Error::Schema { found: 0, needed })
-            }
-            Err(error) => Err(error.into()),
+        let applied = match found {
+            Ok(applied) => applied,
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let found = applied.last().map_or(0, |(version, _)| *version);
+        if found != needed {
+            return Err(Error::Schema { found, needed });
+        }
+        let ours = |(version, checksum): &(i64, Vec<u8>)| {
+            MIGRATIONS.iter().any(|known| known.version == *version && *known.checksum == **checksum)
+        };
+        match applied.iter().find(|migration| !ours(migration)) {
+            Some((version, _)) => Err(Error::ForeignSchema { version: *version }),
+            None => Ok(()),
         }
     }
 }

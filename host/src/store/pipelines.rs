@@ -30,11 +30,13 @@ impl Store {
         let digest = pipeline.digest();
         let mut transaction = self.patient().await?;
         let inserted = sqlx::query(
-            "insert into pipeline_version (digest, name, spec) values ($1, $2, $3) on conflict (digest) do nothing",
+            "insert into pipeline_version (digest, name, spec, steps) values ($1, $2, $3, $4)
+             on conflict (digest) do nothing",
         )
         .bind(&digest.0[..])
         .bind(&pipeline.name)
         .bind(pipeline.canonical())
+        .bind(i32::try_from(pipeline.steps.len()).unwrap_or(i32::MAX))
         .execute(&mut *transaction)
         .await?;
         if inserted.rows_affected() == 1 {
@@ -60,8 +62,8 @@ impl Store {
     pub async fn pipelines(&self) -> Result<Vec<PipelineRow>> {
         let rows = sqlx::query(
             "select p.name, p.digest, (extract(epoch from p.updated_at) * 1000)::bigint as updated_at_ms,
-                    (select count(*) from pipeline_step s where s.digest = p.digest)::int as step_count
-             from pipeline p order by p.name",
+                    v.steps as step_count
+             from pipeline p join pipeline_version v on v.digest = p.digest order by p.name",
         );
         rows.fetch_all(&self.pool).await?.iter().map(pipeline_row).collect()
     }
@@ -73,7 +75,7 @@ impl Store {
     pub async fn pipeline(&self, name: &str) -> Result<(PipelineRow, Pipeline)> {
         let row = sqlx::query(
             "select p.name, p.digest, (extract(epoch from p.updated_at) * 1000)::bigint as updated_at_ms,
-                    (select count(*) from pipeline_step s where s.digest = p.digest)::int as step_count, v.spec
+                    v.steps as step_count, v.spec
              from pipeline p join pipeline_version v on v.digest = p.digest where p.name = $1",
         )
         .bind(name)

@@ -60,7 +60,7 @@ pub struct StepRow {
     pub no: StepNo,
     /// Where it stands.
     pub status: StepStatus,
-    /// The component that the first claim fixed.
+    /// The component that the submission fixed.
     pub component: Option<Digest>,
     /// Attempts that were begun.
     pub attempts: u32,

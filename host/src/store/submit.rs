@@ -1,6 +1,8 @@
 //! Submissions, many in one round trip to `pawl_submit_v1`.
 
 use sqlx::Row;
+use sqlx::postgres::{PgConnection, PgHasArrayType, PgTypeInfo};
+use uuid::Uuid;
 
 use super::{Result, Store, ready_of};
 use crate::domain::id::{Digest, RunId};
@@ -50,40 +52,67 @@ pub enum Submission {
     UnknownPipeline,
 }
 
+/// `pawl_submission_v1`, see `migrations/0004_submit.sql`.
+#[derive(Debug, sqlx::Type)]
+#[sqlx(type_name = "pawl_submission_v1", no_pg_array)]
+struct SubmissionRow {
+    place: i32,
+    run_id: Uuid,
+    pipeline: String,
+    input: Vec<u8>,
+    key: Option<String>,
+    request_digest: [u8; 32],
+}
+
+impl PgHasArrayType for SubmissionRow {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::array_of("pawl_submission_v1")
+    }
+}
+
 impl Store {
-    /// Submits `runs` in one commit. The answers are in their order; the steps are to be delivered.
+    /// [`submit`] on a connection of the pool.
     ///
     /// # Errors
-    /// [`super::Error::Unavailable`]: it may have been committed; send it again with the same ids.
+    /// As [`submit`].
     pub async fn submit(&self, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>)> {
-        let rows = sqlx::query(
-            "select s.place, s.verdict, ($1::uuid[])[s.place] as run_id, s.step_no, s.queue, s.priority, s.ready_at_ms
-             from pawl_submit_v1($1, $2, $3, $4, $5) as s order by s.place",
-        )
-        .bind(runs.iter().map(|run| run.id.0).collect::<Vec<_>>())
-        .bind(runs.iter().map(|run| run.pipeline.as_str()).collect::<Vec<_>>())
-        .bind(runs.iter().map(|run| run.input.as_slice()).collect::<Vec<_>>())
-        .bind(runs.iter().map(|run| run.idempotency_key.as_deref()).collect::<Vec<_>>())
-        .bind(runs.iter().map(|run| run.request_digest().0.to_vec()).collect::<Vec<_>>())
-        .fetch_all(&self.pool)
-        .await?;
-        let mut answers = vec![Submission::UnknownPipeline; runs.len()];
-        let mut ready = Vec::new();
-        for row in &rows {
-            let place: i32 = row.try_get("place")?;
-            let answer = match row.try_get("verdict")? {
-                "created" => Submission::Created,
-                "same" => Submission::Same,
-                "conflict" => Submission::KeyReused,
-                _ => Submission::UnknownPipeline,
-            };
-            if let Some(slot) = usize::try_from(place - 1).ok().and_then(|index| answers.get_mut(index)) {
-                *slot = answer;
-            }
-            if row.try_get::<Option<i32>, _>("step_no")?.is_some() {
-                ready.push(ready_of(row)?);
-            }
-        }
-        Ok((answers, ready))
+        submit(&mut *self.pool.acquire().await?, runs).await
     }
+}
+
+/// Submits `runs` in one commit. The answers are in their order; the steps are to be delivered.
+///
+/// # Errors
+/// [`super::Error::Unavailable`]: it may have been committed; send it again with the same ids.
+pub async fn submit(conn: &mut PgConnection, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>)> {
+    let submissions = (1..).zip(runs).map(|(place, run)| SubmissionRow {
+        place,
+        run_id: run.id.0,
+        pipeline: run.pipeline.clone(),
+        input: run.input.clone(),
+        key: run.idempotency_key.clone(),
+        request_digest: run.request_digest().0,
+    });
+    let rows =
+        sqlx::query("select place, verdict, run_id, step_no, queue, priority, ready_at_ms from pawl_submit_v1($1)")
+            .bind(submissions.collect::<Vec<_>>())
+            .fetch_all(conn)
+            .await?;
+    let mut answers = vec![Submission::Created; runs.len()];
+    let mut ready = Vec::new();
+    for row in &rows {
+        let Some(place) = row.try_get::<Option<i32>, _>("place")? else {
+            ready.push(ready_of(row)?);
+            continue;
+        };
+        let answer = match row.try_get("verdict")? {
+            "same" => Submission::Same,
+            "conflict" => Submission::KeyReused,
+            _ => Submission::UnknownPipeline,
+        };
+        if let Some(slot) = usize::try_from(place - 1).ok().and_then(|index| answers.get_mut(index)) {
+            *slot = answer;
+        }
+    }
+    Ok((answers, ready))
 }

@@ -6,14 +6,18 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Connection, Row};
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 
-use super::{Result, Store, ready_of};
+use super::{Result, Store};
 use crate::domain::attempt::Claim;
-use crate::domain::id::{Digest, Fence, RunId, StepId, StepNo, WorkerId};
+use crate::domain::id::{Digest, Fence, RunId, StepId, WorkerId};
 use crate::domain::journal::Checkpoint;
 use crate::domain::ready::Ready;
+use crate::domain::succession::Succession;
+
+mod answer;
+mod rows;
 
 /// Everything that is sent at once.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +35,11 @@ pub struct Member {
     pub id: StepId,
     /// The worker's right to it.
     pub fence: Fence,
+    /// A follower: its step was run ahead, on this component. It is still blocked in the database, and its
+    /// only need is the step of the member before it in the batch. It succeeds, and writes no checkpoint.
+    pub follows: Option<Digest>,
+    /// The step runs alone on its worker from now on: it is a suspect.
+    pub alone: bool,
     /// Drop the journal's rows from this position on first.
     pub cut: Option<u32>,
     /// Entries to append.
@@ -50,10 +59,13 @@ impl Member {
         self.settlement.is_some()
     }
 
-    /// Whether the worker may go on with a successor of the step.
+    /// What follows the step's success.
     #[must_use]
-    pub fn may_continue(&self) -> bool {
-        matches!(self.settlement, Some(Settlement::Succeeded { may_continue: true, .. }))
+    pub fn succession(&self) -> Option<&Succession> {
+        match &self.settlement {
+            Some(Settlement::Succeeded { then, .. }) => Some(then),
+            _ => None,
+        }
     }
 
     /// How long its step waits for the next attempt.
@@ -88,12 +100,12 @@ pub struct Segment {
 /// What the end of an attempt means for the step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
-    /// It has its output (JSON); the worker may go on with a successor.
+    /// It has its output.
     Succeeded {
         /// JSON bytes.
         output: Vec<u8>,
-        /// Whether the worker may claim successors in the same commit.
-        may_continue: bool,
+        /// What follows, in the same commit.
+        then: Succession,
     },
     /// It has failed for good; the error as JSON.
     Failed(Vec<u8>),
@@ -143,23 +155,8 @@ pub struct Written {
     pub busy: Vec<StepId>,
     /// To be delivered.
     pub ready: Vec<Ready>,
-}
-
-impl Written {
-    /// Runs of `batch` that moved: those whose steps ended or were claimed.
-    #[must_use]
-    pub fn moved(&self, batch: &Batch) -> Vec<RunId> {
-        let ended = batch
-            .members
-            .iter()
-            .zip(&self.members)
-            .filter(|(member, verdict)| member.ends() && **verdict == Verdict::Written);
-        let mut runs: Vec<RunId> = ended.map(|(member, _)| member.id.run).collect();
-        runs.extend(self.claimed.iter().map(Claim::run));
-        runs.sort_unstable();
-        runs.dedup();
-        runs
-    }
+    /// Runs that have ended.
+    pub ended: Vec<RunId>,
 }
 
 /// What became of a member.
@@ -183,114 +180,26 @@ impl Store {
     }
 }
 
-/// Sends a batch for `worker`, which serves `queues`, and waits for its commit.
+/// Sends a batch for `worker`, and waits for its commit.
 ///
 /// # Errors
 /// [`super::Error::Unavailable`]: it may have been committed; send it again. [`super::Error::Refused`]: it
 /// was not, because of the content of a member.
-pub async fn write(conn: &mut PgConnection, worker: WorkerId, queues: &[String], batch: &Batch) -> Result<Written> {
-    let members = &batch.members;
-    let mut query = sqlx::query(
-        "select kind, verdict, number, run_id, step_no, fence, pipeline, component, failures, crashes, journal_length,
+pub async fn write(conn: &mut PgConnection, worker: WorkerId, batch: &Batch) -> Result<Written> {
+    let (members, payloads) = rows::members(&batch.members);
+    let answered = sqlx::query(
+        "select kind, verdict, place, run_id, step_no, fence, pipeline, component, failures, crashes, journal_length,
                 checkpoint_position, run_input, needed_outputs, queue, priority, ready_at_ms
-         from pawl_write_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                            $19, $20, $21, $22, $23, $24, $25, $26)",
+         from pawl_write_v1($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(worker.0)
-    .bind(column(members, |m| m.id.run.0))
-    .bind(column(members, |m| m.id.step.0))
-    .bind(column(members, |m| m.fence.0))
-    .bind(column(members, |m| m.cut.map(signed)));
-
-    query = query
-        .bind(column(members, |m| m.segment.as_ref().map(|s| signed(s.first))))
-        .bind(column(members, |m| m.segment.as_ref().map(|s| signed(s.length))))
-        .bind(column(members, |m| m.segment.as_ref().map(|s| digest(&s.bytes))))
-        .bind(column(members, |m| m.segment.as_ref().map(|s| s.bytes.as_slice())));
-
-    query = query
-        .bind(column(members, |m| m.checkpoint.as_ref().map(|k| signed(k.ordinal))))
-        .bind(column(members, |m| m.checkpoint.as_ref().map(|k| signed(k.position))))
-        .bind(column(members, |m| m.checkpoint.as_ref().map(|k| k.random_position.cast_signed())))
-        .bind(column(members, |m| m.checkpoint.as_ref().map(|k| signed(k.effect_ordinal))))
-        .bind(column(members, |m| m.checkpoint.as_ref().and_then(|k| k.prelude.map(signed))))
-        .bind(column(members, |m| m.checkpoint.as_ref().map(|k| digest(&k.state))))
-        .bind(column(members, |m| m.checkpoint.as_ref().map(|k| k.state.as_slice())))
-        .bind(column(members, |m| m.progress.as_ref().map(|(fraction, _)| *fraction)))
-        .bind(column(members, |m| m.progress.as_ref().map(|(_, message)| message.as_str())));
-
-    query = query
-        .bind(column(members, |m| m.settlement.as_ref().map(Settlement::kind)))
-        .bind(column(members, |m| m.settlement.as_ref().and_then(Settlement::payload)))
-        .bind(column(members, |m| match &m.settlement {
-            Some(Settlement::Succeeded { output, .. }) => Some(digest(output)),
-            _ => None,
-        }))
-        .bind(column(members, |m| match &m.settlement {
-            Some(Settlement::Retry { delay_ms, .. }) => Some(delay_ms.cast_signed()),
-            _ => None,
-        }))
-        .bind(column(members, Member::may_continue));
-
-    let rows = query
-        .bind(column(&batch.claims, |id| id.run.0))
-        .bind(column(&batch.claims, |id| id.step.0))
-        .bind(queues)
-        .fetch_all(conn)
-        .await?;
-    answer(batch, &rows)
-}
-
-fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
-}
-
-fn signed(number: u32) -> i32 {
-    number.cast_signed()
-}
-
-fn digest(bytes: &[u8]) -> Vec<u8> {
-    Digest::of(bytes).0.to_vec()
-}
-
-fn answer(batch: &Batch, rows: &[PgRow]) -> Result<Written> {
-    let mut written = Written { members: vec![Verdict::Written; batch.members.len()], ..Written::default() };
-    for row in rows {
-        let verdict: Option<&str> = row.try_get("verdict")?;
-        match row.try_get("kind")? {
-            "member" => {
-                let place = usize::try_from(row.try_get::<i32, _>("number")? - 1).unwrap_or(usize::MAX);
-                if let Some(refused) = written.members.get_mut(place) {
-                    *refused = if verdict == Some("gap") { Verdict::Gap } else { Verdict::LeaseLost };
-                }
-            }
-            "ready" => written.ready.push(ready_of(row)?),
-            _ => match verdict {
-                Some("claimed") => written.claimed.push(claim_of(row)?),
-                Some("busy") => written.busy.push(step_of(row)?),
-                _ => written.not_ready.push(step_of(row)?),
-            },
-        }
-    }
-    Ok(written)
-}
-
-fn step_of(row: &PgRow) -> Result<StepId> {
-    Ok(StepId { run: RunId(row.try_get("run_id")?), step: StepNo(row.try_get("step_no")?) })
-}
-
-fn claim_of(row: &PgRow) -> Result<Claim> {
-    let count = |column: &str| -> Result<u32> { Ok(row.try_get::<i32, _>(column)?.cast_unsigned()) };
-    Ok(Claim {
-        id: step_of(row)?,
-        fence: Fence(row.try_get("fence")?),
-        pipeline: super::digest_of(row, "pipeline")?,
-        component: super::digest_of(row, "component")?,
-        failures: count("failures")?,
-        crashes: count("crashes")?,
-        journal_length: count("journal_length")?,
-        checkpoint_position: row.try_get::<Option<i32>, _>("checkpoint_position")?.map(i32::cast_unsigned),
-        run_input: row.try_get("run_input")?,
-        needed_outputs: row.try_get::<Option<_>, _>("needed_outputs")?.unwrap_or_default(),
-    })
+    .bind(members)
+    .bind(payloads)
+    .bind(rows::contents(&batch.members))
+    .bind(rows::runs(&batch.members))
+    .bind(batch.claims.iter().map(|id| id.run.0).collect::<Vec<_>>())
+    .bind(batch.claims.iter().map(|id| id.step.0).collect::<Vec<_>>())
+    .fetch_all(conn)
+    .await?;
+    answer::of(batch, &answered)
 }

@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::id::RunId;
-use crate::domain::ready::Ready;
+use crate::domain::ready::{Moved, Ready};
 use crate::queue::{Delivery, Queue, Settled};
 
 /// What one commit has caused.
@@ -22,7 +21,7 @@ pub struct Done {
     /// Steps to be delivered.
     pub ready: Vec<Ready>,
     /// Runs that moved.
-    pub moved: Vec<RunId>,
+    pub moved: Vec<Moved>,
     /// Told when all of it, and all before it, has reached Redis.
     pub flushed: Option<oneshot::Sender<()>>,
 }

@@ -7,6 +7,9 @@
 //!     └──── a slot is free ◀─────────────── acknowledge, deliver the others ◀─────────────┘
 //! ```
 //!
+//! `execution` has the middle of it, from `start` to `settle`; `ahead` how a chain need not wait for its
+//! commits.
+//!
 //! What a crash leaves, between every two: before the claim's commit a pending message, which another
 //! worker adopts; after it a running step under a lease, which is taken over; after the outcome's commit
 //! an unacknowledged message, whose step is found not ready, and undelivered successors, which are found
@@ -20,25 +23,22 @@ use std::time::Duration;
 use tokio::sync::{Notify, RwLock, mpsc};
 
 use super::acknowledge::Done;
-use super::loaded::{Loaded, Loading};
+use super::loaded::Loaded;
 use super::outbox::Outbox;
 use super::session::Session;
-use super::settle::{Settling, decide, segment_of};
 use super::trust::Trust;
-use crate::domain::attempt::{Claim, Cut, Outcome};
 use crate::domain::id::{RunId, StepId, WorkerId};
-use crate::domain::retry::RetryPolicy;
-use crate::engine::recorder::{Recorder, Stop};
-use crate::engine::{Executed, GuestThreads};
+use crate::domain::suspicion::Suspicion;
+use crate::engine::GuestThreads;
 use crate::queue::{Delivery, Reader};
-use crate::store::write::{Batch, Member, Settlement, Verdict, Written};
-use crate::store::{Store, within};
+use crate::store::Store;
+use crate::store::write::{Batch, Member, Verdict, Written};
 
 /// A claim that met a locked run is asked for again after this.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// Pauses of a loop whose other side is away.
-const OUTAGE_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const OUTAGE_PAUSE: Duration = Duration::from_millis(500);
 
 /// What all parts of a worker's incarnation share.
 pub struct Flow {
@@ -52,8 +52,8 @@ pub struct Flow {
     pub slots: usize,
     /// Successors that it takes in a row while others wait.
     pub in_a_row: u32,
-    /// A step that crashed this often is a suspect and runs alone.
-    pub suspect_from: u32,
+    /// When a step is blamed for the deaths of its workers.
+    pub suspicion: Suspicion,
     /// The truth.
     pub store: Store,
     /// Components and pipelines.
@@ -78,6 +78,8 @@ pub struct Flow {
     pub draining: AtomicBool,
     /// Steps in execution.
     pub sessions: Mutex<HashMap<StepId, Arc<Session>>>,
+    /// Steps in execution ahead of their claims. They use the slots of those before them.
+    pub ahead: Mutex<HashMap<StepId, Arc<Session>>>,
     /// Steps that were asked for, and the messages that led to them.
     pub asked: Mutex<HashMap<StepId, Vec<Delivery>>>,
     /// A slot is free.
@@ -151,7 +153,7 @@ impl Flow {
             if member.ends() {
                 in_a_row.insert(session.claim.run(), session.in_a_row + 1);
                 acknowledged.extend(self.forget(session));
-                if *verdict != Verdict::Written {
+                if *verdict != Verdict::Written && member.follows.is_none() {
                     tracing::warn!(step.id = %member.id, fence = %member.fence, worker.id = %self.worker,
                         "LeaseLost: the outcome was refused, the step belongs to another worker");
                 }
@@ -165,6 +167,13 @@ impl Flow {
             let before = if deliveries.is_empty() { in_a_row.get(&claim.run()).copied() } else { None };
             self.start(claim, deliveries, before.unwrap_or(0));
         }
+        // What was run ahead of these and is not claimed now never will be.
+        for (session, member) in sessions.iter().zip(&batch.members).filter(|(_, member)| member.ends()) {
+            if let Some(next) = session.take_next().filter(|next| next.is_ahead()) {
+                tracing::debug!(step.id = %member.id, "what was run ahead of this step is given up");
+                self.give_up(next);
+            }
+        }
         for id in &written.not_ready {
             acknowledged.extend(lock(&self.asked).remove(id).unwrap_or_default());
         }
@@ -173,123 +182,6 @@ impl Flow {
         }
         self.freed.notify_one();
         let _ = self.done.send(Done { acknowledged, ready: written.ready, moved, flushed: None });
-    }
-
-    /// Starts a claimed step: at once if everything that it needs is in memory.
-    fn start(self: &Arc<Self>, claim: Claim, deliveries: Vec<Delivery>, in_a_row: u32) {
-        crate::fault::point("claim.before_guest");
-        let id = claim.id;
-        let session = {
-            let mut sessions = lock(&self.sessions);
-            // The same claim, told twice: by a resend, or because it was asked for again.
-            if let Some(known) = sessions.get(&id).filter(|known| known.claim.fence == claim.fence) {
-                return known.also_acknowledge(deliveries);
-            }
-            let lane = Arc::clone(self.lane(id.run));
-            let session = Session::new(claim, deliveries, in_a_row, lane, Arc::clone(&self.trust));
-            sessions.insert(id, Arc::clone(&session));
-            session
-        };
-        if self.draining.load(Ordering::Relaxed) {
-            return self.conclude(&session, None, not_begun(Outcome::HandedBack));
-        }
-        let suspect = session.claim.crashes >= self.suspect_from;
-        match (self.loaded.at_hand(&session.claim), Arc::clone(&self.gate).try_read_owned()) {
-            (Some(loading), Ok(pass)) if !suspect => self.execute(session, loading, pass),
-            _ => {
-                let flow = Arc::clone(self);
-                self.runtime.spawn(async move { flow.prepare(session, suspect).await });
-            }
-        }
-    }
-
-    /// Loads what the step needs, then executes it. A suspect waits until it is alone.
-    async fn prepare(self: Arc<Self>, session: Arc<Session>, suspect: bool) {
-        let loading = loop {
-            if let Some(stop) = session.stop() {
-                return self.conclude(&session, None, not_begun(stop.into()));
-            }
-            match within(self.patience, self.loaded.load(&self.store, &session.claim)).await {
-                Ok(Ok(loading)) => break loading,
-                Ok(Err(failure)) => {
-                    return self.conclude(&session, None, not_begun(Outcome::Failed(failure)));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, step.id = %session.claim.id, "the step can't be loaded yet");
-                    tokio::time::sleep(OUTAGE_PAUSE).await;
-                }
-            }
-        };
-        if suspect {
-            tracing::warn!(step.id = %session.claim.id, crashes = session.claim.crashes,
-                "this step may have brought workers down: it runs alone on this one");
-            let alone = Arc::clone(&self.gate).write_owned().await;
-            self.execute(session, loading, alone);
-        } else {
-            let pass = Arc::clone(&self.gate).read_owned().await;
-            self.execute(session, loading, pass);
-        }
-    }
-
-    /// Hands the step to a guest thread. `pass` is its place among those that run.
-    fn execute<P: Send + 'static>(self: &Arc<Self>, session: Arc<Session>, loading: Loading, pass: P) {
-        let flow = Arc::clone(self);
-        self.threads.submit(Box::new(move || {
-            let policy = loading.retry_policy(&session.claim);
-            let executed = flow.loaded.execute(loading, &session);
-            drop(pass);
-            flow.conclude(&session, policy, executed);
-        }));
-    }
-
-    /// Settles what came out of an attempt. Called on the guest's thread.
-    fn conclude(self: &Arc<Self>, session: &Arc<Session>, policy: Option<RetryPolicy>, executed: Executed) {
-        let claim = &session.claim;
-        match decide(executed, &policy.unwrap_or_default(), claim, self.may_continue(session)) {
-            Settling::Write(settlement) => session.settle(settlement, None),
-            Settling::CutAndWrite(cut, settlement) if session.keeps_all(&cut) => session.settle(settlement, None),
-            Settling::CutAndWrite(cut, settlement) => {
-                let (flow, session) = (Arc::clone(self), Arc::clone(session));
-                self.runtime.spawn(async move { flow.cut(&session, cut, settlement).await });
-            }
-            Settling::Lost => {
-                let acknowledged = self.forget(session);
-                tracing::info!(step.id = %claim.id, fence = %claim.fence, "LeaseLost: the step was stopped");
-                self.freed.notify_one();
-                self.acknowledge(acknowledged);
-            }
-        }
-    }
-
-    /// Settles a failed attempt whose journal is cut: the row that the cut goes through is read and put
-    /// back up to there.
-    async fn cut(&self, session: &Arc<Session>, cut: Cut, settlement: Settlement) {
-        loop {
-            match within(self.patience, self.store.entries_before_cut(session.claim.id, cut.at)).await {
-                Ok(row) => {
-                    let (first, mut entries) = row.unwrap_or((cut.at, Vec::new()));
-                    entries.extend(cut.notes);
-                    return session.settle(settlement, Some(segment_of(first, &entries)));
-                }
-                Err(error) if error.is_passing() && session.stop() != Some(Stop::LeaseLost) => {
-                    tokio::time::sleep(OUTAGE_PAUSE).await;
-                }
-                Err(error) => {
-                    tracing::error!(%error, step.id = %session.claim.id, "the journal can't be cut: the step is given up");
-                    session.stop_with(Stop::LeaseLost);
-                    return self.acknowledge(self.forget(session));
-                }
-            }
-        }
-    }
-
-    /// The step is over for this worker; its messages may be acknowledged.
-    pub fn forget(&self, session: &Arc<Session>) -> Vec<Delivery> {
-        let mut sessions = lock(&self.sessions);
-        if sessions.get(&session.claim.id).is_some_and(|known| Arc::ptr_eq(known, session)) {
-            sessions.remove(&session.claim.id);
-        }
-        session.take_deliveries()
     }
 
     /// Asks again for steps whose runs were locked.
@@ -303,14 +195,8 @@ impl Flow {
         });
     }
 
-    fn acknowledge(&self, acknowledged: Vec<Delivery>) {
+    pub(super) fn acknowledge(&self, acknowledged: Vec<Delivery>) {
         let _ = self.done.send(Done { acknowledged, ..Done::default() });
-    }
-
-    /// A finished step may hand its slot to a successor, unless others have waited for long.
-    fn may_continue(&self, session: &Session) -> bool {
-        let pressed = session.in_a_row + 1 >= self.in_a_row && self.others_wait.load(Ordering::Relaxed);
-        !pressed && !self.draining.load(Ordering::Relaxed)
     }
 
     /// The writer's lane that a run belongs to.
@@ -336,10 +222,6 @@ impl Flow {
             }
         }
     }
-}
-
-fn not_begun(outcome: Outcome) -> Executed {
-    Executed { outcome, cut: None, replayed: 0, resumed_from: None, elapsed: Duration::ZERO }
 }
 
 /// The maps stay whole whatever happens to a thread that holds them: each change is one call.

@@ -1,5 +1,5 @@
-//! What a step needs besides its claim: the component, the pipeline version, the step's past. Components
-//! and pipelines are immutable and cached; the past is read only if there is one.
+//! What a step needs besides its claim: the component, the plan of its pipeline version, the step's past.
+//! Components and plans are immutable and cached; the past is read only if there is one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,31 +8,36 @@ use std::time::Duration;
 use super::flow::lock;
 use super::session::Session;
 use crate::domain::attempt::{Cause, Claim, Failure};
-use crate::domain::id::Digest;
+use crate::domain::id::{Digest, StepNo};
 use crate::domain::journal::History;
-use crate::domain::pipeline::{Pipeline, default_timeout_ms};
-use crate::domain::retry::RetryPolicy;
+use crate::domain::pipeline::default_timeout_ms;
+use crate::domain::succession::{Next, Plan};
 use crate::engine::recorder::Recorder;
 use crate::engine::{Attempt, Engine, Executed, Prepared};
 use crate::store::{self, Store};
 
-/// Pipeline versions kept in memory.
-const PIPELINES: usize = 1_000;
+/// Plans kept in memory.
+const PLANS: usize = 1_000;
+
+/// Steps of which it is remembered on which component they ran last.
+const LATEST: usize = 10_000;
 
 /// The caches of a worker process.
 #[derive(Clone)]
 pub struct Loaded {
     /// Compiles and keeps components.
     pub engine: Arc<Engine>,
-    pipelines: Arc<Mutex<HashMap<Digest, Arc<Pipeline>>>>,
+    plans: Arc<Mutex<HashMap<Digest, Arc<Plan>>>>,
+    /// The component of the last claim of a pipeline's step: that of the next one, most likely.
+    latest: Arc<Mutex<HashMap<(Digest, StepNo), Digest>>>,
 }
 
 /// Everything that an attempt starts from.
 pub struct Loading {
     /// The component, compiled.
     pub prepared: Arc<Prepared>,
-    /// The pipeline version.
-    pub pipeline: Arc<Pipeline>,
+    /// The plan of the pipeline version.
+    pub plan: Arc<Plan>,
     /// What the step did before.
     pub history: History,
 }
@@ -41,7 +46,7 @@ impl Loaded {
     /// Empty caches around `engine`.
     #[must_use]
     pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, pipelines: Arc::default() }
+        Self { engine, plans: Arc::default(), latest: Arc::default() }
     }
 
     /// What the claim needs, if nothing has to be read for it.
@@ -51,8 +56,24 @@ impl Loaded {
             return None;
         }
         let prepared = self.engine.prepared(claim.component)?;
-        let pipeline = lock(&self.pipelines).get(&claim.pipeline).cloned()?;
-        Some(Loading { prepared, pipeline, history: History::default() })
+        let plan = lock(&self.plans).get(&claim.pipeline).cloned()?;
+        Some(Loading { prepared, plan, history: History::default() })
+    }
+
+    /// Remembers on which component a step runs.
+    pub fn learn(&self, claim: &Claim) {
+        let mut latest = lock(&self.latest);
+        if latest.len() >= LATEST {
+            latest.clear();
+        }
+        latest.insert((claim.pipeline, claim.id.step), claim.component);
+    }
+
+    /// The component that `next` is most likely to run on, if it is compiled.
+    #[must_use]
+    pub fn guess(&self, next: &Next) -> Option<Arc<Prepared>> {
+        let component = lock(&self.latest).get(&(next.pipeline, next.step)).copied()?;
+        self.engine.prepared(component)
     }
 
     /// Reads and compiles what the claim needs. The inner error is the step's: no component that this
@@ -62,11 +83,11 @@ impl Loaded {
     /// If the database is away: try again.
     pub async fn load(&self, store: &Store, claim: &Claim) -> store::Result<Result<Loading, Failure>> {
         let loading = async {
-            let pipeline = self.pipeline(store, claim.pipeline).await?;
+            let plan = self.plan(store, claim.pipeline).await?;
             let history = store.history(claim).await?;
-            Ok::<_, store::Error>((pipeline, history))
+            Ok::<_, store::Error>((plan, history))
         };
-        let (pipeline, history) = match loading.await {
+        let (plan, history) = match loading.await {
             Ok(loaded) => loaded,
             Err(error) if error.is_passing() => return Err(error),
             Err(error) => return Ok(Err(unloadable(&error))),
@@ -75,7 +96,7 @@ impl Loaded {
             Ok(prepared) => prepared,
             Err(failure) => return Ok(Err(failure)),
         };
-        Ok(Ok(Loading { prepared, pipeline, history }))
+        Ok(Ok(Loading { prepared, plan, history }))
     }
 
     /// Executes the attempt that `session` stands for; blocks.
@@ -86,17 +107,17 @@ impl Loaded {
         self.engine.execute(&prepared, loading.attempt(&session.claim), recorder)
     }
 
-    async fn pipeline(&self, store: &Store, digest: Digest) -> store::Result<Arc<Pipeline>> {
-        if let Some(known) = lock(&self.pipelines).get(&digest) {
+    async fn plan(&self, store: &Store, digest: Digest) -> store::Result<Arc<Plan>> {
+        if let Some(known) = lock(&self.plans).get(&digest) {
             return Ok(Arc::clone(known));
         }
-        let pipeline = Arc::new(store.pipeline_version(digest).await?);
-        let mut pipelines = lock(&self.pipelines);
-        if pipelines.len() >= PIPELINES {
-            pipelines.clear();
+        let plan = Arc::new(Plan::new(digest, store.pipeline_version(digest).await?));
+        let mut plans = lock(&self.plans);
+        if plans.len() >= PLANS {
+            plans.clear();
         }
-        pipelines.insert(digest, Arc::clone(&pipeline));
-        Ok(pipeline)
+        plans.insert(digest, Arc::clone(&plan));
+        Ok(plan)
     }
 
     async fn component(&self, store: &Store, digest: Digest) -> store::Result<Result<Arc<Prepared>, Failure>> {
@@ -119,21 +140,16 @@ impl Loaded {
 }
 
 impl Loading {
-    /// The step's retry policy.
-    #[must_use]
-    pub fn retry_policy(&self, claim: &Claim) -> Option<RetryPolicy> {
-        self.pipeline.step(claim.id.step).map(|step| step.retry)
-    }
-
     fn attempt(self, claim: &Claim) -> Attempt {
-        let spec = self.pipeline.step(claim.id.step);
+        let pipeline = &self.plan.pipeline;
+        let spec = pipeline.step(claim.id.step);
         Attempt {
             step: claim.id,
             step_name: spec.map_or_else(String::new, |spec| spec.name.clone()),
             failures: claim.failures,
             config: spec.map_or_else(|| "null".to_owned(), |spec| spec.config.to_string()),
             timeout: Duration::from_millis(spec.map_or_else(default_timeout_ms, |spec| spec.timeout_ms)),
-            input: self.pipeline.input_of(
+            input: pipeline.input_of(
                 claim.id.step,
                 claim.run_input.as_deref().unwrap_or_default(),
                 &claim.needed_outputs,

@@ -3,6 +3,8 @@
 //!
 //! ```text
 //!  flow        receive, claim, execute, settle, acknowledge
+//!  execution   … its middle: from a claim to a settled attempt
+//!  ahead       … without waiting for the commits of a chain
 //!  session     a step in execution: where its guest and the writer meet
 //!  outbox      what waits for the writer        writer       the group commit
 //!  acknowledge what follows a commit in Redis   loaded       components, pipelines, histories
@@ -23,6 +25,7 @@ use tokio::task::JoinSet;
 
 use crate::domain::id::WorkerId;
 use crate::domain::limits::Limits;
+use crate::domain::suspicion::Suspicion;
 use crate::engine::recorder::Stop;
 use crate::engine::{self, Engine, GuestThreads};
 use crate::queue::Queue;
@@ -31,6 +34,8 @@ use crate::store::leases::Pulse;
 use crate::store::{Store, within};
 
 mod acknowledge;
+mod ahead;
+mod execution;
 mod flow;
 mod heartbeat;
 mod loaded;
@@ -67,11 +72,8 @@ pub struct Config {
     pub lanes: usize,
     /// Successors taken in a row while others wait.
     pub in_a_row: u32,
-    /// Crashes without progress after which a step runs alone on its worker.
-    pub suspect_from: u32,
-    /// Crashes without progress after which a step is parked. Far above `suspect_from`: a worker that dies
-    /// for another reason takes innocent steps along, and the more seldom so the more often.
-    pub crash_limit: u32,
+    /// When a step is blamed for the deaths of its workers.
+    pub suspicion: Suspicion,
     /// Where compiled components are kept.
     pub cache_dir: Option<PathBuf>,
     /// What guests must keep within.
@@ -90,8 +92,7 @@ impl Default for Config {
             drain: Duration::from_secs(10),
             lanes: 1,
             in_a_row: 16,
-            suspect_from: 2,
-            crash_limit: scheduler::CRASH_LIMIT,
+            suspicion: Suspicion::default(),
             cache_dir: None,
             limits: Limits::default(),
         }
@@ -228,7 +229,7 @@ impl Process {
             worker,
             streams: reader.streams().to_vec(),
             lease,
-            crash_limit: self.config.crash_limit,
+            suspicion: self.config.suspicion,
             pulse: pulses,
             adopted,
         };
@@ -305,7 +306,7 @@ impl Process {
             queues: self.config.queues.clone().into(),
             slots: self.config.slots,
             in_a_row: self.config.in_a_row,
-            suspect_from: self.config.suspect_from,
+            suspicion: self.config.suspicion,
             patience: self.config.lease / 2,
             store: self.store.clone(),
             loaded: self.loaded.clone(),
@@ -319,6 +320,7 @@ impl Process {
             others_wait: false.into(),
             draining: false.into(),
             sessions: std::sync::Mutex::default(),
+            ahead: std::sync::Mutex::default(),
             asked: std::sync::Mutex::default(),
             freed: tokio::sync::Notify::new(),
         }
@@ -344,7 +346,7 @@ impl Process {
 }
 
 fn stop_all(flow: &Flow, stop: Stop) {
-    for session in lock(&flow.sessions).values() {
+    for session in lock(&flow.sessions).values().chain(lock(&flow.ahead).values()) {
         session.stop_with(stop);
     }
 }

@@ -9,6 +9,10 @@
 //! Whatever the guest hands over waits here until the writer takes it; a step stands in the writer's queue
 //! once, however much it has to say. The first refusal ends everything: no later write of the attempt is
 //! sent.
+//!
+//! A step that is run *ahead* (see `ahead`) has no claim in the database yet: its session is not queued, and
+//! nothing of it leaves, until the claim is confirmed. If it has succeeded before, the writer takes it along
+//! with the step before it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -16,6 +20,7 @@ use std::time::Duration;
 use super::outbox::Outbox;
 use super::trust::Trust;
 use crate::domain::attempt::{Claim, Cut};
+use crate::domain::id::Digest;
 use crate::domain::journal::{Checkpoint, Entry, append};
 use crate::engine::recorder::{Recorder, Stop};
 use crate::queue::Delivery;
@@ -33,6 +38,8 @@ pub struct Session {
     pub claim: Claim,
     /// Steps of this run that the worker has executed in a row before this one.
     pub in_a_row: u32,
+    /// How many steps it was ahead of the database when it began.
+    pub depth: u32,
     this: Weak<Session>,
     outbox: Arc<Outbox>,
     trust: Arc<Trust>,
@@ -50,12 +57,19 @@ struct State {
     /// A large checkpoint, and whether it waits for the entries before it.
     bulk: Option<Checkpoint>,
     progress: Option<(f32, String)>,
+    /// To be written: it runs alone from now on. And whether it was.
+    alone: bool,
+    on_record: bool,
     cut: Option<u32>,
     settlement: Option<Settlement>,
     settled: bool,
     /// Stands in the outbox.
     queued: bool,
     stop: Option<Stop>,
+    /// Its claim is not in the database yet.
+    ahead: bool,
+    /// The successor that is run ahead.
+    next: Option<Arc<Session>>,
     /// Messages to acknowledge once the attempt has ended.
     deliveries: Vec<Delivery>,
 }
@@ -70,20 +84,96 @@ impl Session {
         outbox: Arc<Outbox>,
         trust: Arc<Trust>,
     ) -> Arc<Self> {
+        let state =
+            State { recorded: claim.journal_length, durable: claim.journal_length, deliveries, ..State::default() };
+        Self::with(claim, in_a_row, 0, outbox, trust, state)
+    }
+
+    /// The successor of `before` under the claim that the database is going to answer with.
+    #[must_use]
+    pub fn ahead_of(before: &Self, claim: Claim) -> Arc<Self> {
+        let depth = if before.is_ahead() { before.depth + 1 } else { 1 };
+        let state = State { ahead: true, ..State::default() };
+        let (outbox, trust) = (Arc::clone(&before.outbox), Arc::clone(&before.trust));
+        Self::with(claim, before.in_a_row + 1, depth, outbox, trust, state)
+    }
+
+    fn with(
+        claim: Claim,
+        in_a_row: u32,
+        depth: u32,
+        outbox: Arc<Outbox>,
+        trust: Arc<Trust>,
+        state: State,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
-            state: Mutex::new(State {
-                recorded: claim.journal_length,
-                durable: claim.journal_length,
-                deliveries,
-                ..State::default()
-            }),
             claim,
             in_a_row,
+            depth,
             this: this.clone(),
             outbox,
             trust,
+            state: Mutex::new(state),
             changed: Condvar::new(),
         })
+    }
+
+    /// Whether its claim is not in the database yet.
+    pub fn is_ahead(&self) -> bool {
+        self.state().ahead
+    }
+
+    /// The database has answered with just this claim: from now on the session is like any other. False if
+    /// it was given up before.
+    pub fn confirm(&self) -> bool {
+        let mut state = self.state();
+        if state.stop == Some(Stop::LeaseLost) {
+            return false;
+        }
+        state.ahead = false;
+        if state.has_something_to_write() {
+            self.queue(&mut state);
+        }
+        if state.bulk_is_ready() {
+            self.outbox.push_bulk(self.this.clone());
+        }
+        self.changed.notify_all();
+        true
+    }
+
+    /// Gives the session up if it is still ahead; its step will be executed again under its true claim.
+    pub fn discard(&self) -> bool {
+        let mut state = self.state();
+        if state.ahead {
+            state.stop = Some(Stop::LeaseLost);
+            self.changed.notify_all();
+        }
+        state.ahead
+    }
+
+    /// Whether nothing more of it may be written.
+    pub fn is_lost(&self) -> bool {
+        self.state().stop == Some(Stop::LeaseLost)
+    }
+
+    /// Makes `next` the session that is run ahead of this one's commit; false if this one was given up.
+    pub fn lead(&self, next: &Arc<Session>) -> bool {
+        let mut state = self.state();
+        let may = state.stop.is_none();
+        if may {
+            state.next = Some(Arc::clone(next));
+        }
+        may
+    }
+
+    /// The session that is run ahead of this one's commit.
+    pub fn next(&self) -> Option<Arc<Session>> {
+        self.state().next.clone()
+    }
+
+    /// Parts from the session that was run ahead.
+    pub fn take_next(&self) -> Option<Arc<Session>> {
+        self.state().next.take()
     }
 
     /// Ends the attempt. `cut` drops the journal's rows from that position on, and `rest` stands there
@@ -95,9 +185,25 @@ impl Session {
             state.segment = (rest.length > 0).then_some(rest);
             state.checkpoint = None;
         }
+        if matches!(settlement, Settlement::Succeeded { .. }) {
+            // Nobody will resume it.
+            state.checkpoint = None;
+            state.bulk = None;
+        }
         state.settlement = Some(settlement);
         state.settled = true;
         self.queue(&mut state);
+    }
+
+    /// Puts on record that the step runs alone on its worker, and waits until that is durable.
+    ///
+    /// # Errors
+    /// [`Stop`] if that can't happen any more.
+    pub fn run_alone(&self) -> Result<(), Stop> {
+        let mut state = self.state();
+        state.alone = true;
+        self.queue(&mut state);
+        self.wait(state, |state| state.on_record)
     }
 
     /// Whether a cut of the journal would change nothing.
@@ -134,31 +240,40 @@ impl Session {
         if state.stop == Some(Stop::LeaseLost) && state.settlement.is_none() {
             return None;
         }
-        let member = Member {
+        state.has_something_to_write().then(|| self.member_of(&mut state, None))
+    }
+
+    /// All that the step has to write, if it was run ahead and has succeeded: to go with the step before it.
+    pub(super) fn take_follower(&self) -> Option<Member> {
+        let mut state = self.state();
+        let succeeded = matches!(state.settlement, Some(Settlement::Succeeded { .. }));
+        let may = state.ahead && succeeded && state.stop.is_none();
+        may.then(|| self.member_of(&mut state, Some(self.claim.component)))
+    }
+
+    fn member_of(&self, state: &mut State, follows: Option<Digest>) -> Member {
+        Member {
             id: self.claim.id,
             fence: self.claim.fence,
+            follows,
+            alone: std::mem::take(&mut state.alone),
             cut: state.cut.take(),
             segment: state.segment.take(),
             checkpoint: state.checkpoint.take(),
             progress: state.progress.take(),
             settlement: state.settlement.take(),
-        };
-        let empty = member.cut.is_none()
-            && member.segment.is_none()
-            && member.checkpoint.is_none()
-            && member.progress.is_none()
-            && member.settlement.is_none();
-        (!empty).then_some(member)
+        }
     }
 
     /// A large checkpoint whose entries are durable, for the bulk writer.
     pub(super) fn take_bulk(&self) -> Option<Member> {
         let mut state = self.state();
-        let ready = state.bulk.as_ref().is_some_and(|checkpoint| checkpoint.position <= state.durable);
-        let checkpoint = if ready { state.bulk.take() } else { None }?;
+        let checkpoint = if state.bulk_is_ready() { state.bulk.take() } else { None }?;
         Some(Member {
             id: self.claim.id,
             fence: self.claim.fence,
+            follows: None,
+            alone: false,
             cut: None,
             segment: None,
             checkpoint: Some(checkpoint),
@@ -172,10 +287,12 @@ impl Session {
         let mut state = self.state();
         match verdict {
             Verdict::Written => {
+                state.ahead = false;
+                state.on_record |= member.alone;
                 if let Some(segment) = &member.segment {
                     state.durable = segment.first + segment.length;
                 }
-                if state.bulk.as_ref().is_some_and(|checkpoint| checkpoint.position <= state.durable) {
+                if state.bulk_is_ready() {
                     self.outbox.push_bulk(self.this.clone());
                 }
             }
@@ -196,10 +313,22 @@ impl Session {
 
     fn queue(&self, state: &mut State) {
         if !state.queued
+            && !state.ahead
             && let Some(this) = self.this.upgrade()
         {
             state.queued = true;
             self.outbox.push(this);
+        }
+    }
+
+    /// Waits until `done`, for as long as the step is this worker's.
+    fn wait(&self, mut state: MutexGuard<'_, State>, done: impl Fn(&State) -> bool) -> Result<(), Stop> {
+        loop {
+            self.allowed(&state)?;
+            if done(&state) {
+                return Ok(());
+            }
+            state = self.changed.wait_timeout(state, TRUST_CHECK).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -209,6 +338,22 @@ impl Session {
             None if self.trust.holds() => Ok(()),
             None => Err(Stop::LeaseLost),
         }
+    }
+}
+
+impl State {
+    /// A large checkpoint goes out when the entries before it are durable.
+    fn bulk_is_ready(&self) -> bool {
+        !self.ahead && self.bulk.as_ref().is_some_and(|checkpoint| checkpoint.position <= self.durable)
+    }
+
+    /// Progress goes along with other things.
+    fn has_something_to_write(&self) -> bool {
+        self.alone
+            || self.cut.is_some()
+            || self.segment.is_some()
+            || self.checkpoint.is_some()
+            || self.settlement.is_some()
     }
 }
 
@@ -228,17 +373,13 @@ impl Recorder for Session {
     }
 
     fn barrier(&self) -> Result<(), Stop> {
-        let mut state = self.state();
+        let state = self.state();
         let target = state.recorded;
-        while state.durable < target {
-            self.allowed(&state)?;
-            state = self.changed.wait_timeout(state, TRUST_CHECK).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        self.allowed(&state)
+        self.wait(state, |state| !state.ahead && state.durable >= target)
     }
 
-    fn check_trust(&self) -> Result<(), Stop> {
-        self.allowed(&self.state())
+    fn clear_to_leave(&self) -> Result<(), Stop> {
+        self.wait(self.state(), |state| !state.ahead)
     }
 
     fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Stop> {
@@ -255,9 +396,8 @@ impl Recorder for Session {
             self.queue(&mut state);
         } else {
             state.checkpoint = None;
-            let durable = checkpoint.position <= state.durable;
             state.bulk = Some(checkpoint);
-            if durable {
+            if state.bulk_is_ready() {
                 self.outbox.push_bulk(self.this.clone());
             }
         }

@@ -3,6 +3,7 @@
 use crate::domain::attempt::{Claim, Cut, Failure, Outcome};
 use crate::domain::journal::{Entry, pack};
 use crate::domain::retry::{Decision, RetryPolicy, decide as decide_retry};
+use crate::domain::succession::Succession;
 use crate::engine::Executed;
 use crate::store::write::{Segment, Settlement};
 
@@ -17,11 +18,11 @@ pub enum Settling {
     Lost,
 }
 
-/// Decides what the end of an attempt means.
+/// Decides what the end of an attempt means; `then` is what follows if it has succeeded.
 #[must_use]
-pub fn decide(executed: Executed, policy: &RetryPolicy, claim: &Claim, may_continue: bool) -> Settling {
+pub fn decide(executed: Executed, policy: &RetryPolicy, claim: &Claim, then: Succession) -> Settling {
     match executed.outcome {
-        Outcome::Succeeded(output) => Settling::Write(Settlement::Succeeded { output, may_continue }),
+        Outcome::Succeeded(output) => Settling::Write(Settlement::Succeeded { output, then }),
         Outcome::Failed(failure) => {
             let settlement = after_failure(&failure, policy, claim.failures);
             // Also when the step has failed for good: a person's retry must not replay the failure.

@@ -59,25 +59,41 @@ pub async fn run_bulk(flow: Arc<Flow>, mut large: mpsc::UnboundedReceiver<std::s
 /// Everything that waits, up to the byte limit; the rest waits for the next batch. So does what a step says
 /// while this goes on: it then stands in the queue again, and has one member in a batch.
 fn collect(outbox: &Outbox) -> (Vec<Arc<Session>>, Batch) {
-    let mut batch = Batch { claims: outbox.take_claims(), ..Batch::default() };
-    let mut sessions = Vec::new();
+    let mut chains = Vec::new();
     let mut bytes = 0;
+    let claims = outbox.take_claims();
     for _ in 0..outbox.waiting_sessions() {
         let Some(session) = outbox.pop() else { break };
-        if let Some(member) = session.take_member() {
-            bytes += member.payload_bytes();
-            batch.members.push(member);
-            sessions.push(session);
-        }
+        let chain = chain_of(session);
+        bytes += chain.iter().map(|(_, member)| member.payload_bytes()).sum::<usize>();
+        chains.push(chain);
         if bytes >= BATCH_BYTES {
             break;
         }
     }
+    chains.retain(|chain| !chain.is_empty());
     // The order in which the server locks: two writers never wait for each other in a circle.
-    let mut pairs: Vec<_> = sessions.into_iter().zip(batch.members).collect();
-    pairs.sort_unstable_by_key(|(_, member)| member.id);
-    (sessions, batch.members) = pairs.into_iter().unzip();
-    (sessions, batch)
+    chains.sort_unstable_by_key(|chain| chain[0].1.id);
+    let (sessions, members) = chains.into_iter().flatten().unzip();
+    (sessions, Batch { members, claims })
+}
+
+/// What a step has to write, and, if it has succeeded, the successors that were run ahead and have succeeded
+/// by now.
+fn chain_of(session: Arc<Session>) -> Vec<(Arc<Session>, Member)> {
+    let mut chain = Vec::new();
+    let mut member = session.take_member();
+    let mut last = session;
+    while let Some(taken) = member {
+        let next = if taken.succession().is_some() { last.next() } else { None };
+        member = next.as_ref().and_then(|next| next.take_follower());
+        chain.push((last, taken));
+        match next {
+            Some(next) => last = next,
+            None => break,
+        }
+    }
+    chain
 }
 
 struct Lane {
@@ -98,7 +114,7 @@ impl Lane {
                 Ok(written) => self.flow.written(&sessions, &batch, written),
                 Err(error) if batch.members.len() + batch.claims.len() > 1 => {
                     tracing::warn!(error = error.chain(), "Postgres refused a batch: it is split");
-                    parts.extend(split(sessions, batch));
+                    parts.extend(self.split(sessions, batch));
                 }
                 Err(error) => self.fail_alone(&sessions, &batch, &error).await,
             }
@@ -140,7 +156,7 @@ impl Lane {
             }
         };
         self.vitals.waiting();
-        let answer = async { write(&mut conn, self.flow.worker, &self.flow.queues, batch).await };
+        let answer = async { write(&mut conn, self.flow.worker, batch).await };
         // The first poll sends; the point then strikes while the server works.
         let (answer, ()) = tokio::join!(biased; answer, async { crate::fault::point("batch.sent") });
         self.vitals.working();
@@ -152,6 +168,22 @@ impl Lane {
         }
         self.conn = Some(conn);
         Ok(written)
+    }
+
+    /// Parts of a batch, the last to be sent first. A chain is not parted: what was run ahead in it is given
+    /// up, if there is nothing else to part.
+    fn split(&self, mut sessions: Vec<Arc<Session>>, mut batch: Batch) -> Vec<(Vec<Arc<Session>>, Batch)> {
+        let (members, claims) = (batch.members.len(), batch.claims.len());
+        let chains = (1..members).filter(|place| batch.members[*place].follows.is_none());
+        let at = chains.min_by_key(|place| place.abs_diff(members / 2)).unwrap_or(members);
+        if at == members && claims == 0 {
+            sessions.drain(1..).for_each(|ahead| self.flow.give_up(ahead));
+            batch.members.truncate(1);
+            return vec![(sessions, batch)];
+        }
+        let rest = Batch { members: batch.members.split_off(at), claims: batch.claims.split_off(claims / 2) };
+        let others = sessions.split_off(at);
+        vec![(others, rest), (sessions, batch)]
     }
 
     /// What the database can't store ends its own step only: the step is parked with the reason.
@@ -170,6 +202,8 @@ impl Lane {
             from_checkpoint: false,
         };
         let parked = Member {
+            follows: None,
+            alone: false,
             cut: None,
             segment: None,
             checkpoint: None,
@@ -185,14 +219,6 @@ impl Lane {
         session.stop_with(crate::engine::recorder::Stop::LeaseLost);
         self.flow.written(sessions, &parting, written);
     }
-}
-
-/// Two halves, each with its own sessions.
-fn split(mut sessions: Vec<Arc<Session>>, mut batch: Batch) -> [(Vec<Arc<Session>>, Batch); 2] {
-    let (members, claims) = (batch.members.len() / 2, batch.claims.len() / 2);
-    let rest = Batch { members: batch.members.split_off(members), claims: batch.claims.split_off(claims) };
-    let others = sessions.split_off(members);
-    [(sessions, batch), (others, rest)]
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl Recorder for Panicking {
     fn barrier(&self) -> Result<(), Stop> {
         Ok(())
     }
-    fn check_trust(&self) -> Result<(), Stop> {
+    fn clear_to_leave(&self) -> Result<(), Stop> {
         Ok(())
     }
     fn checkpoint(&self, _: Checkpoint) -> Result<(), Stop> {

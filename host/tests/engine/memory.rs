@@ -118,7 +118,7 @@ impl Recorder for Memory {
         Ok(())
     }
 
-    fn check_trust(&self) -> Result<(), Stop> {
+    fn clear_to_leave(&self) -> Result<(), Stop> {
         Ok(())
     }
 

@@ -46,7 +46,8 @@ fn commits_per_step_with_one_run_at_a_time() -> Result<()> {
     }
     let (commits, reads) = per_step(&before, &counts(&cluster)?);
     eprintln!("one run at a time: {commits:.3} commits and {reads:.3} Redis round trips per step");
-    assert!(commits <= 1.3, "{commits:.3} commits per step, submission included; the budget is 1.3");
+    // 1.3 without run-ahead; with it, the quicker guests are than commits, the closer to 0.4.
+    assert!(commits <= 0.6, "{commits:.3} commits per step, submission included; the budget is 0.6");
     cluster.finish()
 }
 

@@ -2,6 +2,7 @@
 //! end-to-end tests, since linking one is quicker than linking ten. Each test has its own servers and ends
 //! with the check of all promises over the whole database.
 
+mod ahead;
 mod bad_input;
 mod bad_steps;
 mod budgets;

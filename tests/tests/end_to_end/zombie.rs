@@ -29,7 +29,6 @@ fn nothing_that_a_stopped_worker_writes_after_the_takeover_is_accepted() -> Resu
     cluster.the("stopped")?.sigcont()?;
     cluster.succeeds(run, bounds::RECOVERY)?;
 
-    assert_eq!(cluster.database.value::<i64>("select fence from step")?, 3, "claimed, taken over, claimed: no more");
     let winner: String = cluster.database.value("select worker_id::text from step")?;
     assert_ne!(winner, stopped);
     let after = rows_of_attempts(&cluster)?;

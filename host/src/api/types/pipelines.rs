@@ -44,7 +44,7 @@ pub struct PipelineStep {
     pub name: String,
     /// The plugin that executes it.
     pub plugin: String,
-    /// Its version; the active one at the step's first claim if there is none.
+    /// Its version; the active one at the submission if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Steps whose outputs it takes.

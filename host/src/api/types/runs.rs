@@ -91,10 +91,10 @@ pub struct Step {
     pub status: StepStatus,
     /// The plugin that executes it.
     pub plugin: String,
-    /// The version that the pipeline asks for; the active one at the first claim if there is none.
+    /// The version that the pipeline asks for; the active one at the submission if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The component that the first claim fixed.
+    /// The component that the submission fixed.
     pub component: Option<Digest>,
     /// Steps whose outputs it takes.
     pub needs: Vec<String>,
@@ -242,7 +242,7 @@ pub struct Changed {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResumeStep {
-    /// `pinned` (the component of the first claim), `latest` (the plugin's active version) or a digest.
+    /// `pinned` (the component of the submission), `latest` (the plugin's active version) or a digest.
     #[serde(default = "pinned")]
     pub on: String,
 }

@@ -1,8 +1,8 @@
 //! `pawl:step/http`: outgoing requests whose answers are journaled.
 //!
 //! ```text
-//!  safe method    ask ─────────────────────────────────────────▶ record Fetched
-//!  effect         record Intent, barrier, check trust, send ────▶ record Answered
+//!  safe method                              clear to leave, send ──▶ record Fetched
+//!  effect         record Intent, barrier,   clear to leave, send ──▶ record Answered
 //! ```
 //!
 //! An effect may leave more than once (a crash between sending and recording the answer), always under
@@ -78,7 +78,6 @@ fn effect(guest: &mut Guest, mut request: Outbound) -> Result<HttpAnswer, Halt> 
     request.wire.headers_mut().insert(HeaderName::from_static(KEY_HEADER), value);
     guest.barrier()?;
     fault::point("effect.intent_durable.before_send");
-    guest.check_trust()?;
     let answer = send(guest, request.wire, Kind::Effect, request.timeout)?;
     fault::point("effect.answered.before_journal");
     let entry = Entry::Answered { key, answer };
@@ -87,7 +86,9 @@ fn effect(guest: &mut Guest, mut request: Outbound) -> Result<HttpAnswer, Halt> 
     Ok(answer)
 }
 
+/// The one way out.
 fn send(guest: &Guest, wire: reqwest::Request, kind: Kind, timeout: Duration) -> Result<HttpAnswer, Halt> {
+    guest.clear_to_leave()?;
     let limit = guest.limits.entry_bytes;
     guest.pulse.away(|| guest.http.send(wire, kind, timeout, limit, || guest.halt()))
 }
