@@ -83,6 +83,41 @@ create table worker (
     running     int not null default 0
 ) with (fillfactor = 50);
 
+-- What belongs to each state. Functions, because Postgres reads the whole expression of a check anew for every
+-- statement that writes: measured, the words in it cost more than the update of a row.
+create function pawl_is_run_state(
+    status text, failing boolean, live int, running int, is_started boolean, is_ended boolean
+) returns boolean language plpgsql immutable as $$
+begin
+    return running between 0 and live and (live = 0) = is_ended and case status
+        when 'pending' then not is_ended and not is_started
+        when 'running' then not is_ended and is_started
+        when 'succeeded' then is_ended and not failing
+        when 'failed' then is_ended and failing
+        when 'cancelled' then is_ended
+        else false end;
+end
+$$;
+
+create function pawl_is_step_state(
+    status text, unmet int, is_ready boolean, is_due boolean, is_ended boolean, has_worker boolean, has_output boolean,
+    has_error boolean
+) returns boolean language plpgsql immutable as $$
+begin
+    return is_ready = (status = 'ready') and is_due = (status = 'waiting') and case status
+        when 'blocked' then not is_ended and unmet > 0
+        when 'ready' then not is_ended and unmet = 0
+        when 'running' then not is_ended and unmet = 0 and has_worker
+        when 'waiting' then not is_ended
+        when 'parked' then not is_ended and has_error
+        when 'succeeded' then is_ended and has_output
+        when 'failed' then is_ended and has_error
+        when 'cancelled' then is_ended
+        when 'skipped' then is_ended
+        else false end;
+end
+$$;
+
 create table run (
     id               uuid primary key,
     pipeline_digest  bytea not null,
@@ -101,16 +136,7 @@ create table run (
     created_at       timestamptz not null default now(),
     started_at       timestamptz,
     ended_at         timestamptz,
-    constraint run_state check (
-        running between 0 and live and (live = 0) = (ended_at is not null) and
-        case status
-            when 'pending' then ended_at is null and started_at is null
-            when 'running' then ended_at is null and started_at is not null
-            when 'succeeded' then ended_at is not null and not failing
-            when 'failed' then ended_at is not null and failing
-            when 'cancelled' then ended_at is not null
-            else false
-        end)
+    constraint run_state check (pawl_is_run_state(status, failing, live, running, started_at is not null, ended_at is not null))
 ) with (fillfactor = 70);
 create index run_created on run (created_at desc, id desc);
 create index run_running on run (id) where running > 0;
@@ -152,20 +178,9 @@ create table step (
     progress             real,
     progress_message     text,
     primary key (run_id, step_no),
-    -- What belongs to each state. One short expression: Postgres reads every check anew for every statement
-    -- that writes, and this table is written by all.
     constraint step_state check (
-        status in ('blocked', 'ready', 'running', 'waiting', 'parked', 'succeeded', 'failed', 'cancelled', 'skipped') and
-        (ended_at is null) = (status in ('blocked', 'ready', 'running', 'waiting', 'parked')) and
-        (ready_at is not null) = (status = 'ready') and
-        (due_at is not null) = (status = 'waiting') and
-        case status when 'blocked' then unmet > 0
-                    when 'ready' then unmet = 0
-                    when 'running' then unmet = 0 and worker_id is not null
-                    when 'parked' then error is not null
-                    when 'failed' then error is not null
-                    when 'succeeded' then output is not null
-                    else true end and
+        pawl_is_step_state(status, unmet, ready_at is not null, due_at is not null, ended_at is not null,
+                           worker_id is not null, output is not null, error is not null) and
         (output is null) = (output_digest is null) and
         coalesce(checkpoint_position, 0) <= journal_length)
 -- Room on the page for what a step gains on its way.

@@ -106,6 +106,11 @@ impl Context {
     /// The state to go on from, if an earlier attempt saved one. Call it first: what comes before it in the
     /// code is replayed.
     ///
+    /// Behind it, do only what follows from the state. A question that is asked once, between `restore` and
+    /// the loop, meets the answers of the loop when the step is resumed, and that parks the step: ask it
+    /// before `restore`, or keep its answer in the state. The same goes for a [`Context::once`] that was
+    /// finished before the checkpoint: the state must tell that it is done.
+    ///
     /// # Errors
     /// A fatal failure if the saved state does not fit `T`.
     pub fn restore<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {

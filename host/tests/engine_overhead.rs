@@ -14,9 +14,6 @@ use pawl::engine::{Attempt, Config, Engine, GuestThreads};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
-#[path = "engine/memory.rs"]
-mod memory;
-
 mod bindings {
     wasmtime::component::bindgen!({ path: "../wit", world: "step" });
 }
@@ -106,7 +103,7 @@ fn pawl(bytes: &[u8]) -> impl Fn() + Send + Sync + use<> {
             input: INPUT.into(),
             history: History::default(),
         };
-        let executed = engine.execute(&prepared, attempt, Arc::new(memory::Memory::default()));
+        let executed = engine.execute(&prepared, attempt, Arc::new(pawl::engine::memory::Memory::default()));
         assert_eq!(executed.outcome, Outcome::Succeeded(INPUT.into()));
     }
 }

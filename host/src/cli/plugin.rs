@@ -9,6 +9,7 @@ use super::client::Client;
 use super::exit::usage;
 use super::output::{Answer, Output, Table, ago, print, size};
 use super::plugin_build;
+use super::plugin_test::{self, Test};
 use super::settings::Settings;
 use crate::api::types::{ActivatePlugin, ActivatedPlugin, PluginList, PushedPlugin};
 
@@ -21,6 +22,12 @@ pub(super) enum Verb {
                             pawl plugin build plugins/* --out-dir components"
     )]
     Build(Build),
+    /// Execute a component once, outside any server, and let it crash on the way
+    #[command(after_help = "Requests are really sent, also once more after a crash.\n\nExamples:\n  \
+                            pawl plugin test target/plugins/batch.wasm --input '{\"items\": 5}'\n  \
+                            pawl plugin test target/plugins/batch.wasm --input @job.json --crash-at 3\n  \
+                            pawl plugin test target/plugins/batch.wasm --input @job.json --crash-everywhere")]
+    Test(Test),
     /// Store a component and make it its plugin's active version
     #[command(after_help = "Example:\n  pawl plugin push target/plugins/echo.wasm --version 1.2.0")]
     Push(Push),
@@ -77,6 +84,7 @@ pub(super) async fn run(verb: Verb, settings: &Settings) -> anyhow::Result<()> {
     let client = &settings.client()?;
     match verb {
         Verb::Build(build) => self::build(&build)?,
+        Verb::Test(test) => plugin_test::run(&test)?,
         Verb::Push(push) => {
             let bytes = std::fs::read(&push.file)
                 .with_context(|| usage(format!("can't read the component {}", push.file.display())))?;

@@ -30,6 +30,7 @@ mod guest;
 mod host;
 mod load;
 mod manifest;
+pub mod memory;
 pub mod recorder;
 mod settings;
 mod threads;

@@ -10,9 +10,9 @@ use pawl::engine::recorder::Stop;
 use pawl::engine::{Attempt, Executed};
 use serde_json::{Value, json};
 
-use crate::memory::Memory;
 use crate::setup::{attempt, execute_attempt, failure, output};
 use crate::target::{Received, Target};
+use pawl::engine::memory::Memory;
 
 fn fetch(requests: Value, memory: &Arc<Memory>) -> Executed {
     let input = json!({ "requests": requests }).to_string();

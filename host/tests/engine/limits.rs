@@ -8,8 +8,8 @@ use pawl::domain::journal::{Checkpoint, Entry, History};
 use pawl::engine::Attempt;
 use pawl::engine::recorder::{Recorder, Stop};
 
-use crate::memory::Memory;
 use crate::setup::{attempt, engine, execute, execute_attempt, failure, limits, output, prepared};
+use pawl::engine::memory::Memory;
 
 fn runaway(mode: &str) -> pawl::engine::Executed {
     execute("runaway", &format!(r#"{{"mode": {mode}}}"#))

@@ -8,8 +8,8 @@ use pawl::domain::limits::Limits;
 use pawl::engine::recorder::Stop;
 use pawl::engine::{Config, Engine, LoadError};
 
-use crate::memory::Memory;
 use crate::setup::{attempt, component, engine, limits};
+use pawl::engine::memory::Memory;
 
 const COMPONENT_HEADER: &[u8] = b"\0asm\x0d\0\x01\0";
 const MODULE_HEADER: &[u8] = b"\0asm\x01\0\0\0";

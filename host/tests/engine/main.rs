@@ -6,7 +6,6 @@
 mod http;
 mod limits;
 mod load;
-mod memory;
 mod resume;
 mod setup;
 mod target;

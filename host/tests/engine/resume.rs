@@ -8,8 +8,8 @@ use pawl::engine::recorder::Stop;
 use pawl::engine::{Attempt, Executed};
 use serde_json::{Value, json};
 
-use crate::memory::Memory;
 use crate::setup::{attempt, execute, execute_attempt, failure, output, prepared};
+use pawl::engine::memory::Memory;
 
 /// Executes with a crash after each number of writes, and resumes; `check` gets the crashed and the resumed
 /// attempt's memory and the end. Returns how many crashes there were.

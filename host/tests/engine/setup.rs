@@ -9,7 +9,7 @@ use pawl::domain::journal::History;
 use pawl::domain::limits::Limits;
 use pawl::engine::{Attempt, Config, Engine, Executed, GuestThreads, Prepared};
 
-use crate::memory::Memory;
+use pawl::engine::memory::Memory;
 
 /// Limits that are reached quickly.
 pub fn limits() -> Limits {

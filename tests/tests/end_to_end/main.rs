@@ -16,5 +16,6 @@ mod main_flow;
 mod outages;
 mod parallel;
 mod pipelines;
+mod plugin_test;
 mod takeover_time;
 mod zombie;

@@ -1,14 +1,12 @@
 //! `pawl run`: submit runs, look at them, change their course.
 
-use std::io::Read as _;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use serde_json::value::RawValue;
 
 use super::client::Client;
-use super::exit::{End, usage};
+use super::exit::End;
+use super::input;
 use super::output::{Output, print};
 use crate::api::types::{
     Changed, EventList, Explanation, IDEMPOTENCY_KEY, ResumeStep, Run, RunList, RunStatus, StepDetail, SubmitRun,
@@ -180,7 +178,7 @@ pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::
 }
 
 async fn submit(submit: Submit, client: &Client, output: Output) -> anyhow::Result<()> {
-    let body = SubmitRun { pipeline: submit.pipeline, input: input(&submit.input)? };
+    let body = SubmitRun { pipeline: submit.pipeline, input: input::json(&submit.input)? };
     let submitted = send(client, &body, submit.idempotency_key.as_deref()).await?;
     if !submit.wait {
         return Ok(output.print(&submitted)?);
@@ -223,35 +221,4 @@ async fn list(list: &List, client: &Client, output: Output) -> anyhow::Result<()
         eprintln!("there are more: add --before {next}");
     }
     Ok(())
-}
-
-/// The input as it was given: JSON, a file's content, or standard input.
-fn input(given: &str) -> anyhow::Result<Box<RawValue>> {
-    let (text, place) = if given == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("can't read standard input")?;
-        (text, "standard input".to_owned())
-    } else if let Some(file) = given.strip_prefix('@') {
-        let text = std::fs::read_to_string(file).with_context(|| usage(format!("can't read the input file {file}")))?;
-        (text, file.to_owned())
-    } else {
-        (given.to_owned(), "--input".to_owned())
-    };
-    RawValue::from_string(text.trim().to_owned()).map_err(|error| {
-        usage(format!("{place} holds no JSON: {error}; a text needs quotes inside, as in --input '\"text\"'"))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn input_is_passed_on_byte_by_byte_and_what_is_no_json_says_so() {
-        assert_eq!(input("{\"b\":1.0, \"a\":2}").expect("JSON").get(), "{\"b\":1.0, \"a\":2}");
-        let error = input("seattle").expect_err("no JSON").to_string();
-        assert!(error.contains("--input holds no JSON") && error.contains("quotes"), "{error}");
-        let error = format!("{:#}", input("@/nowhere.json").expect_err("no file"));
-        assert!(error.contains("/nowhere.json"), "{error}");
-    }
 }

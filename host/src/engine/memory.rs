@@ -1,16 +1,17 @@
-//! A recorder that keeps everything in memory and can lose the world at any write.
+//! A recorder that keeps everything in memory and can lose the world at any write: for trying a component
+//! without a server, and for the engine's own tests.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pawl::domain::attempt::Cut;
-use pawl::domain::journal::{Checkpoint, Entry, History};
-use pawl::engine::recorder::{Recorder, Stop};
+use super::recorder::{Recorder, Stop};
+use crate::domain::attempt::Cut;
+use crate::domain::journal::{Checkpoint, Entry, History};
 
-/// What a database would hold.
+/// What a database would hold of one step.
 #[derive(Debug)]
 pub struct Memory {
-    state: Mutex<State>,
+    kept: Mutex<Kept>,
     /// Writes that succeed before the worker "dies".
     writes_left: AtomicU32,
     stop: Mutex<Option<Stop>>,
@@ -19,7 +20,7 @@ pub struct Memory {
 }
 
 #[derive(Debug, Default, Clone)]
-struct State {
+struct Kept {
     entries: Vec<Entry>,
     checkpoint: Option<Checkpoint>,
 }
@@ -30,12 +31,12 @@ impl Default for Memory {
     }
 }
 
-#[allow(dead_code, reason = "each test binary uses a part of it")]
 impl Memory {
     /// The write after so many, and all others, find the lease lost.
+    #[must_use]
     pub fn crashing_after(writes: u32) -> Self {
         Self {
-            state: Mutex::default(),
+            kept: Mutex::default(),
             writes_left: AtomicU32::new(writes),
             stop: Mutex::default(),
             barriers: AtomicUsize::new(0),
@@ -44,46 +45,58 @@ impl Memory {
     }
 
     /// The same database with another worker.
+    #[must_use]
     pub fn survived(&self) -> Self {
-        Self { state: Mutex::new(self.state().clone()), ..Self::default() }
+        Self { kept: Mutex::new(self.kept().clone()), ..Self::default() }
     }
 
     /// From now on the guest is told to stop.
     pub fn stop_with(&self, stop: Stop) {
-        *self.stop.lock().unwrap() = Some(stop);
+        *lock(&self.stop) = Some(stop);
     }
 
+    /// Whether no write succeeds any more.
+    #[must_use]
     pub fn has_crashed(&self) -> bool {
         self.writes_left.load(Ordering::SeqCst) == 0
     }
 
+    /// The journal.
+    #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
-        self.state().entries.clone()
+        self.kept().entries.clone()
     }
 
+    /// Where the last checkpoint stands.
+    #[must_use]
     pub fn checkpoint_position(&self) -> Option<u32> {
-        self.state().checkpoint.as_ref().map(|checkpoint| checkpoint.position)
+        self.kept().checkpoint.as_ref().map(|checkpoint| checkpoint.position)
     }
 
+    /// How often the guest has waited for durability.
+    #[must_use]
     pub fn barriers(&self) -> usize {
         self.barriers.load(Ordering::SeqCst)
     }
 
+    /// What the guest told about its progress.
+    #[must_use]
     pub fn progress(&self) -> Vec<(f64, String)> {
-        self.progress.lock().unwrap().clone()
+        lock(&self.progress).clone()
     }
 
     /// What the commit of a failure leaves.
     pub fn cut(&self, Cut { at, notes }: Cut) {
-        let mut state = self.state();
-        state.entries.truncate(at as usize);
-        state.entries.extend(notes);
+        let mut kept = self.kept();
+        kept.entries.truncate(at as usize);
+        kept.entries.extend(notes);
     }
 
     /// What is read before an attempt: nothing that a replay will not touch.
+    #[must_use]
     pub fn history(&self) -> History {
-        let State { entries, checkpoint } = self.state().clone();
-        let length = entries.len() as u32;
+        let Kept { entries, checkpoint } = self.kept().clone();
+        let length = u32::try_from(entries.len()).unwrap_or(u32::MAX);
         let part = |from: u32, to: u32| (from, entries[from as usize..to as usize].to_vec());
         let segments = match &checkpoint {
             Some(Checkpoint { prelude: Some(prelude), position, .. }) => {
@@ -94,14 +107,14 @@ impl Memory {
         History { checkpoint, segments, length }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        lock(&self.kept)
     }
 
-    fn write(&self) -> Result<MutexGuard<'_, State>, Stop> {
+    fn write(&self) -> Result<MutexGuard<'_, Kept>, Stop> {
         let one_less = |left: u32| left.checked_sub(1);
         match self.writes_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
-            Ok(_) => Ok(self.state()),
+            Ok(_) => Ok(self.kept()),
             Err(_) => Err(Stop::LeaseLost),
         }
     }
@@ -128,10 +141,15 @@ impl Recorder for Memory {
     }
 
     fn progress(&self, fraction: f64, message: String) {
-        self.progress.lock().unwrap().push((fraction, message));
+        lock(&self.progress).push((fraction, message));
     }
 
     fn stop(&self) -> Option<Stop> {
-        *self.stop.lock().unwrap()
+        *lock(&self.stop)
     }
+}
+
+/// Each change of what is locked is one call, so it is whole whatever panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

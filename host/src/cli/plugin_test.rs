@@ -1,0 +1,164 @@
+//! `pawl plugin test`: executes a component outside any server, on a journal in memory. A crash takes the
+//! worker away at one of the step's writes (an answer that is journaled, or a checkpoint), and another one
+//! goes on with what was written before.
+
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use super::exit::usage;
+use super::input;
+use super::output::print;
+use crate::domain::attempt::Outcome;
+use crate::domain::id::{Digest, RunId, StepId, StepNo};
+use crate::engine::memory::Memory;
+use crate::engine::{Attempt, Config, Engine, Executed, GuestThreads, Prepared};
+
+/// Arguments of `pawl plugin test`.
+#[derive(Debug, Args)]
+pub(super) struct Test {
+    /// A component (.wasm)
+    file: PathBuf,
+    /// JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-", default_value = "null")]
+    input: String,
+    /// The step's config, as a pipeline would give it
+    #[arg(long, value_name = "JSON|@FILE", default_value = "null")]
+    step_config: String,
+    /// Seconds that an attempt may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    timeout: u64,
+    /// Crash at the Nth write, then go on elsewhere
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    crash_at: Option<u32>,
+    /// Crash at each write in turn; every time it must go on and succeed
+    #[arg(long, conflicts_with = "crash_at")]
+    crash_everywhere: bool,
+}
+
+/// Executes, prints the output, and tells on standard error what it took.
+pub(super) fn run(test: &Test) -> anyhow::Result<()> {
+    let bench = Bench::new(test)?;
+    let output = match test.crash_at {
+        Some(write) => match bench.crash_at(write)? {
+            Crashed::At(output) => output,
+            Crashed::Never => bail!("the step ended before its write number {write}: give a smaller --crash-at"),
+        },
+        None => bench.undisturbed()?,
+    };
+    if test.crash_everywhere {
+        bench.crash_everywhere(&output)?;
+    }
+    Ok(print(&String::from_utf8_lossy(&output))?)
+}
+
+/// What became of an attempt that was to crash.
+enum Crashed {
+    /// It did; the output of the one that went on.
+    At(Vec<u8>),
+    /// It ended before.
+    Never,
+}
+
+struct Bench {
+    engine: Arc<Engine>,
+    component: Arc<Prepared>,
+    threads: GuestThreads,
+    attempt: Attempt,
+}
+
+impl Bench {
+    fn new(test: &Test) -> anyhow::Result<Self> {
+        let file = test.file.display();
+        let bytes = std::fs::read(&test.file).with_context(|| usage(format!("can't read the component {file}")))?;
+        let engine = Engine::new(Config { slots: 1, ..Config::default() })?;
+        let component = engine.prepare(Digest::of(&bytes), &bytes).with_context(|| format!("{file} is no step"))?;
+        let attempt = Attempt {
+            // The same every time, so that keys and random numbers are, too.
+            step: StepId { run: RunId::from_idempotency_key("pawl plugin test"), step: StepNo(0) },
+            step_name: "tested".to_owned(),
+            failures: 0,
+            config: input::json(&test.step_config)?.get().to_owned(),
+            timeout: Duration::from_secs(test.timeout),
+            input: input::json(&test.input)?.get().as_bytes().to_vec(),
+            history: Memory::default().history(),
+        };
+        Ok(Self { engine: Arc::new(engine), component, threads: GuestThreads::new(1)?, attempt })
+    }
+
+    fn undisturbed(&self) -> anyhow::Result<Vec<u8>> {
+        let memory = Arc::new(Memory::default());
+        let executed = self.execute(&memory)?;
+        eprintln!("{} in {:.1?}", story(&executed, &memory), executed.elapsed);
+        output_of(executed)
+    }
+
+    fn crash_at(&self, write: u32) -> anyhow::Result<Crashed> {
+        let memory = Arc::new(Memory::crashing_after(write - 1));
+        let executed = self.execute(&memory)?;
+        if executed.outcome != Outcome::LeaseLost {
+            return Ok(Crashed::Never);
+        }
+        let survived = Arc::new(memory.survived());
+        let resumed = self.execute(&survived)?;
+        eprintln!("crashed at write {write}; {}", story(&resumed, &survived));
+        output_of(resumed).map(Crashed::At)
+    }
+
+    /// What the world answers after the crash is new, so an output that depends on it may be another one.
+    fn crash_everywhere(&self, expected: &[u8]) -> anyhow::Result<()> {
+        let mut others = 0;
+        for write in 1.. {
+            match self.crash_at(write).with_context(|| format!("after a crash at write {write}"))? {
+                Crashed::At(output) => others += u32::from(output != expected),
+                Crashed::Never => {
+                    eprintln!("{} crashes: it went on after each; {others} outputs were other ones", write - 1);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Executes on a guest thread, as a worker does.
+    fn execute(&self, memory: &Arc<Memory>) -> anyhow::Result<Executed> {
+        let (done, executed) = mpsc::channel();
+        let (engine, component, memory) = (Arc::clone(&self.engine), Arc::clone(&self.component), Arc::clone(memory));
+        let attempt = Attempt { history: memory.history(), ..self.attempt.clone() };
+        self.threads.submit(Box::new(move || {
+            let _ = done.send(engine.execute(&component, attempt, memory));
+        }));
+        executed.recv().context("the guest's thread has ended")
+    }
+}
+
+/// What a person wants to know of an attempt.
+fn story(executed: &Executed, memory: &Memory) -> String {
+    let from = match executed.resumed_from {
+        Some(position) => format!("went on from the checkpoint at {position}"),
+        None => "began at the start".to_owned(),
+    };
+    let checkpoint = memory.checkpoint_position().map_or_else(String::new, |at| format!(", checkpoint at {at}"));
+    let (replayed, entries) = (executed.replayed, memory.entries().len());
+    format!("{from}, {replayed} answers replayed, {entries} in the journal{checkpoint}")
+}
+
+fn output_of(executed: Executed) -> anyhow::Result<Vec<u8>> {
+    match executed.outcome {
+        Outcome::Succeeded(output) => Ok(output),
+        Outcome::Failed(failure) => {
+            let details = failure.details.map(|details| format!("\n{details}")).unwrap_or_default();
+            bail!("the step failed ({:?}): {}{details}", failure.cause, failure.message)
+        }
+        Outcome::Diverged(divergence) => bail!(
+            "the replay diverged at journal position {}: expected {}, the step called {}",
+            divergence.position,
+            divergence.expected.as_deref().unwrap_or("nothing more"),
+            divergence.actual
+        ),
+        Outcome::HandedBack | Outcome::LeaseLost => bail!("the attempt was stopped"),
+    }
+}
