@@ -112,4 +112,10 @@ mod tests {
             assert_eq!(code(&error), expected, "{error:#}");
         }
     }
+
+    #[test]
+    fn a_cause_is_explained_as_wrong_usage() {
+        let missing = std::fs::read("/no/such/file").context(End::Usage("can't read the file".into()));
+        assert_eq!(code(&missing.expect_err("it is missing")), USAGE);
+    }
 }

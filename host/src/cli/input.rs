@@ -5,7 +5,7 @@ use std::io::Read as _;
 use anyhow::Context as _;
 use serde_json::value::RawValue;
 
-use super::exit::usage;
+use super::exit::{End, usage};
 
 /// What was given as `JSON|@FILE|-`, as it is: JSON, a file's content, or standard input.
 pub(super) fn json(given: &str) -> anyhow::Result<Box<RawValue>> {
@@ -14,7 +14,8 @@ pub(super) fn json(given: &str) -> anyhow::Result<Box<RawValue>> {
         std::io::stdin().read_to_string(&mut text).context("can't read standard input")?;
         (text, "standard input".to_owned())
     } else if let Some(file) = given.strip_prefix('@') {
-        let text = std::fs::read_to_string(file).with_context(|| usage(format!("can't read the input file {file}")))?;
+        let text =
+            std::fs::read_to_string(file).with_context(|| End::Usage(format!("can't read the input file {file}")))?;
         (text, file.to_owned())
     } else {
         (given.to_owned(), "--input".to_owned())

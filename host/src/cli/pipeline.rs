@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::client::{Client, Error};
-use super::exit::{End, usage};
+use super::exit::End;
 use super::output::{Answer, Output, Table, ago, duration, fields, or_dash};
 use crate::api::types::{AppliedPipeline, FileProblem, PipelineDetail, PipelineList};
 use crate::domain::id::Digest;
@@ -59,7 +59,7 @@ struct Source {
 
 fn read(file: &Path) -> anyhow::Result<Source> {
     let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).with_context(|| usage(format!("can't read {name}")))?;
+    let text = std::fs::read_to_string(file).with_context(|| End::Usage(format!("can't read {name}")))?;
     let format = Format::of_file(&name);
     Ok(Source { name, text, format })
 }

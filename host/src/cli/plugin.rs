@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use super::client::Client;
-use super::exit::usage;
+use super::exit::{End, usage};
 use super::output::{Answer, Output, Table, ago, print, size};
 use super::plugin_build;
 use super::plugin_test::{self, Test};
@@ -87,7 +87,7 @@ pub(super) async fn run(verb: Verb, settings: &Settings) -> anyhow::Result<()> {
         Verb::Test(test) => plugin_test::run(&test)?,
         Verb::Push(push) => {
             let bytes = std::fs::read(&push.file)
-                .with_context(|| usage(format!("can't read the component {}", push.file.display())))?;
+                .with_context(|| End::Usage(format!("can't read the component {}", push.file.display())))?;
             let pushed = self::push(client, bytes, push.name.as_deref(), push.version.as_deref(), !push.no_activate)
                 .await
                 .with_context(|| format!("{} was not pushed", push.file.display()))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::exit::usage;
+use super::exit::End;
 use super::input;
 use super::output::print;
 use crate::domain::attempt::Outcome;
@@ -73,7 +73,8 @@ struct Bench {
 impl Bench {
     fn new(test: &Test) -> anyhow::Result<Self> {
         let file = test.file.display();
-        let bytes = std::fs::read(&test.file).with_context(|| usage(format!("can't read the component {file}")))?;
+        let bytes =
+            std::fs::read(&test.file).with_context(|| End::Usage(format!("can't read the component {file}")))?;
         let engine = Engine::new(Config { slots: 1, ..Config::default() })?;
         let component = engine.prepare(Digest::of(&bytes), &bytes).with_context(|| format!("{file} is no step"))?;
         let attempt = Attempt {

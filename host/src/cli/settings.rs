@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use super::client::Client;
-use super::exit::usage;
+use super::exit::{End, usage};
 
 /// The file that is read if it is there.
 const DEFAULT_FILE: &str = "pawl.toml";
@@ -139,7 +139,7 @@ fn required(flag: &str, name: &str, given: Option<&String>, in_file: Option<&Str
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {
-    let text = std::fs::read_to_string(path).with_context(|| usage(format!("can't read {}", path.display())))?;
+    let text = std::fs::read_to_string(path).with_context(|| End::Usage(format!("can't read {}", path.display())))?;
     toml::from_str(&text).map_err(|error| usage(format!("{} is not valid:\n{error}", path.display())))
 }
 

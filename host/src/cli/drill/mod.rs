@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::exit::{End, usage};
+use super::exit::End;
 use super::output::Output;
 use super::settings::{ServerFlags, Settings};
 use crate::domain::pipeline_file::parse_duration_ms;
@@ -72,7 +72,7 @@ pub(super) struct Recovery {
 pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyhow::Result<()> {
     let Verb::Recovery(args) = verb;
     let folder = &args.artifacts_dir;
-    std::fs::create_dir_all(folder).with_context(|| usage(format!("can't create {}", folder.display())))?;
+    std::fs::create_dir_all(folder).with_context(|| End::Usage(format!("can't create {}", folder.display())))?;
     let mut servers = Servers::new(&args, settings)?;
     let mut summary = Summary::default();
     let ended = recovery::play(&args, &mut servers, &mut summary).await;
