@@ -54,11 +54,11 @@ create type pawl_member_v1 as (
     payload          int,
     payload_digest   bytea,
     delay_ms         bigint,
-    -- Steps that need this one; the one that the worker goes on with if it becomes ready, and what that one
-    -- needs, if it needs several.
+    -- Steps that need this one; the one that the worker goes on with if it becomes ready, and whether that one
+    -- needs others, too.
     successors       int[],
     next_step        int,
-    next_needs       int[]
+    next_joins       boolean
 );
 
 create type pawl_written_v1 as (
@@ -87,13 +87,15 @@ create type pawl_written_v1 as (
     ready_at_ms          bigint
 );
 
--- What these steps of a run have put out, in their order.
-create function pawl_outputs_v1(p_run uuid, p_steps int[]) returns bytea[]
-language sql stable strict
+-- What the steps that a step needs have put out, in the order of its needs; null if it needs nothing.
+create function pawl_needed_outputs_v1(p_run uuid, p_step int) returns bytea[]
+language sql stable
 as $$
-    select array_agg(s.output order by n.place)
-    from unnest(p_steps) with ordinality as n (step_no, place)
-    join step s on s.run_id = p_run and s.step_no = n.step_no
+    select array_agg((select s.output from step s where s.run_id = p_run and s.step_no = n.step_no) order by n.place)
+    from run r
+    join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = p_step
+    cross join lateral unnest(p.needs) with ordinality as n (step_no, place)
+    where r.id = p_run
 $$;
 
 create function pawl_write_v1(
@@ -276,7 +278,7 @@ begin
         if 'successors' = any (p_with) and v_events is not null then
             with met as (
                 select m.run_id, next.step_no, count(*)::int as needs, coalesce(bool_or(next.step_no = m.next_step), false) as wanted,
-                       max(m.next_needs) filter (where next.step_no = m.next_step) as needed
+                       bool_or(m.next_joins) as joins
                 from unnest(p_members) as m
                 cross join lateral unnest(m.successors) as next (step_no)
                 where case when v_refused is null then not m.followed else m.place = any (v_written) end
@@ -296,13 +298,13 @@ begin
                 from met m
                 where s.run_id = m.run_id and s.step_no = m.step_no and s.status = 'blocked'
                 returning s.run_id, s.step_no, s.fence, s.status, s.component, s.failures, s.crashes, s.journal_length,
-                          s.checkpoint_position, m.needed
+                          s.checkpoint_position, m.joins
             )
             select v_events || array_agg(row(run_id, case status when 'running' then 'step.started' else 'step.ready' end, step_no,
                                              fence, case status when 'running' then p_worker end, null)::pawl_event_v1),
                    array_agg(row('claim', 'claimed', null, run_id, step_no, fence, null, component, failures, crashes,
                                  journal_length, checkpoint_position, null,
-                                 pawl_outputs_v1(run_id, needed), null, null, null)::pawl_written_v1) filter (where status = 'running'),
+                                 case when joins then pawl_needed_outputs_v1(run_id, step_no) end, null, null, null)::pawl_written_v1) filter (where status = 'running'),
                    v_deliver or coalesce(bool_or(status = 'ready'), false)
             into v_events, v_claimed, v_deliver
             from advanced where status <> 'blocked';
@@ -312,7 +314,8 @@ begin
         if 'done' = any (v_verdict) then
             select v_claimed || array_agg(row('claim', 'claimed', null, s.run_id, s.step_no, s.fence, null, s.component, s.failures,
                                               s.crashes, s.journal_length, s.checkpoint_position, null,
-                                              pawl_outputs_v1(s.run_id, m.next_needs), null, null, null)::pawl_written_v1)
+                                              case when m.next_joins then pawl_needed_outputs_v1(s.run_id, s.step_no) end,
+                                              null, null, null)::pawl_written_v1)
             into v_claimed
             from unnest(v_refused, v_verdict) as v (place, verdict)
             join unnest(p_members) as m on m.place = v.place
@@ -350,12 +353,14 @@ begin
         select 'claim', 'claimed', null::int, s.run_id, s.step_no, s.fence, r.pipeline_digest, s.component, s.failures,
                s.crashes, s.journal_length, s.checkpoint_position,
                case when p.needs = '{}' then r.input end,
-               pawl_outputs_v1(s.run_id, nullif(p.needs, '{}')),
+               case when p.needs <> '{}' then array(
+                   select (select n.output from step n where n.run_id = s.run_id and n.step_no = need.step_no)
+                   from unnest(p.needs) with ordinality as need (step_no, place) order by need.place) end,
                null::text, null::text, null::bigint
         from unnest(q_run, q_step) as q (run_id, step_no)
-        join step s on s.run_id = q.run_id and s.step_no = q.step_no
         join run r on r.id = q.run_id
-        -- By its whole key, however few rows the planner thinks there are: some pipelines have 10,000.
+        -- By their whole keys, however few rows the planner thinks there are: some pipelines have 10,000 steps.
+        cross join lateral (select * from step s where s.run_id = q.run_id and s.step_no = q.step_no offset 0) as s
         cross join lateral (select p.needs from pipeline_step p
                             where p.digest = r.pipeline_digest and p.step_no = q.step_no offset 0) as p
         where s.status = 'running' and s.worker_id = p_worker;
@@ -381,9 +386,10 @@ begin
                null::int, null::int, null::int, null::bytea, null::bytea[], p.queue, p.priority,
                (extract(epoch from s.ready_at) * 1000)::bigint
         from unnest(v_events) as e
-        -- Not those that were claimed, or cancelled with their run, later in this batch.
-        join step s on s.run_id = e.run_id and s.step_no = e.step_no and s.status = 'ready'
         join run r on r.id = e.run_id
+        -- Not those that were claimed, or cancelled with their run, later in this batch.
+        cross join lateral (select * from step s where s.run_id = e.run_id and s.step_no = e.step_no
+                                                       and s.status = 'ready' offset 0) as s
         cross join lateral (select p.queue, p.priority from pipeline_step p
                             where p.digest = r.pipeline_digest and p.step_no = e.step_no offset 0) as p
         where e.kind in ('step.ready', 'step.handed_back');

@@ -28,8 +28,8 @@ pub struct Succession {
 pub struct Next {
     /// Its number.
     pub step: StepNo,
-    /// All that it needs.
-    pub needs: Vec<StepNo>,
+    /// Whether it needs others, too.
+    pub joins: bool,
     /// The pipeline version.
     pub pipeline: Digest,
 }
@@ -50,11 +50,9 @@ impl Plan {
             .iter()
             .filter_map(|number| Some((*number, self.pipeline.step(*number)?)))
             .filter(|(_, spec)| may_continue && queues.contains(&spec.queue));
-        let next = served.min_by_key(|(_, spec)| spec.needs.len() > 1).map(|(number, spec)| Next {
-            step: number,
-            needs: spec.needs.clone(),
-            pipeline: self.digest,
-        });
+        let next = served
+            .map(|(number, spec)| Next { step: number, joins: spec.needs.len() > 1, pipeline: self.digest })
+            .min_by_key(|next| next.joins);
         Succession { successors: successors.to_vec(), next }
     }
 
@@ -68,7 +66,7 @@ impl Succession {
     /// nothing else.
     #[must_use]
     pub fn run_ahead(&self) -> Option<&Next> {
-        self.next.as_ref().filter(|next| self.successors.len() == 1 && next.needs.len() == 1)
+        self.next.as_ref().filter(|next| self.successors.len() == 1 && !next.joins)
     }
 }
 

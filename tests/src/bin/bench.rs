@@ -63,7 +63,7 @@ fn main() -> ExitCode {
 
 /// Whether all goals are reached.
 fn run() -> anyhow::Result<bool> {
-    let mut cluster = Cluster::start_in(binary::programs()?.join("bench"))?;
+    let mut cluster = Cluster::start_in(binary::programs()?.join("bench-servers"))?;
     cluster.worker("worker").default_lease().default_slots().start()?;
     println!("{:<38} {:>9} {:>9} {:>9} {:>8}  goal", "load", "steps/s", "p50 ms", "floor/s", "ratio");
     let mut all_reached = true;

@@ -38,7 +38,7 @@ pub(super) struct MemberRow {
     delay_ms: Option<i64>,
     successors: Option<Vec<i32>>,
     next_step: Option<i32>,
-    next_needs: Option<Vec<i32>>,
+    next_joins: bool,
 }
 
 impl PgHasArrayType for MemberRow {
@@ -102,9 +102,8 @@ fn row<'a>(place: i32, leader: i32, member: &'a Member, payloads: &mut Payloads<
             row.payload_digest = Some(Digest::of(output).0);
             row.successors = Some(then.successors.iter().map(|step| step.0).collect());
             row.next_step = then.next.as_ref().map(|next| next.step.0);
-            // With one need, the input is the output of this member.
-            let several = then.next.as_ref().filter(|next| next.needs.len() > 1);
-            row.next_needs = several.map(|next| next.needs.iter().map(|need| need.0).collect());
+            // If it doesn't, its input is the output of this member.
+            row.next_joins = then.next.as_ref().is_some_and(|next| next.joins);
         }
         Some(Settlement::Retry { delay_ms, .. }) => row.delay_ms = Some(delay_ms.cast_signed()),
         _ => {}
