@@ -150,9 +150,10 @@ begin
     return query
     select s.run_id, s.step_no, p.queue, p.priority, (extract(epoch from s.ready_at) * 1000)::bigint
     from unnest(v_events) as e
-    join step s on s.run_id = e.run_id and s.step_no = e.step_no
-    join run r on r.id = s.run_id
-    join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = s.step_no;
+    join run r on r.id = e.run_id
+    cross join lateral (select * from step s where s.run_id = e.run_id and s.step_no = e.step_no offset 0) as s
+    cross join lateral (select * from pipeline_step p
+                        where p.digest = r.pipeline_digest and p.step_no = e.step_no offset 0) as p;
 end
 $$;
 
