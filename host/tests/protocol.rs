@@ -15,7 +15,7 @@ use pawl::store::Store;
 use pawl::store::control::ResumeOn;
 use pawl::store::leases::{Heartbeat, heartbeat};
 use pawl::store::plugins::NewVersion;
-use pawl::store::submit::{NewRun, Submission};
+use pawl::store::submit::{NewRun, Submission, submit};
 use pawl::store::write::{Batch, Member, Segment, Settlement, Verdict, write};
 use sqlx::{Connection, PgConnection, Row};
 
@@ -169,10 +169,10 @@ async fn history(store: &Store, seed: u64) {
         world.new_worker().await;
     }
     let runs: Vec<NewRun> = (0..3).map(|_| NewRun::new("random".into(), b"{}".to_vec(), None)).collect();
-    let (answers, ready) = store.submit(&runs).await.expect("submitted");
+    let (answers, ready) = submit(&mut world.conn, &runs).await.expect("submitted");
     assert_eq!(answers, [Submission::Created; 3]);
     assert_eq!(ready.len(), 6, "two steps of each run need nothing");
-    assert_eq!(store.submit(&runs).await.expect("sent again").0, [Submission::Same; 3]);
+    assert_eq!(submit(&mut world.conn, &runs).await.expect("sent again").0, [Submission::Same; 3]);
     world.model = runs.iter().map(|run| (run.id, ModelRun::new())).collect();
     for _ in 0..BATCHES {
         match chance.below(12) {
@@ -273,8 +273,8 @@ impl World {
             8 => Some(Settlement::Released),
             _ => None,
         };
-        let (fence, alone) = (Fence(step.fence), chance.below(2) == 0);
-        Member { id, fence, follows: None, alone, cut: None, segment, checkpoint: None, progress: None, settlement }
+        let alone = chance.below(2) == 0;
+        Member { alone, segment, settlement, ..Member::bare(id, Fence(step.fence)) }
     }
 
     fn success(&self, id: StepId, chance: &mut Chance) -> Settlement {

@@ -62,12 +62,15 @@ impl AppState {
     /// Delivers what a person's word made ready, and tells the readers of the run. What can't be delivered
     /// now is found as lost later.
     pub(super) async fn changed(&self, run: RunId, pipeline: &Pipeline, ready: &[Ready]) -> Result<Changed> {
-        let moved = [Moved { run, ended: false }];
+        // Those who await the run's end are woken by a cancellation, too.
+        let marks = self.store.run_marks(&[run]).await;
+        let ended = marks.as_ref().is_ok_and(|marks| marks.iter().any(|mark| mark.status.is_ended()));
+        let moved = [Moved { run, ended }];
         if let Err(error) = self.queue.settle(Settled { ready, moved: &moved, ..Settled::default() }).await {
             tracing::warn!(%error, run.id = %run, "steps were not delivered now and will be found as lost");
         }
         self.watch.wake(&moved);
-        let marks = self.store.run_marks(&[run]).await?;
+        let marks = marks?;
         let status = marks.first().ok_or_else(|| Problem::not_found(format!("there is no run {run}")))?.status;
         let steps = ready.iter().map(|ready| step_name(pipeline, ready.id.step)).collect();
         Ok(Changed { id: run, status, steps })

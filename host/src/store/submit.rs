@@ -4,7 +4,7 @@ use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgHasArrayType, PgTypeInfo};
 use uuid::Uuid;
 
-use super::{Result, Store, ready_of};
+use super::{Result, ready_of};
 use crate::domain::id::{Digest, RunId};
 use crate::domain::ready::Ready;
 
@@ -67,16 +67,6 @@ struct SubmissionRow {
 impl PgHasArrayType for SubmissionRow {
     fn array_type_info() -> PgTypeInfo {
         PgTypeInfo::array_of("pawl_submission_v1")
-    }
-}
-
-impl Store {
-    /// [`submit`] on a connection of the pool.
-    ///
-    /// # Errors
-    /// As [`submit`].
-    pub async fn submit(&self, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>)> {
-        submit(&mut *self.pool.acquire().await?, runs).await
     }
 }
 

@@ -53,6 +53,22 @@ pub struct Member {
 }
 
 impl Member {
+    /// Nothing to write yet.
+    #[must_use]
+    pub fn bare(id: StepId, fence: Fence) -> Self {
+        Self {
+            id,
+            fence,
+            follows: None,
+            alone: false,
+            cut: None,
+            segment: None,
+            checkpoint: None,
+            progress: None,
+            settlement: None,
+        }
+    }
+
     /// Whether the step's attempt ends with it.
     #[must_use]
     pub fn ends(&self) -> bool {

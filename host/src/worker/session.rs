@@ -269,17 +269,7 @@ impl Session {
     pub(super) fn take_bulk(&self) -> Option<Member> {
         let mut state = self.state();
         let checkpoint = if state.bulk_is_ready() { state.bulk.take() } else { None }?;
-        Some(Member {
-            id: self.claim.id,
-            fence: self.claim.fence,
-            follows: None,
-            alone: false,
-            cut: None,
-            segment: None,
-            checkpoint: Some(checkpoint),
-            progress: None,
-            settlement: None,
-        })
+        Some(Member { checkpoint: Some(checkpoint), ..Member::bare(self.claim.id, self.claim.fence) })
     }
 
     /// What became of a member of this step.

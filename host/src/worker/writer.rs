@@ -202,14 +202,8 @@ impl Lane {
             from_checkpoint: false,
         };
         let parked = Member {
-            follows: None,
-            alone: false,
-            cut: None,
-            segment: None,
-            checkpoint: None,
-            progress: None,
             settlement: Some(Settlement::Parked(serde_json::to_vec(&reason).unwrap_or_default())),
-            ..member.clone()
+            ..Member::bare(member.id, member.fence)
         };
         let parting = Batch { members: vec![parked], ..Batch::default() };
         let written = self.send_until_answered(&parting).await.unwrap_or_else(|error| {
