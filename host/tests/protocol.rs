@@ -1,26 +1,31 @@
-//! Random histories, driven into the server-side functions and into the model of the state machines, which
-//! must agree after every batch. A failure prints its seed; `PAWL_SEED=n` replays it.
+//! Random histories, driven into both stores and into the model of the state machines. After every change both
+//! stores must agree with the model, and with each other in all that they hold. A failure prints its seed;
+//! `PAWL_SEED=n` replays it, `PAWL_HISTORIES=n` drives so many.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pawl::cli::private::PrivatePostgres;
+use pawl::domain::attempt::Claim;
 use pawl::domain::id::{Digest, Fence, RunId, StepId, StepNo, WorkerId};
+use pawl::domain::journal::{Checkpoint, Entry, History, pack};
 use pawl::domain::pipeline::{Pipeline, StepSpec};
 use pawl::domain::status::{RunStatus, StepStatus};
 use pawl::domain::succession::Plan;
 use pawl::domain::suspicion::Suspicion;
 use pawl::domain::transition::{self, StepChange};
-use pawl::store::Store;
 use pawl::store::control::ResumeOn;
-use pawl::store::leases::{Heartbeat, heartbeat};
+use pawl::store::events::EventRow;
+use pawl::store::leases::Heartbeat;
 use pawl::store::plugins::NewVersion;
-use pawl::store::submit::{NewRun, Submission, submit};
-use pawl::store::write::{Batch, Member, Segment, Settlement, Verdict, write};
-use sqlx::{Connection, PgConnection, Row};
+use pawl::store::runs::{RunRow, StepRow};
+use pawl::store::submit::{NewRun, Submission};
+use pawl::store::write::{Batch, Member, Segment, Settlement, Verdict, Written};
+use pawl::store::{Lane, Postgres, SharedStore, Sqlite};
 
-const HISTORIES: u64 = 40;
-const BATCHES: usize = 40;
+const HISTORIES: u64 = 1_000;
+const CHANGES: usize = 16;
 const SUSPICION: Suspicion = Suspicion { suspect_from: 1, crash_limit: 2 };
 
 #[derive(Debug, Clone)]
@@ -30,6 +35,8 @@ struct ModelStep {
     fence: i64,
     owner: Option<WorkerId>,
     journal: u32,
+    checkpoints: u32,
+    checkpoint_at: u32,
     crashes: u32,
     crash_mark: u32,
     alone: bool,
@@ -57,6 +64,8 @@ impl ModelRun {
             fence: 0,
             owner: None,
             journal: 0,
+            checkpoints: 0,
+            checkpoint_at: 0,
             crashes: 0,
             crash_mark: 0,
             alone: false,
@@ -111,9 +120,15 @@ impl Chance {
     }
 }
 
+/// A store under test.
+struct Tested {
+    store: SharedStore,
+    lane: Box<dyn Lane>,
+}
+
 struct World {
-    store: Store,
-    conn: PgConnection,
+    /// The first one's answers are compared with the model, all with the first.
+    stores: Vec<Tested>,
     model: BTreeMap<RunId, ModelRun>,
     workers: Vec<WorkerId>,
     queues: Vec<String>,
@@ -121,25 +136,36 @@ struct World {
 }
 
 #[tokio::test]
-async fn server_side_functions_follow_the_model() {
+async fn both_stores_follow_the_model_and_each_other() {
     let folder = tempfile::tempdir().expect("a folder");
-    let postgres = PrivatePostgres::start(folder.path()).expect("a private Postgres");
-    let store = Store::new(&postgres.url(), 4, Duration::from_secs(30)).expect("a store");
-    store.migrate().await.expect("migrations");
-    prepare(&store).await;
-    let seeds: Vec<u64> = match std::env::var("PAWL_SEED") {
-        Ok(seed) => vec![seed.parse().expect("PAWL_SEED is a number")],
-        Err(_) => (0..HISTORIES).map(|n| n + u64::from(std::process::id()) * 1_000).collect(),
+    let postgres = PrivatePostgres::start(&folder.path().join("postgres")).expect("a private Postgres");
+    let stores: [SharedStore; 2] = [
+        Arc::new(Postgres::new(&postgres.url(), 4, Duration::from_secs(30)).expect("a store")),
+        Arc::new(Sqlite::open(&folder.path().join("sqlite")).expect("a store")),
+    ];
+    for store in &stores {
+        store.migrate().await.expect("migrations");
+        prepare(store).await;
+    }
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seeds = match number("PAWL_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => {
+            let first = u64::from(std::process::id()) * 1_000;
+            first..first + number("PAWL_HISTORIES").unwrap_or(HISTORIES)
+        }
     };
     for seed in seeds {
         eprintln!("PAWL_SEED={seed}");
-        history(&store, seed).await;
+        history(&stores, seed).await;
     }
-    let violations = store.doctor(Duration::from_secs(3600), false).await.expect("a checked database");
-    assert_eq!(violations, [], "the invariants hold over all histories");
+    for store in &stores {
+        let violations = store.doctor(Duration::from_secs(3600), false).await.expect("a checked database");
+        assert_eq!(violations, [], "the invariants hold over all histories on {}", store.name());
+    }
 }
 
-async fn prepare(store: &Store) {
+async fn prepare(store: &SharedStore) {
     let (digest, bytes) = (Digest::of(COMPONENT), COMPONENT);
     let new = NewVersion { name: "p", version: "1", digest, bytes, manifest: b"{}", activate: true };
     store.push_version(new).await.expect("a plugin");
@@ -154,12 +180,11 @@ fn pipeline() -> Pipeline {
     Pipeline { name: "random".into(), steps: steps.collect() }
 }
 
-async fn history(store: &Store, seed: u64) {
+async fn history(stores: &[SharedStore], seed: u64) {
     let mut chance = Chance(seed);
-    let conn = store.connect().await.expect("a connection");
+    let tested = |store: &SharedStore| Tested { store: Arc::clone(store), lane: store.lane() };
     let mut world = World {
-        store: store.clone(),
-        conn,
+        stores: stores.iter().map(tested).collect(),
         model: BTreeMap::new(),
         workers: Vec::new(),
         queues: vec!["default".into()],
@@ -169,12 +194,14 @@ async fn history(store: &Store, seed: u64) {
         world.new_worker().await;
     }
     let runs: Vec<NewRun> = (0..3).map(|_| NewRun::new("random".into(), b"{}".to_vec(), None)).collect();
-    let (answers, ready) = submit(&mut world.conn, &runs).await.expect("submitted");
-    assert_eq!(answers, [Submission::Created; 3]);
-    assert_eq!(ready.len(), 6, "two steps of each run need nothing");
-    assert_eq!(submit(&mut world.conn, &runs).await.expect("sent again").0, [Submission::Same; 3]);
+    for Tested { lane, .. } in &mut world.stores {
+        let (answers, ready) = lane.submit(&runs).await.expect("submitted");
+        assert_eq!(answers, [Submission::Created; 3]);
+        assert_eq!(ready.len(), 6, "two steps of each run need nothing");
+        assert_eq!(lane.submit(&runs).await.expect("sent again").0, [Submission::Same; 3]);
+    }
     world.model = runs.iter().map(|run| (run.id, ModelRun::new())).collect();
-    for _ in 0..BATCHES {
+    for _ in 0..CHANGES {
         match chance.below(12) {
             0 => world.expire(&mut chance).await,
             1 => world.wake().await,
@@ -183,25 +210,30 @@ async fn history(store: &Store, seed: u64) {
         }
         world.compare(seed).await;
     }
-    world.conn.close().await.expect("closed");
 }
 
 impl World {
     async fn new_worker(&mut self) {
         let worker = WorkerId::new();
-        let beat = Heartbeat {
-            worker,
-            lease_ms: 3_600_000,
-            begin: true,
-            host: "test",
-            pid: 1,
-            slots: 8,
-            queues: &self.queues,
-            running: 0,
-            draining: false,
-        };
-        assert!(heartbeat(&mut self.conn, &beat).await.expect("a heartbeat").alive);
+        let beat = Heartbeat { begin: true, ..beat(worker, 3_600_000, &self.queues) };
+        for Tested { lane, .. } in &mut self.stores {
+            assert!(lane.heartbeat(&beat).await.expect("a heartbeat").alive);
+        }
         self.workers.push(worker);
+    }
+
+    /// The same batch for all; the answer of the first, which those of the others equal.
+    async fn write(&mut self, worker: WorkerId, batch: &Batch) -> Written {
+        let mut first: Option<Written> = None;
+        for Tested { store, lane } in &mut self.stores {
+            let mut written = lane.write(worker, batch).await.expect("written");
+            sort(&mut written);
+            match &first {
+                None => first = Some(written),
+                Some(first) => assert_eq!(told(&written), told(first), "{} on {batch:?}", store.name()),
+            }
+        }
+        first.expect("at least one store")
     }
 
     /// One batch of one worker: outcomes, what was run ahead of them, segments and stale writes of distinct
@@ -240,7 +272,7 @@ impl World {
             batch.members.iter().zip(&expected).filter(|(_, v)| **v == Verdict::Written).map(|(m, _)| m).collect();
         let before = self.model.clone();
         let claimed = apply(&mut self.model, worker, &accepted, &batch);
-        let written = write(&mut self.conn, worker, &batch).await.expect("written");
+        let written = self.write(worker, &batch).await;
         assert_eq!(written.members, expected, "verdicts of {batch:?} on {before:?}");
         // What was asked for and continued in one batch is told twice.
         let mut told: Vec<StepId> = written.claimed.iter().map(|claim| claim.id).collect();
@@ -249,7 +281,7 @@ impl World {
         assert_eq!(told, claimed, "claims of {batch:?} on {before:?}");
         // A lost answer: what is sent again changes nothing and tells the same of what still stands.
         if chance.below(4) == 0 && expected.iter().all(|verdict| *verdict == Verdict::Written) {
-            let again = write(&mut self.conn, worker, &batch).await.expect("written again");
+            let again = self.write(worker, &batch).await;
             let mut told: Vec<StepId> = again.claimed.iter().map(|claim| claim.id).collect();
             told.sort();
             told.dedup();
@@ -263,7 +295,18 @@ impl World {
 
     /// What a step has to write.
     fn member(&self, id: StepId, step: &ModelStep, chance: &mut Chance) -> Member {
-        let segment = (chance.below(3) == 0).then(|| Segment { first: step.journal, length: 2, bytes: vec![1, 2, 3] });
+        let now = || Entry::Now { unix_ns: u64::from(step.journal) };
+        let segment =
+            (chance.below(3) == 0).then(|| Segment { first: step.journal, length: 2, bytes: pack(&[now(), now()]) });
+        let position = step.journal + segment.as_ref().map_or(0, |segment| segment.length);
+        let checkpoint = (chance.below(4) == 0).then(|| Checkpoint {
+            ordinal: step.checkpoints + 1,
+            position,
+            random_position: 7,
+            effect_ordinal: 1,
+            prelude: Some(0),
+            state: vec![position as u8],
+        });
         let error = b"{}".to_vec();
         let settlement = match chance.below(10) {
             0..=4 => Some(self.success(id, chance)),
@@ -274,7 +317,8 @@ impl World {
             _ => None,
         };
         let alone = chance.below(2) == 0;
-        Member { alone, segment, settlement, ..Member::bare(id, Fence(step.fence)) }
+        let progress = (chance.below(4) == 0).then(|| (0.5, "half".to_owned()));
+        Member { alone, segment, checkpoint, progress, settlement, ..Member::bare(id, Fence(step.fence)) }
     }
 
     fn success(&self, id: StepId, chance: &mut Chance) -> Settlement {
@@ -295,6 +339,7 @@ impl World {
             stands &= guessed && (step.status, step.unmet, step.fence) == (StepStatus::Blocked, 1, 0);
             let untouched = ModelStep { fence: 1, journal: 0, ..step.clone() };
             batch.members.push(Member {
+                checkpoint: None,
                 follows: Some(Digest::of(if guessed { COMPONENT } else { b"another" })),
                 settlement: Some(self.success(id, chance)),
                 ..self.member(id, &untouched, chance)
@@ -306,20 +351,20 @@ impl World {
     /// A worker's lease ends, and its steps are taken over.
     async fn expire(&mut self, chance: &mut Chance) {
         let dead = self.workers.swap_remove(chance.below(self.workers.len()));
-        sqlx::query("update worker set expires_at = now() - interval '1 s' where id = $1")
-            .bind(dead.0)
-            .execute(&mut self.conn)
-            .await
-            .expect("expired");
-        self.store.take_over(1_000, SUSPICION).await.expect("taken over");
+        for Tested { store, lane } in &mut self.stores {
+            // A lease that lasts no time.
+            lane.heartbeat(&beat(dead, 0, &self.queues)).await.expect("a heartbeat");
+            store.take_over(1_000, SUSPICION).await.expect("taken over");
+        }
         for run in self.model.values_mut() {
             for number in 0..run.steps.len() {
                 let step = &mut run.steps[number];
                 if step.status != StepStatus::Running || step.owner != Some(dead) {
                     continue;
                 }
-                step.crashes = SUSPICION.after_crash(step.crashes, step.journal > step.crash_mark, step.alone);
-                step.crash_mark = step.journal;
+                let reached = step.journal + step.checkpoints;
+                step.crashes = SUSPICION.after_crash(step.crashes, reached > step.crash_mark, step.alone);
+                step.crash_mark = reached;
                 step.alone = false;
                 let poisoned = SUSPICION.is_poison(step.crashes);
                 run.change(
@@ -337,7 +382,9 @@ impl World {
     }
 
     async fn wake(&mut self) {
-        self.store.wake(1_000).await.expect("woken");
+        for Tested { store, .. } in &self.stores {
+            store.wake(1_000).await.expect("woken");
+        }
         for run in self.model.values_mut() {
             for number in 0..run.steps.len() {
                 if run.steps[number].status == StepStatus::Waiting {
@@ -354,7 +401,7 @@ impl World {
         let number = chance.below(run.steps.len());
         match chance.below(5) {
             0 => {
-                let done = self.store.cancel(id).await.is_ok();
+                let done = all(&self.stores, async |store| store.cancel(id).await.is_ok()).await;
                 assert_eq!(done, !run.status.is_ended(), "cancel {run:?}");
                 if done {
                     for step in 0..run.steps.len() {
@@ -366,7 +413,9 @@ impl World {
                 }
             }
             1 => {
-                let done = self.store.resume(id, StepNo(number as i32), ResumeOn::Pinned).await.is_ok();
+                let step = StepNo(number as i32);
+                let resume = async |store: &SharedStore| store.resume(id, step, ResumeOn::Pinned).await.is_ok();
+                let done = all(&self.stores, resume).await;
                 let status = run.steps[number].status;
                 let may = matches!(status, StepStatus::Parked | StepStatus::Waiting | StepStatus::Ready);
                 assert_eq!(done, may, "resume step {number} of {run:?}");
@@ -378,7 +427,7 @@ impl World {
             _ => {
                 let retried = |step: &ModelStep| matches!(step.status, StepStatus::Failed | StepStatus::Parked);
                 let may = run.status != RunStatus::Cancelled && run.steps.iter().any(retried);
-                let done = self.store.retry(id, None).await.is_ok();
+                let done = all(&self.stores, async |store| store.retry(id, None).await.is_ok()).await;
                 assert_eq!(done, may, "retry {run:?}");
                 if done {
                     reopen(run);
@@ -389,29 +438,109 @@ impl World {
 
     async fn compare(&mut self, seed: u64) {
         for (id, run) in &self.model {
-            let row = sqlx::query("select status, failing, live from run where id = $1")
-                .bind(id.0)
-                .fetch_one(&mut self.conn)
-                .await
-                .expect("the run");
-            let live = run.steps.iter().filter(|step| !step.status.is_ended()).count() as i32;
-            let found: (String, bool, i32) = (row.get(0), row.get(1), row.get(2));
-            assert_eq!(found, (run.status.to_string(), run.failing, live), "run {id}, seed {seed}");
-            let rows = sqlx::query(
-                "select step_no, status, unmet, fence, journal_length, crashes from step where run_id = $1 order by 1",
-            )
-            .bind(id.0)
-            .fetch_all(&mut self.conn)
-            .await
-            .expect("the steps");
-            for (row, step) in rows.iter().zip(&run.steps) {
-                let found: (String, i32, i64, i32, i32) = (row.get(1), row.get(2), row.get(3), row.get(4), row.get(5));
-                let model =
-                    (step.status.to_string(), step.unmet as i32, step.fence, step.journal as i32, step.crashes as i32);
-                assert_eq!(found, model, "step {} of run {id}, seed {seed}", row.get::<i32, _>(0));
+            let mut first: Option<Held> = None;
+            for Tested { store, .. } in &self.stores {
+                let on = format!("run {id} on {}, seed {seed}", store.name());
+                let held = Held::read(store, *id).await;
+                let live = run.steps.iter().filter(|step| !step.status.is_ended()).count() as u32;
+                let found = (held.run.status, held.run.failing, held.run.live_steps);
+                assert_eq!(found, (run.status, run.failing, live), "{on}");
+                for (row, step) in held.steps.iter().zip(&run.steps) {
+                    let found = (row.status, row.fence, row.journal_length, row.crashes);
+                    assert_eq!(found, (step.status, step.fence, step.journal, step.crashes), "step {} of {on}", row.no);
+                }
+                match &first {
+                    None => first = Some(held),
+                    Some(first) => assert_eq!(&held, first, "{on}"),
+                }
             }
         }
     }
+}
+
+/// All that a store holds of a run, but for times.
+#[derive(Debug, PartialEq)]
+struct Held {
+    run: RunRow,
+    steps: Vec<StepRow>,
+    outputs: Vec<Option<Vec<u8>>>,
+    histories: Vec<History>,
+    /// Those of one commit come in any order.
+    events: Vec<EventRow>,
+}
+
+impl Held {
+    async fn read(store: &SharedStore, id: RunId) -> Self {
+        let (run, steps) = store.run(id, None).await.expect("the run");
+        let mut events = store.events(id, 0, 10_000).await.expect("the events");
+        assert!(events.iter().zip(1..).all(|(event, number)| event.number == number), "{events:?}");
+        events.iter_mut().for_each(|event| (event.number, event.at_ms) = (0, 0));
+        events.sort_by_key(|event| format!("{event:?}"));
+        let (mut outputs, mut histories) = (Vec::new(), Vec::new());
+        for step in &steps {
+            outputs.push(store.step_output(id, step.no).await.expect("the output"));
+            let claim = Claim {
+                journal_length: step.journal_length,
+                checkpoint_position: step.checkpoint_position,
+                ..Claim::bare(StepId { run: id, step: step.no }, Fence(0))
+            };
+            histories.push(store.history(&claim).await.expect("the history"));
+        }
+        Self {
+            run: timeless_run(run),
+            steps: steps.into_iter().map(timeless_step).collect(),
+            outputs,
+            histories,
+            events,
+        }
+    }
+}
+
+fn timeless_run(run: RunRow) -> RunRow {
+    let there = |time: Option<i64>| time.map(|_| 0);
+    RunRow { created_at_ms: 0, started_at_ms: there(run.started_at_ms), ended_at_ms: there(run.ended_at_ms), ..run }
+}
+
+fn timeless_step(step: StepRow) -> StepRow {
+    let there = |time: Option<i64>| time.map(|_| 0);
+    StepRow {
+        ready_at_ms: there(step.ready_at_ms),
+        due_at_ms: there(step.due_at_ms),
+        claimed_at_ms: there(step.claimed_at_ms),
+        started_at_ms: there(step.started_at_ms),
+        ended_at_ms: there(step.ended_at_ms),
+        ..step
+    }
+}
+
+fn beat(worker: WorkerId, lease_ms: u32, queues: &[String]) -> Heartbeat<'_> {
+    Heartbeat { worker, lease_ms, begin: false, host: "test", pid: 1, slots: 8, queues, running: 0, draining: false }
+}
+
+/// What all stores answer.
+async fn all(stores: &[Tested], ask: impl AsyncFn(&SharedStore) -> bool) -> bool {
+    let mut answers = Vec::new();
+    for Tested { store, .. } in stores {
+        answers.push(ask(store).await);
+    }
+    assert!(answers.windows(2).all(|two| two[0] == two[1]), "the stores disagree: {answers:?}");
+    answers[0]
+}
+
+/// Answers come in any order, and a claim may be told twice.
+fn sort(written: &mut Written) {
+    written.claimed.sort_by_key(|claim| claim.id);
+    written.claimed.dedup();
+    written.not_ready.sort();
+    written.busy.sort();
+    written.ready.sort_by_key(|ready| ready.id);
+    written.ready.iter_mut().for_each(|ready| ready.ready_at_ms = 0);
+    written.ended.sort();
+}
+
+/// An answer, to be compared.
+fn told(written: &Written) -> String {
+    format!("{written:#?}")
 }
 
 /// What a batch means to the model; returns what the worker holds by it, sorted.
@@ -422,6 +551,9 @@ fn apply(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&M
         let number = member.id.step.0 as usize;
         if let Some(segment) = &member.segment {
             run.steps[number].journal += segment.length;
+        }
+        if let Some(checkpoint) = &member.checkpoint {
+            run.steps[number].checkpoints = checkpoint.ordinal;
         }
         if member.follows.is_some() {
             run.change(number, StepChange::Continued);

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use pawl::store::Store;
+use pawl::store::Postgres;
+use pawl::store::doctor::Invariants as _;
 
 use crate::runtime::block_on;
 use crate::wait::{self, Look};
@@ -67,6 +68,7 @@ pub fn violations(cluster: &Cluster, targets: &[&Target]) -> anyhow::Result<Vec<
 fn in_database(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     let url = cluster.postgres.url();
     // A store starts its connections' housekeeping on the runtime that it is made on.
-    let found = block_on(async { Store::new(&url, 1, Duration::from_secs(30))?.doctor(Duration::ZERO, true).await })?;
+    let found =
+        block_on(async { Postgres::new(&url, 1, Duration::from_secs(30))?.doctor(Duration::ZERO, true).await })?;
     Ok(found.into_iter().map(|violation| format!("{}: {}", violation.invariant, violation.what)).collect())
 }

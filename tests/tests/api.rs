@@ -14,7 +14,7 @@ use pawl::api::types::{
 };
 use pawl::cli::private::{PrivatePostgres, PrivateRedis, free_port};
 use pawl::domain::id::RunId;
-use pawl::store::Store;
+use pawl::store::{Postgres, Schema as _};
 use pawl::worker;
 use pawl_tests::client::Answer;
 use pawl_tests::runtime::{block_on, handle};
@@ -55,7 +55,7 @@ impl Api {
     }
 
     fn migrate(&self) -> anyhow::Result<()> {
-        Ok(block_on(async { Store::new(&self.config.database_url, 1, Duration::from_secs(30))?.migrate().await })?)
+        Ok(block_on(async { Postgres::new(&self.config.database_url, 1, Duration::from_secs(30))?.migrate().await })?)
     }
 
     /// The servers, without a schema and without the API.

@@ -37,11 +37,11 @@ pub(super) async fn queues(State(state): State<AppState>) -> Result<Json<QueueLi
 }
 
 pub(super) async fn requeue_processing(State(state): State<AppState>) -> Result<Json<Requeued>> {
-    requeued(requeue::processing(&state.store, &state.queue).await)
+    requeued(requeue::processing(&*state.store, &*state.queue).await)
 }
 
 pub(super) async fn requeue_stale(State(state): State<AppState>) -> Result<Json<Requeued>> {
-    requeued(requeue::stale(&state.store, &state.queue, state.suspicion).await)
+    requeued(requeue::stale(&*state.store, &*state.queue, state.suspicion).await)
 }
 
 fn requeued(count: anyhow::Result<usize>) -> Result<Json<Requeued>> {

@@ -110,7 +110,7 @@ impl From<store::Error> for Problem {
         match error {
             store::Error::NotFound(detail) => Self::not_found(detail),
             store::Error::Conflict(detail) => Self::conflict(detail),
-            store::Error::Unavailable(_) => {
+            store::Error::Unavailable(..) => {
                 tracing::debug!(error = &error as &dyn Error, "a request has to wait for Postgres");
                 Self::unavailable("Postgres is not available: try again; nothing that was answered is lost")
             }
@@ -119,7 +119,7 @@ impl From<store::Error> for Problem {
                 tracing::error!(error = &error as &dyn Error, "stored bytes are damaged");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", "Damaged", error.to_string())
             }
-            store::Error::Refused(_) | store::Error::Config(_) => Self::internal(&error),
+            store::Error::Refused(..) | store::Error::Config(_) => Self::internal(&error),
         }
     }
 }

@@ -19,24 +19,16 @@ use super::watch::Watch;
 use crate::domain::limits::Limits;
 use crate::domain::suspicion::Suspicion;
 use crate::engine::{self, Engine};
-use crate::queue::{self, Queue};
-use crate::store::{self, Store};
+use crate::queue::{self, SharedQueue};
+use crate::store::{self, SharedStore, Store};
 
 /// How the API is set up.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Postgres.
-    pub database_url: String,
-    /// Redis.
-    pub redis_url: String,
     /// Address and port; port 0 takes a free one.
     pub listen: String,
     /// The token that requests must carry, if any.
     pub token: Option<String>,
-    /// Connections to Postgres.
-    pub connections: u32,
-    /// Longest time of a statement.
-    pub session_timeout: Duration,
     /// How long a shutdown waits for requests under way.
     pub grace: Duration,
     /// When a step is blamed for the deaths of its workers, for requeues on an operator's word.
@@ -50,12 +42,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            database_url: String::new(),
-            redis_url: String::new(),
             listen: "127.0.0.1:7340".to_owned(),
             token: None,
-            connections: 16,
-            session_timeout: Duration::from_millis(2_250),
             grace: Duration::from_secs(10),
             suspicion: Suspicion::default(),
             cache_dir: None,
@@ -97,8 +85,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// [`ServeError`].
-pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
-    let state = prepare(&config)?;
+pub async fn serve(
+    config: Config,
+    store: SharedStore,
+    queue: SharedQueue,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let state = prepare(&config, store, queue)?;
     // A wrong schema is said before anything listens, if Postgres is there to tell.
     match state.store.check_schema().await {
         Err(error) if !error.is_passing() => return Err(error.into()),
@@ -126,7 +119,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + '
     let serving = axum::serve(listener, router(state.clone())).with_graceful_shutdown(signal);
     tokio::select! {
         served = serving => served.map_err(ServeError::Io),
-        error = wait_for_schema(&state.store) => Err(error.into()),
+        error = wait_for_schema(&*state.store) => Err(error.into()),
         () = watch.run() => Ok(()),
         () = wake_readers(&state) => Ok(()),
         () = grace(stopped, config.grace) => {
@@ -136,9 +129,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + '
     }
 }
 
-fn prepare(config: &Config) -> Result<AppState, ServeError> {
-    let store = Store::new(&config.database_url, config.connections, config.session_timeout)?;
-    let queue = Arc::new(Queue::new(&config.redis_url)?);
+fn prepare(config: &Config, store: SharedStore, queue: SharedQueue) -> Result<AppState, ServeError> {
     let engine = Engine::new(engine::Config {
         limits: config.limits,
         cache_dir: config.cache_dir.clone(),
@@ -146,7 +137,7 @@ fn prepare(config: &Config) -> Result<AppState, ServeError> {
         ..Default::default()
     })?;
     Ok(AppState {
-        submissions: Submissions::start(store.clone(), Arc::clone(&queue)),
+        submissions: Submissions::start(&store, Arc::clone(&queue)),
         watch: Watch::new(store.clone()),
         store,
         queue,
@@ -160,7 +151,7 @@ fn prepare(config: &Config) -> Result<AppState, ServeError> {
 }
 
 /// Looks until the schema could be checked. Returns only if it is not this build's.
-async fn wait_for_schema(store: &Store) -> store::Error {
+async fn wait_for_schema(store: &dyn Store) -> store::Error {
     let mut pause = FIRST_PAUSE;
     let mut is_out = false;
     loop {
@@ -184,7 +175,7 @@ async fn wait_for_schema(store: &Store) -> store::Error {
 }
 
 async fn wake_readers(state: &AppState) {
-    state.queue.run_changes(|moved| state.watch.wake(moved)).await;
+    state.queue.run_changes(&|moved| state.watch.wake(moved)).await;
 }
 
 async fn grace(stopped: tokio::sync::oneshot::Receiver<()>, grace: Duration) {

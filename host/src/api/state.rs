@@ -14,8 +14,8 @@ use crate::domain::pipeline_file::closest;
 use crate::domain::ready::{Moved, Ready};
 use crate::domain::suspicion::Suspicion;
 use crate::engine::Engine;
-use crate::queue::{Queue, Settled};
-use crate::store::Store;
+use crate::queue::{Settled, SharedQueue};
+use crate::store::SharedStore;
 
 /// Pipeline versions kept in memory; they never change.
 const KEPT_PIPELINES: usize = 256;
@@ -23,8 +23,8 @@ const KEPT_PIPELINES: usize = 256;
 /// What handlers share; cheap to clone.
 #[derive(Clone)]
 pub(super) struct AppState {
-    pub(super) store: Store,
-    pub(super) queue: Arc<Queue>,
+    pub(super) store: SharedStore,
+    pub(super) queue: SharedQueue,
     /// Checks and describes pushed components; executes nothing.
     pub(super) engine: Arc<Engine>,
     /// One component is compiled at a time: the API's processors are for requests.

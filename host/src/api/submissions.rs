@@ -7,13 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::ready::Ready;
-use crate::queue::Queue;
-use crate::store::submit::{NewRun, Submission, submit};
-use crate::store::{self, Store, within};
+use crate::queue::SharedQueue;
+use crate::store::submit::{NewRun, Submission};
+use crate::store::{self, SharedStore, within};
 
 /// Submissions that may wait; more are refused, so that memory is bounded.
 const WAITING: usize = 4_096;
@@ -34,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refused {
     /// The database did not answer in time.
-    #[error("Postgres is not available: submit again, with an idempotency key to be safe")]
+    #[error("the database is not available: submit again, with an idempotency key to be safe")]
     Unavailable,
     /// Too many wait already.
     #[error("too many submissions are waiting: submit again later")]
@@ -55,9 +53,9 @@ pub struct Submissions {
 impl Submissions {
     /// Starts the lane.
     #[must_use]
-    pub fn start(store: Store, queue: Arc<Queue>) -> Self {
+    pub fn start(store: &SharedStore, queue: SharedQueue) -> Self {
         let (waiting, arrivals) = mpsc::channel(WAITING);
-        tokio::spawn(run(store, queue, arrivals));
+        tokio::spawn(run(Lane { lane: store.lane(), queue }, arrivals));
         Self { waiting }
     }
 
@@ -72,8 +70,7 @@ impl Submissions {
     }
 }
 
-async fn run(store: Store, queue: Arc<Queue>, mut arrivals: mpsc::Receiver<Waiting>) {
-    let mut lane = Lane { store, queue, conn: None };
+async fn run(mut lane: Lane, mut arrivals: mpsc::Receiver<Waiting>) {
     let mut batch = Vec::new();
     while arrivals.recv_many(&mut batch, TOGETHER).await > 0 {
         let (runs, answers): (Vec<NewRun>, Vec<_>) = batch.drain(..).unzip();
@@ -100,11 +97,10 @@ async fn run(store: Store, queue: Arc<Queue>, mut arrivals: mpsc::Receiver<Waiti
     }
 }
 
-/// The lane's own connection; a lost one is made again.
+/// The way into the store, and on to the queue.
 struct Lane {
-    store: Store,
-    queue: Arc<Queue>,
-    conn: Option<PgConnection>,
+    lane: Box<dyn store::Lane>,
+    queue: SharedQueue,
 }
 
 impl Lane {
@@ -112,12 +108,12 @@ impl Lane {
         let mut attempt = 0;
         let (submissions, ready) = loop {
             attempt += 1;
-            match within(PATIENCE, self.submit_once(runs)).await {
+            match within(PATIENCE, self.lane.submit(runs)).await {
                 Ok(_) if crate::fault::lost("submit.committed.reply_lost") => {}
                 Ok(submitted) => break submitted,
                 Err(error) if !error.is_passing() => return Err(Refused::Content(error.chain())),
                 Err(error) if attempt == ATTEMPTS => {
-                    tracing::warn!(error = error.chain(), "a submission was refused: Postgres is away");
+                    tracing::warn!(error = error.chain(), "a submission was refused: the database is away");
                     return Err(Refused::Unavailable);
                 }
                 Err(_) => tokio::time::sleep(PAUSE).await,
@@ -134,16 +130,6 @@ impl Lane {
         }
         // To the client, a resend of its own looks like the first one.
         Ok(if attempt == 1 { submissions } else { resent(submissions, runs) })
-    }
-
-    async fn submit_once(&mut self, runs: &[NewRun]) -> store::Result<(Vec<Submission>, Vec<Ready>)> {
-        let mut conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => self.store.connect().await?,
-        };
-        let submitted = submit(&mut conn, runs).await?;
-        self.conn = Some(conn);
-        Ok(submitted)
     }
 }
 

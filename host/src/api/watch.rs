@@ -22,7 +22,7 @@ use tokio::time::MissedTickBehavior;
 use crate::domain::id::RunId;
 use crate::domain::ready::Moved;
 use crate::store::events::RunMark;
-use crate::store::{self, Store};
+use crate::store::{self, SharedStore};
 
 /// How often all watched runs are looked at, whether or not somebody said that they moved.
 const POLL_EVERY: Duration = Duration::from_secs(1);
@@ -51,14 +51,13 @@ pub enum Seen {
 }
 
 /// The hub; cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Watch {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
-    store: Store,
+    store: SharedStore,
     state: Mutex<State>,
     /// Something is dirty.
     dirtied: Notify,
@@ -82,7 +81,7 @@ struct Watched {
 impl Watch {
     /// A hub that reads from `store`; it tells nothing until [`Watch::run`] is polled.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: SharedStore) -> Self {
         Self { shared: Arc::new(Shared { store, state: Mutex::default(), dirtied: Notify::new() }) }
     }
 
@@ -223,7 +222,6 @@ impl Watched {
 }
 
 /// One reader's place at the hub.
-#[derive(Debug)]
 pub struct Subscription {
     watch: Watch,
     run: RunId,

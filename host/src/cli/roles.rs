@@ -4,6 +4,7 @@
 //! signal ends it at once.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -14,9 +15,17 @@ use super::exit::{End, INTERRUPTED, usage};
 use super::output::{Answer, Output, Table};
 use super::settings::{ServerFlags, Settings};
 use crate::api::ServeError;
-use crate::store::Store;
-use crate::store::doctor::Violation;
+use crate::queue::RedisStreams;
+use crate::store::doctor::{Invariants as _, Violation};
+use crate::store::{Postgres, Schema as _};
 use crate::{api, fault, worker};
+
+/// Connections of a process, besides those of its lanes.
+const API_CONNECTIONS: u32 = 16;
+const WORKER_CONNECTIONS: u32 = 8;
+
+/// The longest time that a statement of the API may take.
+const API_STATEMENT: Duration = Duration::from_millis(2_250);
 
 /// How long one statement of `pawl doctor` and `pawl migrate` may take: they go over whole tables.
 const LONG_STATEMENT: Duration = Duration::from_secs(600);
@@ -96,14 +105,14 @@ impl Api {
         fault::announce()?;
         let defaults = api::Config::default();
         let config = api::Config {
-            database_url: settings.database_url(&self.servers)?,
-            redis_url: settings.redis_url(&self.servers)?,
             listen: self.listen.or_else(|| settings.listen()).unwrap_or(defaults.listen),
             token: settings.api_token(),
             cache_dir: self.cache.cache_dir.or(defaults.cache_dir),
             ..api::Config::default()
         };
-        api::serve(config, asked_to_stop()).await.map_err(|error| match error {
+        let store = Postgres::new(&settings.database_url(&self.servers)?, API_CONNECTIONS, API_STATEMENT)?;
+        let queue = RedisStreams::new(&settings.redis_url(&self.servers)?)?;
+        api::serve(config, Arc::new(store), Arc::new(queue), asked_to_stop()).await.map_err(|error| match error {
             ServeError::Store(error) => error.into(),
             other => other.into(),
         })
@@ -125,8 +134,6 @@ impl Worker {
             return Err(usage("a worker with 0 slots executes nothing; give --slots 1 or more"));
         }
         let config = worker::Config {
-            database_url: settings.database_url(&self.servers)?,
-            redis_url: settings.redis_url(&self.servers)?,
             slots,
             queues,
             lease: self.lease_ms.map_or(defaults.lease, Duration::from_millis),
@@ -135,14 +142,17 @@ impl Worker {
             cache_dir: self.cache.cache_dir.or(defaults.cache_dir),
             ..worker::Config::default()
         };
-        worker::run(config, asked_to_stop()).await
+        let url = settings.database_url(&self.servers)?;
+        let store = Postgres::new(&url, WORKER_CONNECTIONS, worker::session_timeout(config.lease))?;
+        let queue = RedisStreams::new(&settings.redis_url(&self.servers)?)?;
+        worker::run(config, Arc::new(store), Arc::new(queue), asked_to_stop()).await
     }
 }
 
 impl Migrate {
     /// Brings the schema up to date.
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let store = Store::new(&settings.database_url(&self.servers)?, 1, LONG_STATEMENT)?;
+        let store = Postgres::new(&settings.database_url(&self.servers)?, 1, LONG_STATEMENT)?;
         let end = Instant::now() + START_LIMIT;
         let mut told = false;
         loop {
@@ -166,7 +176,7 @@ impl Migrate {
 impl Doctor {
     /// Checks all invariants over the whole database.
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let store = Store::new(&settings.database_url(&self.servers)?, 1, LONG_STATEMENT)?;
+        let store = Postgres::new(&settings.database_url(&self.servers)?, 1, LONG_STATEMENT)?;
         store.check_schema().await?;
         let found = Findings { violations: store.doctor(Duration::from_millis(self.grace_ms), self.quiet).await? };
         self.output.print(&found)?;

@@ -38,6 +38,15 @@ impl Suspicion {
         }
     }
 
+    /// Why a step with so many crashes is parked: JSON.
+    #[must_use]
+    pub fn poison(self, crashes: u32) -> String {
+        let message = format!(
+            "its worker process died {crashes} times in a row while executing this step, without progress in between"
+        );
+        serde_json::json!({"cause": "poison", "message": message}).to_string()
+    }
+
     /// Whether a step with so many crashes is parked.
     #[must_use]
     pub fn is_poison(self, crashes: u32) -> bool {

@@ -1,44 +1,37 @@
-//! Redis Streams, the delivery. The only module that knows Redis.
+//! The delivery: which steps are ready, told to workers. A port with two implementations, which pass one
+//! conformance suite: [`RedisStreams`] for production, [`InProcess`] for `pawl dev`.
 //!
-//! One stream per queue and priority, `pawl:q:{queue}:{priority}`, with the consumer group `workers`; a
-//! consumer is a worker's id. A message says which step is ready, and nothing that matters if it is lost,
-//! late, doubled or reordered: Postgres is the truth, and `scheduler` finds what Redis has lost.
+//! One stream per queue and priority, read by one group of consumers; a consumer is a worker. A message says
+//! which step is ready, and nothing that matters if it is lost, late, doubled or reordered: the store is the
+//! truth, and `scheduler` finds what a queue has lost.
 //!
 //! ```text
-//!  publish ──▶ stream ──XREADGROUP──▶ pending at a worker ──XACK, XDEL──▶ gone
-//!                 ▲                          │  its worker dies
-//!                 └── lost: published again  └──▶ adopted by another (repair)
+//!  publish ──▶ stream ──read──▶ pending at a worker ──acknowledged──▶ gone
+//!                 ▲                     │  its worker dies
+//!                 └── lost: published again  └──▶ adopted by another
 //! ```
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Pipeline};
-use uuid::Uuid;
+use async_trait::async_trait;
 
-use crate::domain::id::{RunId, StepId};
+use crate::domain::id::{StepId, WorkerId};
 use crate::domain::pipeline::Priority;
 use crate::domain::ready::{Moved, Ready};
 
-mod changes;
-pub mod inspect;
-mod read;
-pub mod repair;
+mod in_process;
+mod redis;
 
-pub use read::{Delivery, Reader};
+pub use in_process::InProcess;
+pub use redis::RedisStreams;
 
-/// The consumer group that all workers share.
-const GROUP: &str = "workers";
-
-/// The pub/sub channel on which readers of runs are woken. A hint: readers poll besides.
-const CHANGES: &str = "pawl:runs";
-
-/// Why Redis did not do it. Nothing is lost by that: delivery is made up for later.
+/// Why the queue did not do it. Nothing is lost by that: delivery is made up for later.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It can't be reached, or answered with an error.
     #[error("Redis is not available")]
-    Unavailable(#[from] redis::RedisError),
+    Unavailable(#[from] ::redis::RedisError),
     /// A setting is wrong.
     #[error("the Redis URL is not valid: {0}")]
     Config(String),
@@ -47,8 +40,87 @@ pub enum Error {
 /// A result of the queue.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Called with runs that moved.
+pub type Wake<'a> = dyn for<'m> Fn(&'m [Moved]) + Send + Sync + 'a;
+
+/// A queue that many share.
+pub type SharedQueue = Arc<dyn Queue>;
+
+/// The port.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Whether it answers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it does not.
+    async fn ping(&self) -> Result<()>;
+
+    /// What follows a commit, in one round trip: acknowledgements, deliveries, wake-ups of readers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: unacknowledged messages come again and find their steps not ready; steps that
+    /// were not delivered will be found as lost.
+    async fn settle(&self, settled: Settled<'_>) -> Result<()>;
+
+    /// Delivers ready steps.
+    ///
+    /// # Errors
+    /// As [`Queue::settle`].
+    async fn publish(&self, ready: &[Ready]) -> Result<()> {
+        self.settle(Settled { ready, ..Settled::default() }).await
+    }
+
+    /// A reader for `consumer` of all streams of `queues`, most urgent first. Each read waits up to `block`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a setting is wrong.
+    fn reader(&self, consumer: WorkerId, queues: &[String], block: Duration) -> Result<Box<dyn Reader>>;
+
+    /// A stream's watermark.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn watermark(&self, stream: &Stream) -> Result<Watermark>;
+
+    /// The consumers of a stream's group.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn consumers(&self, stream: &Stream) -> Result<Vec<Consumer>>;
+
+    /// Takes up to `limit` pending messages of a dead consumer for the consumer `adopter`, which then claims their
+    /// steps or finds them not ready. With nothing pending the consumer is deleted.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn adopt(&self, stream: &Arc<Stream>, dead: &str, adopter: &str, limit: usize) -> Result<Vec<Delivery>>;
+
+    /// All streams that exist, by name.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn streams(&self) -> Result<Vec<StreamState>>;
+
+    /// Calls `wake` with the runs that moved, for ever. What is missed, after a loss of the queue for example, is
+    /// for the caller's own polling.
+    async fn run_changes(&self, wake: &Wake<'_>);
+}
+
+/// Reads the streams of a worker's queues for it.
+#[async_trait]
+pub trait Reader: Send {
+    /// The streams that are read.
+    fn streams(&self) -> &[Arc<Stream>];
+
+    /// Up to `count` new messages per stream, most urgent first; none if none came in time.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: read again after a pause.
+    async fn read(&mut self, count: usize) -> Result<Vec<Delivery>>;
+}
+
 /// One stream: a queue's messages of one priority.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Stream {
     /// The queue.
     pub queue: String,
@@ -62,75 +134,26 @@ impl Stream {
         Priority::ALL.into_iter().map(|priority| Self { queue: queue.to_owned(), priority })
     }
 
-    /// The key in Redis.
-    #[must_use]
-    pub fn key(&self) -> String {
-        format!("pawl:q:{}:{}", self.queue, self.priority.as_str())
+    /// The streams of these queues, most urgent first.
+    pub(crate) fn of_all(queues: &[String]) -> Vec<Arc<Self>> {
+        let mut streams: Vec<Self> = queues.iter().flat_map(|queue| Self::of(queue)).collect();
+        streams.sort_by_key(|stream| stream.priority);
+        streams.into_iter().map(Arc::new).collect()
     }
 }
 
-/// Access to Redis; cheap to clone. Connects when first used and again after every loss.
-#[derive(Clone)]
-pub struct Queue {
-    client: Client,
-    connection: ConnectionManager,
-}
-
-impl Queue {
-    /// Prepares access.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if the URL is not one.
-    pub fn new(redis_url: &str) -> Result<Self> {
-        let client = Client::open(redis_url).map_err(|error| Error::Config(error.to_string()))?;
-        let connection = client.get_connection_manager_lazy(connection_config(Duration::from_secs(2)))?;
-        Ok(Self { client, connection })
-    }
-
-    /// Whether Redis answers.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if it does not.
-    pub async fn ping(&self) -> Result<()> {
-        Ok(redis::cmd("PING").exec_async(&mut self.connection.clone()).await?)
-    }
-
-    /// Delivers ready steps, in one round trip.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`]: they will be found as lost and published again.
-    pub async fn publish(&self, ready: &[Ready]) -> Result<()> {
-        self.settle(Settled { ready, ..Settled::default() }).await
-    }
-
-    /// What follows a commit, in one round trip: acknowledgements, deliveries, wake-ups of readers.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`]: unacknowledged messages come again and find their steps not ready.
-    pub async fn settle(&self, settled: Settled<'_>) -> Result<()> {
-        let mut pipe = redis::pipe();
-        acknowledge(&mut pipe, settled.done);
-        for ready in settled.ready {
-            let stream = Stream { queue: ready.queue.clone(), priority: ready.priority };
-            pipe.cmd("XADD")
-                .arg(stream.key())
-                .arg("*")
-                .arg("run")
-                .arg(ready.id.run.to_string())
-                .arg("step")
-                .arg(ready.id.step.0)
-                .arg("ready_at")
-                .arg(ready.ready_at_ms)
-                .ignore();
-        }
-        if !settled.moved.is_empty() {
-            pipe.cmd("PUBLISH").arg(CHANGES).arg(changes::pack(settled.moved)).ignore();
-        }
-        if pipe.is_empty() {
-            return Ok(());
-        }
-        Ok(pipe.exec_async(&mut self.connection.clone()).await?)
-    }
+/// A message at a worker: pending until it is acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Where it stands.
+    pub stream: Arc<Stream>,
+    /// Its id in the stream.
+    pub entry: String,
+    /// The step that is ready, as far as the message knows; `None` if it is no message of ours, which is
+    /// only acknowledged.
+    pub step: Option<StepId>,
+    /// Since when it was ready, by the message; ms since 1970.
+    pub ready_at_ms: i64,
 }
 
 /// What follows a commit.
@@ -144,38 +167,38 @@ pub struct Settled<'a> {
     pub moved: &'a [Moved],
 }
 
-impl std::fmt::Debug for Queue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue").finish_non_exhaustive()
-    }
+/// Up to where a stream's messages have been delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watermark {
+    /// Nothing is undelivered: every ready step should have been claimed by now.
+    AllDelivered,
+    /// The oldest message that nobody has read became ready then (ms, the store's clock): older ready steps
+    /// have no undelivered message.
+    DeliveredBefore(i64),
 }
 
-/// One XACK and one XDEL per stream: a stream then holds only what is not done.
-fn acknowledge(pipe: &mut Pipeline, done: &[Delivery]) {
-    let mut rest: Vec<&Delivery> = done.iter().collect();
-    while let Some(first) = rest.first() {
-        let stream = first.stream.clone();
-        let (same, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|delivery| delivery.stream == stream);
-        let entries: Vec<&str> = same.iter().map(|delivery| delivery.entry.as_str()).collect();
-        pipe.cmd("XACK").arg(stream.key()).arg(GROUP).arg(&entries).ignore();
-        pipe.cmd("XDEL").arg(stream.key()).arg(&entries).ignore();
-        rest = others;
-    }
+/// A consumer of a stream's group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    /// Its name: a worker's id.
+    pub name: String,
+    /// Messages read and not acknowledged.
+    pub pending: usize,
+    /// Since it last read.
+    pub idle_ms: u64,
 }
 
-fn connection_config(response_timeout: Duration) -> ConnectionManagerConfig {
-    ConnectionManagerConfig::new()
-        .set_number_of_retries(1)
-        .set_max_delay(Duration::from_millis(200))
-        .set_connection_timeout(Some(Duration::from_secs(2)))
-        .set_response_timeout(Some(response_timeout))
-}
-
-/// The step in a message's fields; `None` if it is no message of ours.
-fn step_of(fields: &std::collections::HashMap<String, redis::Value>) -> Option<(StepId, i64)> {
-    let field = |name: &str| fields.get(name).and_then(|value| redis::from_redis_value_ref::<String>(value).ok());
-    let run = Uuid::parse_str(&field("run")?).ok()?;
-    let step = field("step")?.parse().ok()?;
-    let ready_at_ms = field("ready_at")?.parse().ok()?;
-    Some((StepId { run: RunId(run), step: crate::domain::id::StepNo(step) }, ready_at_ms))
+/// One stream, as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamState {
+    /// Which.
+    pub stream: Stream,
+    /// Messages in it, read or not.
+    pub length: usize,
+    /// Messages read and not acknowledged.
+    pub pending: usize,
+    /// When the oldest unread message became ready (ms, the store's clock); `None` if all are read.
+    pub oldest_unread_ms: Option<i64>,
+    /// Who reads it.
+    pub consumers: Vec<Consumer>,
 }

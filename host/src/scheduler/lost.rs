@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{Scheduler, next};
-use crate::queue::{Stream, repair::Watermark};
+use crate::queue::{Stream, Watermark};
 use crate::store::within;
 
 /// Steps of a stream that are delivered again per sweep, so that a mistake can't flood it.

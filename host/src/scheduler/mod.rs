@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::domain::id::WorkerId;
 use crate::domain::suspicion::Suspicion;
-use crate::queue::{Delivery, Queue, Stream};
-use crate::store::Store;
+use crate::queue::{Delivery, SharedQueue, Stream};
+use crate::store::SharedStore;
 use crate::store::leases::Pulse;
 
 pub mod consumers;
@@ -32,9 +32,9 @@ pub mod timers;
 #[derive(Clone)]
 pub struct Scheduler {
     /// The truth.
-    pub store: Store,
+    pub store: SharedStore,
     /// The delivery.
-    pub queue: Arc<Queue>,
+    pub queue: SharedQueue,
     /// The worker in whose process they run.
     pub worker: WorkerId,
     /// The streams that it reads.

@@ -17,7 +17,7 @@ const ADMIN: &str = "admin";
 ///
 /// # Errors
 /// If Redis or the database is away.
-pub async fn processing(store: &Store, queue: &Queue) -> anyhow::Result<usize> {
+pub async fn processing(store: &dyn Store, queue: &dyn Queue) -> anyhow::Result<usize> {
     let live: HashSet<String> = store.live_workers().await?.iter().map(ToString::to_string).collect();
     let mut count = 0;
     for state in queue.streams().await? {
@@ -32,7 +32,7 @@ pub async fn processing(store: &Store, queue: &Queue) -> anyhow::Result<usize> {
     Ok(count)
 }
 
-async fn put_back(queue: &Queue, stream: &Arc<Stream>, consumer: &str) -> anyhow::Result<usize> {
+async fn put_back(queue: &dyn Queue, stream: &Arc<Stream>, consumer: &str) -> anyhow::Result<usize> {
     let mut count = 0;
     loop {
         let deliveries = queue.adopt(stream, consumer, ADMIN, SWEEP).await?;
@@ -61,7 +61,7 @@ async fn put_back(queue: &Queue, stream: &Arc<Stream>, consumer: &str) -> anyhow
 ///
 /// # Errors
 /// If Redis or the database is away.
-pub async fn stale(store: &Store, queue: &Queue, suspicion: Suspicion) -> anyhow::Result<usize> {
+pub async fn stale(store: &dyn Store, queue: &dyn Queue, suspicion: Suspicion) -> anyhow::Result<usize> {
     let taken = store.take_over(SWEEP, suspicion).await?;
     queue.publish(&taken).await?;
     let lost = store.redeliver_ready(SWEEP).await?;

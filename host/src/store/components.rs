@@ -1,43 +1,16 @@
 //! Components: bytes, found by their digest and verified by it whenever they are read.
 
-use sqlx::postgres::{PgConnection, PgTransaction};
+use async_trait::async_trait;
 
-use super::{Error, Result, Store};
+use super::Result;
 use crate::domain::id::Digest;
 
-impl Store {
+/// The bytes of components.
+#[async_trait]
+pub trait Components {
     /// The bytes of a component.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is none of that digest, [`Error::Damaged`] if its bytes are others.
-    pub async fn component(&self, digest: Digest) -> Result<Vec<u8>> {
-        let mut transaction = self.patient().await?;
-        let bytes: Option<Vec<u8>> = sqlx::query_scalar("select bytes from component where digest = $1")
-            .bind(&digest.0[..])
-            .fetch_optional(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        let bytes = bytes.ok_or_else(|| Error::NotFound(format!("there is no component {digest}")))?;
-        if Digest::of(&bytes) == digest { Ok(bytes) } else { Err(Error::Damaged(format!("component {digest}"))) }
-    }
-
-    /// A transaction for large values: they may take longer than half a lease on a slow disk or network,
-    /// and nobody's lease depends on them.
-    pub(super) async fn patient(&self) -> Result<PgTransaction<'static>> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query("select set_config('statement_timeout', '60s', true), set_config('lock_timeout', '60s', true)")
-            .execute(&mut *transaction)
-            .await?;
-        Ok(transaction)
-    }
-}
-
-/// Stores a component; one that is there already stays.
-pub(super) async fn insert_component(conn: &mut PgConnection, digest: Digest, bytes: &[u8]) -> Result<()> {
-    sqlx::query("insert into component (digest, bytes) values ($1, $2) on conflict (digest) do nothing")
-        .bind(&digest.0[..])
-        .bind(bytes)
-        .execute(conn)
-        .await?;
-    Ok(())
+    /// [`super::Error::NotFound`] if there is none of that digest, [`super::Error::Damaged`] if its bytes are others.
+    async fn component(&self, digest: Digest) -> Result<Vec<u8>>;
 }

@@ -1,8 +1,8 @@
-//! What a person may do to a run: the calls to `migrations/0006_control.sql`.
+//! What a person may do to a run.
 
-use sqlx::Row;
+use async_trait::async_trait;
 
-use super::{Error, Result, Store, ready_of};
+use super::{Error, Result};
 use crate::domain::id::{Digest, RunId, StepNo};
 use crate::domain::ready::Ready;
 
@@ -15,69 +15,51 @@ pub enum ResumeOn {
     Component(Digest),
 }
 
-impl Store {
+/// What a person may do to a run.
+#[async_trait]
+pub trait Control {
     /// Ends a run now; its running steps lose their fence at once.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] if it has ended already.
-    pub async fn cancel(&self, run: RunId) -> Result<()> {
-        let verdict: String =
-            sqlx::query_scalar("select verdict from pawl_cancel_v1($1)").bind(run.0).fetch_one(&self.pool).await?;
-        match verdict.as_str() {
-            "cancelled" => Ok(()),
-            "ended" => Err(Error::Conflict(format!("run {run} has ended already"))),
-            _ => Err(unknown(run)),
-        }
-    }
+    async fn cancel(&self, run: RunId) -> Result<()>;
 
     /// Reopens failed and parked steps, all or one, and with them the run. Returns what is to be delivered.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] if nothing failed or the run was cancelled.
-    pub async fn retry(&self, run: RunId, step: Option<StepNo>) -> Result<Vec<Ready>> {
-        let rows = sqlx::query("select * from pawl_retry_v1($1, $2)")
-            .bind(run.0)
-            .bind(step.map(|step| step.0))
-            .fetch_all(&self.pool)
-            .await?;
-        let verdict: &str = rows.first().map(|row| row.try_get("verdict")).transpose()?.unwrap_or("reopened");
-        match verdict {
-            "reopened" => rows.iter().map(ready_of).collect(),
-            "nothing" => Err(Error::Conflict(format!(
-                "nothing to retry in run {run}: {} has failed or is parked",
-                if step.is_some() { "that step neither" } else { "no step" }
-            ))),
-            "cancelled" => Err(Error::Conflict(format!("run {run} was cancelled: submit it again"))),
-            _ => Err(unknown(run)),
-        }
-    }
+    async fn retry(&self, run: RunId, step: Option<StepNo>) -> Result<Vec<Ready>>;
 
     /// Makes a step that is parked, waiting or ready go on, on its component or another one.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] if the step is in another state.
-    pub async fn resume(&self, run: RunId, step: StepNo, on: ResumeOn) -> Result<Vec<Ready>> {
-        let component = match on {
-            ResumeOn::Pinned => None,
-            ResumeOn::Component(digest) => Some(digest.0.to_vec()),
-        };
-        let rows = sqlx::query("select * from pawl_resume_v1($1, $2, $3)")
-            .bind(run.0)
-            .bind(step.0)
-            .bind(component)
-            .fetch_all(&self.pool)
-            .await?;
-        let verdict: &str = rows.first().map(|row| row.try_get("verdict")).transpose()?.unwrap_or("unknown");
-        match verdict {
-            "resumed" => rows.iter().map(ready_of).collect(),
-            "running" => Err(Error::Conflict("the step is running: nothing to resume".into())),
-            "blocked" => Err(Error::Conflict("the step waits for the steps that it needs".into())),
-            "ended" => Err(Error::Conflict("the step has ended: use `retry`".into())),
-            _ => Err(unknown(run)),
-        }
-    }
+    async fn resume(&self, run: RunId, step: StepNo, on: ResumeOn) -> Result<Vec<Ready>>;
 }
 
-fn unknown(run: RunId) -> Error {
-    Error::NotFound(format!("no run {run}"))
+// Refusals, in the words of both stores.
+
+pub(super) fn has_ended(run: RunId) -> Error {
+    Error::Conflict(format!("run {run} has ended already"))
+}
+
+pub(super) fn nothing_to_retry(run: RunId, step: Option<StepNo>) -> Error {
+    let which = if step.is_some() { "that step neither" } else { "no step" };
+    Error::Conflict(format!("nothing to retry in run {run}: {which} has failed or is parked"))
+}
+
+pub(super) fn was_cancelled(run: RunId) -> Error {
+    Error::Conflict(format!("run {run} was cancelled: submit it again"))
+}
+
+pub(super) fn is_running() -> Error {
+    Error::Conflict("the step is running: nothing to resume".into())
+}
+
+pub(super) fn is_blocked() -> Error {
+    Error::Conflict("the step waits for the steps that it needs".into())
+}
+
+pub(super) fn step_has_ended() -> Error {
+    Error::Conflict("the step has ended: use `retry`".into())
 }

@@ -1,18 +1,21 @@
-//! What can go wrong with the database, by what a caller does about it.
+//! What can go wrong with the store, by what a caller does about it.
 
 /// A result of the store.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// What a database said.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database can't be reached, is shutting down or too slow: try again later. What was sent may
-    /// have been committed.
-    #[error("Postgres is not available")]
-    Unavailable(#[source] sqlx::Error),
-    /// The database refused the content: sending it again changes nothing.
-    #[error("Postgres refused the statement")]
-    Refused(#[source] sqlx::Error),
+    /// It can't be reached, is shutting down or too slow: try again later. What was sent may have been
+    /// committed. First the store's name.
+    #[error("{0} is not available")]
+    Unavailable(&'static str, #[source] Source),
+    /// It refused the content: sending it again changes nothing. First the store's name.
+    #[error("{0} refused the statement")]
+    Refused(&'static str, #[source] Source),
     /// The database's schema is not this build's.
     #[error("the database's schema is at version {found}, this build needs {needed}: {}",
             if found < needed { "run `pawl migrate`" } else { "use a newer pawl" })]
@@ -38,41 +41,15 @@ pub enum Error {
     #[error("{0}")]
     Conflict(String),
     /// A setting is wrong.
-    #[error("the database URL is not valid: {0}")]
+    #[error("{0}")]
     Config(String),
 }
 
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        let refused = match &error {
-            // Classes 08 (connection), 40 (rollback: deadlock, serialization), 53 (resources), 55 (lock
-            // not available), 57 (shutdown, cancelled by timeout) and 58 (system) pass by themselves.
-            // https://www.postgresql.org/docs/15/errcodes-appendix.html
-            sqlx::Error::Database(database) => {
-                let code = database.code().unwrap_or_default();
-                !["08", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
-            }
-            sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
-            sqlx::Error::RowNotFound | sqlx::Error::ColumnNotFound(_) => true,
-            _ => false,
-        };
-        if refused { Self::Refused(error) } else { Self::Unavailable(error) }
-    }
-}
-
 impl Error {
-    pub(super) fn from_migration(error: sqlx::migrate::MigrateError) -> Self {
-        match error {
-            sqlx::migrate::MigrateError::Execute(error) => error.into(),
-            sqlx::migrate::MigrateError::VersionMissing(found) => Self::Schema { found, needed: 0 },
-            other => Self::Refused(sqlx::Error::Migrate(Box::new(other))),
-        }
-    }
-
     /// No answer in time: the connection may be dead without having been reset.
     #[must_use]
     pub fn silent() -> Self {
-        Self::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+        Self::Unavailable("the database", std::io::Error::from(std::io::ErrorKind::TimedOut).into())
     }
 
     /// The error with all its causes, for a log line.
@@ -90,6 +67,6 @@ impl Error {
     /// Whether trying again later may help.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(..))
     }
 }

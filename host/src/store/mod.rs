@@ -1,46 +1,111 @@
-//! Postgres, the truth. The only module that knows SQL.
+//! The truth: what is not in the store has not happened. A port with two implementations, which pass one
+//! conformance suite: [`Postgres`] for production, [`Sqlite`] for `pawl dev`.
 //!
-//! Reads and rare writes are plain functions on [`Store`], one verb and one transaction each, in files by
-//! noun. The hot paths are server-side functions, versioned by name, one round trip each: see
-//! `migrations/`.
+//! The port's traits stand in files by noun, beside the rows that they give; `write` and `submit` hold what
+//! passes through a [`Lane`]. Only this module knows SQL.
 
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
-use sqlx::{Connection, Row};
+use async_trait::async_trait;
 
-use crate::domain::id::{Digest, RunId, StepId, StepNo};
-use crate::domain::ready::Ready;
-
-mod components;
+pub mod components;
 pub mod control;
 pub mod doctor;
 mod error;
 pub mod events;
-mod history;
+pub mod history;
 pub mod leases;
 pub mod live;
 pub mod pipelines;
 pub mod plugins;
+mod postgres;
 pub mod runs;
+mod sqlite;
 pub mod submit;
 pub mod workers;
 pub mod write;
 
 pub use error::{Error, Result};
+pub use postgres::Postgres;
+pub use sqlite::Sqlite;
 
-/// Access to the database; cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Store {
-    pool: PgPool,
-    options: PgConnectOptions,
+use crate::domain::id::{Digest, WorkerId};
+use crate::domain::ready::Ready;
+use leases::{Heartbeat, Pulse};
+use submit::{NewRun, Submission};
+use write::{Batch, Written};
+
+/// The whole port.
+pub trait Store:
+    Schema
+    + components::Components
+    + control::Control
+    + doctor::Invariants
+    + events::Events
+    + history::Histories
+    + leases::Sweeps
+    + live::Live
+    + pipelines::Pipelines
+    + plugins::Plugins
+    + runs::Runs
+    + workers::Workers
+    + Send
+    + Sync
+{
 }
 
-/// How long a pooled connection may have been idle and is used without a question.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// A store that many share.
+pub type SharedStore = Arc<dyn Store>;
 
-/// Bounds a conversation with the database by `limit`: a server that has gone silent resets nothing.
+/// The store itself.
+#[async_trait]
+pub trait Schema {
+    /// For people: what it is.
+    fn name(&self) -> &'static str;
+
+    /// Brings the schema up to date.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be reached or holds migrations that this build doesn't know.
+    async fn migrate(&self) -> Result<()>;
+
+    /// Checks that the schema is the one of this build.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] if it is older or newer, [`Error::ForeignSchema`] if it is another one.
+    async fn check_schema(&self) -> Result<()>;
+
+    /// A way in for a loop that writes all the time and must wait for nobody else's reads.
+    fn lane(&self) -> Box<dyn Lane>;
+}
+
+/// The way in of one loop, one call at a time. Each call is one round trip and one commit. A call that was
+/// given up, or failed, leaves the lane as good as new; what it sent may have been committed.
+#[async_trait]
+pub trait Lane: Send {
+    /// Sends a batch for `worker`, and waits for its commit. A batch may be sent again after a lost answer: the
+    /// answer is then what the first one would have been.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: it may have been committed; send it again. [`Error::Refused`]: it was not,
+    /// because of the content of a member.
+    async fn write(&mut self, worker: WorkerId, batch: &Batch) -> Result<Written>;
+
+    /// Submits `runs` in one commit. The answers are in their order; the steps are to be delivered.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: it may have been committed; send it again with the same ids.
+    async fn submit(&mut self, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>)>;
+
+    /// Begins or renews a worker's lease.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: it may have been renewed.
+    async fn heartbeat(&mut self, beat: &Heartbeat<'_>) -> Result<Pulse>;
+}
+
+/// Bounds a conversation with the store by `limit`: a server that has gone silent resets nothing.
 ///
 /// # Errors
 /// That of `work`, or [`Error::Unavailable`] when time is up; what was sent may have been committed.
@@ -48,105 +113,7 @@ pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Error::silent()))
 }
 
-/// The schema that this build of Pawl reads and writes.
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
-
-impl Store {
-    /// Prepares access; connects when first used. `session_timeout` bounds every statement, lock wait and
-    /// idle transaction: below half a lease, so that nothing hangs past it.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if the URL is not one.
-    pub fn new(database_url: &str, connections: u32, session_timeout: Duration) -> Result<Self> {
-        let timeout_ms = session_timeout.as_millis().to_string();
-        let options = PgConnectOptions::from_str(database_url)
-            .map_err(|error| Error::Config(error.to_string()))?
-            .application_name("pawl")
-            .options([
-                ("synchronous_commit", "on"),
-                ("statement_timeout", timeout_ms.as_str()),
-                ("lock_timeout", timeout_ms.as_str()),
-                ("idle_in_transaction_session_timeout", timeout_ms.as_str()),
-                ("tcp_user_timeout", timeout_ms.as_str()),
-                // All hot statements look rows up by key, a few to a few hundred at a time. Their plans are
-                // made once, also while tables are still empty, and must not change with statistics.
-                ("plan_cache_mode", "force_generic_plan"),
-                ("enable_seqscan", "off"),
-                ("enable_hashjoin", "off"),
-                ("enable_mergejoin", "off"),
-                ("jit", "off"),
-            ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(session_timeout)
-            // A connection that was used just now is taken to be alive: asking it first would double the round
-            // trips. One that is not fails its statement with an error that passes.
-            .test_before_acquire(false)
-            .before_acquire(|conn, meta| {
-                Box::pin(async move { Ok(meta.idle_for < TRUSTED_IDLE || conn.ping().await.is_ok()) })
-            })
-            .connect_lazy_with(options.clone());
-        Ok(Self { pool, options })
-    }
-
-    /// Brings the schema up to date.
-    ///
-    /// # Errors
-    /// [`Error`] if the database can't be reached or holds migrations that this build doesn't know.
-    pub async fn migrate(&self) -> Result<()> {
-        MIGRATIONS.run(&self.pool).await.map_err(Error::from_migration)
-    }
-
-    /// Checks that the schema is the one of this build.
-    ///
-    /// # Errors
-    /// [`Error::Schema`] if it is older or newer, [`Error::ForeignSchema`] if it is another one.
-    pub async fn check_schema(&self) -> Result<()> {
-        let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
-        let found: std::result::Result<Vec<(i64, Vec<u8>)>, _> =
-            sqlx::query_as("select version, checksum from _sqlx_migrations where success order by version")
-                .fetch_all(&self.pool)
-                .await;
-        let applied = match found {
-            Ok(applied) => applied,
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
-        let found = applied.last().map_or(0, |(version, _)| *version);
-        if found != needed {
-            return Err(Error::Schema { found, needed });
-        }
-        let ours = |(version, checksum): &(i64, Vec<u8>)| {
-            MIGRATIONS.iter().any(|known| known.version == *version && *known.checksum == **checksum)
-        };
-        match applied.iter().find(|migration| !ours(migration)) {
-            Some((version, _)) => Err(Error::ForeignSchema { version: *version }),
-            None => Ok(()),
-        }
-    }
-}
-
-fn ready_of(row: &PgRow) -> Result<Ready> {
-    let priority: &str = row.try_get("priority")?;
-    Ok(Ready {
-        id: StepId { run: RunId(row.try_get("run_id")?), step: StepNo(row.try_get("step_no")?) },
-        queue: row.try_get("queue")?,
-        priority: priority.parse().unwrap_or_default(),
-        ready_at_ms: row.try_get("ready_at_ms")?,
-    })
-}
-
-fn digest_of(row: &PgRow, column: &str) -> Result<Digest> {
-    let bytes: &[u8] = row.try_get(column)?;
-    Digest::try_from(bytes).map_err(|_| Error::Damaged(format!("the column {column}")))
-}
-
-/// A word of ours; the database's CHECKs admit no others.
-fn parse<T>(row: &PgRow, column: &str) -> Result<T>
-where
-    T: std::str::FromStr,
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    let word: &str = row.try_get(column)?;
-    word.parse().map_err(|error| Error::Refused(sqlx::Error::Decode(Box::new(error))))
+/// Bytes that were read, if they are those that were written.
+fn verified(bytes: Vec<u8>, digest: Digest, what: impl FnOnce() -> String) -> Result<Vec<u8>> {
+    if Digest::of(&bytes) == digest { Ok(bytes) } else { Err(Error::Damaged(what())) }
 }

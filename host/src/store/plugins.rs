@@ -1,13 +1,10 @@
 //! Plugins: names with versions, each a component; one version is active. A version never changes.
 
-use std::collections::BTreeMap;
+use async_trait::async_trait;
 
-use sqlx::Row;
-
-use super::components::insert_component;
-use super::{Error, Result, Store, digest_of};
+use super::{Error, Result};
 use crate::domain::id::Digest;
-use crate::domain::pipeline_file::{KnownPlugin, KnownPlugins, closest};
+use crate::domain::pipeline_file::{KnownPlugins, closest};
 
 /// A version that somebody wants to store.
 #[derive(Debug, Clone, Copy)]
@@ -61,173 +58,49 @@ pub struct VersionRow {
     pub created_at_ms: i64,
 }
 
-impl Store {
+/// Plugins and their versions.
+#[async_trait]
+pub trait Plugins {
     /// Stores a version of a plugin and its component. Pushing the same bytes again changes nothing but,
     /// if asked for, the active version.
     ///
     /// # Errors
     /// [`Error::Conflict`] if that version has other bytes.
-    pub async fn push_version(&self, new: NewVersion<'_>) -> Result<PushedVersion> {
-        let mut transaction = self.patient().await?;
-        insert_component(&mut transaction, new.digest, new.bytes).await?;
-        sqlx::query("insert into plugin (name) values ($1) on conflict (name) do nothing")
-            .bind(new.name)
-            .execute(&mut *transaction)
-            .await?;
-        let inserted = sqlx::query(
-            "insert into plugin_version (name, version, digest, manifest) values ($1, $2, $3, $4)
-             on conflict (name, version) do nothing",
-        )
-        .bind(new.name)
-        .bind(new.version)
-        .bind(&new.digest.0[..])
-        .bind(new.manifest)
-        .execute(&mut *transaction)
-        .await?;
-        // After the insert, so that it sees what another push has committed in the meantime.
-        let row = sqlx::query(
-            "select v.digest, p.active_version = v.version as active
-             from plugin_version v join plugin p on p.name = v.name where v.name = $1 and v.version = $2",
-        )
-        .bind(new.name)
-        .bind(new.version)
-        .fetch_one(&mut *transaction)
-        .await?;
-        let stored = digest_of(&row, "digest")?;
-        if stored != new.digest {
-            return Err(Error::Conflict(format!(
-                "plugin `{}` has a version `{}` with other bytes (component {}, this one is {}): push it as another version",
-                new.name,
-                new.version,
-                stored.short(),
-                new.digest.short()
-            )));
-        }
-        if new.activate {
-            sqlx::query("update plugin set active_version = $2 where name = $1 and active_version is distinct from $2")
-                .bind(new.name)
-                .bind(new.version)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await?;
-        let was_active = row.try_get::<Option<bool>, _>("active")?.unwrap_or(false);
-        Ok(PushedVersion { created: inserted.rows_affected() == 1, active: new.activate || was_active })
-    }
+    async fn push_version(&self, new: NewVersion<'_>) -> Result<PushedVersion>;
 
     /// Makes a version the active one. Returns the one that was active before.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such plugin or version.
-    pub async fn activate(&self, name: &str, version: &str) -> Result<Option<String>> {
-        let previous: Option<Option<String>> = sqlx::query_scalar(
-            "with before as (
-                 select p.name, p.active_version from plugin p
-                 where p.name = $1 and exists (select from plugin_version v where v.name = $1 and v.version = $2)
-                 for no key update
-             )
-             update plugin p set active_version = $2 from before b where p.name = b.name returning b.active_version",
-        )
-        .bind(name)
-        .bind(version)
-        .fetch_optional(&self.pool)
-        .await?;
-        match previous {
-            Some(previous) => Ok(previous),
-            None => Err(Error::NotFound(missing_version(&self.known_plugins().await?, name, version))),
-        }
-    }
+    async fn activate(&self, name: &str, version: &str) -> Result<Option<String>>;
 
     /// All plugins by name.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn plugins(&self) -> Result<Vec<PluginRow>> {
-        let rows = sqlx::query(
-            "select p.name, p.active_version, v.version, v.digest, v.manifest,
-                    octet_length(c.bytes)::bigint as size_bytes,
-                    (extract(epoch from v.created_at) * 1000)::bigint as created_at_ms
-             from plugin p
-             join plugin_version v on v.name = p.name
-             join component c on c.digest = v.digest
-             order by p.name, v.created_at desc, v.version desc",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let mut plugins: Vec<PluginRow> = Vec::new();
-        for row in rows {
-            let name: String = row.try_get("name")?;
-            if plugins.last().is_none_or(|plugin| plugin.name != name) {
-                plugins.push(PluginRow { name, active_version: row.try_get("active_version")?, versions: Vec::new() });
-            }
-            let version = VersionRow {
-                version: row.try_get("version")?,
-                digest: digest_of(&row, "digest")?,
-                size_bytes: row.try_get::<i64, _>("size_bytes")?.cast_unsigned(),
-                manifest: row.try_get("manifest")?,
-                created_at_ms: row.try_get("created_at_ms")?,
-            };
-            plugins.last_mut().expect("one was pushed above").versions.push(version);
-        }
-        Ok(plugins)
-    }
+    async fn plugins(&self) -> Result<Vec<PluginRow>>;
 
     /// What pipelines may refer to.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn known_plugins(&self) -> Result<KnownPlugins> {
-        let rows = sqlx::query(
-            "select p.name, p.active_version is not null as has_active,
-                    array_agg(v.version order by v.version) as versions
-             from plugin p join plugin_version v on v.name = p.name
-             group by p.name",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let mut plugins = BTreeMap::new();
-        for row in rows {
-            let versions: Vec<String> = row.try_get("versions")?;
-            let plugin =
-                KnownPlugin { versions: versions.into_iter().collect(), has_active: row.try_get("has_active")? };
-            plugins.insert(row.try_get("name")?, plugin);
-        }
-        Ok(KnownPlugins(plugins))
-    }
+    async fn known_plugins(&self) -> Result<KnownPlugins>;
 
     /// The component that a step of this plugin and version gets now.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such plugin or version, or none is active.
-    pub async fn component_of(&self, name: &str, version: Option<&str>) -> Result<Digest> {
-        let row = sqlx::query(
-            "select v.digest from plugin p join plugin_version v on v.name = p.name
-             where p.name = $1 and v.version = coalesce($2, p.active_version)",
-        )
-        .bind(name)
-        .bind(version)
-        .fetch_optional(&self.pool)
-        .await?;
-        row.map(|row| digest_of(&row, "digest")).transpose()?.ok_or_else(|| {
-            Error::NotFound(format!("plugin `{name}` has no version {}", version.unwrap_or("that is active")))
-        })
-    }
+    async fn component_of(&self, name: &str, version: Option<&str>) -> Result<Digest>;
 
     /// Whether there is a component of that digest.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn has_component(&self, digest: Digest) -> Result<bool> {
-        let found = sqlx::query_scalar("select exists (select from component where digest = $1)")
-            .bind(&digest.0[..])
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(found)
-    }
+    async fn has_component(&self, digest: Digest) -> Result<bool>;
 }
 
-fn missing_version(known: &KnownPlugins, name: &str, version: &str) -> String {
-    match known.0.get(name) {
+pub(super) fn missing_version(known: &KnownPlugins, name: &str, version: &str) -> Error {
+    Error::NotFound(match known.0.get(name) {
         Some(plugin) => {
             let versions: Vec<&str> = plugin.versions.iter().map(String::as_str).collect();
             format!("plugin `{name}` has no version `{version}`; it has {}", versions.join(", "))
@@ -237,5 +110,19 @@ fn missing_version(known: &KnownPlugins, name: &str, version: &str) -> String {
             let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
             format!("there is no plugin `{name}`{meant}")
         }
-    }
+    })
+}
+
+pub(super) fn no_version(name: &str, version: Option<&str>) -> Error {
+    Error::NotFound(format!("plugin `{name}` has no version {}", version.unwrap_or("that is active")))
+}
+
+pub(super) fn other_bytes(new: &NewVersion<'_>, stored: Digest) -> Error {
+    Error::Conflict(format!(
+        "plugin `{}` has a version `{}` with other bytes (component {}, this one is {}): push it as another version",
+        new.name,
+        new.version,
+        stored.short(),
+        new.digest.short()
+    ))
 }

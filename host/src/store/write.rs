@@ -1,23 +1,13 @@
-//! The group writer's batch: what the concurrent steps of a worker want to write, in one round trip to
-//! `pawl_write_v1` (see `migrations/0003_write.sql` for what it does, and in which order).
-//!
-//! Called by the writer of a worker only. A batch may be sent again after a lost answer: the answer is then
-//! what the first one would have been.
+//! The group writer's batch: what the concurrent steps of a worker want to write, in one round trip and one
+//! commit (see [`Lane::write`](super::Lane::write)), and its answer.
 
 use std::time::Duration;
 
-use sqlx::Connection;
-use sqlx::postgres::PgConnection;
-
-use super::{Result, Store};
 use crate::domain::attempt::Claim;
-use crate::domain::id::{Digest, Fence, RunId, StepId, WorkerId};
+use crate::domain::id::{Digest, Fence, RunId, StepId};
 use crate::domain::journal::Checkpoint;
-use crate::domain::ready::Ready;
+use crate::domain::ready::{Moved, Ready};
 use crate::domain::succession::Succession;
-
-mod answer;
-mod rows;
 
 /// Everything that is sent at once.
 #[derive(Debug, Clone, Default)]
@@ -139,7 +129,7 @@ pub enum Settlement {
 }
 
 impl Settlement {
-    fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Succeeded { .. } => "succeeded",
             Self::Failed(_) => "failed",
@@ -149,7 +139,7 @@ impl Settlement {
         }
     }
 
-    fn payload(&self) -> Option<&[u8]> {
+    pub(super) fn payload(&self) -> Option<&[u8]> {
         match self {
             Self::Succeeded { output, .. } => Some(output),
             Self::Failed(error) | Self::Retry { error, .. } | Self::Parked(error) => Some(error),
@@ -186,36 +176,19 @@ pub enum Verdict {
     Gap,
 }
 
-impl Store {
-    /// A connection of its own, outside the pool.
-    ///
-    /// # Errors
-    /// [`super::Error::Unavailable`] if the database can't be reached.
-    pub async fn connect(&self) -> Result<PgConnection> {
-        Ok(PgConnection::connect_with(&self.options).await?)
+impl Written {
+    /// Runs of `batch` that moved: those whose steps ended or were claimed.
+    #[must_use]
+    pub fn moved(&self, batch: &Batch) -> Vec<Moved> {
+        let settled = batch
+            .members
+            .iter()
+            .zip(&self.members)
+            .filter(|(member, verdict)| member.ends() && **verdict == Verdict::Written);
+        let mut runs: Vec<RunId> = settled.map(|(member, _)| member.id.run).collect();
+        runs.extend(self.claimed.iter().map(Claim::run));
+        runs.sort_unstable();
+        runs.dedup();
+        runs.into_iter().map(|run| Moved { run, ended: self.ended.contains(&run) }).collect()
     }
-}
-
-/// Sends a batch for `worker`, and waits for its commit.
-///
-/// # Errors
-/// [`super::Error::Unavailable`]: it may have been committed; send it again. [`super::Error::Refused`]: it
-/// was not, because of the content of a member.
-pub async fn write(conn: &mut PgConnection, worker: WorkerId, batch: &Batch) -> Result<Written> {
-    let (members, payloads) = rows::members(&batch.members);
-    let answered = sqlx::query(
-        "select kind, verdict, place, run_id, step_no, fence, pipeline, component, failures, crashes, journal_length,
-                checkpoint_position, run_input, needed_outputs, queue, priority, ready_at_ms
-         from pawl_write_v1($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(worker.0)
-    .bind(members)
-    .bind(payloads)
-    .bind(rows::contents(&batch.members))
-    .bind(rows::runs(&batch.members))
-    .bind(batch.claims.iter().map(|id| id.run.0).collect::<Vec<_>>())
-    .bind(batch.claims.iter().map(|id| id.step.0).collect::<Vec<_>>())
-    .fetch_all(conn)
-    .await?;
-    answer::of(batch, &answered)
 }

@@ -5,13 +5,12 @@
 //! worker would stay pending for ever. Deliveries are kept too, up to a bound, after which the sweep for
 //! lost messages makes up for them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::ready::{Moved, Ready};
-use crate::queue::{Delivery, Queue, Settled};
+use crate::queue::{Delivery, Settled, SharedQueue};
 
 /// What one commit has caused.
 #[derive(Debug, Default)]
@@ -33,7 +32,7 @@ const KEPT: usize = 10_000;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Takes up what follows commits, for as long as there are senders. `queue` may be away at any time.
-pub async fn run(queue: Arc<Queue>, mut done: mpsc::UnboundedReceiver<Done>) {
+pub async fn run(queue: SharedQueue, mut done: mpsc::UnboundedReceiver<Done>) {
     let mut outage = false;
     while let Some(mut all) = done.recv().await {
         while let Ok(more) = done.try_recv() {

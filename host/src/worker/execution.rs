@@ -55,7 +55,7 @@ impl Flow {
                 self.conclude(&session, None, not_begun(stop.into()));
                 return;
             }
-            match within(self.patience, self.loaded.load(&self.store, &session.claim)).await {
+            match within(self.patience, self.loaded.load(&*self.store, &session.claim)).await {
                 Ok(Ok(loading)) => break loading,
                 Ok(Err(failure)) => {
                     self.conclude(&session, None, not_begun(Outcome::Failed(failure)));

@@ -31,7 +31,7 @@ use crate::domain::id::{RunId, StepId, WorkerId};
 use crate::domain::suspicion::Suspicion;
 use crate::engine::GuestThreads;
 use crate::queue::{Delivery, Reader};
-use crate::store::Store;
+use crate::store::SharedStore;
 use crate::store::write::{Batch, Member, Verdict, Written};
 
 /// A claim that met a locked run is asked for again after this.
@@ -55,7 +55,7 @@ pub struct Flow {
     /// When a step is blamed for the deaths of its workers.
     pub suspicion: Suspicion,
     /// The truth.
-    pub store: Store,
+    pub store: SharedStore,
     /// Components and pipelines.
     pub loaded: Loaded,
     /// Where guests run.
@@ -88,7 +88,7 @@ pub struct Flow {
 
 impl Flow {
     /// Receives messages and asks for their steps, as slots are free. Ends with its task.
-    pub async fn receive(self: Arc<Self>, mut reader: Reader) {
+    pub async fn receive(self: Arc<Self>, mut reader: Box<dyn Reader>) {
         let mut backlog: VecDeque<Delivery> = VecDeque::new();
         let mut outage = false;
         loop {

@@ -10,14 +10,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use tokio::sync::{oneshot, watch};
 
 use super::flow::{Flow, lock};
 use super::trust::boottime_ms;
 use super::vitals::Vitals;
-use crate::store;
-use crate::store::leases::{Heartbeat, Pulse, heartbeat};
+use crate::store::leases::{Heartbeat, Pulse};
+use crate::store::{self, Lane};
 
 /// Who beats.
 pub struct Beating {
@@ -37,7 +36,7 @@ pub struct Beating {
 /// # Errors
 /// If the lease can't be begun.
 pub async fn begin(beating: Beating) -> store::Result<oneshot::Receiver<()>> {
-    let mut heart = Heart { host: host_name(), conn: None, beating };
+    let mut heart = Heart { host: host_name(), lane: beating.flow.store.lane(), beating };
     store::within(heart.beating.lease / 2, heart.beat(true)).await?;
     let (expired, end) = oneshot::channel();
     std::thread::Builder::new()
@@ -49,20 +48,20 @@ pub async fn begin(beating: Beating) -> store::Result<oneshot::Receiver<()>> {
                 Err(error) => tracing::error!(%error, "the heartbeat can't start"),
             }
         })
-        .map_err(|error| store::Error::Unavailable(sqlx::Error::Io(error)))?;
+        .map_err(|error| store::Error::Unavailable("a thread for the heartbeat", error.into()))?;
     Ok(end)
 }
 
 struct Heart {
     beating: Beating,
     host: String,
-    conn: Option<PgConnection>,
+    lane: Box<dyn Lane>,
 }
 
 impl Heart {
     async fn run(mut self, mut expired: oneshot::Sender<()>) {
         // The first beat's connection belongs to the runtime that made it.
-        self.conn = None;
+        self.lane = self.beating.flow.store.lane();
         let interval = self.beating.lease / 5;
         let mut outage = false;
         loop {
@@ -85,7 +84,6 @@ impl Heart {
                     return;
                 }
                 failed => {
-                    self.conn = None;
                     if !std::mem::replace(&mut outage, true) {
                         let reason = match failed {
                             Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
@@ -101,10 +99,6 @@ impl Heart {
     /// One renewal; whether the lease still stands.
     async fn beat(&mut self, begin: bool) -> store::Result<bool> {
         let flow = &self.beating.flow;
-        let mut conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => flow.store.connect().await?,
-        };
         let beat = Heartbeat {
             worker: flow.worker,
             lease_ms: u32::try_from(self.beating.lease.as_millis()).unwrap_or(u32::MAX),
@@ -117,8 +111,7 @@ impl Heart {
             draining: flow.draining.load(std::sync::atomic::Ordering::Relaxed),
         };
         let sent_ms = boottime_ms();
-        let pulse = heartbeat(&mut conn, &beat).await?;
-        self.conn = Some(conn);
+        let pulse = self.lane.heartbeat(&beat).await?;
         if pulse.alive {
             flow.trust.renewed(sent_ms, self.beating.lease);
             let _ = self.beating.pulse.send(pulse);

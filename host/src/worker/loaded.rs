@@ -81,7 +81,7 @@ impl Loaded {
     ///
     /// # Errors
     /// If the database is away: try again.
-    pub async fn load(&self, store: &Store, claim: &Claim) -> store::Result<Result<Loading, Failure>> {
+    pub async fn load(&self, store: &dyn Store, claim: &Claim) -> store::Result<Result<Loading, Failure>> {
         let loading = async {
             let plan = self.plan(store, claim.pipeline).await?;
             let history = store.history(claim).await?;
@@ -107,7 +107,7 @@ impl Loaded {
         self.engine.execute(&prepared, loading.attempt(&session.claim), recorder)
     }
 
-    async fn plan(&self, store: &Store, digest: Digest) -> store::Result<Arc<Plan>> {
+    async fn plan(&self, store: &dyn Store, digest: Digest) -> store::Result<Arc<Plan>> {
         if let Some(known) = lock(&self.plans).get(&digest) {
             return Ok(Arc::clone(known));
         }
@@ -120,7 +120,7 @@ impl Loaded {
         Ok(plan)
     }
 
-    async fn component(&self, store: &Store, digest: Digest) -> store::Result<Result<Arc<Prepared>, Failure>> {
+    async fn component(&self, store: &dyn Store, digest: Digest) -> store::Result<Result<Arc<Prepared>, Failure>> {
         if let Some(prepared) = self.engine.prepared(digest) {
             return Ok(Ok(prepared));
         }

@@ -28,10 +28,10 @@ use crate::domain::limits::Limits;
 use crate::domain::suspicion::Suspicion;
 use crate::engine::recorder::Stop;
 use crate::engine::{self, Engine, GuestThreads};
-use crate::queue::Queue;
+use crate::queue::SharedQueue;
 use crate::scheduler::{self, Scheduler};
 use crate::store::leases::Pulse;
-use crate::store::{Store, within};
+use crate::store::{SharedStore, Store, within};
 
 mod acknowledge;
 mod ahead;
@@ -56,10 +56,6 @@ use vitals::Vitals;
 /// How a worker is set up.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Postgres.
-    pub database_url: String,
-    /// Redis.
-    pub redis_url: String,
     /// Steps executed at once.
     pub slots: usize,
     /// Queues served.
@@ -83,8 +79,6 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            database_url: String::new(),
-            redis_url: String::new(),
             // Many short steps make large batches; long ones wait for the outside, or share the cores.
             slots: 256,
             queues: vec![crate::domain::pipeline::default_queue()],
@@ -118,17 +112,26 @@ const LONGEST_TICK_MS: u64 = 1_000;
 /// Pause between attempts to reach a database that is away at the start.
 const START_PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs a worker until `shutdown`.
+/// The longest time that a worker's statement may take: less than half a lease, so that nothing hangs past it.
+#[must_use]
+pub fn session_timeout(lease: Duration) -> Duration {
+    lease / 2 - lease / 20
+}
+
+/// Runs a worker on `store` and `queue` until `shutdown`.
 ///
 /// # Errors
 /// A wrong setting, a schema that is not this build's, a machine without the means to run guests, or a guest
 /// thread that could not be freed: then the process should be started anew.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let store = Store::new(&config.database_url, 8, config.lease / 2 - config.lease / 20)?;
-    let queue = Arc::new(Queue::new(&config.redis_url)?);
+pub async fn run(
+    config: Config,
+    store: SharedStore,
+    queue: SharedQueue,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let mut shutdown = std::pin::pin!(shutdown);
     tokio::select! {
-        ready = wait_for_schema(&store) => ready?,
+        ready = wait_for_schema(&*store) => ready?,
         () = &mut shutdown => return Ok(()),
     }
     let engine = Engine::new(engine::Config {
@@ -158,7 +161,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
 }
 
 /// Waits for Postgres, and for the schema of this build.
-async fn wait_for_schema(store: &Store) -> anyhow::Result<()> {
+async fn wait_for_schema(store: &dyn Store) -> anyhow::Result<()> {
     let mut told = false;
     loop {
         match store.check_schema().await {
@@ -177,8 +180,8 @@ async fn wait_for_schema(store: &Store) -> anyhow::Result<()> {
 /// What outlives an incarnation.
 struct Process {
     config: Config,
-    store: Store,
-    queue: Arc<Queue>,
+    store: SharedStore,
+    queue: SharedQueue,
     loaded: Loaded,
     threads: Arc<GuestThreads>,
 }

@@ -15,7 +15,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
 use super::flow::Flow;
@@ -23,7 +22,7 @@ use super::outbox::Outbox;
 use super::session::Session;
 use super::vitals::Vitals;
 use crate::domain::attempt::{Cause, Failure};
-use crate::store::write::{Batch, Member, Settlement, Verdict, Written, write};
+use crate::store::write::{Batch, Member, Settlement, Verdict, Written};
 use crate::store::{self, Error, within};
 
 /// A batch is closed when its payloads reach this size.
@@ -34,7 +33,7 @@ const RESEND_AFTER: [Duration; 2] = [Duration::from_millis(20), Duration::from_m
 
 /// A lane's loop; ends with its task.
 pub async fn run(flow: Arc<Flow>, outbox: Arc<Outbox>, vitals: Arc<Vitals>) {
-    let mut lane = Lane { flow, vitals, conn: None, outage: false };
+    let mut lane = Lane { lane: flow.store.lane(), flow, vitals, outage: false };
     loop {
         outbox.filled().await;
         lane.vitals.working();
@@ -47,7 +46,7 @@ pub async fn run(flow: Arc<Flow>, outbox: Arc<Outbox>, vitals: Arc<Vitals>) {
 /// The loop for large checkpoints: a connection of their own, one at a time, so that no batch waits for
 /// them.
 pub async fn run_bulk(flow: Arc<Flow>, mut large: mpsc::UnboundedReceiver<std::sync::Weak<Session>>) {
-    let mut lane = Lane { flow, vitals: Arc::default(), conn: None, outage: false };
+    let mut lane = Lane { lane: flow.store.lane(), flow, vitals: Arc::default(), outage: false };
     while let Some(session) = large.recv().await {
         let Some(session) = session.upgrade() else { continue };
         if let Some(member) = session.take_bulk() {
@@ -99,7 +98,7 @@ fn chain_of(session: Arc<Session>) -> Vec<(Arc<Session>, Member)> {
 struct Lane {
     flow: Arc<Flow>,
     vitals: Arc<Vitals>,
-    conn: Option<PgConnection>,
+    lane: Box<dyn store::Lane>,
     outage: bool,
 }
 
@@ -134,7 +133,6 @@ impl Lane {
                     return Ok(written);
                 }
                 Err(error) if error.is_passing() => {
-                    self.conn = None;
                     if !self.outage && attempt > 0 {
                         self.outage = true;
                         tracing::warn!(error = error.chain(), "Postgres is away: the writer sends again");
@@ -148,15 +146,8 @@ impl Lane {
     }
 
     async fn send_once(&mut self, batch: &Batch) -> store::Result<Written> {
-        let mut conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => {
-                self.vitals.waiting();
-                self.flow.store.connect().await?
-            }
-        };
         self.vitals.waiting();
-        let answer = async { write(&mut conn, self.flow.worker, batch).await };
+        let answer = self.lane.write(self.flow.worker, batch);
         // The first poll sends; the point then strikes while the server works.
         let (answer, ()) = tokio::join!(biased; answer, async { crate::fault::point("batch.sent") });
         self.vitals.working();
@@ -164,9 +155,8 @@ impl Lane {
         let lost = (batch.members.iter().any(Member::ends) && crate::fault::lost("outcome.committed.reply_lost"))
             || (!batch.claims.is_empty() && crate::fault::lost("claim.committed.reply_lost"));
         if lost {
-            return Err(Error::Unavailable(sqlx::Error::WorkerCrashed));
+            return Err(Error::silent());
         }
-        self.conn = Some(conn);
         Ok(written)
     }
 

@@ -17,8 +17,9 @@ use crate::cli::plugin::push;
 use crate::cli::run::send;
 use crate::domain::id::{Digest, RunId};
 use crate::domain::pipeline_file::Format;
-use crate::queue::Queue;
-use crate::store::Store;
+use crate::queue::{Queue as _, RedisStreams};
+use crate::store::Postgres;
+use crate::store::doctor::Invariants as _;
 
 /// The drill's plugin, pipeline and step.
 const NAME: &str = "drill-recovery";
@@ -158,7 +159,7 @@ async fn verify(
     std::fs::write(args.artifacts_dir.join("events.json"), serde_json::to_string_pretty(&history)?)?;
 
     // Messages are acknowledged after the commit, so the last one may be on its way.
-    let streams = Queue::new(&servers.redis_url)?;
+    let streams = RedisStreams::new(&servers.redis_url)?;
     let quiet = wait("the queue to be empty", Duration::from_secs(10), async |_| {
         let states = streams.streams().await?;
         let own = states.iter().filter(|state| state.stream.queue == queue);
@@ -172,7 +173,7 @@ async fn verify(
     } else {
         summary.check("the queue is empty and nothing is pending", quiet);
     }
-    let store = Store::new(&servers.database_url, 1, PATIENCE)?;
+    let store = Postgres::new(&servers.database_url, 1, PATIENCE)?;
     // Where others work too, what workers say of themselves is a moment old; here it is so for a heartbeat.
     let alone = !args.skip_services;
     let mut violations = Vec::new();

@@ -5,28 +5,11 @@ use std::collections::HashMap;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::{Batch, Member, Settlement, Verdict, Written};
+use super::super::{digest_of, ready_of};
 use crate::domain::attempt::Claim;
 use crate::domain::id::{Fence, RunId, StepId, StepNo};
-use crate::domain::ready::Moved;
-use crate::store::{Error, Result, digest_of, ready_of};
-
-impl Written {
-    /// Runs of `batch` that moved: those whose steps ended or were claimed.
-    #[must_use]
-    pub fn moved(&self, batch: &Batch) -> Vec<Moved> {
-        let settled = batch
-            .members
-            .iter()
-            .zip(&self.members)
-            .filter(|(member, verdict)| member.ends() && **verdict == Verdict::Written);
-        let mut runs: Vec<RunId> = settled.map(|(member, _)| member.id.run).collect();
-        runs.extend(self.claimed.iter().map(Claim::run));
-        runs.sort_unstable();
-        runs.dedup();
-        runs.into_iter().map(|run| Moved { run, ended: self.ended.contains(&run) }).collect()
-    }
-}
+use crate::store::write::{Batch, Member, Settlement, Verdict, Written};
+use crate::store::{Error, Result};
 
 pub(super) fn of(batch: &Batch, rows: &[PgRow]) -> Result<Written> {
     let mut written = Written { members: vec![Verdict::Written; batch.members.len()], ..Written::default() };

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use redis::Client;
 use uuid::Uuid;
 
-use super::{CHANGES, Queue};
+use super::CHANGES;
 use crate::domain::id::RunId;
 use crate::domain::ready::Moved;
+use crate::queue::Wake;
 
 /// A run in a message: its id, and a byte that says whether it has ended.
 const PACKED: usize = 17;
@@ -15,34 +17,32 @@ const PACKED: usize = 17;
 /// Pause between attempts to subscribe.
 const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
 
-impl Queue {
-    /// Calls `wake` with the runs that moved, for ever. After a loss of Redis it subscribes again; what was
-    /// missed in between is for the caller's own polling.
-    pub async fn run_changes(&self, wake: impl Fn(&[Moved])) {
-        let mut told = false;
-        loop {
-            match self.listen(&wake, &mut told).await {
-                Ok(()) => {}
-                Err(error) if told => tracing::debug!(error = %error, "still no subscription to Redis"),
-                Err(error) => {
-                    told = true;
-                    tracing::warn!(error = %error, "no subscription to Redis: readers of runs poll");
-                }
+/// Calls `wake` with the runs that moved, for ever. After a loss of Redis it subscribes again; what was
+/// missed in between is for the caller's own polling.
+pub(super) async fn run(client: &Client, wake: &Wake<'_>) {
+    let mut told = false;
+    loop {
+        match listen(client, wake, &mut told).await {
+            Ok(()) => {}
+            Err(error) if told => tracing::debug!(error = %error, "still no subscription to Redis"),
+            Err(error) => {
+                told = true;
+                tracing::warn!(error = %error, "no subscription to Redis: readers of runs poll");
             }
-            tokio::time::sleep(RESUBSCRIBE_AFTER).await;
         }
+        tokio::time::sleep(RESUBSCRIBE_AFTER).await;
     }
+}
 
-    async fn listen(&self, wake: &impl Fn(&[Moved]), told: &mut bool) -> redis::RedisResult<()> {
-        let mut subscription = self.client.get_async_pubsub().await?;
-        subscription.subscribe(CHANGES).await?;
-        *told = false;
-        let mut messages = subscription.on_message();
-        while let Some(message) = messages.next().await {
-            wake(&unpack(&message.get_payload::<Vec<u8>>()?));
-        }
-        Ok(())
+async fn listen(client: &Client, wake: &Wake<'_>, told: &mut bool) -> redis::RedisResult<()> {
+    let mut subscription = client.get_async_pubsub().await?;
+    subscription.subscribe(CHANGES).await?;
+    *told = false;
+    let mut messages = subscription.on_message();
+    while let Some(message) = messages.next().await {
+        wake(&unpack(&message.get_payload::<Vec<u8>>()?));
     }
+    Ok(())
 }
 
 /// Runs as one message.

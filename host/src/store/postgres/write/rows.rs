@@ -3,8 +3,8 @@
 use sqlx::postgres::{PgHasArrayType, PgTypeInfo};
 use uuid::Uuid;
 
-use super::{Member, Settlement};
 use crate::domain::id::Digest;
+use crate::store::write::{Member, Settlement};
 
 /// `pawl_member_v1`, see `migrations/0003_write.sql`.
 #[derive(Debug, Default, sqlx::Type)]

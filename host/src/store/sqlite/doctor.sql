@@ -1,0 +1,84 @@
+-- The invariants that tables alone can show, as store/postgres/doctor.sql has them for Postgres; each must return
+-- nothing. ?1: how long a lease may have ended before somebody must have noticed, in ms; ?2: the time; ?3: whether
+-- things are quiet.
+with
+-- 1 A running step has a worker whose lease has not ended for long.
+unowned as (
+    select 1 as invariant, s.run_id, format('step %d runs, but its worker is %s', s.step_no,
+                                            iif(w.id is null, 'gone', 'long expired')) as what
+    from step s left join worker w on w.id = s.worker_id
+    where s.status = 'running' and (w.id is null or w.expires_at < ?2 - ?1)
+),
+-- 2 A run that has not ended can move, or waits for something with a name.
+immobile as (
+    select 2, r.id, format('is %s, but no step is ready, running, waiting or parked', r.status)
+    from run r
+    where r.ended_at is null
+      and not exists (select 1 from step s where s.run_id = r.id and s.status in ('ready', 'running', 'waiting', 'parked'))
+),
+-- 4 Counters of steps that have not ended. (Unmet needs are counted by doctor.rs.)
+miscounted as (
+    select 4, r.id, format('counts %d live and %d running steps of %d, there are %d and %d of %d',
+                           r.live, r.running, r.steps, n.live, n.running, n.steps)
+    from run r
+    join (select run_id, count(*) filter (where ended_at is null) as live,
+                 count(*) filter (where status = 'running') as running, count(*) as steps
+          from step group by run_id) as n on n.run_id = r.id
+    where r.live <> n.live or r.running <> n.running or r.steps <> n.steps
+),
+-- 5 Events are numbered without gap or repeat; one success per step; fences never fall.
+misnumbered as (
+    select 5, r.id, format('has %d events up to number %d, and counts %d', h.events, h.last, r.event_count)
+    from run r
+    join (select run_id, count(*) as events, max(number) as last from event group by run_id) as h on h.run_id = r.id
+    where h.events <> r.event_count or h.last <> r.event_count
+    union all
+    select 5, run_id, format('step %d succeeded %d times', step_no, count(*))
+    from event where kind = 'step.succeeded' group by run_id, step_no having count(*) > 1
+    union all
+    select 5, run_id, format('the fence of step %d falls at event %d', step_no, number)
+    from (select *, lag(fence) over (partition by run_id, step_no order by number) as before
+          from event where step_no is not null)
+    where fence < before
+    union all
+    select 5, r.id, format('ends with the event %s', e.kind)
+    from run r join event e on e.run_id = r.id and e.number = r.event_count
+    where r.ended_at is not null and e.kind <> 'run.' || r.status
+),
+-- 6 Journals have no hole or overlap; a checkpoint stands within its journal.
+torn as (
+    select 6, s.run_id, format('the journal of step %d has %d entries in rows up to %d, the step counts %d',
+                               s.step_no, j.entries, j.stop, s.journal_length)
+    from step s
+    left join (select run_id, step_no, sum(length) as entries, max(first + length) as stop
+               from journal group by run_id, step_no) as j on j.run_id = s.run_id and j.step_no = s.step_no
+    where coalesce(j.entries, 0) <> s.journal_length or coalesce(j.stop, 0) <> s.journal_length
+    union all
+    select 6, run_id, format('the journal of step %d overlaps at %d', step_no, first)
+    from (select run_id, step_no, first,
+                 lag(first + length, 1, 0) over (partition by run_id, step_no order by first) as expected
+          from journal)
+    where first <> expected
+    union all
+    select 6, s.run_id, format('the checkpoint of step %d stands at %d (ordinal %d), the step says %d (%d), its journal ends at %d',
+                               s.step_no, k.position, k.ordinal, s.checkpoint_position, s.checkpoint_ordinal, s.journal_length)
+    from step s left join checkpoint k on k.run_id = s.run_id and k.step_no = s.step_no
+    where k.position is not s.checkpoint_position or coalesce(k.ordinal, 0) <> s.checkpoint_ordinal
+       or k.position > s.journal_length
+),
+-- 7 Nothing is open in a run that has ended.
+open as (
+    select 7, r.id, format('is %s, its step %d is %s', r.status, s.step_no, s.status)
+    from run r join step s on s.run_id = r.id
+    where r.ended_at is not null and s.ended_at is null
+),
+-- 3 What workers say they run is what the tables say; only when things are quiet.
+astray as (
+    select 3, null, format('a worker says that it runs %d steps, the tables say %d', w.running, n.running)
+    from worker w
+    join (select w.id, count(s.run_id) as running from worker w
+          left join step s on s.worker_id = w.id and s.status = 'running' group by w.id) as n on n.id = w.id
+    where ?3 and w.running <> n.running and w.expires_at > ?2
+)
+select * from unowned union all select * from immobile union all select * from miscounted
+union all select * from misnumbered union all select * from torn union all select * from open union all select * from astray

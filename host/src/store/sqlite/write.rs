@@ -1,0 +1,379 @@
+//! The group writer's batch, as `pawl_write_v1` does it for Postgres (`migrations/0003_write.sql`), step by step:
+//!
+//! ```text
+//!  1 members under their guard: run, step, worker, fence; then followers; the refused are judged
+//!  2 journal, checkpoints
+//!  3 what is left of runs that fail ends
+//!  4 successors of what succeeded: ready, or claimed for the same worker at once
+//!  5 claims
+//!  6 settle runs and events; answer
+//! ```
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::ledger::{Happened, Ledger, needs_of};
+use super::row;
+use super::rows::Step;
+use crate::domain::attempt::Claim;
+use crate::domain::id::{Digest, Fence, RunId, StepId, StepNo, WorkerId};
+use crate::domain::journal::Checkpoint;
+use crate::domain::status::StepStatus;
+use crate::domain::succession::Succession;
+use crate::domain::transition::StepChange;
+use crate::store::write::{Batch, Member, Segment, Settlement, Verdict, Written};
+use crate::store::{Error, Result};
+
+/// What the batch has done so far.
+struct Writing<'l, 'c> {
+    ledger: &'l Ledger<'c>,
+    worker: WorkerId,
+    /// Runs in which nothing new starts, and those that join them by this batch.
+    failing: HashSet<RunId>,
+    newly_failing: HashSet<RunId>,
+    happened: Vec<Happened>,
+    /// Successors that this worker goes on with.
+    continued: Vec<StepId>,
+}
+
+/// What was found of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// It is written now.
+    Written,
+    /// A first sending has written it: an outcome, or a segment.
+    Done,
+    Lost,
+    Gap,
+}
+
+/// Writes a batch of `worker`.
+pub(super) fn write(ledger: &Ledger<'_>, worker: WorkerId, batch: &Batch) -> Result<Written> {
+    let mut writing = Writing {
+        ledger,
+        worker,
+        failing: HashSet::new(),
+        newly_failing: HashSet::new(),
+        happened: Vec::new(),
+        continued: Vec::new(),
+    };
+    let found = writing.members(&batch.members)?;
+    writing.end_failing_runs()?;
+    writing.successors(&batch.members, &found)?;
+    let mut written = Written { members: found.iter().map(|found| found.verdict()).collect(), ..Written::default() };
+    writing.claims(&batch.claims, &mut written)?;
+    written.ended = ledger.settle(&writing.happened)?;
+    writing.answer(&batch.claims, &mut written)?;
+    Ok(written)
+}
+
+impl Found {
+    fn verdict(self) -> Verdict {
+        match self {
+            Self::Written | Self::Done => Verdict::Written,
+            Self::Lost => Verdict::LeaseLost,
+            Self::Gap => Verdict::Gap,
+        }
+    }
+}
+
+impl Writing<'_, '_> {
+    fn members(&mut self, members: &[Member]) -> Result<Vec<Found>> {
+        for member in members.iter().filter(|member| member.ends()) {
+            if self.ledger.run(member.id.run)?.is_some_and(|run| run.failing) {
+                self.failing.insert(member.id.run);
+            }
+        }
+        let mut found = Vec::with_capacity(members.len());
+        let mut chain_stands = false;
+        for member in members {
+            let Some(step) = self.ledger.step(member.id)? else {
+                found.push(Found::Lost);
+                chain_stands = false;
+                continue;
+            };
+            let result = match member.follows {
+                None => self.member(member, step)?,
+                Some(component) => self.follower(member, step, component, chain_stands)?,
+            };
+            chain_stands = result == Found::Written;
+            found.push(result);
+        }
+        Ok(found)
+    }
+
+    fn member(&mut self, member: &Member, mut step: Step) -> Result<Found> {
+        let fits = |segment: &Segment| member.cut.is_some() || segment.first == step.journal_length;
+        if !step.is_held(self.worker, member.fence.0) || !member.segment.as_ref().is_none_or(fits) {
+            return self.judge(member, &step);
+        }
+        self.write_journal(member)?;
+        if let Some(segment) = &member.segment {
+            step.journal_length = segment.first + segment.length;
+        } else if let Some(cut) = member.cut {
+            step.journal_length = cut;
+        }
+        if let Some(checkpoint) = &member.checkpoint
+            && checkpoint.ordinal > step.checkpoint_ordinal
+        {
+            self.write_checkpoint(member.id, checkpoint)?;
+            step.checkpoint_position = Some(checkpoint.position);
+            step.checkpoint_ordinal = checkpoint.ordinal;
+        }
+        if let Some((fraction, message)) = &member.progress {
+            (step.progress, step.progress_message) = (Some(*fraction), Some(message.clone()));
+        }
+        step.alone = !member.ends() && (member.alone || step.alone);
+        if let Some(settlement) = &member.settlement {
+            self.outcome(&mut step, settlement)?;
+        }
+        step.write(self.ledger.conn)?;
+        Ok(Found::Written)
+    }
+
+    fn outcome(&mut self, step: &mut Step, settlement: &Settlement) -> Result<()> {
+        let now_ms = self.ledger.now_ms;
+        let (change, kind) = match settlement {
+            Settlement::Succeeded { .. } => (StepChange::Succeeded, "step.succeeded"),
+            Settlement::Failed(_) => (StepChange::Failed, "step.failed"),
+            Settlement::Retry { .. } => (StepChange::RetryLater, "step.retrying"),
+            Settlement::Parked(_) => (StepChange::Parked, "step.parked"),
+            Settlement::Released => (StepChange::HandedBack, "step.handed_back"),
+        };
+        step.change(change, now_ms)?;
+        let mut happened = Happened::to(step, kind).by(self.worker);
+        match settlement {
+            Settlement::Succeeded { output, .. } => {
+                step.error = None;
+                step.write_output(self.ledger.conn, output)?;
+            }
+            Settlement::Failed(error) => {
+                step.failures += 1;
+                step.error = Some(error.clone());
+                self.newly_failing.insert(step.id.run);
+            }
+            Settlement::Retry { error, delay_ms } => {
+                step.failures += 1;
+                step.error = Some(error.clone());
+                step.due_at = Some(now_ms.saturating_add_unsigned(*delay_ms));
+                happened = happened.noting(format!("in {delay_ms} ms"));
+            }
+            Settlement::Parked(error) => step.error = Some(error.clone()),
+            Settlement::Released => {}
+        }
+        self.happened.push(happened);
+        Ok(())
+    }
+
+    /// A step that was run ahead: it is blocked, and was waiting for nothing but the member before it.
+    fn follower(&mut self, member: &Member, mut step: Step, component: Digest, chain_stands: bool) -> Result<Found> {
+        let stands = chain_stands
+            && step.status == StepStatus::Blocked
+            && step.unmet == 1
+            && step.fence == member.fence.0 - 1
+            && step.component == component
+            && !self.failing.contains(&member.id.run);
+        let Some(Settlement::Succeeded { output, .. }) = &member.settlement else { return Ok(Found::Lost) };
+        if !stands {
+            return self.judge(member, &step);
+        }
+        let now_ms = self.ledger.now_ms;
+        step.unmet = 0;
+        step.claim(StepChange::Continued, self.worker, now_ms)?;
+        self.happened.push(Happened::to(&step, "step.started").by(self.worker));
+        step.change(StepChange::Succeeded, now_ms)?;
+        self.happened.push(Happened::to(&step, "step.succeeded").by(self.worker));
+        step.journal_length = member.segment.as_ref().map_or(0, |segment| segment.length);
+        (step.progress, step.progress_message) = member.progress.clone().unzip();
+        step.error = None;
+        step.write_output(self.ledger.conn, output)?;
+        step.write(self.ledger.conn)?;
+        self.write_journal(member)?;
+        Ok(Found::Written)
+    }
+
+    /// A member that was refused: a first sending has written it, or it may not write.
+    fn judge(&self, member: &Member, step: &Step) -> Result<Found> {
+        if member.follows.is_none() && step.is_held(self.worker, member.fence.0) {
+            let Some(segment) = &member.segment else { return Ok(Found::Gap) };
+            let ends_there = segment.first + segment.length == step.journal_length;
+            let seen = ends_there && self.has_segment(member.id, segment)?;
+            return Ok(if seen { Found::Done } else { Found::Gap });
+        }
+        let is_its_own = step.worker == Some(self.worker) && step.fence == member.fence.0;
+        let is_settled = matches!(
+            step.status,
+            StepStatus::Succeeded | StepStatus::Failed | StepStatus::Waiting | StepStatus::Parked | StepStatus::Ready
+        );
+        Ok(if member.ends() && is_its_own && is_settled { Found::Done } else { Found::Lost })
+    }
+
+    fn has_segment(&self, id: StepId, segment: &Segment) -> Result<bool> {
+        let sql = "select 1 from journal where run_id = ?1 and step_no = ?2 and first = ?3 and digest = ?4";
+        let digest = Digest::of(&segment.bytes);
+        Ok(row(self.ledger.conn, sql, (id.run.0, id.step.0, segment.first, &digest.0[..]), |_| Ok(()))?.is_some())
+    }
+
+    fn write_journal(&self, member: &Member) -> Result<()> {
+        let (run, step) = (member.id.run.0, member.id.step.0);
+        if let Some(cut) = member.cut {
+            let mut delete = self
+                .ledger
+                .conn
+                .prepare_cached("delete from journal where run_id = ?1 and step_no = ?2 and first >= ?3")?;
+            delete.execute((run, step, cut))?;
+        }
+        if let Some(Segment { first, length, bytes }) = &member.segment {
+            let mut insert = self.ledger.conn.prepare_cached(
+                "insert into journal (run_id, step_no, first, length, digest, bytes) values (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            insert.execute((run, step, first, length, &Digest::of(bytes).0[..], bytes))?;
+        }
+        Ok(())
+    }
+
+    fn write_checkpoint(&self, id: StepId, checkpoint: &Checkpoint) -> Result<()> {
+        let mut replace = self.ledger.conn.prepare_cached(
+            "insert or replace into checkpoint
+                 (run_id, step_no, ordinal, position, random_position, effect_ordinal, prelude, digest, state, created_at)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?;
+        replace.execute((
+            id.run.0,
+            id.step.0,
+            checkpoint.ordinal,
+            checkpoint.position,
+            checkpoint.random_position.cast_signed(),
+            checkpoint.effect_ordinal,
+            checkpoint.prelude,
+            &Digest::of(&checkpoint.state).0[..],
+            &checkpoint.state,
+            self.ledger.now_ms,
+        ))?;
+        Ok(())
+    }
+
+    /// A failed step starts nothing new: what does not run ends here.
+    fn end_failing_runs(&mut self) -> Result<()> {
+        self.failing.extend(std::mem::take(&mut self.newly_failing));
+        if !self.happened.is_empty() {
+            for run in &self.failing {
+                self.happened.extend(self.ledger.stop_what_does_not_run(*run, "another step failed")?);
+            }
+        }
+        Ok(())
+    }
+
+    /// A step that ends hands its slot to the one that the worker wants; others are delivered.
+    fn successors(&mut self, members: &[Member], found: &[Found]) -> Result<()> {
+        let mut met: BTreeMap<StepId, (u32, bool)> = BTreeMap::new();
+        for (member, found) in members.iter().zip(found) {
+            let Some(Succession { successors, next }) = member.succession() else { continue };
+            if self.failing.contains(&member.id.run) {
+                continue;
+            }
+            let next = next.as_ref().map(|next| StepId { run: member.id.run, step: next.step });
+            match found {
+                Found::Written => {
+                    for step in successors {
+                        let id = StepId { run: member.id.run, step: *step };
+                        let (needs, wanted) = met.entry(id).or_default();
+                        *needs += 1;
+                        *wanted |= next == Some(id);
+                    }
+                }
+                // A first sending has claimed it.
+                Found::Done => self.continued.extend(next),
+                Found::Lost | Found::Gap => {}
+            }
+        }
+        for (id, (needs, wanted)) in met {
+            let Some(mut step) = self.ledger.step(id)? else { continue };
+            // A follower has gone on already.
+            if step.status != StepStatus::Blocked {
+                continue;
+            }
+            step.unmet = step.unmet.saturating_sub(needs);
+            if step.unmet == 0 && wanted {
+                step.claim(StepChange::Continued, self.worker, self.ledger.now_ms)?;
+                self.happened.push(Happened::to(&step, "step.started").by(self.worker));
+                self.continued.push(id);
+            } else if step.unmet == 0 {
+                step.change(StepChange::NeedsMet, self.ledger.now_ms)?;
+                self.happened.push(Happened::to(&step, "step.ready"));
+            }
+            step.write(self.ledger.conn)?;
+        }
+        Ok(())
+    }
+
+    fn claims(&mut self, claims: &[StepId], written: &mut Written) -> Result<()> {
+        for id in claims {
+            let Some(mut step) = self.ledger.step(*id)? else {
+                written.not_ready.push(*id);
+                continue;
+            };
+            if step.status == StepStatus::Ready {
+                step.claim(StepChange::Claimed, self.worker, self.ledger.now_ms)?;
+                step.write(self.ledger.conn)?;
+                self.happened.push(if step.attempts > 1 {
+                    Happened::to(&step, "step.resumed").by(self.worker).noting(step.progress_note())
+                } else {
+                    Happened::to(&step, "step.started").by(self.worker)
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is told of steps: claimed ones, those that a first sending has claimed included, and those to be
+    /// delivered.
+    fn answer(&self, claims: &[StepId], written: &mut Written) -> Result<()> {
+        let is_own = |step: &Step| step.status == StepStatus::Running && step.worker == Some(self.worker);
+        for id in &self.continued {
+            if let Some(step) = self.ledger.step(*id)?.filter(is_own) {
+                written.claimed.push(self.claim_of(&step)?);
+            }
+        }
+        for id in claims {
+            match self.ledger.step(*id)? {
+                Some(step) if is_own(&step) => written.claimed.push(self.claim_of(&step)?),
+                Some(_) => written.not_ready.push(*id),
+                None => {}
+            }
+        }
+        let delivered = self.happened.iter().filter(|event| matches!(event.kind, "step.ready" | "step.handed_back"));
+        written.ready = self.ledger.ready_of(delivered.map(|event| event.step))?;
+        Ok(())
+    }
+
+    fn claim_of(&self, step: &Step) -> Result<Claim> {
+        let run = self.ledger.run(step.id.run)?.ok_or_else(|| Error::Damaged(format!("run {}", step.id.run)))?;
+        let plan = self.ledger.plan(run.pipeline)?;
+        let needs = needs_of(&plan, step.id.step);
+        let run_input = if needs.is_empty() { Some(self.input_of(step.id.run)?) } else { None };
+        let needed_outputs = needs.iter().map(|need| self.output_of(step.id.run, *need)).collect::<Result<_>>()?;
+        Ok(Claim {
+            id: step.id,
+            fence: Fence(step.fence),
+            pipeline: run.pipeline,
+            component: step.component,
+            failures: step.failures,
+            crashes: step.crashes,
+            journal_length: step.journal_length,
+            checkpoint_position: step.checkpoint_position,
+            run_input,
+            needed_outputs,
+        })
+    }
+
+    fn input_of(&self, run: RunId) -> Result<Vec<u8>> {
+        let input = row(self.ledger.conn, "select input from run where id = ?1", [run.0], |row| Ok(row.get("input")?))?;
+        input.ok_or_else(|| Error::Damaged(format!("run {run}")))
+    }
+
+    fn output_of(&self, run: RunId, step: StepNo) -> Result<Vec<u8>> {
+        let sql = "select output from step where run_id = ?1 and step_no = ?2";
+        let output = row(self.ledger.conn, sql, (run.0, step.0), |row| Ok(row.get::<_, Option<Vec<u8>>>("output")?))?;
+        output.flatten().ok_or_else(|| Error::Damaged(format!("the output of step {run}/{step}")))
+    }
+}
