@@ -210,6 +210,7 @@ async fn history(stores: &[SharedStore], seed: u64) {
         }
         world.compare(seed).await;
     }
+    world.end(seed).await;
 }
 
 impl World {
@@ -436,23 +437,35 @@ impl World {
         }
     }
 
+    /// The states that both stores hold are those of the model.
     async fn compare(&mut self, seed: u64) {
-        for (id, run) in &self.model {
-            let mut first: Option<Held> = None;
+        for (id, model) in &self.model {
             for Tested { store, .. } in &self.stores {
                 let on = format!("run {id} on {}, seed {seed}", store.name());
-                let held = Held::read(store, *id).await;
-                let live = run.steps.iter().filter(|step| !step.status.is_ended()).count() as u32;
-                let found = (held.run.status, held.run.failing, held.run.live_steps);
-                assert_eq!(found, (run.status, run.failing, live), "{on}");
-                for (row, step) in held.steps.iter().zip(&run.steps) {
+                let (run, steps) = store.run(*id, None).await.expect("the run");
+                let live = model.steps.iter().filter(|step| !step.status.is_ended()).count() as u32;
+                let found = (run.status, run.failing, run.live_steps);
+                assert_eq!(found, (model.status, model.failing, live), "{on}");
+                for (row, step) in steps.iter().zip(&model.steps) {
                     let found = (row.status, row.fence, row.journal_length, row.crashes);
                     assert_eq!(found, (step.status, step.fence, step.journal, step.crashes), "step {} of {on}", row.no);
                 }
+            }
+        }
+    }
+
+    /// Both stores hold the same, down to the last byte. The runs are then ended: later histories meet only their own.
+    async fn end(self, seed: u64) {
+        for id in self.model.keys() {
+            let mut first: Option<Held> = None;
+            for Tested { store, .. } in &self.stores {
+                let held = Held::read(store, *id).await;
                 match &first {
                     None => first = Some(held),
-                    Some(first) => assert_eq!(&held, first, "{on}"),
+                    Some(first) => assert_eq!(&held, first, "run {id} on {}, seed {seed}", store.name()),
                 }
+                // It may have ended already.
+                let _ = store.cancel(*id).await;
             }
         }
     }

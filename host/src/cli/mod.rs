@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 mod admin;
 mod bench;
 pub mod client;
+mod dev;
 mod drill;
 mod exit;
 mod input;
@@ -49,6 +50,11 @@ struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Noun {
+    /// Everything in one process, for development: nothing else to install, plugins reloaded on change
+    #[command(
+        after_help = "Examples:\n  pawl dev\n  pawl dev --plugins plugins --pipelines pipelines --data /tmp/pawl"
+    )]
+    Dev(dev::Dev),
     /// Serve the HTTP API until asked to stop
     Api(roles::Api),
     /// Execute steps until asked to stop
@@ -109,7 +115,7 @@ const WARN: &str = "warn,sqlx::query=error";
 #[must_use]
 pub fn main() -> ExitCode {
     let command = Command::parse();
-    let is_role = matches!(command.noun, Noun::Api(_) | Noun::Worker(_));
+    let is_role = matches!(command.noun, Noun::Dev(_) | Noun::Api(_) | Noun::Worker(_));
     start_log(command.flags.log_format, if is_role { INFO } else { WARN });
     // A client needs one thread; a role has all cores, and decides itself what a signal means.
     let ended = if is_role {
@@ -140,6 +146,7 @@ async fn until_interrupted<T>(command: impl Future<Output = T>) -> Option<T> {
 async fn carry_out(command: Command) -> anyhow::Result<()> {
     let settings = Settings::load(&command.flags)?;
     match command.noun {
+        Noun::Dev(dev) => dev.run(&settings).await,
         Noun::Api(api) => api.run(&settings).await,
         Noun::Worker(worker) => worker.run(&settings).await,
         Noun::Migrate(migrate) => migrate.run(&settings).await,

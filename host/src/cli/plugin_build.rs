@@ -34,6 +34,12 @@ pub struct Built {
     pub target: String,
 }
 
+/// Whether `dir` looks like the source of a plugin.
+#[must_use]
+pub fn is_source(dir: &Path) -> bool {
+    package::is_source(dir)
+}
+
 /// Builds the crate in `dir` and writes its component to `out`, or to `target/plugins/NAME.wasm` of its
 /// workspace.
 ///

@@ -185,7 +185,7 @@ impl Doctor {
 }
 
 /// Ends with the first signal to stop; the second ends the process.
-async fn asked_to_stop() {
+pub(super) async fn asked_to_stop() {
     signalled().await;
     tracing::info!("stopping; a second signal stops at once");
     tokio::spawn(async {

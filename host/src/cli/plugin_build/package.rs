@@ -55,6 +55,14 @@ impl Package {
     }
 }
 
+/// Whether `dir` holds a crate that can become a component, by its manifest alone.
+pub(super) fn is_source(dir: &Path) -> bool {
+    let manifest = std::fs::read_to_string(dir.join("Cargo.toml")).ok();
+    let manifest = manifest.and_then(|text| text.parse::<toml::Table>().ok());
+    let kinds = manifest.as_ref().and_then(|table| table.get("lib")?.get("crate-type")?.as_array());
+    kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind.as_str() == Some("cdylib")))
+}
+
 /// The part of `cargo metadata` that matters.
 #[derive(Deserialize)]
 struct Metadata {
