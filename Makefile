@@ -1,7 +1,7 @@
 # Everything sets itself up on a machine with Rust, a C compiler, Python and apt, and uses only servers of
-# its own: private Postgres and Redis in a folder of their own, on free ports.
+# its own: private Postgres and Redis in a folder of their own, on free ports. The demo needs none.
 #
-#   make demo     the demo pipeline over HTTP; its worker is killed in the middle
+#   make demo     the demo pipeline on `pawl dev`, which is killed in the middle
 #   make test     all checks and all tests
 #   make drill    the recovery drill; summary and logs in target/drill
 #   make bench    the five benchmarks on a release build, as ratios to this machine's own floor
@@ -10,7 +10,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test drill bench build guests check lint docs doctests licences setup setup-test
+.PHONY: help demo test drill bench build guests lint docs doctests licences setup setup-servers setup-test
 
 # Each recipe begins with it: the Rust toolchain is found and named tools are in PATH.
 env := . .ci/env
@@ -21,6 +21,9 @@ help:
 
 setup:
 	@.ci/setup
+
+setup-servers:
+	@.ci/setup servers
 
 setup-test:
 	@.ci/setup test
@@ -40,11 +43,11 @@ demo: guests
 	@$(env)
 	target/debug/demo
 
-drill: guests
+drill: setup-servers guests
 	@$(env)
 	target/debug/pawl drill recovery --artifacts-dir target/drill
 
-bench: guests
+bench: setup-servers guests
 	@$(env)
 	cargo build --quiet --release --workspace --bins
 	target/release/bench

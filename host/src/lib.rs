@@ -24,6 +24,7 @@ pub mod cli;
 pub mod domain;
 pub mod engine;
 pub mod fault;
+pub mod parts;
 pub mod queue;
 pub mod scheduler;
 pub mod store;

@@ -1,5 +1,5 @@
 //! The harness of Pawl's tests, of `make demo` and of `make bench`: private servers, real processes of the
-//! real binary, a target server that sees what reaches the outside, a proxy that breaks connections, and
+//! real binary (a [`Cluster`] of them, or one [`Embedded`]), a target server that sees what reaches the outside, a proxy that breaks connections, and
 //! one check of all promises over the whole database.
 //!
 //! A test is a plain synchronous function:
@@ -29,6 +29,7 @@ pub mod bounds;
 pub mod client;
 pub mod cluster;
 pub mod database;
+pub mod embedded;
 pub mod ending;
 pub mod invariants;
 pub mod proxy;
@@ -41,6 +42,7 @@ pub mod worker;
 pub use client::Client;
 pub use cluster::Cluster;
 pub use database::Database;
+pub use embedded::Embedded;
 pub use proxy::Proxy;
 pub use redis::Redis;
 pub use target::Target;

@@ -2,20 +2,23 @@
 //! does while its own servers are away.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use pawl::api;
 use pawl::api::types::{
     AppliedPipeline, Because, EventList, Explanation, PipelineDetail, PluginList, PushedPlugin, Readiness, Run,
     RunList, RunStatus, StepDetail, StepStatus, SubmittedRun,
 };
 use pawl::cli::private::{PrivatePostgres, PrivateRedis, free_port};
 use pawl::domain::id::RunId;
+use pawl::engine::Engine;
+use pawl::parts::Parts;
+use pawl::queue::RedisStreams;
 use pawl::store::{Postgres, Schema as _};
-use pawl::worker;
+use pawl::{api, engine, worker};
 use pawl_tests::client::Answer;
 use pawl_tests::runtime::{block_on, handle};
 use pawl_tests::{Client, binary, bounds, wait};
@@ -55,7 +58,7 @@ impl Api {
     }
 
     fn migrate(&self) -> anyhow::Result<()> {
-        Ok(block_on(async { Postgres::new(&self.config.database_url, 1, Duration::from_secs(30))?.migrate().await })?)
+        Ok(block_on(async { Postgres::new(&self.postgres.url(), 1, Duration::from_secs(30))?.migrate().await })?)
     }
 
     /// The servers, without a schema and without the API.
@@ -64,13 +67,7 @@ impl Api {
         let postgres = PrivatePostgres::start(&folder.join("postgres"))?;
         let redis = PrivateRedis::start(&folder.join("redis"))?;
         let listen = format!("127.0.0.1:{}", free_port()?);
-        let config = api::Config {
-            database_url: postgres.url(),
-            redis_url: redis.url(),
-            listen: listen.clone(),
-            grace: bounds::PROCESS,
-            ..api::Config::default()
-        };
+        let config = api::Config { listen: listen.clone(), grace: bounds::PROCESS, ..api::Config::default() };
         let client = Client::new(format!("http://{listen}"))?;
         Ok(Self { client, postgres, redis, folder, config, stop: None, served: None })
     }
@@ -78,7 +75,7 @@ impl Api {
     fn serve(&mut self) -> anyhow::Result<()> {
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.unwrap_or_default() };
-        self.served = Some(handle().spawn(api::serve(self.config.clone(), shutdown)));
+        self.served = Some(handle().spawn(api::serve(self.config.clone(), self.parts(1)?, shutdown)));
         self.stop = Some(stop);
         wait::until_true(bounds::PROCESS, "the API to answer", || {
             Ok(self.client.get("/health").is_ok_and(|answer| answer.status == 200))
@@ -93,16 +90,18 @@ impl Api {
     }
 
     /// Starts a worker in this process that ends with the returned value.
-    fn worker(&self) -> oneshot::Sender<()> {
+    fn worker(&self) -> anyhow::Result<oneshot::Sender<()>> {
         let (stop, stopped) = oneshot::channel::<()>();
-        let config = worker::Config {
-            database_url: self.postgres.url(),
-            redis_url: self.redis.url(),
-            slots: 4,
-            ..worker::Config::default()
-        };
-        handle().spawn(worker::run(config, async { stopped.await.unwrap_or_default() }));
-        stop
+        let config = worker::Config { slots: 4, ..worker::Config::default() };
+        handle().spawn(worker::run(config, self.parts(4)?, async { stopped.await.unwrap_or_default() }));
+        Ok(stop)
+    }
+
+    fn parts(&self, slots: u32) -> anyhow::Result<Parts> {
+        let store = Postgres::new(&self.postgres.url(), 8, Duration::from_millis(2_250))?;
+        let queue = RedisStreams::new(&self.redis.url())?;
+        let engine = Engine::new(engine::Config { slots, ..engine::Config::default() })?;
+        Ok(Parts { store: Arc::new(store), queue: Arc::new(queue), engine: Arc::new(engine) })
     }
 
     fn push_echo(&self) -> anyhow::Result<PushedPlugin> {
@@ -304,7 +303,7 @@ fn a_run_is_submitted_explained_followed_and_read() -> anyhow::Result<()> {
     let waiting = api.client.clone();
     let end = handle()
         .spawn(async move { waiting.send("GET", &format!("/v1/runs/{run}?wait_ms=25000"), &[], Vec::new()).await });
-    let _worker = api.worker();
+    let _worker = api.worker()?;
     let text = block_on(async { tokio::time::timeout(bounds::RUN, api.stream(run, None)).await })??;
     let ended: Run = block_on(end)??.read()?;
     assert_eq!(ended.summary.status, RunStatus::Succeeded);

@@ -4,7 +4,6 @@
 //! needs them until they are there. A schema that is not this build's ends it: mending that takes a person.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +17,8 @@ use super::submissions::Submissions;
 use super::watch::Watch;
 use crate::domain::limits::Limits;
 use crate::domain::suspicion::Suspicion;
-use crate::engine::{self, Engine};
-use crate::queue::{self, SharedQueue};
-use crate::store::{self, SharedStore, Store};
+use crate::parts::Parts;
+use crate::store::{self, Store};
 
 /// How the API is set up.
 #[derive(Debug, Clone)]
@@ -33,8 +31,6 @@ pub struct Config {
     pub grace: Duration,
     /// When a step is blamed for the deaths of its workers, for requeues on an operator's word.
     pub suspicion: Suspicion,
-    /// Where compiled components are kept.
-    pub cache_dir: Option<PathBuf>,
     /// What requests must keep within.
     pub limits: Limits,
 }
@@ -46,7 +42,6 @@ impl Default for Config {
             token: None,
             grace: Duration::from_secs(10),
             suspicion: Suspicion::default(),
-            cache_dir: None,
             limits: Limits::default(),
         }
     }
@@ -63,15 +58,9 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The database's setting or schema is wrong.
+    /// The database's schema is wrong.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// Redis' setting is wrong.
-    #[error(transparent)]
-    Queue(#[from] queue::Error),
-    /// Components can't be checked on this machine.
-    #[error(transparent)]
-    Engine(#[from] engine::StartError),
     /// The listening socket broke.
     #[error("serving failed")]
     Io(#[source] std::io::Error),
@@ -87,11 +76,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// [`ServeError`].
 pub async fn serve(
     config: Config,
-    store: SharedStore,
-    queue: SharedQueue,
+    parts: Parts,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let state = prepare(&config, store, queue)?;
+    let state = prepare(&config, parts);
     // A wrong schema is said before anything listens, if Postgres is there to tell.
     match state.store.check_schema().await {
         Err(error) if !error.is_passing() => return Err(error.into()),
@@ -129,25 +117,19 @@ pub async fn serve(
     }
 }
 
-fn prepare(config: &Config, store: SharedStore, queue: SharedQueue) -> Result<AppState, ServeError> {
-    let engine = Engine::new(engine::Config {
-        limits: config.limits,
-        cache_dir: config.cache_dir.clone(),
-        slots: 1,
-        ..Default::default()
-    })?;
-    Ok(AppState {
+fn prepare(config: &Config, Parts { store, queue, engine }: Parts) -> AppState {
+    AppState {
         submissions: Submissions::start(&store, Arc::clone(&queue)),
         watch: Watch::new(store.clone()),
         store,
         queue,
-        engine: Arc::new(engine),
+        engine,
         compiling: Arc::new(Semaphore::new(1)),
         limits: config.limits,
         suspicion: config.suspicion,
         token_hash: config.token.as_ref().map(|token| blake3::hash(token.as_bytes())),
         pipelines: Arc::default(),
-    })
+    }
 }
 
 /// Looks until the schema could be checked. Returns only if it is not this build's.

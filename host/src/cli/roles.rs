@@ -15,6 +15,8 @@ use super::exit::{End, INTERRUPTED, usage};
 use super::output::{Answer, Output, Table};
 use super::settings::{ServerFlags, Settings};
 use crate::api::ServeError;
+use crate::engine::{self, Engine};
+use crate::parts::Parts;
 use crate::queue::RedisStreams;
 use crate::store::doctor::{Invariants as _, Violation};
 use crate::store::{Postgres, Schema as _};
@@ -71,10 +73,18 @@ pub(super) struct Worker {
 
 /// What every process has that compiles components.
 #[derive(Debug, Args)]
-struct CacheFlag {
+pub(super) struct CacheFlag {
     /// Where compiled components are kept [default: the user's cache folder]
     #[arg(long, value_name = "DIR", env = "PAWL_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
+}
+
+impl CacheFlag {
+    /// An engine that executes up to `slots` steps at once.
+    pub(super) fn engine(self, slots: usize) -> anyhow::Result<Arc<Engine>> {
+        let slots = u32::try_from(slots)?;
+        Ok(Arc::new(Engine::new(engine::Config { cache_dir: self.cache_dir, slots, ..Default::default() })?))
+    }
 }
 
 /// Arguments of `pawl migrate`.
@@ -107,12 +117,14 @@ impl Api {
         let config = api::Config {
             listen: self.listen.or_else(|| settings.listen()).unwrap_or(defaults.listen),
             token: settings.api_token(),
-            cache_dir: self.cache.cache_dir.or(defaults.cache_dir),
-            ..api::Config::default()
+            ..defaults
         };
         let store = Postgres::new(&settings.database_url(&self.servers)?, API_CONNECTIONS, API_STATEMENT)?;
         let queue = RedisStreams::new(&settings.redis_url(&self.servers)?)?;
-        api::serve(config, Arc::new(store), Arc::new(queue), asked_to_stop()).await.map_err(|error| match error {
+        // It checks and describes components; it executes none.
+        let engine = self.cache.engine(1)?;
+        let parts = Parts { store: Arc::new(store), queue: Arc::new(queue), engine };
+        api::serve(config, parts, asked_to_stop()).await.map_err(|error| match error {
             ServeError::Store(error) => error.into(),
             other => other.into(),
         })
@@ -139,13 +151,13 @@ impl Worker {
             lease: self.lease_ms.map_or(defaults.lease, Duration::from_millis),
             drain: self.drain_ms.map_or(defaults.drain, Duration::from_millis),
             lanes: self.lanes.map_or(defaults.lanes, |lanes| lanes as usize),
-            cache_dir: self.cache.cache_dir.or(defaults.cache_dir),
-            ..worker::Config::default()
+            ..defaults
         };
         let url = settings.database_url(&self.servers)?;
         let store = Postgres::new(&url, WORKER_CONNECTIONS, worker::session_timeout(config.lease))?;
         let queue = RedisStreams::new(&settings.redis_url(&self.servers)?)?;
-        worker::run(config, Arc::new(store), Arc::new(queue), asked_to_stop()).await
+        let parts = Parts { store: Arc::new(store), queue: Arc::new(queue), engine: self.cache.engine(slots)? };
+        worker::run(config, parts, asked_to_stop()).await
     }
 }
 

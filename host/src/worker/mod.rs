@@ -15,7 +15,6 @@
 //! The life of a worker is one or more *incarnations*: when a lease has run out it can't be renewed, so the
 //! process stops its guests and begins again under a new id. No error of Postgres or Redis ends it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -24,10 +23,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::domain::id::WorkerId;
-use crate::domain::limits::Limits;
 use crate::domain::suspicion::Suspicion;
+use crate::engine::GuestThreads;
 use crate::engine::recorder::Stop;
-use crate::engine::{self, Engine, GuestThreads};
+use crate::parts::Parts;
 use crate::queue::SharedQueue;
 use crate::scheduler::{self, Scheduler};
 use crate::store::leases::Pulse;
@@ -70,10 +69,6 @@ pub struct Config {
     pub in_a_row: u32,
     /// When a step is blamed for the deaths of its workers.
     pub suspicion: Suspicion,
-    /// Where compiled components are kept.
-    pub cache_dir: Option<PathBuf>,
-    /// What guests must keep within.
-    pub limits: Limits,
 }
 
 impl Default for Config {
@@ -87,8 +82,6 @@ impl Default for Config {
             lanes: 1,
             in_a_row: 16,
             suspicion: Suspicion::default(),
-            cache_dir: None,
-            limits: Limits::default(),
         }
     }
 }
@@ -118,30 +111,20 @@ pub fn session_timeout(lease: Duration) -> Duration {
     lease / 2 - lease / 20
 }
 
-/// Runs a worker on `store` and `queue` until `shutdown`.
+/// Runs a worker until `shutdown`.
 ///
 /// # Errors
 /// A wrong setting, a schema that is not this build's, a machine without the means to run guests, or a guest
 /// thread that could not be freed: then the process should be started anew.
-pub async fn run(
-    config: Config,
-    store: SharedStore,
-    queue: SharedQueue,
-    shutdown: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
+pub async fn run(config: Config, parts: Parts, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let Parts { store, queue, engine } = parts;
     let mut shutdown = std::pin::pin!(shutdown);
     tokio::select! {
         ready = wait_for_schema(&*store) => ready?,
         () = &mut shutdown => return Ok(()),
     }
-    let engine = Engine::new(engine::Config {
-        limits: config.limits,
-        cache_dir: config.cache_dir.clone(),
-        slots: u32::try_from(config.slots)?,
-        ..engine::Config::default()
-    })?;
     let process = Process {
-        loaded: Loaded::new(Arc::new(engine)),
+        loaded: Loaded::new(engine),
         threads: Arc::new(GuestThreads::new(config.slots)?),
         store,
         queue,

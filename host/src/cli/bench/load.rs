@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
+use super::observed::{Counted, Look, Observed};
 use crate::api::types::{RunStatus, SubmitRun};
 use crate::cli::client::Client;
-use crate::cli::observer::{Counters, Observer};
 use crate::cli::run::send;
 
 /// How long one request waits for the end of a run.
@@ -46,10 +46,8 @@ pub(super) struct Measured {
     pub(super) latencies: Vec<Duration>,
     /// The measured time.
     pub(super) elapsed: Duration,
-    /// Transactions that wrote in it.
-    pub(super) commits: i64,
-    /// Redis round trips in it.
-    pub(super) redis_round_trips: i64,
+    /// What the servers counted in it.
+    pub(super) counted: Option<Counted>,
 }
 
 /// A run that has ended.
@@ -61,7 +59,7 @@ struct Sample {
 
 impl Load {
     /// Loads the installation.
-    pub(super) async fn run(&self, client: &Client, observer: &mut Observer) -> anyhow::Result<Measured> {
+    pub(super) async fn run(&self, client: &Client, observer: &mut Observed) -> anyhow::Result<Measured> {
         let body = Arc::new(SubmitRun {
             pipeline: self.pipeline.to_owned(),
             input: RawValue::from_string(self.input.clone()).context("a bench's input is JSON")?,
@@ -85,9 +83,9 @@ impl Load {
             }
             Extent::Runs { warm_up, measured } => {
                 finish(self.start(client, &body, at_most(warm_up))).await?;
-                let begin = observer.counters().await?;
+                let begin = observer.look().await?;
                 let samples = finish(self.start(client, &body, at_most(measured))).await?;
-                let end = observer.counters().await?;
+                let end = observer.look().await?;
                 Ok(Measured::new(&samples, &begin, &end))
             }
         }
@@ -121,11 +119,11 @@ fn at_most(count: usize) -> impl Fn() -> bool + Send + Sync + Clone + 'static {
     move || begun.fetch_add(1, Ordering::Relaxed) < count
 }
 
-async fn window(observer: &mut Observer, before: Duration, time: Duration) -> anyhow::Result<(Counters, Counters)> {
+async fn window(observer: &mut Observed, before: Duration, time: Duration) -> anyhow::Result<(Look, Look)> {
     tokio::time::sleep(before).await;
-    let begin = observer.counters().await?;
+    let begin = observer.look().await?;
     tokio::time::sleep(time).await;
-    Ok((begin, observer.counters().await?))
+    Ok((begin, observer.look().await?))
 }
 
 async fn finish(mut lanes: JoinSet<anyhow::Result<Vec<Sample>>>) -> anyhow::Result<Vec<Sample>> {
@@ -165,17 +163,11 @@ async fn one_run(client: &Client, body: &SubmitRun) -> anyhow::Result<Sample> {
 }
 
 impl Measured {
-    fn new(samples: &[Sample], begin: &Counters, end: &Counters) -> Self {
+    fn new(samples: &[Sample], begin: &Look, end: &Look) -> Self {
         let counted = samples.iter().filter(|sample| (begin.at..=end.at).contains(&sample.ended));
         let mut latencies: Vec<Duration> = counted.map(|sample| sample.latency).collect();
         latencies.sort();
-        Self {
-            latencies,
-            elapsed: end.at - begin.at,
-            commits: end.commits - begin.commits,
-            // Less the observer's own read.
-            redis_round_trips: (end.redis_reads - begin.redis_reads - 1).max(0),
-        }
+        Self { latencies, elapsed: end.at - begin.at, counted: end.since(begin) }
     }
 
     /// The latency that so many percent of the runs did not pass.
@@ -192,7 +184,7 @@ mod tests {
     #[test]
     fn percentiles_are_of_the_nearest_rank() {
         let latencies = (1..=200).map(Duration::from_millis).collect();
-        let measured = Measured { latencies, elapsed: Duration::from_secs(1), commits: 0, redis_round_trips: 0 };
+        let measured = Measured { latencies, elapsed: Duration::from_secs(1), counted: None };
         let found = [50.0, 95.0, 99.0, 100.0].map(|percent| measured.percentile_ms(percent).round());
         assert_eq!(found, [100.0, 190.0, 198.0, 200.0]);
     }

@@ -12,11 +12,11 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::client::Client;
-use super::observer::Observer;
 use super::output::{Answer, Output, fields};
 use super::settings::{ServerFlags, Settings};
 use crate::domain::pipeline_file::parse_duration_ms;
 use load::Measured;
+use observed::Observed;
 
 mod chain;
 mod fanout;
@@ -24,6 +24,7 @@ mod floor;
 mod journal;
 mod latency;
 mod load;
+mod observed;
 mod pipelines;
 
 /// How long the floor is measured, before the load and again after it.
@@ -49,6 +50,9 @@ pub(super) enum Verb {
 pub(super) struct Flags {
     #[command(flatten)]
     servers: ServerFlags,
+    /// Measure a `pawl dev` whose folder this is, in place of Postgres and Redis
+    #[arg(long, value_name = "DIR", global = true, conflicts_with_all = ["database_url", "redis_url"])]
+    data: Option<PathBuf>,
     /// Where built components are (echo.wasm, clock.wasm)
     #[arg(long, value_name = "DIR", global = true, default_value = "target/plugins")]
     plugins_dir: PathBuf,
@@ -57,14 +61,18 @@ pub(super) struct Flags {
 /// A running installation, seen from all sides.
 struct Bench {
     client: Client,
-    observer: Observer,
+    observer: Observed,
     plugins_dir: PathBuf,
 }
 
 /// Carries out a verb.
 pub(super) async fn run(verb: Verb, flags: Flags, settings: &Settings, output: Output) -> anyhow::Result<()> {
-    let (database_url, redis_url) = (settings.database_url(&flags.servers)?, settings.redis_url(&flags.servers)?);
-    let observer = Observer::connect(&database_url, &redis_url).await?;
+    let observer = match flags.data {
+        Some(folder) => Observed::Embedded(folder),
+        None => {
+            Observed::servers(&settings.database_url(&flags.servers)?, &settings.redis_url(&flags.servers)?).await?
+        }
+    };
     let mut bench = Bench { client: settings.client()?, observer, plugins_dir: flags.plugins_dir };
     let report = match verb {
         Verb::Chain(args) => args.run(&mut bench).await?,
@@ -91,9 +99,11 @@ struct Report {
     p50_ms: f64,
     p95_ms: f64,
     p99_ms: f64,
-    /// Transactions that wrote.
-    commits_per_step: f64,
-    redis_round_trips_per_step: f64,
+    /// Transactions that wrote; counted by Postgres only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commits_per_step: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis_round_trips_per_step: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     entries_per_s: Option<f64>,
     /// The mean of before and after.
@@ -145,8 +155,8 @@ fn report(plan: &Plan, measured: &Measured, floor: [f64; 2]) -> Report {
         p50_ms: round(p50_ms),
         p95_ms: round(measured.percentile_ms(95.0)),
         p99_ms: round(measured.percentile_ms(99.0)),
-        commits_per_step: round(measured.commits as f64 / steps),
-        redis_round_trips_per_step: round(measured.redis_round_trips as f64 / steps),
+        commits_per_step: measured.counted.map(|counted| round(counted.commits as f64 / steps)),
+        redis_round_trips_per_step: measured.counted.map(|counted| round(counted.redis_reads as f64 / steps)),
         entries_per_s: entries_per_s.map(round),
         floor_commits_per_s: round(floor_commits_per_s),
         floor_before_and_after: floor.map(round),
@@ -178,10 +188,12 @@ impl Answer for Report {
         lines.extend([
             ("latency", format!("p50 {:.1}, p95 {:.1}, p99 {:.1} ms", self.p50_ms, self.p95_ms, self.p99_ms)),
             ("", format!("p50 is {:.1} × the floor's time for one commit", self.p50_in_floor_commits)),
-            ("commits", format!("{} a step", self.commits_per_step)),
-            ("redis", format!("{} round trips a step", self.redis_round_trips_per_step)),
             ("floor", format!("{:.0} single-row commits a second", self.floor_commits_per_s)),
         ]);
+        if let (Some(commits), Some(round_trips)) = (self.commits_per_step, self.redis_round_trips_per_step) {
+            lines.push(("commits", format!("{commits} a step")));
+            lines.push(("redis", format!("{round_trips} round trips a step")));
+        }
         fields(&lines)
     }
 }

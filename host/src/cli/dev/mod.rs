@@ -14,9 +14,10 @@ use tokio::sync::watch;
 
 use super::client::Client;
 use super::exit::usage;
-use super::roles::asked_to_stop;
+use super::roles::{CacheFlag, asked_to_stop};
 use super::settings::Settings;
 use crate::domain::suspicion::Suspicion;
+use crate::parts::Parts;
 use crate::queue::{InProcess, SharedQueue};
 use crate::scheduler::requeue;
 use crate::store::{SharedStore, Sqlite};
@@ -50,9 +51,8 @@ pub(super) struct Dev {
     /// Steps executed at once
     #[arg(long, value_name = "N", env = "PAWL_SLOTS", default_value_t = SLOTS)]
     slots: usize,
-    /// Where compiled components are kept [default: the user's cache folder]
-    #[arg(long, value_name = "DIR", env = "PAWL_CACHE_DIR")]
-    cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheFlag,
 }
 
 impl Dev {
@@ -76,23 +76,10 @@ impl Dev {
             async move { drop(stopped.wait_for(|stop| *stop).await) }
         };
         let client = Client::new(&format!("http://{listen}"), settings.api_token())?;
-        let serving = api::serve(
-            api::Config {
-                listen,
-                token: settings.api_token(),
-                cache_dir: self.cache_dir.clone(),
-                ..Default::default()
-            },
-            Arc::clone(&store),
-            Arc::clone(&queue),
-            stopping(),
-        );
-        let executing = worker::run(
-            worker::Config { slots: self.slots, cache_dir: self.cache_dir, ..Default::default() },
-            store,
-            queue,
-            stopping(),
-        );
+        let parts = Parts { store, queue, engine: self.cache.engine(self.slots)? };
+        let config = api::Config { listen, token: settings.api_token(), ..Default::default() };
+        let serving = api::serve(config, parts.clone(), stopping());
+        let executing = worker::run(worker::Config { slots: self.slots, ..Default::default() }, parts, stopping());
         let (mut serving, mut executing) = (tokio::spawn(serving), tokio::spawn(async { executing.await }));
         let reloading = tokio::spawn(reload::run(client, sources));
         tokio::select! {

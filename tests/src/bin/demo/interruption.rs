@@ -1,97 +1,60 @@
-//! The kill in the middle: what the worker held, and what of it was saved.
+//! The kill in the middle: what the process held, and what of it was saved.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pawl::domain::id::RunId;
-use pawl_tests::{Cluster, wait};
+use anyhow::Context as _;
+use pawl::api::types::Step;
+use pawl::domain::attempt::Claim;
+use pawl::domain::id::{Fence, RunId, StepId};
+use pawl_tests::runtime::block_on;
+use pawl_tests::{Embedded, wait};
+use serde_json::Value;
 
 use crate::soon;
-use crate::story::Story;
 
-/// A worker that holds steps in the middle, and its death.
+/// A process that holds steps in the middle, and its death.
 pub(crate) struct Interruption {
-    /// The worker's name, once it is killed.
-    pub(crate) victim: &'static str,
     /// When it was killed, in ms since 1970.
     pub(crate) killed_ms: i64,
-    run: RunId,
-    /// The steps that it holds, with their fences.
-    held: BTreeMap<String, i64>,
-    /// Rows in the checkpoints of those steps, as they lie in Postgres.
-    saved_rows: BTreeMap<String, u64>,
-    progress: f32,
-    worker: Option<pawl::domain::id::WorkerId>,
+    /// Rows in the checkpoints of the interrupted steps, as they lie in the dead process' store.
+    pub(crate) saved_rows: BTreeMap<String, u64>,
 }
 
 impl Interruption {
-    /// Waits until a running step has come as far as `middle` and has a checkpoint.
-    pub(crate) fn wait_for_the_middle(cluster: &Cluster, run: RunId, middle: f32) -> anyhow::Result<Self> {
-        soon("a step to be in the middle", || {
-            let steps = cluster.client.run(run)?.steps;
-            let running = || steps.iter().filter(|step| step.status.as_str() == "running");
-            let far = running().find(|step| step.progress >= Some(middle) && step.checkpoint_position.is_some());
-            let Some(far) = far else {
-                let most = running().filter_map(|step| step.progress).fold(0.0, f32::max);
-                return Ok(wait::Look::NotYet(format!("{:.0} %", most * 100.0)));
-            };
-            let same_worker = running().filter(|step| step.worker == far.worker && step.checkpoint_position.is_some());
-            Ok(wait::Look::Done(Self {
-                victim: "",
-                killed_ms: 0,
-                run,
-                held: same_worker.map(|step| (step.name.clone(), step.fence)).collect(),
-                saved_rows: BTreeMap::new(),
-                progress: far.progress.unwrap_or_default(),
-                worker: far.worker,
-            }))
-        })
+    /// Waits until a running step has come as far as `middle` and has a checkpoint, then kills the process.
+    pub(crate) fn in_the_middle(pawl: &mut Embedded, run: RunId, middle: f32) -> anyhow::Result<Self> {
+        let held = soon("a step to be in the middle", || {
+            let mut steps: Vec<(usize, Step)> = pawl.client.run(run)?.steps.into_iter().enumerate().collect();
+            steps.retain(|(_, step)| step.status.as_str() == "running" && step.checkpoint_position.is_some());
+            let most = steps.iter().filter_map(|(_, step)| step.progress).fold(0.0, f32::max);
+            let percent = format!("{:.0} %", most * 100.0);
+            Ok(if most >= middle { wait::Look::Done((percent, steps)) } else { wait::Look::NotYet(percent) })
+        });
+        let (percent, steps) = held?;
+        let names: Vec<&str> = steps.iter().map(|(_, step)| step.name.as_str()).collect();
+        println!("kill -9    the process (pid {}), {percent} through {}", pawl.process()?.pid(), names.join(" and "));
+        pawl.process()?.kill9();
+        let killed_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+        Ok(Self { killed_ms, saved_rows: saved_rows(pawl, run, &steps)? })
     }
+}
 
-    /// What is about to die.
-    pub(crate) fn describe(&self, story: &Story) -> String {
-        let name = story.name(self.worker);
-        let steps: Vec<&str> = self.held.keys().map(String::as_str).collect();
-        format!(
-            "kill -9    worker {name} (pid {}), {:.0} % through {}",
-            story.pid(name),
-            self.progress * 100.0,
-            steps.join(" and ")
-        )
+/// What the dead process' checkpoints hold: what it had sent may have been committed after we looked at it.
+fn saved_rows(pawl: &Embedded, run: RunId, steps: &[(usize, Step)]) -> anyhow::Result<BTreeMap<String, u64>> {
+    let store = pawl.store()?;
+    let (_, rows) = block_on(store.run(run, None))?;
+    let mut saved = BTreeMap::new();
+    for (place, step) in steps {
+        let row = rows.get(*place).context("a step of the run")?;
+        let claim = Claim {
+            journal_length: row.journal_length,
+            checkpoint_position: row.checkpoint_position,
+            ..Claim::bare(StepId { run, step: row.no }, Fence(row.fence))
+        };
+        let checkpoint = block_on(store.history(&claim))?.checkpoint.context("it has a checkpoint")?;
+        let state: Value = serde_json::from_slice(&checkpoint.state)?;
+        saved.insert(step.name.clone(), state["rows_done"].as_u64().context("its state says how many rows are done")?);
     }
-
-    /// Kills the worker.
-    pub(crate) fn kill(&mut self, cluster: &mut Cluster, story: &Story) -> anyhow::Result<()> {
-        self.victim = story.name(self.worker);
-        cluster.the(self.victim)?.kill9();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        self.killed_ms = i64::try_from(now.as_millis())?;
-        Ok(())
-    }
-
-    /// Reads what the dead worker's checkpoints hold, until its steps are taken over: what it had sent may
-    /// be committed after its death.
-    pub(crate) fn watch_takeover(&mut self, cluster: &Cluster) -> anyhow::Result<()> {
-        println!("           its lease runs out in 5 s; nothing else has to happen ...");
-        let (run, held) = (self.run, self.held.clone());
-        for (step, fence) in held {
-            let Some(number) = cluster.database.step_number(run, &step)? else { continue };
-            let sql = format!(
-                "select case when step.fence = {fence} then convert_from(checkpoint.state, 'UTF8')::json->>'rows_done' end \
-                 from step join checkpoint using (run_id, step_no) where run_id = '{run}' and step_no = {number}"
-            );
-            soon("the takeover", || {
-                let rows: Option<String> = cluster.database.value(&sql)?;
-                let Some(rows) = rows else { return Ok(wait::Look::Done(())) };
-                self.saved_rows.insert(step.clone(), rows.parse()?);
-                Ok(wait::Look::NotYet(format!("{rows} rows in the checkpoint")))
-            })?;
-        }
-        Ok(())
-    }
-
-    /// The steps that were interrupted, with the rows that their checkpoints held.
-    pub(crate) fn saved_rows(&self) -> &BTreeMap<String, u64> {
-        &self.saved_rows
-    }
+    Ok(saved)
 }

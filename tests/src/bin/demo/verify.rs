@@ -1,4 +1,4 @@
-//! Holds what the run says against what is known otherwise: the checkpoints as they lay in Postgres, the
+//! Holds what the run says against what is known otherwise: the checkpoints as they lay in the store, the
 //! tables themselves, and what the receiver of the report saw.
 
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use pawl::api::types::Event;
 use pawl::domain::id::RunId;
-use pawl_tests::{Cluster, Target, binary};
+use pawl_tests::{Client, Target, binary};
 use serde_json::Value;
 
 use crate::interruption::Interruption;
@@ -39,10 +39,10 @@ struct ResumedStep {
 }
 
 /// Checks that each interrupted step went on exactly where its checkpoint stood.
-pub(crate) fn resumed(cluster: &Cluster, run: RunId, interruption: &Interruption) -> anyhow::Result<Resumed> {
+pub(crate) fn resumed(client: &Client, run: RunId, interruption: &Interruption) -> anyhow::Result<Resumed> {
     let mut steps = Vec::new();
-    for (name, saved) in interruption.saved_rows() {
-        let output = cluster.client.output(run, name)?;
+    for (name, saved) in &interruption.saved_rows {
+        let output = client.output(run, name)?;
         let number = |field: &str| output[field].as_u64().with_context(|| format!("{name} says no {field}"));
         let (rows, from_checkpoint) = (number("rows")?, number("rows_from_checkpoint")?);
         anyhow::ensure!(
@@ -60,7 +60,7 @@ impl Resumed {
     /// One line a step.
     pub(crate) fn table(&self) -> String {
         let mut text =
-            "  step                 rows   from the checkpoint   of these done again   done by the other worker\n"
+            "  step                 rows   from the checkpoint   of these done again   done after the restart\n"
                 .to_owned();
         for step in &self.0 {
             let after = step.rows - step.from_checkpoint;
@@ -71,7 +71,7 @@ impl Resumed {
             );
         }
         text +=
-            "  (a checkpoint is taken every 50 rows: only what the dead worker did after its last one is done again)";
+            "  (a checkpoint is taken every 50 rows: only what the dead process did after its last one is done again)";
         text
     }
 }
@@ -83,8 +83,8 @@ pub(crate) struct Report {
 }
 
 /// Checks the report against the tables, and that it was posted once.
-pub(crate) fn report(cluster: &Cluster, run: RunId, outside: &Target) -> anyhow::Result<Report> {
-    let report = cluster.client.output(run, "publish")?["report"].take();
+pub(crate) fn report(client: &Client, run: RunId, outside: &Target) -> anyhow::Result<Report> {
+    let report = client.output(run, "publish")?["report"].take();
     for table in &TABLES {
         let temps = temperatures(table)?;
         let city = &report["cities"][table.city];
