@@ -11,6 +11,7 @@ mod deliveries;
 mod divergence;
 mod drill;
 mod effects;
+mod embedded;
 mod fault_points;
 mod main_flow;
 mod outages;

@@ -86,10 +86,18 @@ pub(crate) fn everything(cluster: &Cluster) -> Result<()> {
 
 /// The same, whose journaling branch computes this many milliseconds for each of its items.
 pub(crate) fn everything_at_work(cluster: &Cluster, milliseconds: u32) -> Result<()> {
-    for plugin in ["echo", "fetch", "batch"] {
+    for plugin in EVERYTHING_PLUGINS {
         cluster.push(plugin)?;
     }
-    cluster.apply(&format!(
+    cluster.apply(&everything_toml(milliseconds))
+}
+
+/// The plugins of `everything`.
+pub(crate) const EVERYTHING_PLUGINS: [&str; 3] = ["echo", "fetch", "batch"];
+
+/// The pipeline `everything` itself.
+pub(crate) fn everything_toml(milliseconds: u32) -> String {
+    format!(
         r#"
         name = "everything"
 
@@ -113,7 +121,7 @@ pub(crate) fn everything_at_work(cluster: &Cluster, milliseconds: u32) -> Result
         plugin = "echo"
         needs = ["call", "count"]
         "#
-    ))
+    )
 }
 
 /// The input of `everything`; each number has pages and effects of its own.

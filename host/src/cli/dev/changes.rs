@@ -28,7 +28,7 @@ impl Changes {
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let Ok(event) = event else { return };
             if !matches!(event.kind, EventKind::Access(_)) {
-                for path in event.paths.into_iter().filter(|path| matters(path)) {
+                for path in event.paths.into_iter().filter(|path| Sources::matters(path)) {
                     // Nobody listens any more when the process ends.
                     let _ = tell.send(path);
                 }
@@ -62,10 +62,4 @@ impl Changes {
         self.follow(sources);
         paths
     }
-}
-
-/// The system tells whole paths; what matters is below this folder.
-fn matters(path: &std::path::Path) -> bool {
-    let here = std::env::current_dir().unwrap_or_default();
-    Sources::matters(path.strip_prefix(&here).unwrap_or(path))
 }

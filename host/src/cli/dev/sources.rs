@@ -66,32 +66,31 @@ impl Sources {
     /// Folders to be watched, each without those below it.
     pub(super) fn folders(&self) -> Vec<PathBuf> {
         let mut folders = Vec::new();
-        for root in [&self.plugins, &self.pipelines].into_iter().flatten() {
-            below(root, &mut folders);
+        // The system tells whole paths.
+        let root = |folder: &PathBuf| folder.canonicalize().ok();
+        for folder in [&self.plugins, &self.pipelines].into_iter().flatten().filter_map(root) {
+            below(&folder, &mut folders);
         }
-        if self.pipeline.is_some() {
-            folders.push(PathBuf::from("."));
-        }
+        folders.extend(self.pipeline.as_ref().and_then(|file| file.canonicalize().ok()?.parent().map(Path::to_owned)));
         folders.sort();
         folders.dedup();
         folders
     }
 
-    /// Whether a change of this file may matter.
+    /// Whether a file or folder of this name may be the author's.
     pub(super) fn matters(path: &Path) -> bool {
-        let hidden = |name: &str| name.starts_with('.') && name.len() > 1;
-        !path.components().any(|part| {
-            let name = part.as_os_str().to_string_lossy();
-            name != ".." && (hidden(&name) || IGNORED.contains(&&*name))
-        }) && !has_extension(path, &["lock", "partial", "swp"])
-            && !path.to_string_lossy().ends_with('~')
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        !name.starts_with('.')
+            && !name.ends_with('~')
+            && !IGNORED.contains(&&*name)
+            && !has_extension(path, &["lock", "partial", "swp"])
     }
 }
 
 fn below(folder: &Path, folders: &mut Vec<PathBuf>) {
     folders.push(folder.to_owned());
     for entry in entries(folder) {
-        if entry.is_dir() && entry.file_name().is_some_and(|name| Sources::matters(Path::new(name))) {
+        if entry.is_dir() && Sources::matters(&entry) {
             below(&entry, folders);
         }
     }
@@ -116,15 +115,15 @@ mod tests {
     #[test]
     fn only_the_authors_files_matter() {
         for (path, matters) in [
-            ("./src/lib.rs", true),
-            ("../plugins/a/step.py", true),
-            ("pipeline.toml", true),
-            ("./target/guest/x.wasm", false),
-            ("src/.lib.rs.swp", false),
-            ("src/lib.rs~", false),
-            ("a/node_modules/b/index.js", false),
-            ("./.pawl/pawl.sqlite-wal", false),
-            ("Cargo.lock", false),
+            ("/p/src/lib.rs", true),
+            ("/target/p/step.py", true),
+            ("/p/pipeline.toml", true),
+            ("/p/target", false),
+            ("/p/src/.lib.rs.swp", false),
+            ("/p/src/lib.rs~", false),
+            ("/p/node_modules", false),
+            ("/p/.pawl", false),
+            ("/p/Cargo.lock", false),
         ] {
             assert_eq!(Sources::matters(Path::new(path)), matters, "{path}");
         }
