@@ -1,0 +1,174 @@
+//! What a queue does: Redis Streams, and streams in memory.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pawl::cli::private::PrivateRedis;
+use pawl::domain::id::{RunId, StepId, StepNo, WorkerId};
+use pawl::domain::pipeline::Priority;
+use pawl::domain::ready::{Moved, Ready};
+use pawl::queue::{Delivery, InProcess, Queue, RedisStreams, Settled, SharedQueue, Stream, Watermark};
+
+/// A read that finds nothing waits this long.
+const BLOCK: Duration = Duration::from_millis(50);
+
+/// What never comes is not waited for longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn streams_in_memory_conform() {
+    conforms(Arc::new(InProcess::new())).await;
+}
+
+#[tokio::test]
+async fn redis_streams_conform() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let redis = PrivateRedis::start(folder.path()).expect("a private Redis");
+    conforms(Arc::new(RedisStreams::new(&redis.url()).expect("a queue"))).await;
+}
+
+async fn conforms(queue: SharedQueue) {
+    queue.ping().await.expect("it answers");
+    most_urgent_first_and_pending_until_acknowledged(&*queue).await;
+    each_message_goes_to_one_reader(&*queue).await;
+    messages_of_the_dead_are_adopted(&*queue).await;
+    a_read_waits_for_what_is_published(&queue).await;
+    readers_of_changes_are_woken(&queue).await;
+    doubled_acknowledgements_change_nothing(&*queue).await;
+}
+
+fn ready(queue: &str, priority: Priority, ready_at_ms: i64) -> Ready {
+    Ready { id: StepId { run: RunId::new(), step: StepNo(3) }, queue: queue.to_owned(), priority, ready_at_ms }
+}
+
+fn stream(queue: &str, priority: Priority) -> Stream {
+    Stream { queue: queue.to_owned(), priority }
+}
+
+async fn most_urgent_first_and_pending_until_acknowledged(queue: &dyn Queue) {
+    let mut reader = queue.reader(WorkerId::new(), &["one".to_owned()], BLOCK).expect("a reader");
+    assert_eq!(reader.streams().len(), 3, "a stream for each priority");
+    let (low, high) = (ready("one", Priority::Low, 1), ready("one", Priority::High, 2));
+    let elsewhere = ready("two", Priority::High, 3);
+    queue.publish(&[low.clone(), high.clone(), elsewhere]).await.expect("published");
+    let urgent = stream("one", Priority::High);
+    assert_eq!(queue.watermark(&urgent).await.expect("a watermark"), Watermark::DeliveredBefore(2));
+
+    let read = read(&mut *reader, 2).await;
+    let found: Vec<_> = read.iter().map(|delivery| (delivery.step, delivery.ready_at_ms)).collect();
+    assert_eq!(found, [(Some(high.id), 2), (Some(low.id), 1)], "most urgent first, other queues not at all");
+    assert_eq!(queue.watermark(&urgent).await.expect("a watermark"), Watermark::AllDelivered);
+    assert_eq!(state(queue, &urgent).await, (1, 1), "read, and pending until it is acknowledged");
+    assert!(reader.read(10).await.expect("read").is_empty(), "a message is read once");
+
+    queue.settle(Settled { done: &read, ..Settled::default() }).await.expect("acknowledged");
+    assert_eq!(state(queue, &urgent).await, (0, 0), "nothing is left of it");
+}
+
+async fn each_message_goes_to_one_reader(queue: &dyn Queue) {
+    let queues = ["shared".to_owned()];
+    let mut readers = [(); 2].map(|()| queue.reader(WorkerId::new(), &queues, BLOCK).expect("a reader"));
+    let published: Vec<Ready> = (0..10).map(|at| ready("shared", Priority::Normal, at)).collect();
+    queue.publish(&published).await.expect("published");
+    let mut steps = BTreeSet::new();
+    while steps.len() < published.len() {
+        for reader in &mut readers {
+            for delivery in reader.read(3).await.expect("read") {
+                assert!(steps.insert(delivery.step), "it went to both");
+            }
+        }
+    }
+}
+
+async fn messages_of_the_dead_are_adopted(queue: &dyn Queue) {
+    let (dead, heir) = (WorkerId::new(), WorkerId::new());
+    let left = Arc::new(stream("left", Priority::Normal));
+    let mut reader = queue.reader(dead, &["left".to_owned()], BLOCK).expect("a reader");
+    let published: Vec<Ready> = (0..3).map(|at| ready("left", Priority::Normal, at)).collect();
+    queue.publish(&published).await.expect("published");
+    read(&mut *reader, 3).await;
+    drop(reader);
+    let consumers = queue.consumers(&left).await.expect("consumers");
+    assert!(consumers.iter().any(|consumer| consumer.name == dead.to_string() && consumer.pending == 3));
+
+    let (dead, heir) = (dead.to_string(), heir.to_string());
+    let mut adopted = queue.adopt(&left, &dead, &heir, 2).await.expect("adopted");
+    assert_eq!(adopted.len(), 2, "at most so many");
+    adopted.extend(queue.adopt(&left, &dead, &heir, 2).await.expect("adopted"));
+    let steps: BTreeSet<_> = adopted.iter().filter_map(|delivery| delivery.step).collect();
+    assert_eq!(steps, published.iter().map(|ready| ready.id).collect(), "all of them, once");
+    assert!(queue.adopt(&left, &dead, &heir, 2).await.expect("nothing").is_empty());
+    let consumers = queue.consumers(&left).await.expect("consumers");
+    assert!(!consumers.iter().any(|consumer| consumer.name == dead), "with nothing pending, the dead are forgotten");
+    queue.settle(Settled { done: &adopted, ..Settled::default() }).await.expect("acknowledged");
+    assert_eq!(state(queue, &left).await, (0, 0));
+}
+
+async fn a_read_waits_for_what_is_published(queue: &SharedQueue) {
+    let mut reader = queue.reader(WorkerId::new(), &["late".to_owned()], PATIENCE).expect("a reader");
+    // The first read of a new stream may come back at once to make it.
+    let reading = tokio::spawn(async move {
+        loop {
+            let read = reader.read(1).await.expect("read");
+            if !read.is_empty() {
+                return read;
+            }
+        }
+    });
+    let late = ready("late", Priority::Normal, 7);
+    queue.publish(std::slice::from_ref(&late)).await.expect("published");
+    let read = tokio::time::timeout(PATIENCE, reading).await.expect("in time").expect("no panic");
+    assert_eq!(read[0].step, Some(late.id));
+}
+
+async fn readers_of_changes_are_woken(queue: &SharedQueue) {
+    let moved = [Moved { run: RunId::new(), ended: false }, Moved { run: RunId::new(), ended: true }];
+    let seen: Arc<Mutex<Vec<Moved>>> = Arc::default();
+    let listening = tokio::spawn({
+        let (queue, seen) = (Arc::clone(queue), Arc::clone(&seen));
+        async move { queue.run_changes(&|moved| seen.lock().expect("no panic").extend(moved)).await }
+    });
+    let told = async {
+        // Whoever is not listening yet misses it: that is allowed, and readers poll.
+        while !seen.lock().expect("no panic").ends_with(&moved) {
+            queue.settle(Settled { moved: &moved, ..Settled::default() }).await.expect("told");
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("woken");
+    listening.abort();
+}
+
+async fn doubled_acknowledgements_change_nothing(queue: &dyn Queue) {
+    let twice = stream("twice", Priority::Normal);
+    let mut reader = queue.reader(WorkerId::new(), &["twice".to_owned()], BLOCK).expect("a reader");
+    queue
+        .publish(&[ready("twice", Priority::Normal, 1), ready("twice", Priority::Normal, 2)])
+        .await
+        .expect("published");
+    let read = read(&mut *reader, 2).await;
+    for _ in 0..2 {
+        queue.settle(Settled { done: &read[..1], ..Settled::default() }).await.expect("acknowledged");
+        assert_eq!(state(queue, &twice).await, (1, 1));
+    }
+    queue.settle(Settled { done: &read[1..], ..Settled::default() }).await.expect("acknowledged");
+}
+
+/// So many messages; bounded.
+async fn read(reader: &mut dyn pawl::queue::Reader, count: usize) -> Vec<Delivery> {
+    let mut read = Vec::new();
+    let reading = async {
+        while read.len() < count {
+            read.extend(reader.read(count).await.expect("read"));
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("all messages come");
+    read
+}
+
+/// Messages in a stream, and those of them that are pending.
+async fn state(queue: &dyn Queue, stream: &Stream) -> (usize, usize) {
+    let states = queue.streams().await.expect("streams");
+    states.iter().find(|state| state.stream == *stream).map_or((0, 0), |state| (state.length, state.pending))
+}

@@ -1,0 +1,250 @@
+//! What a store does besides the state machines: plugins, pipelines, what people read, leases, refusals.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl::cli::private::PrivatePostgres;
+use pawl::domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
+use pawl::domain::pipeline::{Pipeline, Priority, StepSpec};
+use pawl::domain::status::{RunStatus, StepStatus};
+use pawl::domain::succession::Plan;
+use pawl::domain::suspicion::Suspicion;
+use pawl::store::leases::Heartbeat;
+use pawl::store::plugins::NewVersion;
+use pawl::store::runs::RunFilter;
+use pawl::store::submit::{NewRun, Submission};
+use pawl::store::write::{Batch, Member, Settlement};
+use pawl::store::{Error, Lane, Postgres, SharedStore, Sqlite};
+
+#[tokio::test]
+async fn sqlite_conforms() {
+    let folder = tempfile::tempdir().expect("a folder");
+    conforms(&(Arc::new(Sqlite::open(folder.path()).expect("a store")) as SharedStore)).await;
+}
+
+#[tokio::test]
+async fn postgres_conforms() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let postgres = PrivatePostgres::start(folder.path()).expect("a private Postgres");
+    let store = Postgres::new(&postgres.url(), 4, Duration::from_secs(30)).expect("a store");
+    conforms(&(Arc::new(store) as SharedStore)).await;
+}
+
+async fn conforms(store: &SharedStore) {
+    store.migrate().await.expect("migrations");
+    store.check_schema().await.expect("the schema of this build");
+    versions_of_plugins_never_change(store).await;
+    pipelines_have_a_current_version(store).await;
+    let runs = submissions_are_the_same_under_one_key(store).await;
+    runs_are_listed_newest_first(store, &runs).await;
+    outputs_are_there_when_a_run_has_succeeded(store, runs[0]).await;
+    a_lease_that_has_ended_cannot_be_renewed(store).await;
+    ready_steps_are_found_again(store).await;
+    what_waits_can_be_named(store, runs[1]).await;
+    let violations = store.doctor(Duration::from_secs(60), false).await.expect("checked");
+    assert_eq!(violations, []);
+}
+
+fn version<'a>(version: &'a str, bytes: &'a [u8], activate: bool) -> NewVersion<'a> {
+    NewVersion {
+        name: "plugin",
+        version,
+        digest: Digest::of(bytes),
+        bytes,
+        manifest: b"{\"name\":\"plugin\"}",
+        activate,
+    }
+}
+
+async fn versions_of_plugins_never_change(store: &SharedStore) {
+    let pushed = store.push_version(version("1", b"one", true)).await.expect("pushed");
+    assert!(pushed.created && pushed.active);
+    let again = store.push_version(version("1", b"one", false)).await.expect("pushed again");
+    assert!(!again.created && again.active);
+    let refused = store.push_version(version("1", b"other", true)).await.expect_err("a version has its bytes");
+    assert!(matches!(&refused, Error::Conflict(why) if why.contains("push it as another version")), "{refused}");
+    let second = store.push_version(version("2", b"two", false)).await.expect("pushed");
+    assert!(second.created && !second.active);
+    assert_eq!(store.component_of("plugin", None).await.expect("the active one"), Digest::of(b"one"));
+    assert_eq!(store.activate("plugin", "2").await.expect("activated"), Some("1".to_owned()));
+    assert_eq!(store.component_of("plugin", None).await.expect("the active one"), Digest::of(b"two"));
+    assert_eq!(store.component_of("plugin", Some("1")).await.expect("the first"), Digest::of(b"one"));
+    assert_eq!(store.component(Digest::of(b"one")).await.expect("its bytes"), b"one");
+    assert!(!store.has_component(Digest::of(b"other")).await.expect("an answer"), "a refused push leaves nothing");
+    for (name, asked, hint) in [("plugin", "3", "it has 1, 2"), ("plugni", "1", "did you mean `plugin`?")] {
+        let missing = store.activate(name, asked).await.expect_err("it is not there");
+        assert!(matches!(&missing, Error::NotFound(why) if why.contains(hint)), "{missing}");
+    }
+    let plugins = store.plugins().await.expect("plugins");
+    assert_eq!(plugins[0].active_version.as_deref(), Some("2"));
+    assert_eq!(plugins[0].versions.iter().map(|version| version.size_bytes).collect::<Vec<_>>(), [3, 3]);
+    let known = store.known_plugins().await.expect("plugins");
+    assert!(known.0["plugin"].has_active && known.0["plugin"].versions.len() == 2);
+}
+
+/// `a` and `b` need nothing, `c` needs both.
+fn pipeline(queue: &str) -> Pipeline {
+    let step = |name: &str, needs: &[i32]| {
+        let spec = serde_json::json!({"name": name, "plugin": "plugin", "needs": needs, "queue": queue});
+        serde_json::from_value::<StepSpec>(spec).expect("a step")
+    };
+    Pipeline { name: "pair".into(), steps: vec![step("a", &[]), step("b", &[]), step("c", &[0, 1])] }
+}
+
+async fn pipelines_have_a_current_version(store: &SharedStore) {
+    let (first, second) = (pipeline("one"), pipeline("two"));
+    assert!(store.apply_pipeline(&first).await.expect("applied"));
+    assert!(!store.apply_pipeline(&first).await.expect("applied again"), "nothing has changed");
+    assert!(store.apply_pipeline(&second).await.expect("applied"));
+    let (row, current) = store.pipeline("pair").await.expect("the current one");
+    assert_eq!((row.digest, row.step_count, &current), (second.digest(), 3, &second));
+    assert_eq!(store.pipeline_version(first.digest()).await.expect("the first"), first);
+    assert_eq!(store.pipelines().await.expect("pipelines").len(), 1);
+    let missing = store.pipeline("pairs").await.expect_err("it is not there");
+    assert!(matches!(&missing, Error::NotFound(why) if why.contains("did you mean `pair`?")), "{missing}");
+    assert!(matches!(store.pipeline_version(Digest::of(b"?")).await, Err(Error::NotFound(_))));
+}
+
+async fn submissions_are_the_same_under_one_key(store: &SharedStore) -> Vec<RunId> {
+    let mut lane = store.lane();
+    let keyed = |input: &str| NewRun::new("pair".into(), input.into(), Some("key".into()));
+    let (first, other) = (keyed("1"), keyed("2"));
+    let unknown = NewRun::new("piar".into(), b"1".to_vec(), None);
+    let free = NewRun::new("pair".into(), b"{\"free\":true}".to_vec(), None);
+    let batch = [first.clone(), first.clone(), other, unknown, free.clone()];
+    let (answers, ready) = lane.submit(&batch).await.expect("submitted");
+    use Submission::{Created, KeyReused, Same, UnknownPipeline};
+    assert_eq!(answers, [Created, Same, KeyReused, UnknownPipeline, Created]);
+    let mut steps: Vec<StepId> = ready.iter().map(|ready| ready.id).collect();
+    steps.sort();
+    steps.dedup();
+    assert_eq!(steps.len(), 4, "two steps of each run need nothing");
+    assert!(ready.iter().all(|ready| ready.queue == "two" && ready.priority == Priority::Normal));
+    vec![first.id, free.id]
+}
+
+async fn runs_are_listed_newest_first(store: &SharedStore, runs: &[RunId]) {
+    let list =
+        |filter| async move { store.runs(&filter).await.expect("runs").iter().map(|run| run.id).collect::<Vec<_>>() };
+    let all = RunFilter { limit: 10, ..RunFilter::default() };
+    let listed = list(all.clone()).await;
+    assert_eq!(listed.len(), 2);
+    assert_eq!(list(RunFilter { before: Some(listed[0]), ..all.clone() }).await, listed[1..], "page by page");
+    assert_eq!(list(RunFilter { limit: 1, ..all.clone() }).await, listed[..1]);
+    assert_eq!(list(RunFilter { status: Some(RunStatus::Failed), ..all.clone() }).await, []);
+    assert_eq!(list(RunFilter { pipeline: Some("pair"), ..all.clone() }).await.len(), 2);
+    assert_eq!(list(RunFilter { pipeline: Some("other"), ..all }).await, []);
+    let alone = store.run_alone(runs[0]).await.expect("the run");
+    assert_eq!((alone.status, alone.idempotency_key.as_deref()), (RunStatus::Pending, Some("key")));
+    assert!(matches!(store.run_alone(RunId::new()).await, Err(Error::NotFound(_))));
+    assert!(matches!(store.run(RunId::new(), None).await, Err(Error::NotFound(_))));
+    assert_eq!(store.pipeline_of_run(runs[0]).await.expect("its version"), pipeline("two").digest());
+    assert_eq!(store.run_marks(&[runs[0], RunId::new()]).await.expect("marks").len(), 1, "those that there are");
+}
+
+async fn worker(store: &SharedStore, lane: &mut dyn Lane, lease_ms: u32) -> WorkerId {
+    let worker = WorkerId::new();
+    let queues = ["two".to_owned()];
+    let beat = Heartbeat {
+        worker,
+        lease_ms,
+        begin: true,
+        host: "here",
+        pid: 7,
+        slots: 3,
+        queues: &queues,
+        running: 0,
+        draining: false,
+    };
+    assert!(lane.heartbeat(&beat).await.expect("a heartbeat").alive);
+    let row = store.workers().await.expect("workers").into_iter().find(|row| row.id == worker).expect("the worker");
+    assert_eq!((row.host.as_str(), row.pid, row.slots, row.queues), ("here", 7, 3, queues.to_vec()));
+    worker
+}
+
+async fn outputs_are_there_when_a_run_has_succeeded(store: &SharedStore, run: RunId) {
+    let mut lane = store.lane();
+    let worker = worker(store, &mut *lane, 60_000).await;
+    let version = pipeline("two");
+    let plan = Plan::new(version.digest(), version.clone());
+    let early = store.run_output(run, &version).await.expect_err("it has not begun");
+    assert!(matches!(&early, Error::Conflict(why) if why.contains("pending")), "{early}");
+    let ids = [0, 1].map(|step| StepId { run, step: StepNo(step) });
+    let claimed =
+        lane.write(worker, &Batch { claims: ids.to_vec(), members: Vec::new() }).await.expect("claimed").claimed;
+    assert!(claimed.iter().all(|claim| claim.run_input.as_deref() == Some(b"1") && claim.needed_outputs.is_empty()));
+    assert_eq!(store.running_of(worker).await.expect("its steps").len(), 2);
+    let succeed = |claim: &pawl::domain::attempt::Claim, output: &str| Member {
+        settlement: Some(Settlement::Succeeded {
+            output: output.into(),
+            then: plan.after(claim.id.step, &["two".into()], true),
+        }),
+        ..Member::bare(claim.id, claim.fence)
+    };
+    let members = claimed.iter().map(|claim| succeed(claim, &claim.id.step.0.to_string())).collect();
+    let written = lane.write(worker, &Batch { members, claims: Vec::new() }).await.expect("written");
+    let [join] = &written.claimed[..] else { panic!("the join is claimed with the outcomes: {written:?}") };
+    assert_eq!(join.needed_outputs, [b"0".to_vec(), b"1".to_vec()], "in the order of its needs");
+    let members = vec![succeed(join, "\"end\"")];
+    let written = lane.write(worker, &Batch { members, claims: Vec::new() }).await.expect("written");
+    assert_eq!(written.ended, [run]);
+    assert_eq!(store.run_output(run, &version).await.expect("the output"), b"\"end\"");
+    assert_eq!(store.step_output(run, StepNo(1)).await.expect("the output").as_deref(), Some(&b"1"[..]));
+    assert!(matches!(store.step_output(run, StepNo(9)).await, Err(Error::NotFound(_))));
+    let (_, steps) = store.run(run, Some(StepNo(2))).await.expect("one step");
+    assert_eq!(
+        steps.iter().map(|step| (step.no, step.status)).collect::<Vec<_>>(),
+        [(StepNo(2), StepStatus::Succeeded)]
+    );
+    let events = store.events(run, 2, 3).await.expect("events");
+    assert_eq!(events[0].number, 3, "after the second");
+    assert!(matches!(store.cancel(run).await, Err(Error::Conflict(_))), "it has ended");
+    assert!(matches!(store.retry(run, None).await, Err(Error::Conflict(_))), "nothing failed");
+    assert!(matches!(store.cancel(RunId::new()).await, Err(Error::NotFound(_))));
+    store.forget_worker(worker).await.expect("forgotten");
+    assert!(!store.live_workers().await.expect("workers").contains(&worker));
+}
+
+async fn a_lease_that_has_ended_cannot_be_renewed(store: &SharedStore) {
+    let mut lane = store.lane();
+    let worker = worker(store, &mut *lane, 0).await;
+    let late = Heartbeat {
+        worker,
+        lease_ms: 60_000,
+        begin: false,
+        host: "here",
+        pid: 7,
+        slots: 3,
+        queues: &[],
+        running: 0,
+        draining: false,
+    };
+    assert!(!lane.heartbeat(&late).await.expect("an answer").alive, "it takes a new id");
+    store.take_over(10, Suspicion::default()).await.expect("a sweep");
+    let left = store.workers().await.expect("workers");
+    assert!(left.iter().all(|row| row.id != worker), "a worker without steps is forgotten");
+}
+
+async fn ready_steps_are_found_again(store: &SharedStore) {
+    let future_ms = i64::from(u32::MAX) * 1_000;
+    let lost = store.lost("two", Priority::Normal, future_ms, 1).await.expect("a search");
+    assert_eq!(lost.len(), 1, "at most so many");
+    assert_eq!(store.lost("two", Priority::High, future_ms, 10).await.expect("a search"), [], "of that stream only");
+    assert_eq!(store.lost("one", Priority::Normal, future_ms, 10).await.expect("a search"), []);
+    assert_eq!(store.lost("two", Priority::Normal, 0, 10).await.expect("a search"), [], "older ones only");
+    assert_eq!(store.redeliver_ready(10).await.expect("all of them").len(), 2);
+}
+
+async fn what_waits_can_be_named(store: &SharedStore, run: RunId) {
+    let mut lane = store.lane();
+    let worker = worker(store, &mut *lane, 60_000).await;
+    let id = StepId { run, step: StepNo(0) };
+    lane.write(worker, &Batch { claims: vec![id], members: Vec::new() }).await.expect("claimed");
+    let live = store.live_steps(run, 10).await.expect("live steps");
+    let found: Vec<_> = live.iter().map(|step| (step.no.0, step.status, step.worker, step.queue_workers)).collect();
+    assert_eq!(found, [(0, StepStatus::Running, Some(worker), 1), (1, StepStatus::Ready, None, 1)]);
+    assert!(live[0].lease_end_ms > Some(live[0].now_ms) && live[1].ready_at_ms.is_some());
+    assert_eq!(store.live_steps(run, 1).await.expect("live steps").len(), 1);
+    store.cancel(run).await.expect("cancelled");
+    assert_eq!(store.live_steps(run, 10).await.expect("live steps"), []);
+}
