@@ -11,12 +11,14 @@ use pawl::domain::status::{RunStatus, StepStatus};
 use pawl::domain::succession::Plan;
 use pawl::domain::suspicion::Suspicion;
 use pawl::domain::transition::{self, StepChange};
-use pawl::store::Store;
+use pawl::domain::wait::Wait;
 use pawl::store::control::ResumeOn;
 use pawl::store::leases::{Heartbeat, heartbeat};
 use pawl::store::plugins::NewVersion;
+use pawl::store::signals::{NewSignal, Sent};
 use pawl::store::submit::{NewRun, Submission, submit};
 use pawl::store::write::{Batch, Member, Segment, Settlement, Verdict, write};
+use pawl::store::{Error, Store};
 use sqlx::{Connection, PgConnection, Row};
 
 const HISTORIES: u64 = 40;
@@ -33,6 +35,16 @@ struct ModelStep {
     crashes: u32,
     crash_mark: u32,
     alone: bool,
+    /// The journal's rows: first position and length.
+    rows: Vec<(u32, u32)>,
+    /// The wait that has not ended, and its position.
+    waits: Option<(Wait, u32)>,
+}
+
+impl ModelStep {
+    fn awaits(&self) -> Option<&str> {
+        self.waits.as_ref()?.0.signal()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -41,7 +53,13 @@ struct ModelRun {
     failing: bool,
     started: bool,
     steps: Vec<ModelStep>,
+    /// By number from 1: the name, and the step and position that took it.
+    signals: Vec<(&'static str, Option<(usize, u32)>)>,
+    /// What was sent under a key.
+    keys: BTreeMap<&'static str, &'static [u8]>,
 }
+
+const SIGNALS: [&str; 2] = ["approved", "refused"];
 
 /// Steps 1 to 3 fan out from 0 and join in 4; 5 follows 4; 6 to 9 are a chain.
 const NEEDS: [&[i32]; 10] = [&[], &[0], &[0], &[0], &[1, 2, 3], &[4], &[], &[6], &[7], &[8]];
@@ -60,8 +78,33 @@ impl ModelRun {
             crashes: 0,
             crash_mark: 0,
             alone: false,
+            rows: Vec::new(),
+            waits: None,
         };
-        Self { status: RunStatus::Pending, failing: false, started: false, steps: NEEDS.iter().map(step).collect() }
+        Self {
+            status: RunStatus::Pending,
+            failing: false,
+            started: false,
+            steps: NEEDS.iter().map(step).collect(),
+            signals: Vec::new(),
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// The oldest signal of a name goes to the first step that waits for it.
+    fn give_signals(&mut self) {
+        for number in 0..self.steps.len() {
+            let step = &self.steps[number];
+            let Some((wait, position)) = step.waits.clone().filter(|_| step.status == StepStatus::Waiting) else {
+                continue;
+            };
+            let free = |(name, taken): &&mut (&str, Option<_>)| taken.is_none() && wait.signal() == Some(name);
+            if let Some((_, taken)) = self.signals.iter_mut().find(free) {
+                *taken = Some((number, position));
+                self.change(number, StepChange::Signalled);
+                self.steps[number].waits = None;
+            }
+        }
     }
 
     fn change(&mut self, step: usize, change: StepChange) {
@@ -75,6 +118,7 @@ impl ModelRun {
                 | StepChange::Poisoned
                 | StepChange::Stopped
                 | StepChange::Reopened { .. }
+                | StepChange::WaitReopened
                 | StepChange::Resumed
         ));
     }
@@ -175,10 +219,11 @@ async fn history(store: &Store, seed: u64) {
     assert_eq!(submit(&mut world.conn, &runs).await.expect("sent again").0, [Submission::Same; 3]);
     world.model = runs.iter().map(|run| (run.id, ModelRun::new())).collect();
     for _ in 0..BATCHES {
-        match chance.below(12) {
+        match chance.below(14) {
             0 => world.expire(&mut chance).await,
             1 => world.wake().await,
             2 => world.person(&mut chance).await,
+            3..=4 => world.signal(&mut chance).await,
             _ => world.batch(&mut chance).await,
         }
         world.compare(seed).await;
@@ -263,18 +308,33 @@ impl World {
 
     /// What a step has to write.
     fn member(&self, id: StepId, step: &ModelStep, chance: &mut Chance) -> Member {
-        let segment = (chance.below(3) == 0).then(|| Segment { first: step.journal, length: 2, bytes: vec![1, 2, 3] });
+        let entries = |first, length| Segment { first, length, bytes: vec![1, 2, 3] };
+        let mut segment = (chance.below(3) == 0).then(|| entries(step.journal, 2));
+        let mut cut = None;
         let error = b"{}".to_vec();
-        let settlement = match chance.below(10) {
+        let settlement = match chance.below(13) {
             0..=4 => Some(self.success(id, chance)),
-            5 => Some(Settlement::Failed(error)),
-            6 => Some(Settlement::Retry { error, delay_ms: 0 }),
+            outcome @ 5..=6 => {
+                if chance.below(2) == 0 {
+                    let at = chance.below(step.journal as usize + 1) as u32;
+                    let row = step.rows.iter().map(|(first, _)| *first).filter(|first| *first <= at).max();
+                    let first = if at == step.journal { at } else { row.unwrap_or(at) };
+                    cut = Some(first);
+                    segment = (first < at).then(|| entries(first, at - first));
+                }
+                let failed = outcome == 5;
+                Some(if failed { Settlement::Failed(error) } else { Settlement::Retry { error, delay_ms: 0 } })
+            }
             7 => Some(Settlement::Parked(error)),
             8 => Some(Settlement::Released),
+            9..=11 => {
+                let last = segment.get_or_insert_with(|| entries(step.journal, 1));
+                Some(Settlement::Suspended { position: last.first + last.length - 1, wait: a_wait(chance) })
+            }
             _ => None,
         };
         let alone = chance.below(2) == 0;
-        Member { alone, segment, settlement, ..Member::bare(id, Fence(step.fence)) }
+        Member { alone, cut, segment, settlement, ..Member::bare(id, Fence(step.fence)) }
     }
 
     fn success(&self, id: StepId, chance: &mut Chance) -> Settlement {
@@ -293,9 +353,10 @@ impl World {
             let step = &run.steps[id.step.0 as usize];
             let guessed = chance.below(6) > 0;
             stands &= guessed && (step.status, step.unmet, step.fence) == (StepStatus::Blocked, 1, 0);
-            let untouched = ModelStep { fence: 1, journal: 0, ..step.clone() };
+            let untouched = ModelStep { fence: 1, journal: 0, rows: Vec::new(), ..step.clone() };
             batch.members.push(Member {
                 follows: Some(Digest::of(if guessed { COMPONENT } else { b"another" })),
+                cut: None,
                 settlement: Some(self.success(id, chance)),
                 ..self.member(id, &untouched, chance)
             });
@@ -340,11 +401,34 @@ impl World {
         self.store.wake(1_000).await.expect("woken");
         for run in self.model.values_mut() {
             for number in 0..run.steps.len() {
-                if run.steps[number].status == StepStatus::Waiting {
+                let for_ever = matches!(run.steps[number].waits, Some((Wait::Signal { timeout_ms: None, .. }, _)));
+                if run.steps[number].status == StepStatus::Waiting && !for_ever {
                     run.change(number, StepChange::Due);
+                    run.steps[number].waits = None;
                 }
             }
         }
+    }
+
+    async fn signal(&mut self, chance: &mut Chance) {
+        let runs: Vec<RunId> = self.model.keys().copied().collect();
+        let id = runs[chance.below(runs.len())];
+        let run = self.model.get_mut(&id).expect("a known run");
+        let name = SIGNALS[chance.below(SIGNALS.len())];
+        let key = (chance.below(3) == 0).then_some(name);
+        let payload: &'static [u8] = if chance.below(4) == 0 { b"2" } else { b"1" };
+        let known = key.and_then(|key| run.keys.get(key).copied());
+        let sent = self.store.signal(id, NewSignal { name, payload, key }).await;
+        match (known, run.status.is_ended()) {
+            (Some(before), _) if before == payload => assert!(matches!(sent, Ok(Sent::Same)), "sent again: {sent:?}"),
+            (Some(_), _) | (None, true) => assert!(matches!(sent, Err(Error::Conflict(_))), "{sent:?} to {run:?}"),
+            (None, false) => {
+                assert!(matches!(sent, Ok(Sent::New(_))), "{sent:?} to {run:?}");
+                run.signals.push((name, None));
+                run.keys.extend(key.map(|key| (key, payload)));
+            }
+        }
+        run.give_signals();
     }
 
     async fn person(&mut self, chance: &mut Chance) {
@@ -367,11 +451,14 @@ impl World {
             }
             1 => {
                 let done = self.store.resume(id, StepNo(number as i32), ResumeOn::Pinned).await.is_ok();
-                let status = run.steps[number].status;
-                let may = matches!(status, StepStatus::Parked | StepStatus::Waiting | StepStatus::Ready);
+                let may = match run.steps[number].status {
+                    StepStatus::Waiting => run.steps[number].awaits().is_none(),
+                    status => matches!(status, StepStatus::Parked | StepStatus::Ready),
+                };
                 assert_eq!(done, may, "resume step {number} of {run:?}");
                 if done {
                     run.change(number, StepChange::Resumed);
+                    run.steps[number].waits = None;
                     (run.steps[number].crashes, run.steps[number].crash_mark) = (0, 0);
                 }
             }
@@ -382,6 +469,7 @@ impl World {
                 assert_eq!(done, may, "retry {run:?}");
                 if done {
                     reopen(run);
+                    run.give_signals();
                 }
             }
         }
@@ -397,8 +485,20 @@ impl World {
             let live = run.steps.iter().filter(|step| !step.status.is_ended()).count() as i32;
             let found: (String, bool, i32) = (row.get(0), row.get(1), row.get(2));
             assert_eq!(found, (run.status.to_string(), run.failing, live), "run {id}, seed {seed}");
+            let taken: Vec<(String, Option<i32>, Option<i32>)> =
+                sqlx::query_as("select name, step_no, position from signal where run_id = $1 order by id")
+                    .bind(id.0)
+                    .fetch_all(&mut self.conn)
+                    .await
+                    .expect("the signals");
+            let model = run.signals.iter().map(|(name, taken)| {
+                let (step, position) = taken.unzip();
+                ((*name).to_owned(), step.map(|step| step as i32), position.map(|position| position as i32))
+            });
+            assert!(model.eq(taken.iter().cloned()), "signals {taken:?}, {:?} of run {id}, seed {seed}", run.signals);
             let rows = sqlx::query(
-                "select step_no, status, unmet, fence, journal_length, crashes from step where run_id = $1 order by 1",
+                "select step_no, status, unmet, fence, journal_length, crashes, awaits, awaits_position
+                 from step where run_id = $1 order by 1",
             )
             .bind(id.0)
             .fetch_all(&mut self.conn)
@@ -409,8 +509,21 @@ impl World {
                 let model =
                     (step.status.to_string(), step.unmet as i32, step.fence, step.journal as i32, step.crashes as i32);
                 assert_eq!(found, model, "step {} of run {id}, seed {seed}", row.get::<i32, _>(0));
+                let found: (Option<String>, Option<i32>) = (row.get(6), row.get(7));
+                let position = step.waits.as_ref().map(|(_, position)| *position as i32);
+                let model = (step.awaits().map(str::to_owned), position);
+                assert_eq!(found, model, "the wait of step {} of run {id}, seed {seed}", row.get::<i32, _>(0));
             }
         }
+    }
+}
+
+fn a_wait(chance: &mut Chance) -> Wait {
+    let name = SIGNALS[chance.below(SIGNALS.len())].to_owned();
+    match chance.below(3) {
+        0 => Wait::Sleep { duration_ms: 0 },
+        1 => Wait::Signal { name, timeout_ms: Some(0) },
+        _ => Wait::Signal { name, timeout_ms: None },
     }
 }
 
@@ -420,7 +533,18 @@ fn apply(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&M
     for member in accepted {
         let run = model.get_mut(&member.id.run).expect("a known run");
         let number = member.id.step.0 as usize;
+        if let Some(cut) = member.cut {
+            let step = &mut run.steps[number];
+            step.rows.retain(|(first, _)| *first < cut);
+            step.journal = cut;
+            let kept = member.segment.as_ref().map_or(0, |segment| segment.length);
+            let dropped = |taken: &(usize, u32)| taken.0 == number && taken.1 >= cut + kept;
+            for (_, taken) in run.signals.iter_mut().filter(|(_, taken)| taken.as_ref().is_some_and(dropped)) {
+                *taken = None;
+            }
+        }
         if let Some(segment) = &member.segment {
+            run.steps[number].rows.push((segment.first, segment.length));
             run.steps[number].journal += segment.length;
         }
         if member.follows.is_some() {
@@ -434,6 +558,10 @@ fn apply(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&M
             Some(Settlement::Succeeded { .. }) => StepChange::Succeeded,
             Some(Settlement::Failed(_)) => StepChange::Failed,
             Some(Settlement::Retry { .. }) => StepChange::RetryLater,
+            Some(Settlement::Suspended { wait, position }) => {
+                run.steps[number].waits = Some((wait.clone(), *position));
+                StepChange::Suspended
+            }
             Some(Settlement::Parked(_)) => StepChange::Parked,
             Some(Settlement::Released) => StepChange::HandedBack,
         };
@@ -443,6 +571,7 @@ fn apply(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&M
     for run in model.values_mut().filter(|run| run.failing && !run.status.is_ended()) {
         run.stop_what_does_not_run();
     }
+    model.values_mut().for_each(ModelRun::give_signals);
     claimed.extend(advance(model, worker, accepted));
     for id in &batch.claims {
         let run = model.get_mut(&id.run).expect("a known run");
@@ -507,6 +636,7 @@ fn reopen(run: &mut ModelRun) {
                 run.change(number, StepChange::Reopened { unmet: 0 });
                 (run.steps[number].crashes, run.steps[number].crash_mark) = (0, 0);
             }
+            StepStatus::Cancelled if run.steps[number].waits.is_some() => run.change(number, StepChange::WaitReopened),
             StepStatus::Cancelled => {
                 run.change(number, StepChange::Reopened { unmet });
                 run.steps[number].unmet = unmet;

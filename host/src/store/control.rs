@@ -71,6 +71,9 @@ impl Store {
         match verdict {
             "resumed" => rows.iter().map(ready_of).collect(),
             "running" => Err(Error::Conflict("the step is running: nothing to resume".into())),
+            "awaits" => Err(Error::Conflict(
+                "the step waits for a signal: send it with `pawl run signal`; `pawl run explain` names it".into(),
+            )),
             "blocked" => Err(Error::Conflict("the step waits for the steps that it needs".into())),
             "ended" => Err(Error::Conflict("the step has ended: use `retry`".into())),
             _ => Err(unknown(run)),

@@ -44,7 +44,32 @@ impl Store {
             let entries = verified_entries(claim.id, first, &bytes, digest_of(&row, "digest")?)?;
             segments.push((first, entries));
         }
-        Ok(History { checkpoint, segments, length: claim.journal_length })
+        let signals = self.signals_given_to(claim.id, &awaited(&segments)).await?;
+        Ok(History { checkpoint, segments, length: claim.journal_length, signals })
+    }
+
+    /// The signals that were given to a step at these positions of its journal.
+    async fn signals_given_to(&self, id: StepId, positions: &[i32]) -> Result<Vec<(u32, Vec<u8>)>> {
+        if positions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query(
+            "select position, payload, digest from signal where run_id = $1 and step_no = $2 and position = any ($3)",
+        )
+        .bind(id.run.0)
+        .bind(id.step.0)
+        .bind(positions)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let (position, payload): (i32, Vec<u8>) = (row.try_get("position")?, row.try_get("payload")?);
+                if Digest::of(&payload) != digest_of(row, "digest")? {
+                    return Err(Error::Damaged(format!("the signal at position {position} of step {id}")));
+                }
+                Ok((position.cast_unsigned(), payload))
+            })
+            .collect()
     }
 
     /// The entries of the row that holds position `at` but does not start there, up to `at`; with the row's
@@ -94,6 +119,13 @@ impl Store {
             state,
         }))
     }
+}
+
+/// Where a step waited for a signal.
+fn awaited(segments: &[(u32, Vec<Entry>)]) -> Vec<i32> {
+    let numbered = segments.iter().flat_map(|(first, entries)| (*first..).zip(entries));
+    let awaited = numbered.filter(|(_, entry)| matches!(entry, Entry::Awaited { .. }));
+    awaited.map(|(position, _)| position.cast_signed()).collect()
 }
 
 fn verified_entries(id: StepId, first: u32, bytes: &[u8], digest: Digest) -> Result<Vec<Entry>> {

@@ -24,6 +24,7 @@ pub mod live;
 pub mod pipelines;
 pub mod plugins;
 pub mod runs;
+pub mod signals;
 pub mod submit;
 pub mod workers;
 pub mod write;

@@ -155,6 +155,9 @@ impl Lane {
                 self.flow.store.connect().await?
             }
         };
+        if batch.members.iter().any(Member::suspends) {
+            crate::fault::point("suspend.before_commit");
+        }
         self.vitals.waiting();
         let answer = async { write(&mut conn, self.flow.worker, batch).await };
         // The first poll sends; the point then strikes while the server works.
