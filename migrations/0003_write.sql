@@ -169,7 +169,7 @@ begin
                 output = case when m.outcome = 'succeeded' then p_payloads[m.payload] end,
                 output_digest = case when m.outcome = 'succeeded' then m.payload_digest end,
                 error = case when m.outcome in ('failed', 'retry', 'parked') then p_payloads[m.payload]
-                             when m.outcome = 'succeeded' then null else s.error end,
+                             when m.outcome in ('succeeded', 'suspended') then null else s.error end,
                 due_at = now() + m.delay_ms * interval '1 millisecond',
                 awaits_position = m.awaits_position,
                 awaits_until = case when m.outcome = 'suspended' then now() + m.delay_ms * interval '1 millisecond' end,

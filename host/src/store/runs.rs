@@ -86,6 +86,8 @@ pub struct StepRow {
     pub ready_at_ms: Option<i64>,
     /// When it wakes.
     pub due_at_ms: Option<i64>,
+    /// The signal that it waits for.
+    pub awaits: Option<String>,
     /// The last claim.
     pub claimed_at_ms: Option<i64>,
     /// The first claim.
@@ -154,6 +156,7 @@ impl Store {
             run_columns!(),
             ", s.step_no, s.status as step_status, s.component, s.attempts, s.failures, s.crashes, s.fence,
                     s.worker_id, s.journal_length, s.checkpoint_position, s.error, s.progress, s.progress_message,
+                    case when s.status = 'waiting' then s.awaits end as awaits,
                     (extract(epoch from s.ready_at) * 1000)::bigint as ready_at_ms,
                     (extract(epoch from s.due_at) * 1000)::bigint as due_at_ms,
                     (extract(epoch from s.claimed_at) * 1000)::bigint as claimed_at_ms,
@@ -261,6 +264,7 @@ fn step_row(row: &PgRow) -> Result<StepRow> {
         error: row.try_get("error")?,
         ready_at_ms: row.try_get("ready_at_ms")?,
         due_at_ms: row.try_get("due_at_ms")?,
+        awaits: row.try_get("awaits")?,
         claimed_at_ms: row.try_get("claimed_at_ms")?,
         started_at_ms: row.try_get("started_at_ms")?,
         ended_at_ms: row.try_get("ended_at_ms")?,

@@ -140,7 +140,7 @@ pub(super) fn contents(members: &[Member]) -> Vec<&'static str> {
         ("checkpoints", any(|member| member.checkpoint.is_some())),
         ("failed", any(|member| matches!(member.settlement, Some(Settlement::Failed(_))))),
         ("successors", any(|member| member.succession().is_some_and(|then| !then.successors.is_empty()))),
-        ("awaits", any(|member| awaits_signal(member))),
+        ("awaits", any(awaits_signal)),
         ("released", any(|member| matches!(member.settlement, Some(Settlement::Released)))),
     ];
     contents.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect()
