@@ -18,4 +18,5 @@ mod parallel;
 mod pipelines;
 mod plugin_test;
 mod takeover_time;
+mod waits;
 mod zombie;
