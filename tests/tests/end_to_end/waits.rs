@@ -187,7 +187,7 @@ fn a_retry_gives_signals_back_and_a_checkpoint_keeps_them() -> Result<()> {
     let mut cluster = Cluster::start("signals_returned")?;
     pipeline(&cluster)?;
     cluster.worker("a").start()?;
-    // A checkpoint that goes on a connection of its own must be there after the wait, too.
+    // The checkpoint is so large that it goes on a connection of its own.
     let orders = json!([
         awaits("first", None), {"do": "checkpoint", "bytes": 400_000}, awaits("second", None), {"do": "now"},
         {"do": "fail_before", "attempt": 2}
@@ -201,6 +201,8 @@ fn a_retry_gives_signals_back_and_a_checkpoint_keeps_them() -> Result<()> {
     let notes = notes(&cluster, run)?;
     let taken = |name: &str| notes.iter().filter(|note| **note == format!("step.ready signal {name}")).count();
     assert_eq!((taken("first"), taken("second")), (1, 2), "{notes:?}");
+    let checkpoints: i32 = cluster.database.value("select checkpoint_ordinal from step")?;
+    assert_eq!(checkpoints, 2, "one of each attempt that came to it live, written before the wait that followed");
     cluster.finish()
 }
 
