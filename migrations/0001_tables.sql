@@ -15,6 +15,7 @@
 --    ├─ step ─▶ worker          one row per step; its state machine
 --    │   ├─ journal             segments: all entries of a step in one batch
 --    │   └─ checkpoint          the last one
+--    ├─ signal                  its inbox, and the signals that steps have taken from it
 --    └─ event                   the run's history, one row per commit
 
 -- Components, by digest. Wasm doesn't compress well enough to pay for it on every load.
@@ -100,15 +101,18 @@ end
 $$;
 
 create function pawl_is_step_state(
-    status text, unmet int, is_ready boolean, is_due boolean, is_ended boolean, has_worker boolean, has_output boolean,
-    has_error boolean
+    status text, unmet int, is_ready boolean, is_due boolean, is_suspended boolean, awaits_signal boolean,
+    is_ended boolean, has_worker boolean, has_output boolean, has_error boolean
 ) returns boolean language plpgsql immutable as $$
 begin
-    return is_ready = (status = 'ready') and is_due = (status = 'waiting') and case status
+    return is_ready = (status = 'ready') and (not is_due or status = 'waiting')
+       -- A step that is stopped while it is suspended stays so, for a reopening.
+       and (not is_suspended or status in ('waiting', 'cancelled')) and (not awaits_signal or is_suspended)
+       and case status
         when 'blocked' then not is_ended and unmet > 0
         when 'ready' then not is_ended and unmet = 0
         when 'running' then not is_ended and unmet = 0 and has_worker
-        when 'waiting' then not is_ended
+        when 'waiting' then not is_ended and (is_due or awaits_signal)
         when 'parked' then not is_ended and has_error
         when 'succeeded' then is_ended and has_output
         when 'failed' then is_ended and has_error
@@ -133,6 +137,8 @@ create table run (
     failing          boolean not null default false,
     -- The number of the last event.
     event_count      int not null,
+    -- The number of the last signal.
+    signal_count     int not null default 0,
     created_at       timestamptz not null default now(),
     started_at       timestamptz,
     ended_at         timestamptz,
@@ -167,6 +173,11 @@ create table step (
     -- Set while it is ready, or waits.
     ready_at             timestamptz,
     due_at               timestamptz,
+    -- The wait that has not ended: where the journal holds it, until when, and for which signal (null: it
+    -- sleeps). Kept when the step is stopped with its run: reopened, it goes on waiting.
+    awaits_position      int,
+    awaits_until         timestamptz,
+    awaits               text,
     claimed_at           timestamptz,
     started_at           timestamptz,
     ended_at             timestamptz,
@@ -179,8 +190,9 @@ create table step (
     progress_message     text,
     primary key (run_id, step_no),
     constraint step_state check (
-        pawl_is_step_state(status, unmet, ready_at is not null, due_at is not null, ended_at is not null,
-                           worker_id is not null, output is not null, error is not null) and
+        pawl_is_step_state(status, unmet, ready_at is not null, due_at is not null, awaits_position is not null,
+                           awaits is not null, ended_at is not null, worker_id is not null, output is not null,
+                           error is not null) and
         (output is null) = (output_digest is null) and
         coalesce(checkpoint_position, 0) <= journal_length)
 -- Room on the page for what a step gains on its way.
@@ -189,6 +201,7 @@ create table step (
 -- its updates stay on their page (heap-only tuples). Running steps are found through their runs.
 create index step_ready on step (ready_at) where ready_at is not null;
 create index step_due on step (due_at) where due_at is not null;
+create index step_awaits on step (run_id, awaits, step_no) where awaits is not null;
 
 -- A segment: entries `first` to `first + length - 1`, packed. Never parsed here.
 create table journal (
@@ -215,6 +228,28 @@ create table checkpoint (
     primary key (run_id, step_no)
 ) with (fillfactor = 50);
 alter table checkpoint alter column state set storage external;
+
+-- Signals to a run, numbered as they came. One is in the inbox until a step takes it: the oldest of a name goes
+-- to the first of the steps that wait for it.
+create table signal (
+    run_id      uuid not null,
+    id          int not null,
+    name        text not null,
+    -- The sender's, so that it may send again.
+    key         text,
+    -- JSON as the sender wrote it, and its digest, checked on every read.
+    payload     bytea not null,
+    digest      bytea not null,
+    created_at  timestamptz not null default now(),
+    -- Who took it, and the position of the entry that it answers.
+    step_no     int,
+    position    int,
+    primary key (run_id, id),
+    check ((step_no is null) = (position is null))
+);
+create index signal_inbox on signal (run_id, name, id) where step_no is null;
+create unique index signal_taken on signal (run_id, step_no, position) where step_no is not null;
+create unique index signal_key on signal (run_id, key) where key is not null;
 
 -- Events `first` to `first + cardinality(kinds) - 1` of a run: one commit, packed. Element i of each
 -- array belongs to event i; step is null for events of the run.

@@ -28,8 +28,8 @@ begin
                - count(*) filter (where kind = 'step.reopened')::int as ended,
                -- A step is parked by its worker, or by a takeover, which has counted its lease's end.
                count(*) filter (where kind in ('step.started', 'step.resumed'))::int
-               - count(*) filter (where kind in ('step.succeeded', 'step.failed', 'step.retrying', 'step.handed_back',
-                                                 'step.lease_expired')
+               - count(*) filter (where kind in ('step.succeeded', 'step.failed', 'step.retrying', 'step.waiting',
+                                                 'step.handed_back', 'step.lease_expired')
                                   or kind = 'step.parked' and worker_id is not null)::int as running,
                bool_or(kind = 'step.failed') as failed,
                bool_or(kind in ('step.started', 'step.resumed')) as started,

@@ -9,7 +9,7 @@
 --   2 lock the steps of members without an outcome
 --   3 steps, each under its guard: run, step, worker, fence; followers; those that were refused are judged
 --   4 journal, checkpoints
---   5 what is left of runs that fail ends
+--   5 what is left of runs that fail ends; signals for those that wait
 --   6 successors of what succeeded: ready, or claimed for the same worker at once
 --   7 claims
 --   8 settle runs and events; answer
@@ -49,11 +49,14 @@ create type pawl_member_v1 as (
     -- Progress.
     fraction         real,
     message          text,
-    -- Outcome: succeeded, failed, retry, parked, released; the payload is the output or the error.
+    -- Outcome: succeeded, failed, retry, suspended, parked, released; the payload is the output or the error. Until
+    -- when it waits; suspended: for which signal (null: it sleeps), and where the journal says so.
     outcome          text,
     payload          int,
     payload_digest   bytea,
     delay_ms         bigint,
+    awaits           text,
+    awaits_position  int,
     -- Steps that need this one; the one that the worker goes on with if it becomes ready, and whether that one
     -- needs others, too.
     successors       int[],
@@ -103,7 +106,7 @@ create function pawl_write_v1(
     p_members   pawl_member_v1[],
     p_payloads  bytea[],
     -- What there is among the members, so that statements without work are left out: unsettled, followers,
-    -- cuts, segments, checkpoints, failed, successors, released.
+    -- cuts, segments, checkpoints, failed, awaits (a signal), successors, released.
     p_with      text[],
     -- Runs of members with an outcome.
     p_runs      uuid[],
@@ -125,6 +128,7 @@ declare
     v_more       pawl_event_v1[];
     v_claimed    pawl_written_v1[];
     v_deliver    boolean := 'released' = any (p_with);
+    v_give       boolean := 'awaits' = any (p_with);
     v_ended      uuid[];
     v_answered   bigint;
 begin
@@ -158,27 +162,33 @@ begin
                 progress = coalesce(m.fraction, s.progress),
                 progress_message = case when m.fraction is null then s.progress_message else m.message end,
                 status = case m.outcome when 'succeeded' then 'succeeded' when 'failed' then 'failed'
-                                        when 'retry' then 'waiting' when 'parked' then 'parked'
-                                        when 'released' then 'ready' else s.status end,
+                                        when 'retry' then 'waiting' when 'suspended' then 'waiting'
+                                        when 'parked' then 'parked' when 'released' then 'ready' else s.status end,
                 alone = m.outcome is null and (m.alone or s.alone),
                 failures = s.failures + (m.outcome is not null and m.outcome in ('failed', 'retry'))::int,
                 output = case when m.outcome = 'succeeded' then p_payloads[m.payload] end,
                 output_digest = case when m.outcome = 'succeeded' then m.payload_digest end,
                 error = case when m.outcome in ('failed', 'retry', 'parked') then p_payloads[m.payload]
-                             when m.outcome = 'succeeded' then null else s.error end,
-                due_at = case when m.outcome = 'retry' then now() + m.delay_ms * interval '1 millisecond' end,
+                             when m.outcome in ('succeeded', 'suspended') then null else s.error end,
+                due_at = now() + m.delay_ms * interval '1 millisecond',
+                awaits_position = m.awaits_position,
+                awaits_until = case when m.outcome = 'suspended' then now() + m.delay_ms * interval '1 millisecond' end,
+                awaits = m.awaits,
                 ready_at = case when m.outcome = 'released' then now() end,
                 ended_at = case when m.outcome in ('succeeded', 'failed') then now() end
             from unnest(p_members) as m
             where m.leader is null and s.run_id = m.run_id and s.step_no = m.step_no
               and s.status = 'running' and s.worker_id = p_worker and s.fence = m.fence
               and (m.first is null or m.cut is not null or m.first = s.journal_length)
-            returning m.place, s.run_id, s.step_no, s.fence, m.outcome, m.delay_ms
+            returning m.place, s.run_id, s.step_no, s.fence, m.outcome, m.delay_ms, m.awaits
         )
         select coalesce(array_agg(place), '{}'),
-               array_agg(row(run_id, case outcome when 'retry' then 'step.retrying' when 'released' then 'step.handed_back'
-                                                  else 'step.' || outcome end,
-                             step_no, fence, p_worker, case when outcome = 'retry' then 'in ' || delay_ms || ' ms' end
+               array_agg(row(run_id, case outcome when 'retry' then 'step.retrying' when 'suspended' then 'step.waiting'
+                                                  when 'released' then 'step.handed_back' else 'step.' || outcome end,
+                             step_no, fence, p_worker,
+                             case when outcome = 'retry' then 'in ' || delay_ms || ' ms'
+                                  when awaits is not null then 'signal ' || awaits || coalesce(', at most ' || delay_ms || ' ms', '')
+                                  when outcome = 'suspended' then 'sleep ' || delay_ms || ' ms' end
                          )::pawl_event_v1) filter (where outcome is not null)
         into v_written, v_events
         from written;
@@ -238,6 +248,12 @@ begin
             delete from journal j
             using unnest(p_members) as m
             where m.place = any (v_written) and j.run_id = m.run_id and j.step_no = m.step_no and j.first >= m.cut;
+            -- Signals that the dropped entries had taken return to the inbox, for whoever waits for them now. Such an
+            -- entry is the last of its row, since a suspension ends the batch: what is appended again is before it.
+            update signal g set step_no = null, position = null
+            from unnest(p_members) as m
+            where m.place = any (v_written) and g.run_id = m.run_id and g.step_no = m.step_no and g.position >= m.cut;
+            v_give := v_give or found;
         end if;
         if 'segments' = any (p_with) then
             insert into journal (run_id, step_no, first, length, digest, bytes)
@@ -272,6 +288,12 @@ begin
             select v_events || array_agg(row(run_id, 'step.cancelled', step_no, fence, null, 'another step failed')::pawl_event_v1
                                          order by run_id, step_no)
             into v_events from stopped;
+        end if;
+        -- The look at the inbox that a suspension owes: a signal that came before it would wake nobody.
+        if v_give and v_events is not null then
+            v_more := pawl_give_signals_v1(p_runs);
+            v_events := v_events || v_more;
+            v_deliver := v_deliver or v_more is not null;
         end if;
 
         -- 6 Successors. A step that ends hands its slot to the one that the worker wants; others are delivered.

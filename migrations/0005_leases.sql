@@ -3,7 +3,7 @@
 --      heartbeat ── renewed every second ──▶ worker.expires_at
 --                                               │ passes
 --      takeover  ── fence + 1, ready again ◀────┘        (parked after too many crashes without progress)
---      wake      ── waiting, and due ──▶ ready
+--      wake      ── waiting, and due ──▶ ready       (a signal does the same: 0007_signals.sql)
 --      lost      ── ready, but its message is gone ──▶ delivered again
 --
 -- Any worker runs the sweeps; locked rows are skipped, so that they do each thing once.
@@ -119,7 +119,8 @@ begin
 end
 $$;
 
--- Steps that wait and are due become ready. Returns them, to be delivered.
+-- Steps that wait and are due become ready: a retry, a sleep, or a signal that did not come in time. Returns
+-- them, to be delivered.
 create function pawl_wake_v1(p_limit int)
 returns table (run_id uuid, step_no int, queue text, priority text, ready_at_ms bigint)
 language plpgsql
@@ -137,12 +138,16 @@ begin
     end if;
     select array_agg(id) into v_runs
     from (select id from run where id = any (v_runs) order by id for no key update skip locked) as locked;
-    with woken as (
-        update step s set status = 'ready', ready_at = now(), due_at = null
-        where s.run_id = any (v_runs) and s.status = 'waiting' and s.due_at <= now()
-        returning s.run_id, s.step_no, s.fence
+    with due as (
+        select s.run_id, s.step_no, coalesce('no signal ' || s.awaits || ' in time', 'due') as note
+        from step s where s.run_id = any (v_runs) and s.status = 'waiting' and s.due_at <= now()
+    ), woken as (
+        update step s set status = 'ready', ready_at = now(), due_at = null,
+                          awaits_position = null, awaits_until = null, awaits = null
+        from due d where s.run_id = d.run_id and s.step_no = d.step_no
+        returning s.run_id, s.step_no, s.fence, d.note
     )
-    select array_agg(row(run_id, 'step.ready', step_no, fence, null, 'due')::pawl_event_v1) into v_events from woken;
+    select array_agg(row(run_id, 'step.ready', step_no, fence, null, note)::pawl_event_v1) into v_events from woken;
     if v_events is null then
         return;
     end if;

@@ -38,7 +38,7 @@ end
 $$;
 
 -- Reopens failed steps (all, or one) and the run with them, in one commit, under the same ids and keys;
--- what was cancelled because of them is blocked or ready again. Parked steps are taken too: they are ready
+-- what was cancelled because of them is blocked or ready again, or goes on waiting. Parked steps are taken too: they are ready
 -- again on their component. Verdict on the first row: reopened, nothing (no such step failed or is parked),
 -- cancelled (a cancelled run stays so), unknown. Then the steps to be delivered.
 create function pawl_retry_v1(p_run uuid, p_step int)
@@ -55,6 +55,7 @@ declare
     v_ready    int[];
     v_ended    boolean;
     v_first    int;
+    v_given    pawl_event_v1[];
 begin
     select * into v_run from run r where r.id = p_run for no key update;
     if not found or v_run.status = 'cancelled' then
@@ -85,8 +86,11 @@ begin
         with reopened as (
             update step s set
                 unmet = n.unmet, ended_at = null, fence = s.fence + 1,
-                status = case when n.unmet = 0 then 'ready' else 'blocked' end,
-                ready_at = case when n.unmet = 0 then now() end
+                -- Its journal ends with the wait: ready, it would see the wait as over.
+                status = case when s.awaits_position is not null then 'waiting' when n.unmet = 0 then 'ready'
+                              else 'blocked' end,
+                ready_at = case when s.awaits_position is null and n.unmet = 0 then now() end,
+                due_at = s.awaits_until
             from pipeline_step p
             cross join lateral (
                 select count(*)::int as unmet from step need
@@ -117,6 +121,10 @@ begin
         failing = exists (select from step s where s.run_id = p_run and s.status = 'failed'),
         event_count = r.event_count + cardinality(v_all) + v_ended::int
     where r.id = p_run;
+    v_given := pawl_give_signals_v1(array[p_run]);
+    if v_given is not null then
+        perform pawl_settle_v1(v_given);
+    end if;
 
     return query
     select 'reopened', s.run_id, s.step_no, p.queue, p.priority, (extract(epoch from s.ready_at) * 1000)::bigint
@@ -126,7 +134,8 @@ end
 $$;
 
 -- Puts a step that is parked, waiting or ready on a component and makes it ready: its pinned one (null), or
--- the given one. Verdict: resumed, running, ended, blocked, unknown.
+-- the given one. A sleep ends by it; a wait for a signal does not, since the step would see that as a timeout.
+-- Verdict: resumed, awaits, running, ended, blocked, unknown.
 create function pawl_resume_v1(p_run uuid, p_step int, p_component bytea)
 returns table (verdict text, run_id uuid, step_no int, queue text, priority text, ready_at_ms bigint)
 language plpgsql
@@ -137,15 +146,15 @@ declare
     v_fence   bigint;
 begin
     perform 1 from run r where r.id = p_run for no key update;
-    select s.status into v_status from step s where s.run_id = p_run and s.step_no = p_step for no key update;
+    select case when s.status = 'waiting' and s.awaits is not null then 'awaits' else s.status end into v_status from step s where s.run_id = p_run and s.step_no = p_step for no key update;
     if v_status is null or v_status not in ('parked', 'waiting', 'ready') then
         return query select case when v_status is null then 'unknown'
-                                 when v_status in ('running', 'blocked') then v_status else 'ended' end,
+                                 when v_status in ('running', 'blocked', 'awaits') then v_status else 'ended' end,
                             null::uuid, null::int, null::text, null::text, null::bigint;
         return;
     end if;
-    update step s set status = 'ready', ready_at = now(), due_at = null, crashes = 0, crash_mark = 0,
-                      fence = s.fence + 1, component = coalesce(p_component, s.component)
+    update step s set status = 'ready', ready_at = now(), due_at = null, awaits_position = null, awaits_until = null,
+                      crashes = 0, crash_mark = 0, fence = s.fence + 1, component = coalesce(p_component, s.component)
     where s.run_id = p_run and s.step_no = p_step
     returning s.fence into v_fence;
     perform pawl_settle_v1(array[row(p_run, 'step.ready', p_step, v_fence, null, 'a person resumed it' || coalesce(

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use pawl::domain::attempt::Outcome;
 use pawl::domain::id::{Digest, RunId, StepId, StepNo};
 use pawl::domain::journal::History;
-use pawl::engine::{Attempt, Config, Engine, GuestThreads};
+use pawl::engine::{Attempt, Config, Engine, GuestThreads, Secrets};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
@@ -99,6 +99,7 @@ fn pawl(bytes: &[u8]) -> impl Fn() + Send + Sync + use<> {
             step_name: "measured".into(),
             failures: 0,
             config: "null".into(),
+            secrets: Secrets::default(),
             timeout: Duration::from_secs(600),
             input: INPUT.into(),
             history: History::default(),

@@ -15,14 +15,16 @@ use pawl::domain::status::{RunStatus, StepStatus};
 use pawl::domain::succession::Plan;
 use pawl::domain::suspicion::Suspicion;
 use pawl::domain::transition::{self, StepChange};
+use pawl::domain::wait::Wait;
 use pawl::store::control::ResumeOn;
 use pawl::store::events::EventRow;
 use pawl::store::leases::Heartbeat;
 use pawl::store::plugins::NewVersion;
 use pawl::store::runs::{RunRow, StepRow};
+use pawl::store::signals::{NewSignal, Sent};
 use pawl::store::submit::{NewRun, Submission};
 use pawl::store::write::{Batch, Member, Segment, Settlement, Verdict, Written};
-use pawl::store::{Lane, Postgres, SharedStore, Sqlite};
+use pawl::store::{Error, Lane, Postgres, SharedStore, Sqlite};
 
 const HISTORIES: u64 = 1_000;
 const CHANGES: usize = 16;
@@ -40,6 +42,16 @@ struct ModelStep {
     crashes: u32,
     crash_mark: u32,
     alone: bool,
+    /// The journal's rows: first position and length.
+    rows: Vec<(u32, u32)>,
+    /// The wait that has not ended, and its position.
+    waits: Option<(Wait, u32)>,
+}
+
+impl ModelStep {
+    fn awaits(&self) -> Option<&str> {
+        self.waits.as_ref()?.0.signal()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -48,7 +60,13 @@ struct ModelRun {
     failing: bool,
     started: bool,
     steps: Vec<ModelStep>,
+    /// By number from 1: the name, and the step and position that took it.
+    signals: Vec<(&'static str, Option<(usize, u32)>)>,
+    /// What was sent under a key.
+    keys: BTreeMap<&'static str, &'static [u8]>,
 }
+
+const SIGNALS: [&str; 2] = ["approved", "refused"];
 
 /// Steps 1 to 3 fan out from 0 and join in 4; 5 follows 4; 6 to 9 are a chain.
 const NEEDS: [&[i32]; 10] = [&[], &[0], &[0], &[0], &[1, 2, 3], &[4], &[], &[6], &[7], &[8]];
@@ -69,8 +87,42 @@ impl ModelRun {
             crashes: 0,
             crash_mark: 0,
             alone: false,
+            rows: Vec::new(),
+            waits: None,
         };
-        Self { status: RunStatus::Pending, failing: false, started: false, steps: NEEDS.iter().map(step).collect() }
+        Self {
+            status: RunStatus::Pending,
+            failing: false,
+            started: false,
+            steps: NEEDS.iter().map(step).collect(),
+            signals: Vec::new(),
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// The positions at which a step was given signals, from its checkpoint on.
+    fn given_to(&self, number: usize) -> Vec<u32> {
+        let given = self.signals.iter().filter_map(|(_, taken)| *taken).filter(|(step, _)| *step == number);
+        let mut given: Vec<u32> = given.map(|(_, position)| position).collect();
+        given.retain(|position| *position >= self.steps[number].checkpoint_at);
+        given.sort_unstable();
+        given
+    }
+
+    /// The oldest signal of a name goes to the first step that waits for it.
+    fn give_signals(&mut self) {
+        for number in 0..self.steps.len() {
+            let step = &self.steps[number];
+            let Some((wait, position)) = step.waits.clone().filter(|_| step.status == StepStatus::Waiting) else {
+                continue;
+            };
+            let free = |(name, taken): &&mut (&str, Option<_>)| taken.is_none() && wait.signal() == Some(name);
+            if let Some((_, taken)) = self.signals.iter_mut().find(free) {
+                *taken = Some((number, position));
+                self.change(number, StepChange::Signalled);
+                self.steps[number].waits = None;
+            }
+        }
     }
 
     fn change(&mut self, step: usize, change: StepChange) {
@@ -84,6 +136,7 @@ impl ModelRun {
                 | StepChange::Poisoned
                 | StepChange::Stopped
                 | StepChange::Reopened { .. }
+                | StepChange::WaitReopened
                 | StepChange::Resumed
         ));
     }
@@ -202,10 +255,11 @@ async fn history(stores: &[SharedStore], seed: u64) {
     }
     world.model = runs.iter().map(|run| (run.id, ModelRun::new())).collect();
     for _ in 0..CHANGES {
-        match chance.below(12) {
+        match chance.below(14) {
             0 => world.expire(&mut chance).await,
             1 => world.wake().await,
             2 => world.person(&mut chance).await,
+            3..=4 => world.signal(&mut chance).await,
             _ => world.batch(&mut chance).await,
         }
         world.compare(seed).await;
@@ -296,30 +350,51 @@ impl World {
 
     /// What a step has to write.
     fn member(&self, id: StepId, step: &ModelStep, chance: &mut Chance) -> Member {
-        let now = || Entry::Now { unix_ns: u64::from(step.journal) };
-        let segment =
-            (chance.below(3) == 0).then(|| Segment { first: step.journal, length: 2, bytes: pack(&[now(), now()]) });
-        let position = step.journal + segment.as_ref().map_or(0, |segment| segment.length);
-        let checkpoint = (chance.below(4) == 0).then(|| Checkpoint {
-            ordinal: step.checkpoints + 1,
-            position,
-            random_position: 7,
-            effect_ordinal: 1,
-            prelude: Some(0),
-            state: vec![position as u8],
-        });
+        let entries = |first: u32, length: u32| Segment {
+            first,
+            length,
+            bytes: pack(&(first..first + length).map(|at| Entry::Now { unix_ns: at.into() }).collect::<Vec<_>>()),
+        };
+        let mut segment = (chance.below(3) == 0).then(|| entries(step.journal, 2));
+        let mut cut = None;
         let error = b"{}".to_vec();
-        let settlement = match chance.below(10) {
+        let settlement = match chance.below(13) {
             0..=4 => Some(self.success(id, chance)),
-            5 => Some(Settlement::Failed(error)),
-            6 => Some(Settlement::Retry { error, delay_ms: 0 }),
+            outcome @ 5..=6 => {
+                if chance.below(2) == 0 {
+                    let at = step.checkpoint_at + chance.below((step.journal - step.checkpoint_at) as usize + 1) as u32;
+                    let row = step.rows.iter().map(|(first, _)| *first).filter(|first| *first <= at).max();
+                    let first = if at == step.journal { at } else { row.unwrap_or(at) };
+                    cut = Some(first);
+                    segment = (first < at).then(|| entries(first, at - first));
+                }
+                let failed = outcome == 5;
+                Some(if failed { Settlement::Failed(error) } else { Settlement::Retry { error, delay_ms: 0 } })
+            }
             7 => Some(Settlement::Parked(error)),
             8 => Some(Settlement::Released),
+            9..=11 => {
+                let wait = a_wait(chance);
+                let before = segment.take().map_or(0, |segment| segment.length);
+                let (first, position) = (step.journal, step.journal + before);
+                let now = (first..position).map(|at| Entry::Now { unix_ns: at.into() });
+                let bytes = pack(&now.chain([wait.entry()]).collect::<Vec<_>>());
+                segment = Some(Segment { first, length: before + 1, bytes });
+                Some(Settlement::Suspended { position, wait })
+            }
             _ => None,
         };
         let alone = chance.below(2) == 0;
         let progress = (chance.below(4) == 0).then(|| (0.5, "half".to_owned()));
-        Member { alone, segment, checkpoint, progress, settlement, ..Member::bare(id, Fence(step.fence)) }
+        let checkpoint = (cut.is_none() && chance.below(4) == 0).then(|| Checkpoint {
+            ordinal: step.checkpoints + 1,
+            position: step.journal,
+            random_position: 7,
+            effect_ordinal: 1,
+            prelude: Some(0),
+            state: vec![step.journal as u8],
+        });
+        Member { alone, cut, segment, checkpoint, progress, settlement, ..Member::bare(id, Fence(step.fence)) }
     }
 
     fn success(&self, id: StepId, chance: &mut Chance) -> Settlement {
@@ -338,10 +413,16 @@ impl World {
             let step = &run.steps[id.step.0 as usize];
             let guessed = chance.below(6) > 0;
             stands &= guessed && (step.status, step.unmet, step.fence) == (StepStatus::Blocked, 1, 0);
-            let untouched = ModelStep { fence: 1, journal: 0, ..step.clone() };
+            let untouched = ModelStep { fence: 1, journal: 0, checkpoint_at: 0, rows: Vec::new(), ..step.clone() };
             batch.members.push(Member {
                 checkpoint: None,
                 follows: Some(Digest::of(if guessed { COMPONENT } else { b"another" })),
+                cut: None,
+                segment: (chance.below(3) == 0).then(|| Segment {
+                    first: 0,
+                    length: 1,
+                    bytes: pack(&[Entry::Now { unix_ns: 1 }]),
+                }),
                 settlement: Some(self.success(id, chance)),
                 ..self.member(id, &untouched, chance)
             });
@@ -388,11 +469,37 @@ impl World {
         }
         for run in self.model.values_mut() {
             for number in 0..run.steps.len() {
-                if run.steps[number].status == StepStatus::Waiting {
+                let for_ever = matches!(run.steps[number].waits, Some((Wait::Signal { timeout_ms: None, .. }, _)));
+                if run.steps[number].status == StepStatus::Waiting && !for_ever {
                     run.change(number, StepChange::Due);
+                    run.steps[number].waits = None;
                 }
             }
         }
+    }
+
+    async fn signal(&mut self, chance: &mut Chance) {
+        let runs: Vec<RunId> = self.model.keys().copied().collect();
+        let id = runs[chance.below(runs.len())];
+        let run = self.model.get_mut(&id).expect("a known run");
+        let name = SIGNALS[chance.below(SIGNALS.len())];
+        let key = (chance.below(3) == 0).then_some(name);
+        let payload: &'static [u8] = if chance.below(4) == 0 { b"2" } else { b"1" };
+        let known = key.and_then(|key| run.keys.get(key).copied());
+        for Tested { store, .. } in &self.stores {
+            let sent = store.signal(id, NewSignal { name, payload, key }).await;
+            let fits = match (known, run.status.is_ended()) {
+                (Some(before), _) if before == payload => matches!(sent, Ok(Sent::Same)),
+                (Some(_), _) | (None, true) => matches!(sent, Err(Error::Conflict(_))),
+                (None, false) => matches!(sent, Ok(Sent::New(_))),
+            };
+            assert!(fits, "{} says {sent:?} to {run:?}", store.name());
+        }
+        if known.is_none() && !run.status.is_ended() {
+            run.signals.push((name, None));
+            run.keys.extend(key.map(|key| (key, payload)));
+        }
+        run.give_signals();
     }
 
     async fn person(&mut self, chance: &mut Chance) {
@@ -417,11 +524,14 @@ impl World {
                 let step = StepNo(number as i32);
                 let resume = async |store: &SharedStore| store.resume(id, step, ResumeOn::Pinned).await.is_ok();
                 let done = all(&self.stores, resume).await;
-                let status = run.steps[number].status;
-                let may = matches!(status, StepStatus::Parked | StepStatus::Waiting | StepStatus::Ready);
+                let may = match run.steps[number].status {
+                    StepStatus::Waiting => run.steps[number].awaits().is_none(),
+                    status => matches!(status, StepStatus::Parked | StepStatus::Ready),
+                };
                 assert_eq!(done, may, "resume step {number} of {run:?}");
                 if done {
                     run.change(number, StepChange::Resumed);
+                    run.steps[number].waits = None;
                     (run.steps[number].crashes, run.steps[number].crash_mark) = (0, 0);
                 }
             }
@@ -432,6 +542,7 @@ impl World {
                 assert_eq!(done, may, "retry {run:?}");
                 if done {
                     reopen(run);
+                    run.give_signals();
                 }
             }
         }
@@ -449,6 +560,8 @@ impl World {
                 for (row, step) in steps.iter().zip(&model.steps) {
                     let found = (row.status, row.fence, row.journal_length, row.crashes);
                     assert_eq!(found, (step.status, step.fence, step.journal, step.crashes), "step {} of {on}", row.no);
+                    let awaits = step.awaits().filter(|_| step.status == StepStatus::Waiting);
+                    assert_eq!(row.awaits.as_deref(), awaits, "the wait of step {} of {on}", row.no);
                 }
             }
         }
@@ -456,10 +569,15 @@ impl World {
 
     /// Both stores hold the same, down to the last byte. The runs are then ended: later histories meet only their own.
     async fn end(self, seed: u64) {
-        for id in self.model.keys() {
+        for (id, run) in &self.model {
             let mut first: Option<Held> = None;
             for Tested { store, .. } in &self.stores {
                 let held = Held::read(store, *id).await;
+                for (number, history) in held.histories.iter().enumerate() {
+                    let mut given: Vec<u32> = history.signals.iter().map(|(position, _)| *position).collect();
+                    given.sort_unstable();
+                    assert_eq!(given, run.given_to(number), "signals of step {number} of run {id}, seed {seed}");
+                }
                 match &first {
                     None => first = Some(held),
                     Some(first) => assert_eq!(&held, first, "run {id} on {}, seed {seed}", store.name()),
@@ -491,7 +609,9 @@ impl Held {
         events.sort_by_key(|event| format!("{event:?}"));
         let (mut outputs, mut histories) = (Vec::new(), Vec::new());
         for step in &steps {
-            outputs.push(store.step_output(id, step.no).await.expect("the output"));
+            if step.status == StepStatus::Succeeded {
+                outputs.push(store.step_output(id, step.no).await.expect("the output"));
+            }
             let claim = Claim {
                 journal_length: step.journal_length,
                 checkpoint_position: step.checkpoint_position,
@@ -556,17 +676,38 @@ fn told(written: &Written) -> String {
     format!("{written:#?}")
 }
 
+fn a_wait(chance: &mut Chance) -> Wait {
+    let name = SIGNALS[chance.below(SIGNALS.len())].to_owned();
+    match chance.below(3) {
+        0 => Wait::Sleep { duration_ms: 0 },
+        1 => Wait::Signal { name, timeout_ms: Some(0) },
+        _ => Wait::Signal { name, timeout_ms: None },
+    }
+}
+
 /// What a batch means to the model; returns what the worker holds by it, sorted.
 fn apply(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&Member], batch: &Batch) -> Vec<StepId> {
     let mut claimed = Vec::new();
     for member in accepted {
         let run = model.get_mut(&member.id.run).expect("a known run");
         let number = member.id.step.0 as usize;
+        if let Some(cut) = member.cut {
+            let step = &mut run.steps[number];
+            step.rows.retain(|(first, _)| *first < cut);
+            step.journal = cut;
+            let kept = member.segment.as_ref().map_or(0, |segment| segment.length);
+            let dropped = |taken: &(usize, u32)| taken.0 == number && taken.1 >= cut + kept;
+            for (_, taken) in run.signals.iter_mut().filter(|(_, taken)| taken.as_ref().is_some_and(dropped)) {
+                *taken = None;
+            }
+        }
         if let Some(segment) = &member.segment {
+            run.steps[number].rows.push((segment.first, segment.length));
             run.steps[number].journal += segment.length;
         }
         if let Some(checkpoint) = &member.checkpoint {
             run.steps[number].checkpoints = checkpoint.ordinal;
+            run.steps[number].checkpoint_at = checkpoint.position;
         }
         if member.follows.is_some() {
             run.change(number, StepChange::Continued);
@@ -579,6 +720,10 @@ fn apply(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&M
             Some(Settlement::Succeeded { .. }) => StepChange::Succeeded,
             Some(Settlement::Failed(_)) => StepChange::Failed,
             Some(Settlement::Retry { .. }) => StepChange::RetryLater,
+            Some(Settlement::Suspended { wait, position }) => {
+                run.steps[number].waits = Some((wait.clone(), *position));
+                StepChange::Suspended
+            }
             Some(Settlement::Parked(_)) => StepChange::Parked,
             Some(Settlement::Released) => StepChange::HandedBack,
         };
@@ -588,6 +733,7 @@ fn apply(model: &mut BTreeMap<RunId, ModelRun>, worker: WorkerId, accepted: &[&M
     for run in model.values_mut().filter(|run| run.failing && !run.status.is_ended()) {
         run.stop_what_does_not_run();
     }
+    model.values_mut().for_each(ModelRun::give_signals);
     claimed.extend(advance(model, worker, accepted));
     for id in &batch.claims {
         let run = model.get_mut(&id.run).expect("a known run");
@@ -652,6 +798,7 @@ fn reopen(run: &mut ModelRun) {
                 run.change(number, StepChange::Reopened { unmet: 0 });
                 (run.steps[number].crashes, run.steps[number].crash_mark) = (0, 0);
             }
+            StepStatus::Cancelled if run.steps[number].waits.is_some() => run.change(number, StepChange::WaitReopened),
             StepStatus::Cancelled => {
                 run.change(number, StepChange::Reopened { unmet });
                 run.steps[number].unmet = unmet;

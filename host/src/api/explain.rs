@@ -24,6 +24,7 @@ fn summary(run: &RunRow, reasons: &[Reason]) -> String {
         (count(Because::ExpiredLease), "to be taken over from a worker that is gone"),
         (count(Because::Queue), "in a queue"),
         (count(Because::Due), "waiting for a time"),
+        (count(Because::Signal), "waiting for a signal"),
         (count(Because::Person), "parked until a person decides"),
         (count(Because::Failing), "not to be started, since a step has failed"),
     ];
@@ -52,7 +53,10 @@ fn reason(run: &RunRow, pipeline: &Pipeline, step: &LiveStep) -> Reason {
             (Because::Failing, "it is not started, since a step has failed".into(), None)
         }
         StepStatus::Ready => (Because::Queue, queued(step), None),
-        StepStatus::Waiting => waiting(step),
+        StepStatus::Waiting => match &step.awaits {
+            Some(signal) => awaiting(run, step, signal),
+            None => waiting(step),
+        },
         _ => parked(run, &name, step),
     };
     let worker = step.worker.filter(|_| step.status == StepStatus::Running);
@@ -110,6 +114,20 @@ fn waiting(step: &LiveStep) -> (Because, String, Option<i64>) {
     (Because::Due, format!("{wakes}{why}"), step.due_at_ms)
 }
 
+fn awaiting(run: &RunRow, step: &LiveStep, signal: &str) -> (Because, String, Option<i64>) {
+    let until = match step.due_at_ms.map(|due_at_ms| due_at_ms - step.now_ms) {
+        None => String::new(),
+        Some(left_ms) if left_ms > 0 => format!(" for {} more", seconds(left_ms)),
+        Some(_) => ", its time is over and it wakes now".to_owned(),
+    };
+    let message = format!(
+        "it waits for the signal {signal:?}{until}; send it with `pawl run signal {} '{}' --payload JSON`",
+        run.id,
+        signal.replace('\'', "'\\''")
+    );
+    (Because::Signal, message, step.due_at_ms)
+}
+
 fn parked(run: &RunRow, name: &str, step: &LiveStep) -> (Because, String, Option<i64>) {
     let why = error_message(step).unwrap_or_else(|| "no reason is recorded".to_owned());
     let message = format!("it is parked: {why}; let it go on with `pawl run resume {} --step {name}`", run.id);
@@ -165,6 +183,7 @@ mod tests {
             worker: Some(WorkerId(uuid::Uuid::nil())),
             lease_end_ms: Some(14_000),
             due_at_ms: Some(12_500),
+            awaits: None,
             ready_at_ms: Some(9_000),
             queue: "heavy".into(),
             priority: Priority::Normal,
@@ -213,6 +232,16 @@ mod tests {
                 LiveStep { error: Some(br#"{"cause":"retry","message":"503"}"#.to_vec()), ..step(StepStatus::Waiting) },
                 Because::Due,
                 "it wakes in 2.5 s after a failure: 503".into(),
+            ),
+            (
+                LiveStep { awaits: Some("approved".into()), due_at_ms: None, ..step(StepStatus::Waiting) },
+                Because::Signal,
+                format!("it waits for the signal \"approved\"; send it with `pawl run signal {nil} 'approved' --payload JSON`"),
+            ),
+            (
+                LiveStep { awaits: Some("it's".into()), ..step(StepStatus::Waiting) },
+                Because::Signal,
+                format!("it waits for the signal \"it's\" for 2.5 s more; send it with `pawl run signal {nil} 'it'\\''s' --payload JSON`"),
             ),
             (
                 LiveStep {

@@ -26,6 +26,7 @@ mod problem;
 mod request;
 mod runs;
 mod server;
+mod signals;
 mod state;
 pub mod submissions;
 pub mod types;
@@ -45,6 +46,7 @@ fn router(state: AppState) -> Router {
         .route("/v1/runs/{run}/explain", get(runs::why))
         .route("/v1/runs/{run}/cancel", post(runs::cancel))
         .route("/v1/runs/{run}/retry", post(runs::retry))
+        .route("/v1/runs/{run}/signals/{name}", post(signals::send))
         .route("/v1/runs/{run}/steps/{step}", get(runs::show_step))
         .route("/v1/runs/{run}/steps/{step}/retry", post(runs::retry_step))
         .route("/v1/runs/{run}/steps/{step}/resume", post(runs::resume_step))

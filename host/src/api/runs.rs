@@ -68,7 +68,7 @@ pub(super) async fn submit(State(state): State<AppState>, headers: HeaderMap, bo
     Ok((StatusCode::ACCEPTED, [(LOCATION, format!("/v1/runs/{id}"))], answer).into_response())
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     match value.to_str() {
         Ok(key) if (1..=KEY_LENGTH).contains(&key.len()) => Ok(Some(key.to_owned())),
@@ -251,6 +251,7 @@ fn step_of(pipeline: &Pipeline, row: StepRow) -> Step {
             .map(|error| serde_json::from_slice(&error).unwrap_or_else(|_| String::from_utf8_lossy(&error).into())),
         ready_at_ms: row.ready_at_ms,
         due_at_ms: row.due_at_ms,
+        awaits: row.awaits,
         claimed_at_ms: row.claimed_at_ms,
         started_at_ms: row.started_at_ms,
         ended_at_ms: row.ended_at_ms,

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use super::exit::{End, usage};
 
-/// What was given as `JSON|@FILE|-`, as it is: JSON, a file's content, or standard input.
-pub(super) fn json(given: &str) -> anyhow::Result<Box<RawValue>> {
+/// What was given as `JSON|@FILE|-` after `flag`, as it is: JSON, a file's content, or standard input.
+pub(super) fn json(flag: &str, given: &str) -> anyhow::Result<Box<RawValue>> {
     let (text, place) = if given == "-" {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).context("can't read standard input")?;
@@ -18,10 +18,10 @@ pub(super) fn json(given: &str) -> anyhow::Result<Box<RawValue>> {
             std::fs::read_to_string(file).with_context(|| End::Usage(format!("can't read the input file {file}")))?;
         (text, file.to_owned())
     } else {
-        (given.to_owned(), "--input".to_owned())
+        (given.to_owned(), flag.to_owned())
     };
     RawValue::from_string(text.trim().to_owned()).map_err(|error| {
-        usage(format!("{place} holds no JSON: {error}; a text needs quotes inside, as in --input '\"text\"'"))
+        usage(format!("{place} holds no JSON: {error}; a text needs quotes inside, as in {flag} '\"text\"'"))
     })
 }
 
@@ -31,10 +31,10 @@ mod tests {
 
     #[test]
     fn input_is_passed_on_byte_by_byte_and_what_is_no_json_says_so() {
-        assert_eq!(json("{\"b\":1.0, \"a\":2}").expect("JSON").get(), "{\"b\":1.0, \"a\":2}");
-        let error = json("seattle").expect_err("no JSON").to_string();
+        assert_eq!(json("--input", "{\"b\":1.0, \"a\":2}").expect("JSON").get(), "{\"b\":1.0, \"a\":2}");
+        let error = json("--input", "seattle").expect_err("no JSON").to_string();
         assert!(error.contains("--input holds no JSON") && error.contains("quotes"), "{error}");
-        let error = format!("{:#}", json("@/nowhere.json").expect_err("no file"));
+        let error = format!("{:#}", json("--input", "@/nowhere.json").expect_err("no file"));
         assert!(error.contains("/nowhere.json"), "{error}");
     }
 }

@@ -58,6 +58,8 @@ enum Noun {
     /// Serve the HTTP API until asked to stop
     Api(roles::Api),
     /// Execute steps until asked to stop
+    #[command(after_help = "Secrets that a pipeline grants its steps are read from variables of the worker:\n  \
+                            PAWL_SECRET_API_TOKEN for `secrets = [\"api_token\"]`")]
     Worker(roles::Worker),
     /// Bring the database's schema up to date
     Migrate(roles::Migrate),

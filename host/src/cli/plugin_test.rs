@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use serde_json::value::RawValue;
 
 use super::exit::End;
 use super::input;
 use super::output::print;
 use crate::domain::attempt::Outcome;
 use crate::domain::id::{Digest, RunId, StepId, StepNo};
-use crate::engine::memory::Memory;
-use crate::engine::{Attempt, Config, Engine, Executed, GuestThreads, Prepared};
+use crate::domain::wait::check_signal_name;
+use crate::engine::memory::{Memory, NeverSent};
+use crate::engine::{Attempt, Config, Engine, Executed, GuestThreads, Prepared, Secrets};
 
 /// Arguments of `pawl plugin test`.
 #[derive(Debug, Args)]
@@ -28,15 +30,30 @@ pub(super) struct Test {
     /// The step's config, as a pipeline would give it
     #[arg(long, value_name = "JSON|@FILE", default_value = "null")]
     step_config: String,
+    /// A secret that the step is granted, by its name; the value is that of PAWL_SECRET_<NAME in upper case>
+    #[arg(long = "secret", value_name = "NAME")]
+    secrets: Vec<String>,
     /// Seconds that an attempt may take
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
+    /// A signal that is sent to the step before it waits for it; repeat it for more
+    #[arg(long = "signal", value_name = "NAME=JSON", value_parser = signal)]
+    signals: Vec<(String, String)>,
     /// Crash at the Nth write, then go on elsewhere
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     crash_at: Option<u32>,
     /// Crash at each write in turn; every time it must go on and succeed
     #[arg(long, conflicts_with = "crash_at")]
     crash_everywhere: bool,
+}
+
+/// Reads NAME=JSON.
+fn signal(text: &str) -> Result<(String, String), String> {
+    let (name, payload) = text.split_once('=').ok_or("write NAME=JSON, for example approved=true")?;
+    check_signal_name(name).map_err(|rule| format!("the name of a signal {rule}"))?;
+    let payload: &RawValue =
+        serde_json::from_str(payload).map_err(|error| format!("what the signal carries is not JSON: {error}"))?;
+    Ok((name.to_owned(), payload.get().to_owned()))
 }
 
 /// Executes, prints the output, and tells on standard error what it took.
@@ -68,6 +85,7 @@ struct Bench {
     component: Arc<Prepared>,
     threads: GuestThreads,
     attempt: Attempt,
+    signals: Vec<(String, String)>,
 }
 
 impl Bench {
@@ -82,23 +100,31 @@ impl Bench {
             step: StepId { run: RunId::from_idempotency_key("pawl plugin test"), step: StepNo(0) },
             step_name: "tested".to_owned(),
             failures: 0,
-            config: input::json(&test.step_config)?.get().to_owned(),
+            config: input::json("--step-config", &test.step_config)?.get().to_owned(),
             timeout: Duration::from_secs(test.timeout),
-            input: input::json(&test.input)?.get().as_bytes().to_vec(),
+            input: input::json("--input", &test.input)?.get().as_bytes().to_vec(),
+            secrets: Secrets::of_environment(&test.secrets),
             history: Memory::default().history(),
         };
-        Ok(Self { engine: Arc::new(engine), component, threads: GuestThreads::new(1)?, attempt })
+        let signals = test.signals.clone();
+        Ok(Self { engine: Arc::new(engine), component, threads: GuestThreads::new(1)?, attempt, signals })
+    }
+
+    /// A step that nobody has touched, and its signals.
+    fn memory(&self, memory: Memory) -> Arc<Memory> {
+        self.signals.iter().for_each(|(name, payload)| memory.signal(name, payload.as_bytes()));
+        Arc::new(memory)
     }
 
     fn undisturbed(&self) -> anyhow::Result<Vec<u8>> {
-        let memory = Arc::new(Memory::default());
+        let memory = self.memory(Memory::default());
         let executed = self.execute(&memory)?;
         eprintln!("{} in {:.1?}", story(&executed, &memory), executed.elapsed);
         output_of(executed)
     }
 
     fn crash_at(&self, write: u32) -> anyhow::Result<Crashed> {
-        let memory = Arc::new(Memory::crashing_after(write - 1));
+        let memory = self.memory(Memory::crashing_after(write - 1));
         let executed = self.execute(&memory)?;
         if executed.outcome != Outcome::LeaseLost {
             return Ok(Crashed::Never);
@@ -124,8 +150,23 @@ impl Bench {
         Ok(())
     }
 
-    /// Executes on a guest thread, as a worker does.
+    /// Attempts until one does not end in a wait. Nobody waits here: see [`Memory::suspend`].
     fn execute(&self, memory: &Arc<Memory>) -> anyhow::Result<Executed> {
+        loop {
+            let executed = self.attempt(memory)?;
+            let Outcome::Suspended(wait) = &executed.outcome else { return Ok(executed) };
+            match memory.suspend(wait) {
+                Ok(Ok(())) => {}
+                Ok(Err(NeverSent(name))) => {
+                    bail!("the step waits for the signal {name:?}: give it with --signal {name}=JSON")
+                }
+                Err(stop) => return Ok(Executed { outcome: stop.into(), ..executed }),
+            }
+        }
+    }
+
+    /// Executes on a guest thread, as a worker does.
+    fn attempt(&self, memory: &Arc<Memory>) -> anyhow::Result<Executed> {
         let (done, executed) = mpsc::channel();
         let (engine, component, memory) = (Arc::clone(&self.engine), Arc::clone(&self.component), Arc::clone(memory));
         let attempt = Attempt { history: memory.history(), ..self.attempt.clone() };
@@ -160,6 +201,6 @@ fn output_of(executed: Executed) -> anyhow::Result<Vec<u8>> {
             divergence.expected.as_deref().unwrap_or("nothing more"),
             divergence.actual
         ),
-        Outcome::HandedBack | Outcome::LeaseLost => bail!("the attempt was stopped"),
+        Outcome::Suspended(_) | Outcome::HandedBack | Outcome::LeaseLost => bail!("the attempt was stopped"),
     }
 }

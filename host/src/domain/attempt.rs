@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{Digest, Fence, RunId, StepId};
 use super::journal::Entry;
+use super::wait::Wait;
 
 /// A step that a worker owns from now on, until its fence is raised.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +65,8 @@ pub enum Outcome {
     Failed(Failure),
     /// The replay did not match the journal; a person decides.
     Diverged(Box<Divergence>),
+    /// The guest waits for a time or a signal: the step holds nothing until then.
+    Suspended(Wait),
     /// The attempt was stopped by the host without a fault of the step (drain): it is ready again.
     HandedBack,
     /// The step is no longer this worker's; nothing is written.

@@ -72,6 +72,20 @@ pub enum Entry {
         /// What the guest is given in place of doing it again.
         value: Vec<u8>,
     },
+    /// The guest let time pass. Recorded in the commit that suspended the step: if it stands there, the time
+    /// has passed.
+    Slept {
+        /// As the guest gave it.
+        duration_ms: u64,
+    },
+    /// The guest waited for a signal. Recorded like [`Entry::Slept`]; its answer is the signal that was given
+    /// to this position, or none if the time was over first.
+    Awaited {
+        /// The signal's name.
+        name: String,
+        /// As the guest gave it.
+        timeout_ms: Option<u64>,
+    },
 }
 
 /// What identifies a request in a replay; headers are not matched, since the host adds some.
@@ -204,4 +218,6 @@ pub struct History {
     pub segments: Vec<(u32, Vec<Entry>)>,
     /// Entries in the whole journal.
     pub length: u32,
+    /// Signals that were given to the step, by the positions of their [`Entry::Awaited`]: JSON bytes.
+    pub signals: Vec<(u32, Vec<u8>)>,
 }

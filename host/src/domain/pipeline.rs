@@ -34,6 +34,9 @@ pub struct StepSpec {
     /// Given to the guest as it is.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub config: Value,
+    /// Secrets that the guest may read, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// What happens after a failure.
     #[serde(default)]
     pub retry: RetryPolicy,

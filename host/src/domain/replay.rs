@@ -38,6 +38,7 @@ mod random_programs;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 /// The state of one attempt's path through the journal.
 #[derive(Debug)]
@@ -56,6 +57,10 @@ pub struct Replay {
     facts: Option<Facts>,
     /// Whether the entries since the checkpoint hold them.
     facts_recorded: bool,
+    /// Whether the guest has waited since, or gone on from a checkpoint: whoever asks again is told newer ones.
+    facts_aged: bool,
+    /// What is left of the signals that were given to the step, by position.
+    signals: HashMap<u32, Vec<u8>>,
     /// Position of the next entry, replayed or new.
     position: u32,
     random_position: u64,
@@ -103,6 +108,8 @@ impl Replay {
             tail,
             facts: None,
             facts_recorded: false,
+            facts_aged: false,
+            signals: history.signals.into_iter().collect(),
             position: 0,
             random_position: 0,
             effect_ordinal: 0,
@@ -170,10 +177,11 @@ impl Replay {
     /// replays, it sees those of the attempt that it replays.
     pub fn context(&mut self, current: Facts) -> Facts {
         let facts = match self.facts {
-            Some(facts) if facts.attempt == current.attempt || !self.is_live() => facts,
-            None if !self.is_live() => self.facts_ahead().unwrap_or(current),
+            Some(facts) if !self.facts_aged && (facts.attempt == current.attempt || !self.is_live()) => facts,
+            known if !self.is_live() => self.facts_ahead().or(known).unwrap_or(current),
             _ => current,
         };
+        self.facts_aged = false;
         if self.facts != Some(facts) {
             self.facts = Some(facts);
             self.facts_recorded = false;

@@ -4,7 +4,7 @@
 //! ```text
 //!  blocked ──needs met──▶ ready ──claim──▶ running ──▶ succeeded | failed | cancelled
 //!                         ▲  ▲              │  │
-//!                         │  └─lease ended, │  └──▶ waiting (retry backoff) ──due──▶ ready
+//!                         │  └─lease ended, │  └──▶ waiting (sleep, retry backoff, signal) ──due, signalled──▶ ready
 //!                         │    handed back ─┘
 //!                         └──── a person decides ──── parked (divergence, poison)
 //! ```
@@ -26,6 +26,8 @@ pub enum StepChange {
     Failed,
     /// Its worker reported a failure that will be tried again.
     RetryLater,
+    /// Its worker reported that it waits for a time or a signal.
+    Suspended,
     /// Its worker reported a divergence.
     Parked,
     /// Its worker gave it back.
@@ -36,6 +38,8 @@ pub enum StepChange {
     Poisoned,
     /// Its time has come.
     Due,
+    /// The signal that it waits for is there.
+    Signalled,
     /// The run was cancelled, or another step failed.
     Stopped,
     /// A person wants a failed run to go on; so many of its needs have not succeeded.
@@ -43,6 +47,8 @@ pub enum StepChange {
         /// Needs that have not succeeded.
         unmet: u32,
     },
+    /// A person wants a failed run to go on, and the step was stopped while it was suspended.
+    WaitReopened,
     /// A person wants it to go on now.
     Resumed,
 }
@@ -67,14 +73,15 @@ pub fn step(from: StepStatus, change: StepChange) -> Result<StepStatus, Illegal>
         (Is::Blocked, Change::Continued) | (Is::Ready, Change::Claimed) => Is::Running,
         (Is::Running, Change::Succeeded) => Is::Succeeded,
         (Is::Running, Change::Failed) => Is::Failed,
-        (Is::Running, Change::RetryLater) => Is::Waiting,
+        (Is::Running, Change::RetryLater | Change::Suspended) => Is::Waiting,
         (Is::Running, Change::Parked | Change::Poisoned) => Is::Parked,
         (Is::Running, Change::HandedBack | Change::LeaseEnded) => Is::Ready,
-        (Is::Waiting, Change::Due) => Is::Ready,
+        (Is::Waiting, Change::Due | Change::Signalled) => Is::Ready,
         (Is::Ready | Is::Waiting | Is::Parked, Change::Resumed) => Is::Ready,
         (Is::Blocked | Is::Ready | Is::Running | Is::Waiting | Is::Parked, Change::Stopped) => Is::Cancelled,
         (Is::Failed | Is::Parked | Is::Cancelled, Change::Reopened { unmet: 0 }) => Is::Ready,
         (Is::Cancelled, Change::Reopened { .. }) => Is::Blocked,
+        (Is::Cancelled, Change::WaitReopened) => Is::Waiting,
         (from, change) => return Err(Illegal { from, change }),
     })
 }
@@ -96,20 +103,23 @@ pub fn run(from: RunStatus, live: u32, failing: bool, started: bool) -> RunStatu
 mod tests {
     use super::*;
 
-    const CHANGES: [StepChange; 15] = [
+    const CHANGES: [StepChange; 18] = [
         StepChange::NeedsMet,
         StepChange::Continued,
         StepChange::Claimed,
         StepChange::Succeeded,
         StepChange::Failed,
         StepChange::RetryLater,
+        StepChange::Suspended,
         StepChange::Parked,
         StepChange::HandedBack,
         StepChange::LeaseEnded,
         StepChange::Poisoned,
         StepChange::Due,
+        StepChange::Signalled,
         StepChange::Stopped,
         StepChange::Resumed,
+        StepChange::WaitReopened,
         StepChange::Reopened { unmet: 0 },
         StepChange::Reopened { unmet: 1 },
     ];
@@ -119,7 +129,7 @@ mod tests {
         for from in [StepStatus::Succeeded, StepStatus::Failed, StepStatus::Cancelled, StepStatus::Skipped] {
             for change in CHANGES {
                 let allowed = step(from, change).is_ok();
-                let reopened = matches!(change, StepChange::Reopened { .. });
+                let reopened = matches!(change, StepChange::Reopened { .. } | StepChange::WaitReopened);
                 assert!(!allowed || (reopened && from != StepStatus::Succeeded), "{from} and {change:?}");
             }
         }
@@ -127,7 +137,13 @@ mod tests {
 
     #[test]
     fn only_a_running_step_gets_an_outcome() {
-        let outcomes = [StepChange::Succeeded, StepChange::Failed, StepChange::RetryLater, StepChange::Parked];
+        let outcomes = [
+            StepChange::Succeeded,
+            StepChange::Failed,
+            StepChange::RetryLater,
+            StepChange::Suspended,
+            StepChange::Parked,
+        ];
         for from in [StepStatus::Blocked, StepStatus::Ready, StepStatus::Waiting, StepStatus::Parked] {
             for change in outcomes {
                 assert!(step(from, change).is_err(), "{from} and {change:?}");

@@ -14,6 +14,7 @@ use super::guest::{Guest, Halt, Memory};
 use super::host::{Step, StepPre};
 use super::load::Prepared;
 use super::recorder::Recorder;
+use super::secrets::Secrets;
 use super::threads::Pulse;
 use super::verdict::{self, End};
 use crate::domain::attempt::{Cause, Cut, Failure, Outcome};
@@ -35,6 +36,8 @@ pub struct Attempt {
     pub failures: u32,
     /// The step's config: JSON text, `null` if there is none.
     pub config: String,
+    /// What the pipeline grants it.
+    pub secrets: Secrets,
     /// How long this attempt may take.
     pub timeout: Duration,
     /// JSON text.
@@ -89,6 +92,7 @@ impl Engine {
             step_name: attempt.step_name,
             failures: attempt.failures,
             config: attempt.config,
+            secrets: attempt.secrets,
             deadline: Deadline::after(attempt.timeout),
             limits: self.limits,
             replay: Replay::new(attempt.step, attempt.history),

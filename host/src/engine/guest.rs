@@ -8,6 +8,7 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 use super::clock::Deadline;
 use super::host::outgoing::Outgoing;
 use super::recorder::{Recorder, Stop};
+use super::secrets::Secrets;
 use super::settings::TABLE_ELEMENTS;
 use super::threads::Pulse;
 use crate::domain::attempt::Divergence;
@@ -15,6 +16,8 @@ use crate::domain::id::StepId;
 use crate::domain::journal::Entry;
 use crate::domain::limits::Limits;
 use crate::domain::replay::{Fault, Refused, Replay};
+use crate::domain::secret::variable_of;
+use crate::domain::wait::Wait;
 
 /// The state of a guest.
 pub(super) struct Guest {
@@ -23,6 +26,7 @@ pub(super) struct Guest {
     /// Attempts that failed before this one.
     pub(super) failures: u32,
     pub(super) config: String,
+    pub(super) secrets: Secrets,
     pub(super) deadline: Deadline,
     pub(super) limits: Limits,
     pub(super) replay: Replay,
@@ -48,6 +52,13 @@ pub(super) enum Halt {
     Refused(Refused),
     #[error("the replay left the journal")]
     Diverged(Box<Divergence>),
+    #[error("the step waits")]
+    Suspend(Wait),
+    #[error(
+        "the pipeline grants the step the secret `{name}`, but this worker has no value for it: start it with {variable}",
+        variable = variable_of(name)
+    )]
+    NoSecret { name: String },
     #[error("`describe` must not call the host")]
     Describing,
 }
@@ -69,6 +80,12 @@ impl Guest {
 
     /// Adds an answer of the world to the journal.
     pub(super) fn record(&mut self, entry: &Entry) -> Result<(), Halt> {
+        self.make_room_for_entry()?;
+        self.hand_over(entry)
+    }
+
+    /// All that must precede a new entry: the limit, and the facts that the guest knows.
+    pub(super) fn make_room_for_entry(&mut self) -> Result<(), Halt> {
         let limit = self.limits.journal_entries;
         if self.replay.entries_since_checkpoint() >= limit {
             return Err(Halt::Limit(format!(
@@ -78,7 +95,7 @@ impl Guest {
         if let Some(facts) = self.replay.unrecorded_facts() {
             self.hand_over(&facts)?;
         }
-        self.hand_over(entry)
+        Ok(())
     }
 
     /// The same, without the facts before it.

@@ -12,6 +12,7 @@ use super::execute::{caught, trap_reason};
 use super::guest::{Guest, Memory};
 use super::host::types;
 use super::load::{LoadError, Prepared};
+use super::secrets::Secrets;
 use super::threads::Pulse;
 use super::{Engine, host};
 use crate::domain::id::{RunId, StepId, StepNo};
@@ -68,6 +69,7 @@ impl Engine {
             step,
             step_name: String::new(),
             failures: 0,
+            secrets: Secrets::default(),
             config: String::new(),
             deadline: Deadline::after(TIMEOUT),
             limits: self.limits,

@@ -1,12 +1,14 @@
 //! A recorder that keeps everything in memory and can lose the world at any write: for trying a component
 //! without a server, and for the engine's own tests.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::recorder::{Recorder, Stop};
 use crate::domain::attempt::Cut;
 use crate::domain::journal::{Checkpoint, Entry, History};
+use crate::domain::wait::Wait;
 
 /// What a database would hold of one step.
 #[derive(Debug)]
@@ -23,7 +25,18 @@ pub struct Memory {
 struct Kept {
     entries: Vec<Entry>,
     checkpoint: Option<Checkpoint>,
+    /// Signals that nobody has taken, oldest first, and those that were given to a position.
+    inbox: Vec<Signal>,
+    given: BTreeMap<u32, Signal>,
 }
+
+/// A signal's name and the JSON bytes that it carries.
+type Signal = (String, Vec<u8>);
+
+/// A step that would wait for ever: nobody sends the signal of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the step waits for the signal {0:?}, which nobody sends")]
+pub struct NeverSent(pub String);
 
 impl Default for Memory {
     fn default() -> Self {
@@ -42,6 +55,33 @@ impl Memory {
             barriers: AtomicUsize::new(0),
             progress: Mutex::default(),
         }
+    }
+
+    /// Sends the step a signal, before it waits for it.
+    pub fn signal(&self, name: &str, payload: &[u8]) {
+        self.kept().inbox.push((name.to_owned(), payload.to_vec()));
+    }
+
+    /// The commit of a suspension, and what ends the wait: a sleep is over at once, a signal that was sent is
+    /// there, and a timeout passes.
+    ///
+    /// # Errors
+    /// [`Stop`] if the worker is dead by then; inside it [`NeverSent`].
+    pub fn suspend(&self, wait: &Wait) -> Result<Result<(), NeverSent>, Stop> {
+        let mut kept = self.write()?;
+        let position = u32::try_from(kept.entries.len()).unwrap_or(u32::MAX);
+        if let Wait::Signal { name, timeout_ms } = wait {
+            match kept.inbox.iter().position(|(sent, _)| sent == name) {
+                Some(place) => {
+                    let signal = kept.inbox.remove(place);
+                    kept.given.insert(position, signal);
+                }
+                None if timeout_ms.is_none() => return Ok(Err(NeverSent(name.clone()))),
+                None => {}
+            }
+        }
+        kept.entries.push(wait.entry());
+        Ok(Ok(()))
     }
 
     /// The same database with another worker.
@@ -90,12 +130,15 @@ impl Memory {
         let mut kept = self.kept();
         kept.entries.truncate(at as usize);
         kept.entries.extend(notes);
+        let mut inbox: Vec<Signal> = kept.given.split_off(&at).into_values().collect();
+        inbox.append(&mut kept.inbox);
+        kept.inbox = inbox;
     }
 
     /// What is read before an attempt: nothing that a replay will not touch.
     #[must_use]
     pub fn history(&self) -> History {
-        let Kept { entries, checkpoint } = self.kept().clone();
+        let Kept { entries, checkpoint, given, .. } = self.kept().clone();
         let length = u32::try_from(entries.len()).unwrap_or(u32::MAX);
         let part = |from: u32, to: u32| (from, entries[from as usize..to as usize].to_vec());
         let segments = match &checkpoint {
@@ -104,7 +147,8 @@ impl Memory {
             }
             _ => vec![part(0, length)],
         };
-        History { checkpoint, segments, length }
+        let signals = given.into_iter().map(|(position, (_, payload))| (position, payload)).collect();
+        History { checkpoint, segments, length, signals }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

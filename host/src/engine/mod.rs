@@ -18,6 +18,7 @@ pub(crate) use clock::boot_time;
 pub use execute::{Attempt, Executed};
 pub use load::{LoadError, Prepared};
 pub use manifest::Manifest;
+pub use secrets::Secrets;
 pub use threads::{GuestThreads, Job, Stuck};
 
 use crate::domain::id::Digest;
@@ -32,6 +33,7 @@ mod load;
 mod manifest;
 pub mod memory;
 pub mod recorder;
+mod secrets;
 mod settings;
 mod threads;
 mod verdict;

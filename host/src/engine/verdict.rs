@@ -1,7 +1,7 @@
 //! What the end of a guest means for its step: a decision, without side effects. The order of the
 //! questions matters and is the same as in the code:
 //!
-//! 1. Was it stopped from outside (lease, drain, time)? Then it did nothing wrong.
+//! 1. Was it stopped from outside (lease, drain, time), or does it wait? Then it did nothing wrong.
 //! 2. Did it leave its recorded path, or end before the path did? Then a person decides; whatever it
 //!    returned, trapped on or failed with was not what it did before.
 //! 3. Did it break a limit or a rule, trap, fail, or return something?
@@ -13,10 +13,12 @@ use super::execute::{backtrace, trap_reason};
 use super::guest::{Guest, Halt};
 use super::host::types::{self, FailureKind};
 use super::recorder::Stop;
+use super::secrets::Secrets;
 use crate::domain::attempt::{Cause, Cut, Divergence, Failure, Outcome};
 use crate::domain::id::Digest;
 use crate::domain::limits::Limits;
 use crate::domain::replay::{Fault, Refused};
+use crate::domain::wait::Wait;
 
 /// How a guest ended.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub(super) fn decide(guest: &mut Guest, end: End, component: Digest) -> (Outcome
     let failure = match judge(guest, end) {
         Ok(output) => return (Outcome::Succeeded(output.into_bytes()), None),
         Err(Verdict::Stopped(stop)) => return (stop.into(), None),
+        Err(Verdict::Suspended(wait)) => return (Outcome::Suspended(wait), None),
         Err(Verdict::Diverged(mut divergence)) => {
             divergence.component = Some(component);
             return (Outcome::Diverged(divergence), None);
@@ -58,6 +61,7 @@ impl From<Stop> for Outcome {
 
 enum Verdict {
     Stopped(Stop),
+    Suspended(Wait),
     Diverged(Box<Divergence>),
     Failed(Failure),
 }
@@ -73,7 +77,7 @@ fn judge(guest: &mut Guest, end: End) -> Result<String, Verdict> {
         }
         End::Returned(Err(failure)) => {
             finish(guest, &format!("return the failure {:?}", failure.message), None)?;
-            Err(Verdict::Failed(from_guest(failure, &guest.limits)))
+            Err(Verdict::Failed(from_guest(redacted(failure, &guest.secrets), &guest.limits)))
         }
         End::Broken(error) => Err(broken(guest, error)),
         End::HostPanicked(message) => {
@@ -89,7 +93,10 @@ fn broken(guest: &mut Guest, error: wasmtime::Error) -> Verdict {
     let backtrace = backtrace(&error);
     let halt = match error.downcast::<Halt>() {
         Ok(Halt::Stop(stop)) => return Verdict::Stopped(stop),
+        Ok(Halt::Suspend(wait)) => return Verdict::Suspended(wait),
         Ok(Halt::Deadline) => return failed(Cause::Timeout, "the attempt took longer than the step may".into()),
+        // Also in the middle of a replay: another worker may have it.
+        Ok(halt @ Halt::NoSecret { .. }) => return failed(Cause::Retry, halt.to_string()),
         Ok(Halt::Diverged(mut divergence)) => {
             divergence.backtrace = backtrace;
             return Verdict::Diverged(divergence);
@@ -140,6 +147,11 @@ fn check_output(output: String, limits: &Limits) -> Result<String, Verdict> {
         Ok(_) => Ok(output),
         Err(error) => Err(failed(Cause::InvalidOutput, format!("the output is not JSON: {error}"))),
     }
+}
+
+fn redacted(failure: types::Failure, secrets: &Secrets) -> types::Failure {
+    let redact = |text: String| secrets.redact(&text).into_owned();
+    types::Failure { message: redact(failure.message), details: failure.details.map(redact), ..failure }
 }
 
 fn from_guest(failure: types::Failure, limits: &Limits) -> Failure {

@@ -19,9 +19,12 @@ pub async fn run(mut scheduler: Scheduler) {
 }
 
 /// Sweeps for steps of this worker that are due before the next pulse could tell: `soon` brings their
-/// delays.
+/// delays. What is due after a lease is told by a pulse in any case.
 pub async fn run_soon(scheduler: Scheduler, mut soon: mpsc::UnboundedReceiver<Duration>) {
     while let Some(delay) = soon.recv().await {
+        if delay > scheduler.lease {
+            continue;
+        }
         let scheduler = scheduler.clone();
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;

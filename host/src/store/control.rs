@@ -56,6 +56,11 @@ pub(super) fn is_running() -> Error {
     Error::Conflict("the step is running: nothing to resume".into())
 }
 
+pub(super) fn awaits_signal() -> Error {
+    let what = "the step waits for a signal: send it with `pawl run signal`; `pawl run explain` names it";
+    Error::Conflict(what.into())
+}
+
 pub(super) fn is_blocked() -> Error {
     Error::Conflict("the step waits for the steps that it needs".into())
 }

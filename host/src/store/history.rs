@@ -25,6 +25,12 @@ pub trait Histories {
     async fn entries_before_cut(&self, id: StepId, at: u32) -> Result<Option<(u32, Vec<Entry>)>>;
 }
 
+/// Where a step waited for a signal.
+pub(super) fn awaited(segments: &[(u32, Vec<Entry>)]) -> Vec<u32> {
+    let numbered = segments.iter().flat_map(|(first, entries)| (*first..).zip(entries));
+    numbered.filter(|(_, entry)| matches!(entry, Entry::Awaited { .. })).map(|(position, _)| position).collect()
+}
+
 pub(super) fn verified_entries(id: StepId, first: u32, bytes: &[u8], digest: Digest) -> Result<Vec<Entry>> {
     let damaged = |what: &str| Error::Damaged(format!("the journal of step {id} at position {first}{what}"));
     if Digest::of(bytes) != digest {

@@ -20,6 +20,8 @@ pub struct LiveStep {
     pub lease_end_ms: Option<i64>,
     /// When it wakes.
     pub due_at_ms: Option<i64>,
+    /// The signal that wakes it.
+    pub awaits: Option<String>,
     /// When it became ready.
     pub ready_at_ms: Option<i64>,
     /// Its queue.

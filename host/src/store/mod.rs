@@ -21,6 +21,7 @@ pub mod pipelines;
 pub mod plugins;
 mod postgres;
 pub mod runs;
+pub mod signals;
 mod sqlite;
 pub mod submit;
 pub mod workers;
@@ -49,6 +50,7 @@ pub trait Store:
     + pipelines::Pipelines
     + plugins::Plugins
     + runs::Runs
+    + signals::Signals
     + workers::Workers
     + Send
     + Sync

@@ -83,6 +83,8 @@ pub struct StepRow {
     pub ready_at_ms: Option<i64>,
     /// When it wakes.
     pub due_at_ms: Option<i64>,
+    /// The signal that it waits for.
+    pub awaits: Option<String>,
     /// The last claim.
     pub claimed_at_ms: Option<i64>,
     /// The first claim.

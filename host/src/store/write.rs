@@ -8,6 +8,7 @@ use crate::domain::id::{Digest, Fence, RunId, StepId};
 use crate::domain::journal::Checkpoint;
 use crate::domain::ready::{Moved, Ready};
 use crate::domain::succession::Succession;
+use crate::domain::wait::Wait;
 
 /// Everything that is sent at once.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +31,7 @@ pub struct Member {
     pub follows: Option<Digest>,
     /// The step runs alone on its worker from now on: it is a suspect.
     pub alone: bool,
-    /// Drop the journal's rows from this position on first.
+    /// Drop the journal's rows from this position on first; signals that they had taken return to the inbox.
     pub cut: Option<u32>,
     /// Entries to append.
     pub segment: Option<Segment>,
@@ -74,13 +75,20 @@ impl Member {
         }
     }
 
-    /// How long its step waits for the next attempt.
+    /// After how long its step wakes at the latest, if it waits for a time.
     #[must_use]
-    pub fn retry_delay(&self) -> Option<Duration> {
-        match self.settlement {
-            Some(Settlement::Retry { delay_ms, .. }) => Some(Duration::from_millis(delay_ms)),
+    pub fn due_after(&self) -> Option<Duration> {
+        match &self.settlement {
+            Some(Settlement::Retry { delay_ms, .. }) => Some(Duration::from_millis(*delay_ms)),
+            Some(Settlement::Suspended { wait, .. }) => wait.due_after_ms().map(Duration::from_millis),
             _ => None,
         }
+    }
+
+    /// Whether its step waits for a time or a signal from now on.
+    #[must_use]
+    pub fn suspends(&self) -> bool {
+        matches!(self.settlement, Some(Settlement::Suspended { .. }))
     }
 
     /// What it adds to a batch.
@@ -122,6 +130,14 @@ pub enum Settlement {
         /// From the commit on.
         delay_ms: u64,
     },
+    /// It waits; its entry is the last one of the segment in the same member. If the inbox has the signal, it
+    /// is given to the entry and the step is ready at once.
+    Suspended {
+        /// What for.
+        wait: Wait,
+        /// The position of its entry.
+        position: u32,
+    },
     /// A person decides; the reason as JSON.
     Parked(Vec<u8>),
     /// The worker gives it back without fault: it is ready again.
@@ -134,6 +150,7 @@ impl Settlement {
             Self::Succeeded { .. } => "succeeded",
             Self::Failed(_) => "failed",
             Self::Retry { .. } => "retry",
+            Self::Suspended { .. } => "suspended",
             Self::Parked(_) => "parked",
             Self::Released => "released",
         }
@@ -143,7 +160,7 @@ impl Settlement {
         match self {
             Self::Succeeded { output, .. } => Some(output),
             Self::Failed(error) | Self::Retry { error, .. } | Self::Parked(error) => Some(error),
-            Self::Released => None,
+            Self::Suspended { .. } | Self::Released => None,
         }
     }
 }

@@ -127,6 +127,7 @@ impl Flow {
         };
         match decide(executed, &policy.unwrap_or_default(), claim, then) {
             Settling::Write(settlement) => session.settle(settlement, None),
+            Settling::Suspend(wait) => session.suspend(wait),
             Settling::CutAndWrite(cut, settlement) if session.keeps_all(&cut) => session.settle(settlement, None),
             Settling::CutAndWrite(cut, settlement) => {
                 let (flow, session) = (Arc::clone(self), Arc::clone(session));

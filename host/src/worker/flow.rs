@@ -159,7 +159,7 @@ impl Flow {
                 }
             }
         }
-        for delay in batch.members.iter().filter_map(Member::retry_delay) {
+        for delay in batch.members.iter().filter_map(Member::due_after) {
             let _ = self.soon.send(delay);
         }
         for claim in written.claimed {

@@ -13,7 +13,7 @@ use crate::domain::journal::History;
 use crate::domain::pipeline::default_timeout_ms;
 use crate::domain::succession::{Next, Plan};
 use crate::engine::recorder::Recorder;
-use crate::engine::{Attempt, Engine, Executed, Prepared};
+use crate::engine::{Attempt, Engine, Executed, Prepared, Secrets};
 use crate::store::{self, Store};
 
 /// Plans kept in memory.
@@ -148,6 +148,7 @@ impl Loading {
             step_name: spec.map_or_else(String::new, |spec| spec.name.clone()),
             failures: claim.failures,
             config: spec.map_or_else(|| "null".to_owned(), |spec| spec.config.to_string()),
+            secrets: Secrets::of_environment(spec.map_or(&[], |spec| &spec.secrets)),
             timeout: Duration::from_millis(spec.map_or_else(default_timeout_ms, |spec| spec.timeout_ms)),
             input: pipeline.input_of(
                 claim.id.step,

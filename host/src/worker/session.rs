@@ -22,6 +22,7 @@ use super::trust::Trust;
 use crate::domain::attempt::{Claim, Cut};
 use crate::domain::id::Digest;
 use crate::domain::journal::{Checkpoint, Entry, append};
+use crate::domain::wait::Wait;
 use crate::engine::recorder::{Recorder, Stop};
 use crate::queue::Delivery;
 use crate::store::write::{Member, Segment, Settlement, Verdict};
@@ -54,8 +55,9 @@ struct State {
     durable: u32,
     segment: Option<Segment>,
     checkpoint: Option<Checkpoint>,
-    /// A large checkpoint, and whether it waits for the entries before it.
+    /// A large checkpoint that waits for the entries before it, and whether one is being written.
     bulk: Option<Checkpoint>,
+    bulk_in_flight: bool,
     progress: Option<(f32, String)>,
     /// To be written: it runs alone from now on. And whether it was.
     alone: bool,
@@ -195,6 +197,19 @@ impl Session {
         self.queue(&mut state);
     }
 
+    /// Ends the attempt, and with it the journal for now: the step waits. Large checkpoints go before it, since
+    /// what waits writes nothing.
+    pub fn suspend(&self, wait: Wait) {
+        let is_written = |state: &State| state.bulk.is_none() && !state.bulk_in_flight;
+        // Stopped while it waits here, it resumes from an older checkpoint: that takes longer, and no more.
+        let _ = self.wait(self.state(), is_written);
+        let mut state = self.state();
+        let position = state.append(&wait.entry());
+        state.settlement = Some(Settlement::Suspended { wait, position });
+        state.settled = true;
+        self.queue(&mut state);
+    }
+
     /// Puts on record that the step runs alone on its worker, and waits until that is durable.
     ///
     /// # Errors
@@ -269,12 +284,16 @@ impl Session {
     pub(super) fn take_bulk(&self) -> Option<Member> {
         let mut state = self.state();
         let checkpoint = if state.bulk_is_ready() { state.bulk.take() } else { None }?;
+        state.bulk_in_flight = true;
         Some(Member { checkpoint: Some(checkpoint), ..Member::bare(self.claim.id, self.claim.fence) })
     }
 
     /// What became of a member of this step.
     pub(super) fn written(&self, member: &Member, verdict: Verdict) {
         let mut state = self.state();
+        if member.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.state.len() >= BULK_BYTES) {
+            state.bulk_in_flight = false;
+        }
         match verdict {
             Verdict::Written => {
                 state.ahead = false;
@@ -332,6 +351,16 @@ impl Session {
 }
 
 impl State {
+    /// Adds an entry to what is to be written; returns its position.
+    fn append(&mut self, entry: &Entry) -> u32 {
+        let position = self.recorded;
+        let segment = self.segment.get_or_insert_with(|| Segment { first: position, length: 0, bytes: Vec::new() });
+        append(&mut segment.bytes, entry);
+        segment.length += 1;
+        self.recorded += 1;
+        position
+    }
+
     /// A large checkpoint goes out when the entries before it are durable.
     fn bulk_is_ready(&self) -> bool {
         !self.ahead && self.bulk.as_ref().is_some_and(|checkpoint| checkpoint.position <= self.durable)
@@ -353,11 +382,7 @@ impl Recorder for Session {
         if let Some(stop) = state.stop {
             return Err(stop);
         }
-        let first = state.recorded;
-        let segment = state.segment.get_or_insert_with(|| Segment { first, length: 0, bytes: Vec::new() });
-        append(&mut segment.bytes, entry);
-        segment.length += 1;
-        state.recorded += 1;
+        state.append(entry);
         self.queue(&mut state);
         Ok(())
     }

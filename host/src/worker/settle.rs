@@ -4,6 +4,7 @@ use crate::domain::attempt::{Claim, Cut, Failure, Outcome};
 use crate::domain::journal::{Entry, pack};
 use crate::domain::retry::{Decision, RetryPolicy, decide as decide_retry};
 use crate::domain::succession::Succession;
+use crate::domain::wait::Wait;
 use crate::engine::Executed;
 use crate::store::write::{Segment, Settlement};
 
@@ -12,6 +13,8 @@ use crate::store::write::{Segment, Settlement};
 pub enum Settling {
     /// Write the outcome.
     Write(Settlement),
+    /// Write that the step waits, and the entry of the wait.
+    Suspend(Wait),
     /// Cut the journal and write the outcome, in one commit.
     CutAndWrite(Cut, Settlement),
     /// Nothing: the step is no longer this worker's.
@@ -40,6 +43,7 @@ pub fn decide(executed: Executed, policy: &RetryPolicy, claim: &Claim, then: Suc
             }
             Settling::Write(Settlement::Parked(json(&report)))
         }
+        Outcome::Suspended(wait) => Settling::Suspend(wait),
         Outcome::HandedBack => Settling::Write(Settlement::Released),
         Outcome::LeaseLost => Settling::Lost,
     }

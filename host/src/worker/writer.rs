@@ -146,6 +146,9 @@ impl Lane {
     }
 
     async fn send_once(&mut self, batch: &Batch) -> store::Result<Written> {
+        if batch.members.iter().any(Member::suspends) {
+            crate::fault::point("suspend.before_commit");
+        }
         self.vitals.waiting();
         let answer = self.lane.write(self.flow.worker, batch);
         // The first poll sends; the point then strikes while the server works.

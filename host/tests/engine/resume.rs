@@ -101,7 +101,7 @@ fn a_step_without_host_calls_writes_nothing() {
 #[test]
 fn a_replay_that_does_not_match_diverges_with_a_report() {
     let recorded = vec![Entry::Now { unix_ns: 1 }, Entry::OnceBegun { name: "x".into() }];
-    let history = History { checkpoint: None, segments: vec![(0, recorded)], length: 2 };
+    let history = History { checkpoint: None, segments: vec![(0, recorded)], length: 2, ..History::default() };
     let memory = Arc::new(Memory::default());
     let executed = execute_attempt("clock", attempt(r#"{"entries": 3}"#, history), &memory);
     let Outcome::Diverged(report) = executed.outcome else { panic!("{:?}", executed.outcome) };
@@ -114,7 +114,12 @@ fn a_replay_that_does_not_match_diverges_with_a_report() {
 
 #[test]
 fn returning_or_trapping_with_entries_left_is_a_divergence() {
-    let left = || History { checkpoint: None, segments: vec![(0, vec![Entry::Now { unix_ns: 1 }])], length: 1 };
+    let left = || History {
+        checkpoint: None,
+        segments: vec![(0, vec![Entry::Now { unix_ns: 1 }])],
+        length: 1,
+        ..History::default()
+    };
     for (plugin, input, actual) in [
         ("echo", "1", "return"),
         ("runaway", r#"{"mode": "trap"}"#, "trap: "),

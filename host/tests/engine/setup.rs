@@ -7,7 +7,7 @@ use pawl::domain::attempt::{Cause, Failure, Outcome};
 use pawl::domain::id::{Digest, RunId, StepId, StepNo};
 use pawl::domain::journal::History;
 use pawl::domain::limits::Limits;
-use pawl::engine::{Attempt, Config, Engine, Executed, GuestThreads, Prepared};
+use pawl::engine::{Attempt, Config, Engine, Executed, GuestThreads, Prepared, Secrets};
 
 use pawl::engine::memory::Memory;
 
@@ -54,6 +54,7 @@ pub fn attempt(input: &str, history: History) -> Attempt {
         step_name: "tested".into(),
         failures: 0,
         config: "null".into(),
+        secrets: Secrets::default(),
         timeout: Duration::from_secs(60),
         input: input.into(),
         history,

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use pawl_tests::{Cluster, Target, bounds, wait};
+use serde_json::json;
 
-use crate::pipelines;
+use crate::{pipelines, waits};
 
 /// One test for each line, so that a failure has a name and tests run side by side.
 macro_rules! broken_at {
@@ -101,6 +102,38 @@ fn killed_after_a_takeovers_commit_and_before_its_message() -> Result<()> {
     cluster.worker("other").start()?;
     cluster.succeeds(run, bounds::RECOVERY)?;
     assert_eq!(cluster.client.output(run, "batch")?["digest"], pipelines::digest_of(100));
+    cluster.finish()
+}
+
+/// A signal comes while the step is neither running nor waiting, or none does until the time is over.
+#[test]
+fn killed_before_a_suspensions_commit_racing_a_signal_and_a_timeout() -> Result<()> {
+    let mut cluster = Cluster::start("killed_in_suspension")?;
+    waits::pipeline(&cluster)?;
+    cluster.worker("broken").fault("suspend.before_commit=kill").start()?;
+    let orders = json!([
+        waits::awaits("approved", Some(700)), {"do": "remember"}, waits::awaits("approved", Some(300))
+    ]);
+    let runs = cluster.client.submit_all("waits", &vec![orders; RUNS])?;
+    cluster.dies("broken", bounds::RUN)?;
+    let (told, untold) = runs.split_at(RUNS / 2);
+    for run in told {
+        waits::signal(&cluster, *run, "approved", &json!("in time"))?;
+    }
+    // Killed once more, before the second wait: the first one is replayed as it came out.
+    cluster.worker("broken again").fault("suspend.before_commit=kill@2").start()?;
+    cluster.dies("broken again", bounds::RECOVERY)?;
+    cluster.worker("other").start()?;
+    cluster.all_succeed(&runs, bounds::RECOVERY)?;
+    for (runs, expected) in [(told, json!("in time")), (untold, json!(null))] {
+        for run in runs {
+            let output = cluster.client.output(*run, "wait")?;
+            let saw = json!([expected, null]);
+            assert_eq!((&output["saw"], &output["remembered"][0]), (&saw, &expected), "{}", cluster.story(*run));
+        }
+    }
+    let failures: i64 = cluster.database.value("select count(*) from step where failures > 0")?;
+    assert_eq!(failures, 0, "a crash used up a retry");
     cluster.finish()
 }
 

@@ -19,4 +19,5 @@ mod parallel;
 mod pipelines;
 mod plugin_test;
 mod takeover_time;
+mod waits;
 mod zombie;

@@ -126,6 +126,9 @@ pub struct Step {
     pub ready_at_ms: Option<i64>,
     /// When it wakes.
     pub due_at_ms: Option<i64>,
+    /// The signal that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<String>,
     /// The last claim.
     pub claimed_at_ms: Option<i64>,
     /// The first claim.
@@ -221,6 +224,8 @@ pub enum Because {
     Queue,
     /// It waits for a time.
     Due,
+    /// It waits for a signal.
+    Signal,
     /// It waits for a person.
     Person,
     /// Another step has failed: it will not start.
@@ -235,6 +240,19 @@ pub struct Changed {
     /// Where it stands now.
     pub status: RunStatus,
     /// The steps that became ready by this.
+    pub steps: Vec<String>,
+}
+
+/// The answer to `POST /v1/runs/{id}/signals/{name}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SentSignal {
+    /// The run.
+    pub id: RunId,
+    /// The signal's name.
+    pub name: String,
+    /// False if it was sent before, under the same idempotency key.
+    pub created: bool,
+    /// The step that has waited for it. If there is none, it waits for a step.
     pub steps: Vec<String>,
 }
 

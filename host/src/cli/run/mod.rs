@@ -9,8 +9,8 @@ use super::exit::End;
 use super::input;
 use super::output::{Output, print};
 use crate::api::types::{
-    Changed, EventList, Explanation, IDEMPOTENCY_KEY, ResumeStep, Run, RunList, RunStatus, StepDetail, SubmitRun,
-    SubmittedRun,
+    Changed, EventList, Explanation, IDEMPOTENCY_KEY, ResumeStep, Run, RunList, RunStatus, SentSignal, StepDetail,
+    SubmitRun, SubmittedRun,
 };
 use crate::domain::id::RunId;
 
@@ -94,6 +94,10 @@ pub(super) enum Verb {
         #[arg(long, value_name = "COMPONENT", default_value = "pinned")]
         on: String,
     },
+    /// Send a signal to a run; a step that waits for it goes on, or the next one that will
+    #[command(after_help = "Examples:\n  pawl run signal RUN approved --payload '{\"by\": \"ana\"}'\n  \
+                            pawl run signal RUN approved --idempotency-key approval-17")]
+    Signal(Signal),
 }
 
 /// Arguments of `pawl run submit`.
@@ -110,6 +114,22 @@ pub(super) struct Submit {
     /// Wait for the end and show the run; exit code 1 if it did not succeed
     #[arg(long)]
     wait: bool,
+}
+
+/// Arguments of `pawl run signal`.
+#[derive(Debug, Args)]
+pub(super) struct Signal {
+    /// The run's id
+    #[arg(value_parser = run_id)]
+    run: String,
+    /// The signal's name
+    name: String,
+    /// What it carries: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-", default_value = "null")]
+    payload: String,
+    /// Makes it safe to send again: the same key is the same signal
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
 }
 
 /// Arguments of `pawl run list`.
@@ -169,6 +189,12 @@ pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::
         Verb::Retry { run, step: Some(step) } => {
             output.print(&client.post_empty::<Changed>(&["v1", "runs", &run, "steps", &step, "retry"]).await?)?;
         }
+        Verb::Signal(signal) => {
+            let payload = input::json("--payload", &signal.payload)?;
+            let path = ["v1", "runs", &signal.run, "signals", &signal.name];
+            let headers = key_header(signal.idempotency_key.as_deref());
+            output.print(&client.post::<SentSignal>(&path, &payload, &headers).await?)?;
+        }
         Verb::Resume { run, step, on } => {
             let path = ["v1", "runs", &run, "steps", &step, "resume"];
             output.print(&client.post::<Changed>(&path, &ResumeStep { on }, &[]).await?)?;
@@ -178,7 +204,7 @@ pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::
 }
 
 async fn submit(submit: Submit, client: &Client, output: Output) -> anyhow::Result<()> {
-    let body = SubmitRun { pipeline: submit.pipeline, input: input::json(&submit.input)? };
+    let body = SubmitRun { pipeline: submit.pipeline, input: input::json("--input", &submit.input)? };
     let submitted = send(client, &body, submit.idempotency_key.as_deref()).await?;
     if !submit.wait {
         return Ok(output.print(&submitted)?);
@@ -195,8 +221,11 @@ pub(super) async fn send(
     body: &SubmitRun,
     idempotency_key: Option<&str>,
 ) -> super::client::Result<SubmittedRun> {
-    let headers: Vec<(&str, &str)> = idempotency_key.into_iter().map(|key| (IDEMPOTENCY_KEY, key)).collect();
-    client.post(&["v1", "runs"], body, &headers).await
+    client.post(&["v1", "runs"], body, &key_header(idempotency_key)).await
+}
+
+fn key_header(idempotency_key: Option<&str>) -> Vec<(&'static str, &str)> {
+    idempotency_key.into_iter().map(|key| (IDEMPOTENCY_KEY, key)).collect()
 }
 
 /// Waits for the end of a run.

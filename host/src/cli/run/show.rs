@@ -1,7 +1,8 @@
 //! How runs, steps, events and explanations look to people.
 
 use crate::api::types::{
-    Changed, Event, EventList, Explanation, Run, RunList, RunSummary, Step, StepDetail, StepStatus, SubmittedRun,
+    Changed, Event, EventList, Explanation, Run, RunList, RunSummary, SentSignal, Step, StepDetail, StepStatus,
+    SubmittedRun,
 };
 use crate::cli::output::{Answer, Table, ago, duration, fields, now_ms, or_dash, short};
 
@@ -180,6 +181,21 @@ impl Answer for Changed {
     }
 }
 
+impl Answer for SentSignal {
+    fn ids(&self) -> Vec<String> {
+        vec![self.id.to_string()]
+    }
+
+    fn text(&self) -> String {
+        let what = match (self.created, self.steps.as_slice()) {
+            (false, _) => "was sent before (same idempotency key)".to_owned(),
+            (true, []) => "is in the run's inbox: the next step that waits for it takes it".to_owned(),
+            (true, steps) => format!("was taken by {}", steps.join(", ")),
+        };
+        format!("signal {:?} to run {} {what}", self.name, self.id)
+    }
+}
+
 fn since(start_ms: i64, at_ms: i64) -> String {
     let ms = (at_ms - start_ms).max(0);
     format!("+{}.{:03} s", ms / 1_000, ms % 1_000)
@@ -221,6 +237,10 @@ fn attempts(step: &Step) -> String {
 fn note(step: &Step) -> String {
     if let Some(message) = step.error.as_ref().and_then(|error| error.get("message")?.as_str()) {
         return message.to_owned();
+    }
+    if let Some(signal) = &step.awaits {
+        let until = step.due_at_ms.map(|due_ms| format!(" for {} more", duration((due_ms - now_ms()).max(0))));
+        return format!("waits for the signal {signal:?}{}", until.unwrap_or_default());
     }
     match (step.status, step.due_at_ms, step.progress) {
         (StepStatus::Waiting, Some(due_ms), _) => format!("wakes in {}", duration((due_ms - now_ms()).max(0))),

@@ -10,9 +10,10 @@ use super::{KnownPlugins, Report, Span, graph};
 use crate::domain::id::StepNo;
 use crate::domain::pipeline::{Pipeline, Priority, StepSpec, default_queue, default_timeout_ms};
 use crate::domain::retry::{Backoff, RetryPolicy};
+use crate::domain::secret::check_secret_name;
 
 const PIPELINE_KEYS: &[&str] = &["name", "step"];
-const STEP_KEYS: &[&str] = &["name", "plugin", "needs", "config", "timeout", "queue", "priority", "retry"];
+const STEP_KEYS: &[&str] = &["name", "plugin", "needs", "config", "secrets", "timeout", "queue", "priority", "retry"];
 const RETRY_KEYS: &[&str] = &["max_attempts", "backoff", "delay", "max_delay"];
 
 /// Longest timeout and delay: thirty days.
@@ -101,6 +102,7 @@ fn draft<'a>(node: &'a Node, plugins: Option<&KnownPlugins>, report: &mut Report
         version,
         needs: Vec::new(),
         config: fields.get("config").map_or(Value::Null, Node::to_json),
+        secrets: fields.get("secrets").map_or_else(Vec::new, |node| secrets_in(node, report)),
         retry: fields.get("retry").map_or_else(RetryPolicy::default, |node| retry_in(node, report)),
         timeout_ms: timeout_ms.unwrap_or_else(default_timeout_ms),
         queue: queue.unwrap_or_else(default_queue),
@@ -189,6 +191,27 @@ fn needs_in<'a>(node: &'a Node, report: &mut Report<'_>) -> Vec<(&'a str, Span)>
     };
     let texts = nodes.iter().filter_map(|node| Some((text_in(node, "each of `needs`", report)?, node.span.clone())));
     texts.collect()
+}
+
+fn secrets_in(node: &Node, report: &mut Report<'_>) -> Vec<String> {
+    let Kind::Array(nodes) = &node.kind else {
+        let message = format!("`secrets` must be a list of names of secrets, it is {}", node.type_name());
+        report.problem(&node.span, message, "write secrets = [\"...\"]".to_owned());
+        return Vec::new();
+    };
+    let mut names: Vec<String> = Vec::new();
+    for node in nodes {
+        let Some(name) = text_in(node, "each of `secrets`", report) else { continue };
+        if let Err(rule) = check_secret_name(name) {
+            let help = "a worker finds its value in the variable PAWL_SECRET_<NAME IN UPPER CASE>".to_owned();
+            report.problem(&node.span, format!("the name of a secret {rule}"), help);
+        } else if names.iter().any(|other| other == name) {
+            report.problem(&node.span, format!("the secret `{name}` is granted twice"), "remove one".to_owned());
+        } else {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 fn plugin_in(node: &Node, plugins: Option<&KnownPlugins>, report: &mut Report<'_>) -> (String, Option<String>) {

@@ -51,6 +51,28 @@ fn problems(result: Result<Pipeline, Vec<Problem>>) -> Vec<String> {
     shown.collect()
 }
 
+#[test]
+fn secrets_are_granted_by_name_and_change_nothing_where_there_are_none() {
+    let file = |secrets: &str| format!("name = \"p\"\n[[step]]\nname = \"s\"\nplugin = \"x\"\n{secrets}");
+    let granted = read_toml(&file("secrets = [\"api_token\", \"_B2\"]")).unwrap();
+    assert_eq!(granted.steps[0].secrets, ["api_token", "_B2"]);
+    // Versions are digests of the canonical form: those of pipelines that were applied before must stay.
+    let canonical = String::from_utf8(read_toml(&file("secrets = []")).unwrap().canonical()).unwrap();
+    assert!(!canonical.contains("secrets"), "{canonical}");
+    assert_eq!(
+        problems(read_toml(&file("secrets = [\"a-b\", \"a\", \"a\"]"))),
+        [
+            "5:12 the name of a secret may have letters, digits and _, but not '-' (a worker finds its value in the \
+             variable PAWL_SECRET_<NAME IN UPPER CASE>)",
+            "5:24 the secret `a` is granted twice (remove one)",
+        ]
+    );
+    assert_eq!(
+        problems(read_toml(&file("secrets = \"a\""))),
+        ["5:11 `secrets` must be a list of names of secrets, it is a string (write secrets = [\"...\"])"]
+    );
+}
+
 fn plugins() -> KnownPlugins {
     let plugin = |versions: &[&str], has_active| KnownPlugin {
         versions: versions.iter().map(|version| (*version).to_owned()).collect(),

@@ -74,6 +74,14 @@ pub enum Refused {
         /// The refused one.
         inner: String,
     },
+    /// `sleep` or `await-signal` inside `once`: the step would end with the effect half done.
+    #[error("{call} is refused inside once({once:?}): finish the effect first")]
+    WaitInOnce {
+        /// The refused one.
+        call: String,
+        /// The open one.
+        once: String,
+    },
     /// `once-finish` with another key, or without a begin.
     #[error("once-finish({0:?}) without its once-begin")]
     NotBegun(String),

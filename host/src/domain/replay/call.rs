@@ -19,6 +19,12 @@ pub(super) enum Call<'a> {
     Answer(Digest),
     OnceBegin(&'a str),
     OnceFinish(&'a str),
+    /// For so many ms.
+    Sleep(u64),
+    AwaitSignal {
+        name: &'a str,
+        timeout_ms: Option<u64>,
+    },
     Restore,
     /// Not a call: something that the replay machine takes in by itself.
     Note,
@@ -34,6 +40,8 @@ impl<'a> Call<'a> {
             Entry::Answered { key, .. } => Self::Answer(*key),
             Entry::OnceBegun { name } => Self::OnceBegin(name),
             Entry::OnceFinished { name, .. } => Self::OnceFinish(name),
+            Entry::Slept { duration_ms } => Self::Sleep(*duration_ms),
+            Entry::Awaited { name, timeout_ms } => Self::AwaitSignal { name, timeout_ms: *timeout_ms },
             Entry::Attempted { .. } | Entry::OnceKept { .. } | Entry::Context { .. } => Self::Note,
         }
     }
@@ -49,9 +57,24 @@ impl<'a> Call<'a> {
             (Self::OnceBegin(recorded), Self::OnceBegin(now)) | (Self::OnceFinish(recorded), Self::OnceFinish(now)) => {
                 Some(format!("key: recorded {recorded:?}, now {now:?}"))
             }
+            (Self::Sleep(recorded), Self::Sleep(now)) => {
+                Some(format!("duration: recorded {recorded} ms, now {now} ms"))
+            }
+            (
+                Self::AwaitSignal { name: recorded, timeout_ms: recorded_ms },
+                Self::AwaitSignal { name: now, timeout_ms: now_ms },
+            ) => Some(if recorded == now {
+                format!("timeout: recorded {}, now {}", timeout(recorded_ms), timeout(now_ms))
+            } else {
+                format!("name: recorded {recorded:?}, now {now:?}")
+            }),
             _ => None,
         }
     }
+}
+
+fn timeout(timeout_ms: Option<u64>) -> String {
+    timeout_ms.map_or_else(|| "none".to_owned(), |ms| format!("{ms} ms"))
 }
 
 /// The first part of a request that differs.
@@ -78,6 +101,8 @@ impl fmt::Display for Call<'_> {
             Self::Answer(key) => write!(f, "the answer to the effect {key}"),
             Self::OnceBegin(name) => write!(f, "durable.once-begin({name:?})"),
             Self::OnceFinish(name) => write!(f, "durable.once-finish({name:?})"),
+            Self::Sleep(duration_ms) => write!(f, "durable.sleep({duration_ms} ms)"),
+            Self::AwaitSignal { name, .. } => write!(f, "durable.await-signal({name:?})"),
             Self::Restore => f.write_str("durable.restore()"),
             Self::Note => f.write_str("a note"),
         }

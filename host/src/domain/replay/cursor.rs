@@ -32,6 +32,7 @@ impl Replay {
         self.effect_ordinal = checkpoint.effect_ordinal;
         self.resumed_from = Some(checkpoint.position);
         self.facts_recorded = false;
+        self.facts_aged = true;
         self.finished.clear();
         while self.recorded.front().is_some_and(|(position, _)| *position < checkpoint.position) {
             self.recorded.pop_front();
@@ -55,14 +56,20 @@ impl Replay {
         while !self.must_restore() && self.recorded.front().is_some_and(|(_, entry)| Call::of(entry) == Call::Note) {
             let Some((position, note)) = self.recorded.pop_front() else { return };
             self.position = position + 1;
-            match note {
-                Entry::OnceKept { name, value } => drop(self.finished.insert(name, Finished { value, saves: None })),
-                Entry::Context { attempt, deadline_ms } => {
-                    self.facts = Some(Facts { attempt, deadline_ms });
-                    self.facts_recorded = true;
-                }
-                _ => {}
+            self.take_in(note);
+        }
+    }
+
+    /// Remembers what a note says; of other entries, nothing.
+    pub(super) fn take_in(&mut self, entry: Entry) {
+        match entry {
+            Entry::OnceKept { name, value } => drop(self.finished.insert(name, Finished { value, saves: None })),
+            Entry::Context { attempt, deadline_ms } => {
+                self.facts = Some(Facts { attempt, deadline_ms });
+                self.facts_recorded = true;
+                self.facts_aged = false;
             }
+            _ => {}
         }
     }
 

@@ -98,7 +98,9 @@ impl Replay {
         match self.recorded.get(end) {
             Some((position, Entry::OnceFinished { name: recorded, value })) if recorded == name => {
                 let (position, value) = (*position, value.clone());
-                self.recorded.drain(..=end);
+                let skipped: Vec<_> = self.recorded.drain(..=end).collect();
+                // What follows may depend on facts that the guest asked for inside.
+                skipped.into_iter().for_each(|(_, entry)| self.take_in(entry));
                 self.replayed += u32::try_from(end).unwrap_or(u32::MAX).saturating_add(1);
                 self.position = position + 1;
                 self.skip_notes();

@@ -1,16 +1,18 @@
 //! Random programs in a world that answers every question anew, with crashes that lose what was not
-//! durable and failures that are retried. Whatever happens:
+//! durable, failures that are retried, and waits that suspend the step. Whatever happens:
 //!
 //! - no replay diverges;
 //! - an effect of the program always leaves under one key, and a key always with one request;
 //! - an effect whose answer is durable is not sent again, and a `once` whose value is durable is not done
 //!   again;
+//! - no signal is given twice, and none that was given back is lost;
 //! - what is left at the end replays to the same output without a question to the world.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::*;
 use crate::domain::id::{RunId, StepNo};
+use crate::domain::wait::Wait;
 
 #[test]
 fn whatever_crashes_and_fails_the_guest_sees_one_history() {
@@ -20,6 +22,7 @@ fn whatever_crashes_and_fails_the_guest_sees_one_history() {
         let mut world = World::new(dice);
         let output = world.live_through(&program);
         let questions = world.questions;
+        world.begin_attempt();
         let again = world.attempt(&program, None);
         assert_eq!((again, world.questions), (Ok(output), questions), "seed {seed}: {program:?}");
     }
@@ -50,6 +53,9 @@ enum Op {
     /// With a name or without, to a URL of its own.
     Effect(bool, String),
     Once(String, Vec<Op>),
+    Sleep(u64),
+    /// With a timeout or without.
+    Await(bool),
 }
 
 /// `before`, then `restore`, then the items from the saved one on, with a checkpoint after some.
@@ -74,13 +80,15 @@ fn random_ops(dice: &mut Dice, place: &str, may_nest: bool) -> Vec<Op> {
 }
 
 fn random_op(dice: &mut Dice, place: String, may_nest: bool) -> Op {
-    match dice.roll(if may_nest { 7 } else { 6 }) {
+    match dice.roll(if may_nest { 9 } else { 6 }) {
         0 => Op::Context,
         1 => Op::Now,
         2 => Op::Random(1 + u32::try_from(dice.roll(90)).unwrap()),
         3 => Op::Fetch(place),
         4 => Op::Effect(false, place),
         5 => Op::Effect(true, place),
+        6 => Op::Sleep(dice.roll(100)),
+        7 => Op::Await(dice.roll(2) == 0),
         _ => {
             let inside = random_ops(dice, &place, false);
             Op::Once(place, inside)
@@ -93,6 +101,7 @@ fn random_op(dice: &mut Dice, place: String, may_nest: bool) -> Op {
 enum Cause {
     Crash,
     Failure { from_checkpoint: bool },
+    Suspended(Wait),
 }
 
 /// The database, the outside and the chance.
@@ -109,6 +118,10 @@ struct World {
     answered: HashSet<Digest>,
     /// Names of `once` whose values are durable.
     done: HashSet<String>,
+    /// Signals that nobody has taken, and those that were given to a position.
+    inbox: Vec<u64>,
+    given: BTreeMap<u32, u64>,
+    signals: u64,
 }
 
 impl World {
@@ -124,14 +137,16 @@ impl World {
             key_of_url: HashMap::new(),
             answered: HashSet::new(),
             done: HashSet::new(),
+            inbox: vec![],
+            given: BTreeMap::new(),
+            signals: 0,
         }
     }
 
     /// Attempts that end early, then one that does not.
     fn live_through(&mut self, program: &Program) -> u64 {
         for _ in 0..self.dice.roll(7) {
-            self.attempts += 1;
-            self.deadline_ms = self.attempts;
+            self.begin_attempt();
             let calls = self.dice.roll(12);
             let cause = match self.dice.roll(6) {
                 0 => Cause::Failure { from_checkpoint: false },
@@ -142,23 +157,30 @@ impl World {
                 return output;
             }
         }
+        loop {
+            self.begin_attempt();
+            match self.attempt(program, None) {
+                Ok(output) => return output,
+                Err(cause) => assert!(matches!(cause, Cause::Suspended(_)), "nothing else ends it: {cause:?}"),
+            }
+        }
+    }
+
+    /// Every attempt has another deadline.
+    fn begin_attempt(&mut self) {
         self.attempts += 1;
         self.deadline_ms = self.attempts;
-        self.attempt(program, None).expect("nothing ends it")
     }
 
     fn attempt(&mut self, program: &Program, end: Option<(u64, Cause)>) -> Result<u64, Cause> {
         let step = StepId { run: RunId(uuid::Uuid::nil()), step: StepNo(0) };
         let replay = Replay::new(step, self.history());
-        let deadline_ms = self.deadline_ms;
-        let mut guest = Guest { world: self, replay, pending: vec![], saved: None, end, deadline_ms, seen: 0 };
+        let mut guest = Guest { world: self, replay, pending: vec![], saved: None, end, seen: 0 };
         let result = guest.run(program);
         if result.is_ok() {
             assert_eq!(guest.replay.finish("return"), Ok(()));
         }
         guest.settle(&result);
-        // Facts that no entry follows are not recorded: nothing can come out differently any more.
-        self.deadline_ms = guest.deadline_ms;
         result
     }
 
@@ -172,7 +194,8 @@ impl World {
             }
             _ => vec![part(0, length)],
         };
-        History { checkpoint: self.checkpoint.clone(), segments, length }
+        let signals = self.given.iter().map(|(position, signal)| (*position, signal.to_be_bytes().to_vec())).collect();
+        History { checkpoint: self.checkpoint.clone(), segments, length, signals }
     }
 
     fn commit(&mut self, entries: impl Iterator<Item = Entry>) {
@@ -193,7 +216,28 @@ impl World {
             }
         }
         self.journal.extend(notes);
+        let back = self.given.split_off(&at).into_values();
+        self.inbox.extend(back);
+        self.inbox.sort_unstable();
         self.failures += 1;
+    }
+
+    /// The commit of a suspension, and the wake that follows: the oldest signal, one that comes in time, or none.
+    fn suspend(&mut self, wait: &Wait) {
+        let position = u32::try_from(self.journal.len()).unwrap();
+        self.journal.push(wait.entry());
+        if let Wait::Signal { timeout_ms, .. } = wait {
+            if self.dice.roll(2) == 0 || timeout_ms.is_none() {
+                self.signals += 1;
+                self.inbox.push(self.signals);
+            }
+            if !self.inbox.is_empty() {
+                self.given.insert(position, self.inbox.remove(0));
+            }
+        }
+        let mut all: Vec<u64> = self.inbox.iter().chain(self.given.values()).copied().collect();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(1..=self.signals), "a signal was lost or given twice");
     }
 
     fn ask(&mut self) -> u64 {
@@ -210,8 +254,6 @@ struct Guest<'a> {
     /// The last checkpoint, with the journal's length when it was handed over.
     saved: Option<(usize, Checkpoint)>,
     end: Option<(u64, Cause)>,
-    /// The last that it saw.
-    deadline_ms: u64,
     /// A digest of all that it was told.
     seen: u64,
 }
@@ -259,7 +301,6 @@ impl Guest<'_> {
             Op::Context => {
                 let current = Facts { attempt: self.world.failures + 1, deadline_ms: self.world.deadline_ms };
                 let facts = self.replay.context(current);
-                self.deadline_ms = facts.deadline_ms;
                 u64::from(facts.attempt) << 32 | facts.deadline_ms
             }
             Op::Random(len) => self.replay.random(*len).into_iter().fold(0, |sum, byte| mix(sum ^ u64::from(byte))),
@@ -300,6 +341,18 @@ impl Guest<'_> {
                     value
                 }
             },
+            Op::Sleep(duration_ms) => match self.replay.sleep(*duration_ms).unwrap() {
+                Step::Recorded(()) => 0,
+                Step::Live => return Err(Cause::Suspended(Wait::Sleep { duration_ms: *duration_ms })),
+            },
+            Op::Await(has_timeout) => {
+                let timeout_ms = has_timeout.then_some(9);
+                match self.replay.await_signal("signal", timeout_ms).unwrap() {
+                    Step::Recorded(None) => 0,
+                    Step::Recorded(Some(signal)) => u64::from_be_bytes(signal.try_into().unwrap()),
+                    Step::Live => return Err(Cause::Suspended(Wait::Signal { name: "signal".into(), timeout_ms })),
+                }
+            }
         };
         self.seen = mix(self.seen ^ told);
         Ok(())
@@ -359,6 +412,11 @@ impl Guest<'_> {
             let is_durable = entries_before <= self.world.journal.len() && self.world.dice.roll(2) == 0;
             self.saved = self.saved.take().filter(|_| is_durable);
         } else {
+            // Facts that no entry follows need not be recorded, since nothing can come out differently any more. But
+            // here the output is compared once more.
+            if matches!(result, Ok(_) | Err(Cause::Suspended(_))) {
+                self.replay.unrecorded_facts().into_iter().for_each(|facts| self.hand_over(facts));
+            }
             self.barrier();
         }
         if let Some((_, checkpoint)) = self.saved.take() {
@@ -367,6 +425,9 @@ impl Guest<'_> {
         if let Err(Cause::Failure { from_checkpoint }) = result {
             let cut = self.replay.cut(*from_checkpoint);
             self.world.cut(cut);
+        }
+        if let Err(Cause::Suspended(wait)) = result {
+            self.world.suspend(wait);
         }
     }
 }

@@ -11,7 +11,7 @@ fn step() -> StepId {
 
 fn replay(entries: Vec<Entry>) -> Replay {
     let length = entries.len() as u32;
-    Replay::new(step(), History { checkpoint: None, segments: vec![(0, entries)], length })
+    Replay::new(step(), History { checkpoint: None, segments: vec![(0, entries)], length, signals: vec![] })
 }
 
 /// A step whose first `prelude` entries come before `restore`, with a checkpoint at `position`.
@@ -21,7 +21,12 @@ fn resumed(prelude: Option<u32>, before: Vec<Entry>, position: u32, after: Vec<E
         Checkpoint { ordinal: 4, position, random_position: 100, effect_ordinal: 9, prelude, state: b"saved".to_vec() };
     Replay::new(
         step(),
-        History { checkpoint: Some(checkpoint), segments: vec![(0, before), (position, after)], length },
+        History {
+            checkpoint: Some(checkpoint),
+            segments: vec![(0, before), (position, after)],
+            length,
+            signals: vec![],
+        },
     )
 }
 

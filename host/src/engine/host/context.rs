@@ -1,8 +1,8 @@
-//! `pawl:step/context`: the facts of an attempt.
+//! `pawl:step/context`: the facts of an attempt, and the step's secrets.
 
 use super::bindings::pawl::step::context::{Host, Info};
 use crate::domain::replay::Facts;
-use crate::engine::guest::Guest;
+use crate::engine::guest::{Guest, Halt};
 
 impl Host for Guest {
     /// A crash starts a new attempt with a new deadline, but a resumed guest sees the facts of the attempt
@@ -18,5 +18,15 @@ impl Host for Guest {
             config: self.config.clone(),
             deadline_ms,
         })
+    }
+
+    /// Never journaled: a resumed guest gets the value that is current then.
+    fn secret(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        self.recorder()?;
+        match self.secrets.0.get(&name) {
+            None => Ok(None),
+            Some(Some(value)) => Ok(Some(value.clone())),
+            Some(None) => Err(Halt::NoSecret { name }.into()),
+        }
     }
 }

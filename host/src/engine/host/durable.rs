@@ -1,6 +1,7 @@
 //! `pawl:step/durable`: progress that survives the worker.
 
 use super::bindings::pawl::step::durable::Host;
+use super::wait;
 use crate::domain::journal::Entry;
 use crate::domain::replay::{OnceStep, Save, Step};
 use crate::engine::clock::unix_ns;
@@ -46,6 +47,14 @@ impl Host for Guest {
     fn idempotency_key(&mut self, name: String) -> wasmtime::Result<String> {
         self.recorder()?;
         Ok(self.replay.idempotency_key(&name).to_string())
+    }
+
+    fn sleep(&mut self, duration_ms: u64) -> wasmtime::Result<()> {
+        Ok(wait::sleep(self, duration_ms)?)
+    }
+
+    fn await_signal(&mut self, name: String, timeout_ms: Option<u64>) -> wasmtime::Result<Option<String>> {
+        Ok(wait::await_signal(self, name, timeout_ms)?)
     }
 }
 

@@ -12,16 +12,19 @@ const PROGRESS_BYTES: usize = 256;
 impl Host for Guest {
     fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
         if self.recorder.is_some() && self.replay.is_live() && self.log_left > 0 {
-            self.write_log(level, &line(&message, &fields, self.limits.log_line_bytes));
+            let fields: Vec<_> = fields.iter().map(|(name, value)| (name, self.secrets.redact(value))).collect();
+            let line = line(&self.secrets.redact(&message), &fields, self.limits.log_line_bytes);
+            self.write_log(level, &line);
         }
         Ok(())
     }
 
-    fn progress(&mut self, fraction: f64, mut message: String) -> wasmtime::Result<()> {
+    fn progress(&mut self, fraction: f64, message: String) -> wasmtime::Result<()> {
         if let Some(recorder) = &self.recorder
             && self.replay.is_live()
             && !fraction.is_nan()
         {
+            let mut message = self.secrets.redact(&message).into_owned();
             truncate(&mut message, PROGRESS_BYTES);
             recorder.progress(fraction.clamp(0.0, 1.0), message);
         }
@@ -63,7 +66,7 @@ impl Guest {
 
 /// Message and fields as one line of at most `limit` bytes. Line breaks are escaped, so that a guest can't
 /// forge lines of others.
-fn line(message: &str, fields: &[(String, String)], limit: usize) -> String {
+fn line(message: &str, fields: &[(impl AsRef<str>, impl AsRef<str>)], limit: usize) -> String {
     let mut line = String::with_capacity(message.len().min(limit));
     append_escaped(&mut line, message, limit);
     for (name, value) in fields {
@@ -71,8 +74,8 @@ fn line(message: &str, fields: &[(String, String)], limit: usize) -> String {
             break;
         }
         line.push(' ');
-        append_escaped(&mut line, name, limit);
-        let _ = write!(line, "={:?}", clipped(value, limit));
+        append_escaped(&mut line, name.as_ref(), limit);
+        let _ = write!(line, "={:?}", clipped(value.as_ref(), limit));
     }
     if line.len() > limit {
         truncate(&mut line, limit);
@@ -112,8 +115,9 @@ mod tests {
 
     #[test]
     fn a_long_line_is_cut_at_a_character() {
-        assert_eq!(line("ééé", &[], 3), "é…");
-        assert_eq!(line("abc", &[], 3), "abc");
-        assert_eq!(line("a", &[("field".into(), "value".into())], 4), "a fi…");
+        const NONE: &[(&str, &str)] = &[];
+        assert_eq!(line("ééé", NONE, 3), "é…");
+        assert_eq!(line("abc", NONE, 3), "abc");
+        assert_eq!(line("a", &[("field", "value")], 4), "a fi…");
     }
 }

@@ -14,6 +14,7 @@ mod durable;
 mod http;
 mod logging;
 pub(super) mod outgoing;
+mod wait;
 
 /// Generated from the WIT.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]

@@ -52,6 +52,7 @@ impl Control for Postgres {
         match verdict {
             "resumed" => rows.iter().map(ready_of).collect(),
             "running" => Err(control::is_running()),
+            "awaits" => Err(control::awaits_signal()),
             "blocked" => Err(control::is_blocked()),
             "ended" => Err(control::step_has_ended()),
             _ => Err(no_run(run)),

@@ -10,10 +10,11 @@ unowned as (
 ),
 -- 2 A run that has not ended can move, or waits for something with a name.
 immobile as (
-    select 2, format('run %s is %s, but no step is ready, running, waiting or parked', r.id, r.status)
+    select 2, format('run %s is %s, but no step is ready, running, parked or waits for a time or a signal', r.id, r.status)
     from run r
     where r.ended_at is null
-      and not exists (select from step s where s.run_id = r.id and s.status in ('ready', 'running', 'waiting', 'parked'))
+      and not exists (select from step s where s.run_id = r.id and (s.status in ('ready', 'running', 'parked')
+                             or s.status = 'waiting' and (s.due_at is not null or s.awaits is not null)))
 ),
 -- 4 Counters of unmet needs, and of steps that have not ended.
 miscounted as (
@@ -92,6 +93,25 @@ open as (
     from run r join step s on s.run_id = r.id
     where r.ended_at is not null and s.ended_at is null
 ),
+-- 9 No signal lies where a step waits for it; each was taken once, by an entry that is there; none is missing.
+missed as (
+    select 9, format('signal %s of run %s (%s) is in the inbox, and step %s waits for it', g.id, g.run_id, g.name, s.step_no)
+    from signal g join step s on s.run_id = g.run_id and s.status = 'waiting' and s.awaits = g.name
+    where g.step_no is null
+    union all
+    select 9, format('signal %s of run %s was taken at position %s of step %s, which has %s entries',
+                     g.id, g.run_id, g.position, g.step_no, coalesce(s.journal_length, 0))
+    from signal g left join step s on s.run_id = g.run_id and s.step_no = g.step_no
+    where g.step_no is not null and g.position < coalesce(s.journal_length, 0) is not true
+    union all
+    select 9, format('step %s/%s waits at position %s, its journal has %s entries', run_id, step_no, awaits_position, journal_length)
+    from step where awaits_position is not null and awaits_position <> journal_length - 1
+    union all
+    select 9, format('run %s has %s signals up to number %s, and counts %s', r.id, n.signals, n.last, r.signal_count)
+    from run r
+    cross join lateral (select count(*) as signals, coalesce(max(g.id), 0) as last from signal g where g.run_id = r.id) as n
+    where n.signals <> r.signal_count or n.last <> r.signal_count
+),
 -- 3 What workers say they run is what the database says; only when things are quiet.
 astray as (
     select 3, format('worker %s says that it runs %s steps, the database says %s', w.id, w.running, n.running)
@@ -100,4 +120,5 @@ astray as (
     where $2 and w.running <> n.running and w.expires_at > clock_timestamp()
 )
 select * from unowned union all select * from immobile union all select * from miscounted
-union all select * from misnumbered union all select * from torn union all select * from open union all select * from astray
+union all select * from misnumbered union all select * from torn union all select * from open
+union all select * from missed union all select * from astray

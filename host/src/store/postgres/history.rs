@@ -8,7 +8,7 @@ use super::{Postgres, digest_of};
 use crate::domain::attempt::Claim;
 use crate::domain::id::StepId;
 use crate::domain::journal::{Checkpoint, Entry, History};
-use crate::store::history::{Histories, verified_entries};
+use crate::store::history::{Histories, awaited, verified_entries};
 use crate::store::{Result, verified};
 
 #[async_trait]
@@ -44,7 +44,8 @@ impl Histories for Postgres {
             let entries = verified_entries(claim.id, first, &bytes, digest_of(&row, "digest")?)?;
             segments.push((first, entries));
         }
-        Ok(History { checkpoint, segments, length: claim.journal_length })
+        let signals = self.signals_given_to(claim.id, &awaited(&segments)).await?;
+        Ok(History { checkpoint, segments, length: claim.journal_length, signals })
     }
 
     async fn entries_before_cut(&self, id: StepId, at: u32) -> Result<Option<(u32, Vec<Entry>)>> {
@@ -67,6 +68,28 @@ impl Histories for Postgres {
 }
 
 impl Postgres {
+    /// The signals that were given to a step at these positions of its journal.
+    async fn signals_given_to(&self, id: StepId, positions: &[u32]) -> Result<Vec<(u32, Vec<u8>)>> {
+        if positions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query(
+            "select position, payload, digest from signal where run_id = $1 and step_no = $2 and position = any ($3)",
+        )
+        .bind(id.run.0)
+        .bind(id.step.0)
+        .bind(positions.iter().map(|position| position.cast_signed()).collect::<Vec<_>>())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let position = row.try_get::<i32, _>("position")?.cast_unsigned();
+                let what = || format!("the signal at position {position} of step {id}");
+                Ok((position, verified(row.try_get("payload")?, digest_of(row, "digest")?, what)?))
+            })
+            .collect()
+    }
+
     async fn checkpoint(&self, id: StepId) -> Result<Option<Checkpoint>> {
         let row = sqlx::query(
             "select ordinal, position, random_position, effect_ordinal, prelude, digest, state

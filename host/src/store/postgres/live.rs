@@ -27,7 +27,7 @@ impl Live for Postgres {
                  left join worker w on q.queue = any (w.queues) and w.expires_at > clock_timestamp() and not w.draining
                  group by q.queue
              )
-             select l.step_no, l.status as step_status, l.worker_id, l.queue, l.priority, l.error,
+             select l.step_no, l.status as step_status, l.worker_id, l.queue, l.priority, l.error, l.awaits,
                     v.workers as queue_workers,
                     case when l.status = 'ready' then
                         (select count(*)::int from step o where o.ready_at < l.ready_at)
@@ -56,6 +56,7 @@ fn live_step(row: &PgRow) -> Result<LiveStep> {
         worker: row.try_get::<Option<_>, _>("worker_id")?.map(WorkerId),
         lease_end_ms: row.try_get("lease_end_ms")?,
         due_at_ms: row.try_get("due_at_ms")?,
+        awaits: row.try_get("awaits")?,
         ready_at_ms: row.try_get("ready_at_ms")?,
         queue: row.try_get("queue")?,
         priority: parse(row, "priority")?,

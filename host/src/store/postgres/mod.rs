@@ -26,6 +26,7 @@ mod live;
 mod pipelines;
 mod plugins;
 mod runs;
+mod signals;
 mod submit;
 mod workers;
 mod write;

@@ -73,7 +73,7 @@ fn retry(ledger: &Ledger<'_>, id: RunId, only: Option<StepNo>) -> Result<Vec<Rea
     // If another step stays failed, the run stays failing and nothing else starts.
     let still_failing = steps.iter().any(|step| step.status == StepStatus::Failed);
     let reopened = if still_failing { Vec::new() } else { reopen_cancelled(ledger, &run, &mut steps)? };
-    let mut ready = Vec::new();
+    let mut all = Vec::new();
     for (place, was_parked) in failed
         .iter()
         .map(|place| (*place, false))
@@ -84,7 +84,7 @@ fn retry(ledger: &Ledger<'_>, id: RunId, only: Option<StepNo>) -> Result<Vec<Rea
         step.write(ledger.conn)?;
         let kind = if was_parked { "step.ready" } else { "step.reopened" };
         ledger.tell(&mut run, kind, Some(&Happened::to(step, kind).noting(ASKED)))?;
-        ready.extend(step.ready());
+        all.push(step.id);
     }
     run.status = RunStatus::Running;
     run.started_at = run.started_at.or(Some(ledger.now_ms));
@@ -92,17 +92,23 @@ fn retry(ledger: &Ledger<'_>, id: RunId, only: Option<StepNo>) -> Result<Vec<Rea
     run.live += (failed.len() + reopened.len()) as u32;
     run.failing = still_failing;
     run.write(ledger.conn)?;
-    Ok(ready)
+    ledger.settle(&ledger.give_signals(id)?)?;
+    ledger.ready_of(all)
 }
 
-/// What was cancelled because of the steps that are reopened is blocked or ready again.
+/// What was cancelled because of the steps that are reopened is blocked or ready again, or goes on waiting.
 fn reopen_cancelled(ledger: &Ledger<'_>, run: &Run, steps: &mut [Step]) -> Result<Vec<usize>> {
     let plan = ledger.plan(run.pipeline)?;
     let succeeded: Vec<bool> = steps.iter().map(|step| step.status == StepStatus::Succeeded).collect();
     let is_unmet = |need: &&StepNo| !usize::try_from(need.0).is_ok_and(|place| succeeded.get(place) == Some(&true));
     let mut reopened = Vec::new();
     for (place, step) in steps.iter_mut().enumerate() {
-        if step.status == StepStatus::Cancelled {
+        if step.status == StepStatus::Cancelled && step.awaits_position.is_some() {
+            // Its journal ends with the wait: ready, it would see the wait as over.
+            step.change(StepChange::WaitReopened, ledger.now_ms)?;
+            step.due_at = step.awaits_until;
+            reopened.push(place);
+        } else if step.status == StepStatus::Cancelled {
             step.unmet = needs_of(&plan, step.id.step).iter().filter(is_unmet).count() as u32;
             step.change(StepChange::Reopened { unmet: step.unmet }, ledger.now_ms)?;
             reopened.push(place);
@@ -114,6 +120,8 @@ fn reopen_cancelled(ledger: &Ledger<'_>, run: &Run, steps: &mut [Step]) -> Resul
 fn resume(ledger: &Ledger<'_>, id: StepId, on: ResumeOn) -> Result<Vec<Ready>> {
     let mut step = ledger.step(id)?.ok_or_else(|| no_run(id.run))?;
     match step.status {
+        // The step would see that as a timeout.
+        StepStatus::Waiting if step.awaits.is_some() => return Err(control::awaits_signal()),
         StepStatus::Parked | StepStatus::Waiting | StepStatus::Ready => {}
         StepStatus::Running => return Err(control::is_running()),
         StepStatus::Blocked => return Err(control::is_blocked()),

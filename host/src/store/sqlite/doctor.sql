@@ -11,10 +11,11 @@ unowned as (
 ),
 -- 2 A run that has not ended can move, or waits for something with a name.
 immobile as (
-    select 2, r.id, format('is %s, but no step is ready, running, waiting or parked', r.status)
+    select 2, r.id, format('is %s, but no step is ready, running, parked or waits for a time or a signal', r.status)
     from run r
     where r.ended_at is null
-      and not exists (select 1 from step s where s.run_id = r.id and s.status in ('ready', 'running', 'waiting', 'parked'))
+      and not exists (select 1 from step s where s.run_id = r.id and (s.status in ('ready', 'running', 'parked')
+                             or s.status = 'waiting' and (s.due_at is not null or s.awaits is not null)))
 ),
 -- 4 Counters of steps that have not ended. (Unmet needs are counted by doctor.rs.)
 miscounted as (
@@ -72,6 +73,25 @@ open as (
     from run r join step s on s.run_id = r.id
     where r.ended_at is not null and s.ended_at is null
 ),
+-- 9 No signal lies where a step waits for it; each was taken once, by an entry that is there; none is missing.
+missed as (
+    select 9, g.run_id, format('signal %d (%s) is in the inbox, and step %d waits for it', g.id, g.name, s.step_no)
+    from signal g join step s on s.run_id = g.run_id and s.status = 'waiting' and s.awaits = g.name
+    where g.step_no is null
+    union all
+    select 9, g.run_id, format('signal %d was taken at position %d of step %d, which has %d entries',
+                               g.id, g.position, g.step_no, s.journal_length)
+    from signal g left join step s on s.run_id = g.run_id and s.step_no = g.step_no
+    where g.step_no is not null and (s.journal_length is null or g.position >= s.journal_length)
+    union all
+    select 9, run_id, format('step %d waits at position %d, its journal has %d entries', step_no, awaits_position, journal_length)
+    from step where awaits_position is not null and awaits_position <> journal_length - 1
+    union all
+    select 9, r.id, format('has %d signals up to number %d, and counts %d', n.signals, n.last, r.signal_count)
+    from run r
+    join (select run_id, count(*) as signals, max(id) as last from signal group by run_id) as n on n.run_id = r.id
+    where n.signals <> r.signal_count or n.last <> r.signal_count
+),
 -- 3 What workers say they run is what the tables say; only when things are quiet.
 astray as (
     select 3, null, format('a worker says that it runs %d steps, the tables say %d', w.running, n.running)
@@ -81,4 +101,5 @@ astray as (
     where ?3 and w.running <> n.running and w.expires_at > ?2
 )
 select * from unowned union all select * from immobile union all select * from miscounted
-union all select * from misnumbered union all select * from torn union all select * from open union all select * from astray
+union all select * from misnumbered union all select * from torn union all select * from open
+union all select * from missed union all select * from astray

@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use rusqlite::Connection;
 
+use super::signals::given_to;
 use super::{Sqlite, digest_of, row, rows};
 use crate::domain::attempt::Claim;
 use crate::domain::id::StepId;
 use crate::domain::journal::{Checkpoint, Entry, History};
-use crate::store::history::{Histories, verified_entries};
+use crate::store::history::{Histories, awaited, verified_entries};
 use crate::store::{Result, verified};
 
 #[async_trait]
@@ -27,7 +28,8 @@ impl Histories for Sqlite {
             let sql = "select first, digest, bytes from journal
                        where run_id = ?1 and step_no = ?2 and (first < ?3 or first + length > ?4) order by first";
             let segments = rows(conn, sql, (id.run.0, id.step.0, prelude, after), |row| segment(id, row))?;
-            Ok(History { checkpoint, segments, length })
+            let signals = given_to(conn, id, &awaited(&segments))?;
+            Ok(History { checkpoint, segments, length, signals })
         })
         .await
     }

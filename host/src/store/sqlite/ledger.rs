@@ -59,7 +59,8 @@ impl Happened {
     fn running(&self) -> i32 {
         match self.kind {
             "step.started" | "step.resumed" => 1,
-            "step.succeeded" | "step.failed" | "step.retrying" | "step.handed_back" | "step.lease_expired" => -1,
+            "step.succeeded" | "step.failed" | "step.retrying" | "step.waiting" | "step.handed_back"
+            | "step.lease_expired" => -1,
             // By its worker, or by a takeover, which has counted its lease's end.
             "step.parked" if self.worker.is_some() => -1,
             _ => 0,

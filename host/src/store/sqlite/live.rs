@@ -16,7 +16,7 @@ impl Live for Sqlite {
             let now_ms = now_ms();
             let sql = "select queues from worker where expires_at > ?1 and not draining";
             let served = rows(conn, sql, [now_ms], |row| Ok(queues_of(&row.get::<_, String>("queues")?)))?;
-            let sql = "select s.step_no, s.status, s.worker_id, s.queue, s.priority, s.error, s.due_at, s.ready_at, w.expires_at,
+            let sql = "select s.step_no, s.status, s.worker_id, s.queue, s.priority, s.error, s.awaits, s.due_at, s.ready_at, w.expires_at,
                               case s.status when 'ready' then (select count(*) from step o where o.ready_at < s.ready_at)
                                             else 0 end as ready_before
                        from step s left join worker w on w.id = s.worker_id
@@ -30,6 +30,7 @@ impl Live for Sqlite {
                     worker: row.get::<_, Option<_>>("worker_id")?.map(WorkerId),
                     lease_end_ms: row.get("expires_at")?,
                     due_at_ms: row.get("due_at")?,
+                    awaits: row.get("awaits")?,
                     ready_at_ms: row.get("ready_at")?,
                     priority: parse(row, "priority")?,
                     queue_workers: served.iter().filter(|queues| queues.contains(&queue)).count() as u32,

@@ -27,6 +27,7 @@ mod pipelines;
 mod plugins;
 mod rows;
 mod runs;
+mod signals;
 mod submit;
 mod sweeps;
 mod thread;

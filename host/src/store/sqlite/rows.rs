@@ -46,6 +46,9 @@ pub(super) struct Step {
     pub(super) checkpoint_ordinal: u32,
     pub(super) ready_at: Option<i64>,
     pub(super) due_at: Option<i64>,
+    pub(super) awaits_position: Option<u32>,
+    pub(super) awaits_until: Option<i64>,
+    pub(super) awaits: Option<String>,
     pub(super) claimed_at: Option<i64>,
     pub(super) started_at: Option<i64>,
     pub(super) ended_at: Option<i64>,
@@ -97,8 +100,8 @@ impl Run {
 macro_rules! step_columns {
     () => {
         "run_id, step_no, queue, priority, status, unmet, fence, worker_id, component, attempts, failures, crashes,
-         alone, crash_mark, journal_length, checkpoint_position, checkpoint_ordinal, ready_at, due_at, claimed_at,
-         started_at, ended_at, error, progress, progress_message"
+         alone, crash_mark, journal_length, checkpoint_position, checkpoint_ordinal, ready_at, due_at, awaits_position,
+         awaits_until, awaits, claimed_at, started_at, ended_at, error, progress, progress_message"
     };
 }
 
@@ -134,6 +137,9 @@ impl Step {
             checkpoint_ordinal: row.get("checkpoint_ordinal")?,
             ready_at: row.get("ready_at")?,
             due_at: row.get("due_at")?,
+            awaits_position: row.get("awaits_position")?,
+            awaits_until: row.get("awaits_until")?,
+            awaits: row.get("awaits")?,
             claimed_at: row.get("claimed_at")?,
             started_at: row.get("started_at")?,
             ended_at: row.get("ended_at")?,
@@ -149,6 +155,7 @@ impl Step {
                  attempts = :attempts, failures = :failures, crashes = :crashes, alone = :alone, crash_mark = :crash_mark,
                  journal_length = :journal_length, checkpoint_position = :checkpoint_position,
                  checkpoint_ordinal = :checkpoint_ordinal, ready_at = :ready_at, due_at = :due_at,
+                 awaits_position = :awaits_position, awaits_until = :awaits_until, awaits = :awaits,
                  claimed_at = :claimed_at, started_at = :started_at, ended_at = :ended_at, error = :error,
                  progress = :progress, progress_message = :progress_message
              where run_id = :run and step_no = :step",
@@ -171,6 +178,9 @@ impl Step {
             ":checkpoint_ordinal": self.checkpoint_ordinal,
             ":ready_at": self.ready_at,
             ":due_at": self.due_at,
+            ":awaits_position": self.awaits_position,
+            ":awaits_until": self.awaits_until,
+            ":awaits": self.awaits,
             ":claimed_at": self.claimed_at,
             ":started_at": self.started_at,
             ":ended_at": self.ended_at,
@@ -201,6 +211,7 @@ impl Step {
                 | StepChange::Poisoned
                 | StepChange::Stopped
                 | StepChange::Reopened { .. }
+                | StepChange::WaitReopened
                 | StepChange::Resumed
         );
         self.fence += i64::from(raises_fence);
@@ -208,6 +219,10 @@ impl Step {
         self.ended_at = self.status.is_ended().then_some(now_ms);
         if self.status != StepStatus::Waiting {
             self.due_at = None;
+        }
+        // A step that is stopped while it is suspended stays so, for a reopening.
+        if !matches!(self.status, StepStatus::Waiting | StepStatus::Cancelled) {
+            (self.awaits_position, self.awaits_until, self.awaits) = (None, None, None);
         }
         Ok(())
     }

@@ -52,7 +52,8 @@ impl Runs for Sqlite {
             };
             let sql =
                 "select step_no, status, component, attempts, failures, crashes, fence, worker_id, journal_length,
-                              checkpoint_position, error, progress, progress_message, ready_at, due_at, claimed_at,
+                              checkpoint_position, error, progress, progress_message, ready_at, due_at,
+                              iif(status = 'waiting', awaits, null) as awaits, claimed_at,
                               started_at, ended_at
                        from step where run_id = ?1 and (?2 is null or step_no = ?2) order by step_no";
             Ok(Some((found, rows(conn, sql, (run.0, only.map(|step| step.0)), step_row)?)))
@@ -140,6 +141,7 @@ fn step_row(row: &Row<'_>) -> Result<StepRow> {
         error: row.get("error")?,
         ready_at_ms: row.get("ready_at")?,
         due_at_ms: row.get("due_at")?,
+        awaits: row.get("awaits")?,
         claimed_at_ms: row.get("claimed_at")?,
         started_at_ms: row.get("started_at")?,
         ended_at_ms: row.get("ended_at")?,

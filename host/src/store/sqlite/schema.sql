@@ -61,6 +61,7 @@ create table run (
     running          integer not null default 0,
     failing          integer not null default 0,
     event_count      integer not null,
+    signal_count     integer not null default 0,
     created_at       integer not null,
     started_at       integer,
     ended_at         integer,
@@ -95,6 +96,9 @@ create table step (
     checkpoint_ordinal   integer not null default 0,
     ready_at             integer,
     due_at               integer,
+    awaits_position      integer,
+    awaits_until         integer,
+    awaits               text,
     claimed_at           integer,
     started_at           integer,
     ended_at             integer,
@@ -105,11 +109,13 @@ create table step (
     progress_message     text,
     primary key (run_id, step_no),
     constraint step_state check (
-        (ready_at is not null) = (status = 'ready') and (due_at is not null) = (status = 'waiting') and case status
+        (ready_at is not null) = (status = 'ready') and (due_at is null or status = 'waiting')
+        and (awaits_position is null or status in ('waiting', 'cancelled')) and (awaits is null or awaits_position is not null)
+        and case status
             when 'blocked' then ended_at is null and unmet > 0
             when 'ready' then ended_at is null and unmet = 0
             when 'running' then ended_at is null and unmet = 0 and worker_id is not null
-            when 'waiting' then ended_at is null
+            when 'waiting' then ended_at is null and (due_at is not null or awaits is not null)
             when 'parked' then ended_at is null and error is not null
             when 'succeeded' then ended_at is not null and output is not null
             when 'failed' then ended_at is not null and error is not null
@@ -120,6 +126,7 @@ create table step (
 ) strict, without rowid;
 create index step_ready on step (ready_at) where ready_at is not null;
 create index step_due on step (due_at) where due_at is not null;
+create index step_awaits on step (run_id, awaits, step_no) where awaits is not null;
 
 create table journal (
     run_id   blob not null,
@@ -144,6 +151,23 @@ create table checkpoint (
     created_at       integer not null,
     primary key (run_id, step_no)
 ) strict;
+
+create table signal (
+    run_id      blob not null,
+    id          integer not null,
+    name        text not null,
+    key         text,
+    payload     blob not null,
+    digest      blob not null,
+    created_at  integer not null,
+    step_no     integer,
+    position    integer,
+    primary key (run_id, id),
+    check ((step_no is null) = (position is null))
+) strict, without rowid;
+create index signal_inbox on signal (run_id, name, id) where step_no is null;
+create unique index signal_taken on signal (run_id, step_no, position) where step_no is not null;
+create unique index signal_key on signal (run_id, key) where key is not null;
 
 create table event (
     run_id     blob not null,

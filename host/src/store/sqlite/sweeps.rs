@@ -141,9 +141,10 @@ fn wake(ledger: &Ledger<'_>, limit: usize) -> Result<Vec<Ready>> {
     let mut happened = Vec::with_capacity(due.len());
     for id in &due {
         let Some(mut step) = ledger.step(*id)? else { continue };
+        let note = step.awaits.as_ref().map_or_else(|| "due".to_owned(), |name| format!("no signal {name} in time"));
         step.change(StepChange::Due, ledger.now_ms)?;
         step.write(ledger.conn)?;
-        happened.push(Happened::to(&step, "step.ready").noting("due"));
+        happened.push(Happened::to(&step, "step.ready").noting(note));
     }
     ledger.settle(&happened)?;
     ledger.ready_of(due)

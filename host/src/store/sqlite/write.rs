@@ -3,13 +3,13 @@
 //! ```text
 //!  1 members under their guard: run, step, worker, fence; then followers; the refused are judged
 //!  2 journal, checkpoints
-//!  3 what is left of runs that fail ends
+//!  3 what is left of runs that fail ends; signals for those that wait
 //!  4 successors of what succeeded: ready, or claimed for the same worker at once
 //!  5 claims
 //!  6 settle runs and events; answer
 //! ```
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::ledger::{Happened, Ledger, needs_of};
 use super::row;
@@ -20,6 +20,7 @@ use crate::domain::journal::Checkpoint;
 use crate::domain::status::StepStatus;
 use crate::domain::succession::Succession;
 use crate::domain::transition::StepChange;
+use crate::domain::wait::Wait;
 use crate::store::write::{Batch, Member, Segment, Settlement, Verdict, Written};
 use crate::store::{Error, Result};
 
@@ -31,6 +32,8 @@ struct Writing<'l, 'c> {
     failing: HashSet<RunId>,
     newly_failing: HashSet<RunId>,
     happened: Vec<Happened>,
+    /// A step waits for a signal from now on, or signals have returned to the inbox.
+    look_at_inbox: bool,
     /// Successors that this worker goes on with.
     continued: Vec<StepId>,
 }
@@ -54,10 +57,12 @@ pub(super) fn write(ledger: &Ledger<'_>, worker: WorkerId, batch: &Batch) -> Res
         failing: HashSet::new(),
         newly_failing: HashSet::new(),
         happened: Vec::new(),
+        look_at_inbox: false,
         continued: Vec::new(),
     };
     let found = writing.members(&batch.members)?;
     writing.end_failing_runs()?;
+    writing.give_signals(&batch.members)?;
     writing.successors(&batch.members, &found)?;
     let mut written = Written { members: found.iter().map(|found| found.verdict()).collect(), ..Written::default() };
     writing.claims(&batch.claims, &mut written)?;
@@ -136,6 +141,7 @@ impl Writing<'_, '_> {
             Settlement::Succeeded { .. } => (StepChange::Succeeded, "step.succeeded"),
             Settlement::Failed(_) => (StepChange::Failed, "step.failed"),
             Settlement::Retry { .. } => (StepChange::RetryLater, "step.retrying"),
+            Settlement::Suspended { .. } => (StepChange::Suspended, "step.waiting"),
             Settlement::Parked(_) => (StepChange::Parked, "step.parked"),
             Settlement::Released => (StepChange::HandedBack, "step.handed_back"),
         };
@@ -156,6 +162,15 @@ impl Writing<'_, '_> {
                 step.error = Some(error.clone());
                 step.due_at = Some(now_ms.saturating_add_unsigned(*delay_ms));
                 happened = happened.noting(format!("in {delay_ms} ms"));
+            }
+            Settlement::Suspended { wait, position } => {
+                step.error = None;
+                step.due_at = wait.due_after_ms().map(|ms| now_ms.saturating_add_unsigned(ms));
+                step.awaits_until = step.due_at;
+                step.awaits_position = Some(*position);
+                step.awaits = wait.signal().map(str::to_owned);
+                self.look_at_inbox |= wait.signal().is_some();
+                happened = happened.noting(wait_note(wait));
             }
             Settlement::Parked(error) => step.error = Some(error.clone()),
             Settlement::Released => {}
@@ -213,7 +228,7 @@ impl Writing<'_, '_> {
         Ok(row(self.ledger.conn, sql, (id.run.0, id.step.0, segment.first, &digest.0[..]), |_| Ok(()))?.is_some())
     }
 
-    fn write_journal(&self, member: &Member) -> Result<()> {
+    fn write_journal(&mut self, member: &Member) -> Result<()> {
         let (run, step) = (member.id.run.0, member.id.step.0);
         if let Some(cut) = member.cut {
             let mut delete = self
@@ -221,6 +236,11 @@ impl Writing<'_, '_> {
                 .conn
                 .prepare_cached("delete from journal where run_id = ?1 and step_no = ?2 and first >= ?3")?;
             delete.execute((run, step, cut))?;
+            // Signals that the dropped entries had taken return to the inbox, for whoever waits for them now.
+            let mut give_back = self.ledger.conn.prepare_cached(
+                "update signal set step_no = null, position = null where run_id = ?1 and step_no = ?2 and position >= ?3",
+            )?;
+            self.look_at_inbox |= give_back.execute((run, step, cut))? > 0;
         }
         if let Some(Segment { first, length, bytes }) = &member.segment {
             let mut insert = self.ledger.conn.prepare_cached(
@@ -258,6 +278,18 @@ impl Writing<'_, '_> {
         if !self.happened.is_empty() {
             for run in &self.failing {
                 self.happened.extend(self.ledger.stop_what_does_not_run(*run, "another step failed")?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The look at the inbox that a suspension owes: a signal that came before it would wake nobody.
+    fn give_signals(&mut self, members: &[Member]) -> Result<()> {
+        if self.look_at_inbox && !self.happened.is_empty() {
+            let runs: BTreeSet<RunId> =
+                members.iter().filter(|member| member.ends()).map(|member| member.id.run).collect();
+            for run in runs {
+                self.happened.extend(self.ledger.give_signals(run)?);
             }
         }
         Ok(())
@@ -375,5 +407,14 @@ impl Writing<'_, '_> {
         let sql = "select output from step where run_id = ?1 and step_no = ?2";
         let output = row(self.ledger.conn, sql, (run.0, step.0), |row| Ok(row.get::<_, Option<Vec<u8>>>("output")?))?;
         output.flatten().ok_or_else(|| Error::Damaged(format!("the output of step {run}/{step}")))
+    }
+}
+
+/// What a step waits for, for the history.
+fn wait_note(wait: &Wait) -> String {
+    match (wait, wait.due_after_ms()) {
+        (Wait::Signal { name, .. }, Some(ms)) => format!("signal {name}, at most {ms} ms"),
+        (Wait::Signal { name, .. }, None) => format!("signal {name}"),
+        (Wait::Sleep { .. }, ms) => format!("sleep {} ms", ms.unwrap_or_default()),
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct MemberRow {
     payload: Option<i32>,
     payload_digest: Option<[u8; 32]>,
     delay_ms: Option<i64>,
+    awaits: Option<String>,
+    awaits_position: Option<i32>,
     successors: Option<Vec<i32>>,
     next_step: Option<i32>,
     next_joins: bool,
@@ -106,6 +108,11 @@ fn row<'a>(place: i32, leader: i32, member: &'a Member, payloads: &mut Payloads<
             row.next_joins = then.next.as_ref().is_some_and(|next| next.joins);
         }
         Some(Settlement::Retry { delay_ms, .. }) => row.delay_ms = Some(delay_ms.cast_signed()),
+        Some(Settlement::Suspended { wait, position }) => {
+            row.delay_ms = wait.due_after_ms().map(u64::cast_signed);
+            row.awaits = wait.signal().map(str::to_owned);
+            row.awaits_position = Some(signed(*position));
+        }
         _ => {}
     }
     row
@@ -133,9 +140,14 @@ pub(super) fn contents(members: &[Member]) -> Vec<&'static str> {
         ("checkpoints", any(|member| member.checkpoint.is_some())),
         ("failed", any(|member| matches!(member.settlement, Some(Settlement::Failed(_))))),
         ("successors", any(|member| member.succession().is_some_and(|then| !then.successors.is_empty()))),
+        ("awaits", any(awaits_signal)),
         ("released", any(|member| matches!(member.settlement, Some(Settlement::Released)))),
     ];
     contents.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect()
+}
+
+fn awaits_signal(member: &Member) -> bool {
+    matches!(&member.settlement, Some(Settlement::Suspended { wait, .. }) if wait.signal().is_some())
 }
 
 /// The runs of members with an outcome.
