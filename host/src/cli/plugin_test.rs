@@ -30,7 +30,7 @@ pub(super) struct Test {
     /// The step's config, as a pipeline would give it
     #[arg(long, value_name = "JSON|@FILE", default_value = "null")]
     step_config: String,
-    /// A secret that the step is granted, by its name; the value is that of PAWL_SECRET_<NAME in upper case>
+    /// A secret that the step is granted, by its name; the value is that of `PAWL_SECRET_` and the name in upper case
     #[arg(long = "secret", value_name = "NAME")]
     secrets: Vec<String>,
     /// Seconds that an attempt may take

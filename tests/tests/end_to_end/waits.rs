@@ -158,7 +158,7 @@ fn of_a_signal_and_a_timeout_one_wins_and_the_guest_sees_the_same_for_ever() -> 
         cluster.database.value("select (extract(epoch from max(awaits_until)) * 1000)::bigint from step")?;
     let clock = "select (extract(epoch from clock_timestamp()) * 1000)::bigint";
     wait::until_true(bounds::RUN, "the time to be nearly over", || {
-        Ok(cluster.database.value::<i64>(clock)? >= due_ms - 40)
+        Ok(cluster.database.value::<i64>(clock)? >= due_ms - 120)
     })?;
     for run in &runs {
         signal(&cluster, *run, "approved", &json!(run.to_string()))?;
