@@ -41,11 +41,16 @@
 
 mod context;
 mod document;
+mod each;
 mod entry;
+mod facade;
 mod failure;
 mod host;
 pub mod http;
 mod logging;
+mod or_fail;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 
 /// The bindings of `wit/step.wit` themselves, for a step that does without the rest of this crate: implement
 /// `raw::Guest` and name it to `raw::export_step!`.
@@ -57,8 +62,10 @@ mod logging;
 pub mod raw;
 
 pub use context::Context;
+pub use each::Each;
 pub use failure::Failure;
 pub use logging::{Fields, Level};
+pub use or_fail::OrFail;
 /// Makes a function the step of this component.
 ///
 /// The function takes `&mut Context` and an input that serde can read, and returns `Result` of an output

@@ -534,6 +534,64 @@ pub mod pawl {
                     result13
                 }
             }
+            #[allow(unused_unsafe, clippy::all)]
+            /// A secret by its name; none if the pipeline grants the step no secret of that name. The value stands
+            /// in no journal: a resumed step is given the one that is current then.
+            #[allow(async_fn_in_trait)]
+            pub fn secret(name: &str) -> Option<_rt::String> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "pawl:step/context@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "secret"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result7 = match l3 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                let bytes6 = _rt::Vec::from_raw_parts(
+                                    l4.cast(),
+                                    len6,
+                                    len6,
+                                );
+                                _rt::string_lift(bytes6)
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result7
+                }
+            }
         }
         /// Progress that survives the worker.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
@@ -542,6 +600,7 @@ pub mod pawl {
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
+            pub type Json = super::super::super::pawl::step::types::Json;
             #[allow(unused_unsafe, clippy::all)]
             /// Saves the step's state. A later attempt gets these bytes from `restore` and goes on from here:
             /// what was answered before is not replayed. Does not stall; refused inside `once`.
@@ -797,6 +856,93 @@ pub mod pawl {
                     let bytes5 = _rt::Vec::from_raw_parts(l3.cast(), len5, len5);
                     let result6 = _rt::string_lift(bytes5);
                     result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Lets that much time pass, in milliseconds. The guest ends here and holds nothing meanwhile; when the time
+            /// has come, it begins again and replays up to here. Refused inside `once`.
+            #[allow(async_fn_in_trait)]
+            pub fn sleep(duration_ms: u64) -> () {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "pawl:step/durable@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "sleep"]
+                        fn wit_import0(_: i64);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i64) {
+                        unreachable!()
+                    }
+                    wit_import0(_rt::as_i64(&duration_ms));
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Waits for the next signal of that name to this run, as `sleep` does, and returns what it carries; none if
+            /// the time is over before one comes. Without a timeout it waits for as long as it takes.
+            #[allow(async_fn_in_trait)]
+            pub fn await_signal(name: &str, timeout_ms: Option<u64>) -> Option<Json> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let (result1_0, result1_1) = match timeout_ms {
+                        Some(e) => (1i32, _rt::as_i64(e)),
+                        None => (0i32, 0i64),
+                    };
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "pawl:step/durable@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "await-signal"]
+                        fn wit_import3(_: *mut u8, _: usize, _: i32, _: i64, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, result1_0, result1_1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result8 = match l4 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l5 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l6 = *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len7 = l6;
+                                let bytes7 = _rt::Vec::from_raw_parts(
+                                    l5.cast(),
+                                    len7,
+                                    len7,
+                                );
+                                _rt::string_lift(bytes7)
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result8
                 }
             }
         }
@@ -1389,6 +1535,29 @@ mod _rt {
             self as i32
         }
     }
+    pub fn as_i64<T: AsI64>(t: T) -> i64 {
+        t.as_i64()
+    }
+    pub trait AsI64 {
+        fn as_i64(self) -> i64;
+    }
+    impl<'a, T: Copy + AsI64> AsI64 for &'a T {
+        fn as_i64(self) -> i64 {
+            (*self).as_i64()
+        }
+    }
+    impl AsI64 for i64 {
+        #[inline]
+        fn as_i64(self) -> i64 {
+            self as i64
+        }
+    }
+    impl AsI64 for u64 {
+        #[inline]
+        fn as_i64(self) -> i64 {
+            self as i64
+        }
+    }
     pub use alloc_crate::alloc;
     pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
         if size == 0 {
@@ -1419,29 +1588,6 @@ mod _rt {
     #[cfg(target_arch = "wasm32")]
     pub fn run_ctors_once() {
         wit_bindgen::rt::run_ctors_once();
-    }
-    pub fn as_i64<T: AsI64>(t: T) -> i64 {
-        t.as_i64()
-    }
-    pub trait AsI64 {
-        fn as_i64(self) -> i64;
-    }
-    impl<'a, T: Copy + AsI64> AsI64 for &'a T {
-        fn as_i64(self) -> i64 {
-            (*self).as_i64()
-        }
-    }
-    impl AsI64 for i64 {
-        #[inline]
-        fn as_i64(self) -> i64 {
-            self as i64
-        }
-    }
-    impl AsI64 for u64 {
-        #[inline]
-        fn as_i64(self) -> i64 {
-            self as i64
-        }
     }
     extern crate alloc as alloc_crate;
 }
@@ -1474,23 +1620,26 @@ macro_rules! __export_step_impl {
         "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.60.0:pawl:step@0.1.0:step:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1246] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1360] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe3\x08\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd5\x09\x01A\x02\x01\
 A\x15\x01B\x0d\x01s\x04\0\x04json\x03\0\0\x01kw\x01r\x02\x08delay-ms\x02\x0ffrom\
 -checkpoint\x7f\x04\0\x05retry\x03\0\x03\x01q\x02\x05retry\x01\x04\0\x05fatal\0\0\
 \x04\0\x0cfailure-kind\x03\0\x05\x01k\x01\x01r\x03\x04kind\x06\x07messages\x07de\
 tails\x07\x04\0\x07failure\x03\0\x08\x01ps\x01r\x06\x04names\x07versions\x0bdesc\
 riptions\x0cinput-schema\x07\x0doutput-schema\x07\x05needs\x0a\x04\0\x08manifest\
-\x03\0\x0b\x03\0\x15pawl:step/types@0.1.0\x05\0\x02\x03\0\0\x04json\x01B\x06\x02\
+\x03\0\x0b\x03\0\x15pawl:step/types@0.1.0\x05\0\x02\x03\0\0\x04json\x01B\x09\x02\
 \x03\x02\x01\x01\x04\0\x04json\x03\0\0\x01r\x05\x06run-ids\x09step-names\x07atte\
 mpty\x06config\x01\x0bdeadline-msw\x04\0\x04info\x03\0\x02\x01@\0\0\x03\x04\0\x03\
-get\x01\x04\x03\0\x17pawl:step/context@0.1.0\x05\x02\x01B\x10\x01p}\x01@\x01\x05\
-state\0\x01\0\x04\0\x0acheckpoint\x01\x01\x01k\0\x01@\0\0\x02\x04\0\x07restore\x01\
-\x03\x01@\x01\x03keys\0\x02\x04\0\x0aonce-begin\x01\x04\x01@\x02\x03keys\x05valu\
-e\0\x01\0\x04\0\x0bonce-finish\x01\x05\x01@\0\0w\x04\0\x03now\x01\x06\x01@\x01\x03\
-leny\0\0\x04\0\x06random\x01\x07\x01@\x01\x04names\0s\x04\0\x0fidempotency-key\x01\
-\x08\x03\0\x17pawl:step/durable@0.1.0\x05\x03\x01B\x0e\x01o\x02ss\x01p\0\x01p}\x01\
+get\x01\x04\x01ks\x01@\x01\x04names\0\x05\x04\0\x06secret\x01\x06\x03\0\x17pawl:\
+step/context@0.1.0\x05\x02\x01B\x18\x02\x03\x02\x01\x01\x04\0\x04json\x03\0\0\x01\
+p}\x01@\x01\x05state\x02\x01\0\x04\0\x0acheckpoint\x01\x03\x01k\x02\x01@\0\0\x04\
+\x04\0\x07restore\x01\x05\x01@\x01\x03keys\0\x04\x04\0\x0aonce-begin\x01\x06\x01\
+@\x02\x03keys\x05value\x02\x01\0\x04\0\x0bonce-finish\x01\x07\x01@\0\0w\x04\0\x03\
+now\x01\x08\x01@\x01\x03leny\0\x02\x04\0\x06random\x01\x09\x01@\x01\x04names\0s\x04\
+\0\x0fidempotency-key\x01\x0a\x01@\x01\x0bduration-msw\x01\0\x04\0\x05sleep\x01\x0b\
+\x01kw\x01k\x01\x01@\x02\x04names\x0atimeout-ms\x0c\0\x0d\x04\0\x0cawait-signal\x01\
+\x0e\x03\0\x17pawl:step/durable@0.1.0\x05\x03\x01B\x0e\x01o\x02ss\x01p\0\x01p}\x01\
 ks\x01ky\x01r\x06\x06methods\x03urls\x07headers\x01\x04body\x02\x06effect\x03\x0a\
 timeout-ms\x04\x04\0\x07request\x03\0\x05\x01r\x03\x06status{\x07headers\x01\x04\
 body\x02\x04\0\x08response\x03\0\x07\x01q\x05\x07invalid\x01s\0\x07connect\x01s\0\
@@ -1517,22 +1666,25 @@ pub use __export_step_impl as export_step;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1266] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd7\x08\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1380] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc9\x09\x01A\x02\x01\
 A\x10\x01B\x0d\x01s\x04\0\x04json\x03\0\0\x01kw\x01r\x02\x08delay-ms\x02\x0ffrom\
 -checkpoint\x7f\x04\0\x05retry\x03\0\x03\x01q\x02\x05retry\x01\x04\0\x05fatal\0\0\
 \x04\0\x0cfailure-kind\x03\0\x05\x01k\x01\x01r\x03\x04kind\x06\x07messages\x07de\
 tails\x07\x04\0\x07failure\x03\0\x08\x01ps\x01r\x06\x04names\x07versions\x0bdesc\
 riptions\x0cinput-schema\x07\x0doutput-schema\x07\x05needs\x0a\x04\0\x08manifest\
-\x03\0\x0b\x03\0\x15pawl:step/types@0.1.0\x05\0\x02\x03\0\0\x04json\x01B\x06\x02\
+\x03\0\x0b\x03\0\x15pawl:step/types@0.1.0\x05\0\x02\x03\0\0\x04json\x01B\x09\x02\
 \x03\x02\x01\x01\x04\0\x04json\x03\0\0\x01r\x05\x06run-ids\x09step-names\x07atte\
 mpty\x06config\x01\x0bdeadline-msw\x04\0\x04info\x03\0\x02\x01@\0\0\x03\x04\0\x03\
-get\x01\x04\x03\0\x17pawl:step/context@0.1.0\x05\x02\x01B\x10\x01p}\x01@\x01\x05\
-state\0\x01\0\x04\0\x0acheckpoint\x01\x01\x01k\0\x01@\0\0\x02\x04\0\x07restore\x01\
-\x03\x01@\x01\x03keys\0\x02\x04\0\x0aonce-begin\x01\x04\x01@\x02\x03keys\x05valu\
-e\0\x01\0\x04\0\x0bonce-finish\x01\x05\x01@\0\0w\x04\0\x03now\x01\x06\x01@\x01\x03\
-leny\0\0\x04\0\x06random\x01\x07\x01@\x01\x04names\0s\x04\0\x0fidempotency-key\x01\
-\x08\x03\0\x17pawl:step/durable@0.1.0\x05\x03\x01B\x0e\x01o\x02ss\x01p\0\x01p}\x01\
+get\x01\x04\x01ks\x01@\x01\x04names\0\x05\x04\0\x06secret\x01\x06\x03\0\x17pawl:\
+step/context@0.1.0\x05\x02\x01B\x18\x02\x03\x02\x01\x01\x04\0\x04json\x03\0\0\x01\
+p}\x01@\x01\x05state\x02\x01\0\x04\0\x0acheckpoint\x01\x03\x01k\x02\x01@\0\0\x04\
+\x04\0\x07restore\x01\x05\x01@\x01\x03keys\0\x04\x04\0\x0aonce-begin\x01\x06\x01\
+@\x02\x03keys\x05value\x02\x01\0\x04\0\x0bonce-finish\x01\x07\x01@\0\0w\x04\0\x03\
+now\x01\x08\x01@\x01\x03leny\0\x02\x04\0\x06random\x01\x09\x01@\x01\x04names\0s\x04\
+\0\x0fidempotency-key\x01\x0a\x01@\x01\x0bduration-msw\x01\0\x04\0\x05sleep\x01\x0b\
+\x01kw\x01k\x01\x01@\x02\x04names\x0atimeout-ms\x0c\0\x0d\x04\0\x0cawait-signal\x01\
+\x0e\x03\0\x17pawl:step/durable@0.1.0\x05\x03\x01B\x0e\x01o\x02ss\x01p\0\x01p}\x01\
 ks\x01ky\x01r\x06\x06methods\x03urls\x07headers\x01\x04body\x02\x06effect\x03\x0a\
 timeout-ms\x04\x04\0\x07request\x03\0\x05\x01r\x03\x06status{\x07headers\x01\x04\
 body\x02\x04\0\x08response\x03\0\x07\x01q\x05\x07invalid\x01s\0\x07connect\x01s\0\
