@@ -177,6 +177,7 @@ impl Host {
     /// If the step breaks a rule that a test must know of: a replay after a sleep, a signal or a failure that
     /// does other calls than before, a request to which the test says nothing, a wait without end.
     #[track_caller]
+    #[must_use = "look at what the step did"]
     pub fn run<I, O, E>(&self, step: impl Fn(&mut Context, I) -> Result<O, E>, input: impl Serialize) -> Run<O>
     where
         I: DeserializeOwned,
@@ -191,6 +192,7 @@ impl Host {
     /// # Panics
     /// As [`run`](Self::run) does.
     #[track_caller]
+    #[must_use = "look at what the step did"]
     pub fn run_with_crash<I, O, E>(
         &self,
         call: usize,

@@ -10,7 +10,6 @@ use crate::failure::Failure;
 use crate::logging::Line;
 
 /// A step that has come to its end, and what it did on the way, all attempts together.
-#[must_use = "look at what the step did"]
 pub struct Run<O> {
     outcome: Result<O, Failure>,
     attempts: u32,

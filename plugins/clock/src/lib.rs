@@ -23,3 +23,19 @@ fn clock(ctx: &mut Context, input: Input) -> Result<Output, Failure> {
     let last = readings.last().unwrap_or(first);
     Ok(Output { entries: input.entries, elapsed_ns: last.saturating_sub(first) })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pawl_sdk::testing::{Host, json};
+
+    use super::*;
+
+    #[test]
+    fn a_crash_anywhere_changes_nothing_but_readings_that_were_lost() {
+        let host = Host::new().tick(Duration::from_nanos(10)).ignoring("/elapsed_ns");
+        let run = host.crash_everywhere(clock, json!({ "entries": 5 }));
+        assert_eq!((run.output().elapsed_ns, run.calls()), (40, ["durable.now"; 5].as_slice()));
+    }
+}

@@ -42,3 +42,25 @@ fn load(ctx: &mut Context, input: Input) -> Result<Output, Failure> {
     ctx.info("loaded", &[("city", &city), ("rows", &rows), ("days", &days.len())]);
     Ok(Output { city, report_url: input.report_url, rows, days })
 }
+
+#[cfg(test)]
+mod tests {
+    use pawl_sdk::testing::{Answer, Host, json};
+
+    use super::*;
+
+    fn host(table: &str) -> Host {
+        Host::new()
+            .config(json!({ "city": "North", "file": "north.csv" }))
+            .answer("GET", "http://files/north.csv", Answer::text(table))
+    }
+
+    #[test]
+    fn a_crash_anywhere_changes_nothing() {
+        let input = json!({ "data_url": "http://files/", "report_url": "http://reports/" });
+        let run = host("date,temp\n2010/01/31 23:00,40.5\n").crash_everywhere(load, &input);
+        assert_eq!((run.output().rows, run.logs()[0].message.as_str()), (1, "loaded"));
+        let run = host("date\n").run(load, &input);
+        assert!(run.failure().is_fatal(), "{}", run.failure());
+    }
+}
