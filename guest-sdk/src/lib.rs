@@ -49,6 +49,7 @@ mod host;
 pub mod http;
 mod logging;
 mod or_fail;
+mod schema;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
@@ -82,10 +83,12 @@ pub use or_fail::OrFail;
 /// }
 /// ```
 pub use pawl_sdk_macros::step;
+pub use schemars::{self, JsonSchema};
 
 /// What the attribute's expansion names; not for people.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::entry::{context, input, manifest, output};
     pub use crate::raw::{Failure, Manifest};
+    pub use crate::schema::{Anything, Described, Returned, Type, Undescribed, of_input, of_output};
 }

@@ -15,6 +15,7 @@ use super::run::Run;
 use super::world::World;
 use crate::context::Context;
 use crate::document;
+use crate::facade;
 use crate::failure::Failure;
 
 /// A life that came to an end.
@@ -44,7 +45,7 @@ where
     I: DeserializeOwned,
     E: Into<Failure>,
 {
-    crate::facade::install();
+    facade::install();
     let mut attempt = Attempt::first(host, crash);
     loop {
         let (ended_attempt, ended) = calls::during(attempt, || {
