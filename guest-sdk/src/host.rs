@@ -3,9 +3,7 @@
 //! the list of all host calls is the list of names here.
 
 pub(crate) use crate::raw::pawl::step::context::Info;
-pub(crate) use crate::raw::pawl::step::http::{
-    Error as HttpError, Request as HttpRequest, Response as HttpResponse,
-};
+pub(crate) use crate::raw::pawl::step::http::{Error as HttpError, Request as HttpRequest, Response as HttpResponse};
 pub(crate) use crate::raw::pawl::step::logging::Level;
 
 #[cfg(target_arch = "wasm32")]

@@ -12,22 +12,15 @@ use std::marker::PhantomData;
 
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Where the config's schema stands in the document of the input's schema.
-pub(crate) const CONFIG: &str = "pawl:config";
+const CONFIG: &str = "pawl:config";
 
-/// Makes a type's schema.
-pub type Describe = fn(&mut SchemaGenerator, Place) -> Schema;
+const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// Where a schema goes.
-#[derive(Clone, Copy)]
-pub enum Place {
-    /// It is the document.
-    Root,
-    /// It is a part of one.
-    Part,
-}
+/// Makes a type's schema: a reference to a definition, or all of it if it is a short one.
+pub type Describe = fn(&mut SchemaGenerator) -> Schema;
 
 /// A type to ask for its schema.
 pub struct Type<T>(PhantomData<T>);
@@ -78,21 +71,14 @@ impl<E> Anything for &Type<Returned<Result<Value, E>>> {
 impl<T: JsonSchema> Described for &&Type<T> {
     #[inline(always)]
     fn schema(&self) -> Option<Describe> {
-        Some(describe::<T>)
+        Some(SchemaGenerator::subschema_for::<T>)
     }
 }
 
 impl<O: JsonSchema, E> Described for &&Type<Returned<Result<O, E>>> {
     #[inline(always)]
     fn schema(&self) -> Option<Describe> {
-        Some(describe::<O>)
-    }
-}
-
-fn describe<T: JsonSchema>(generator: &mut SchemaGenerator, place: Place) -> Schema {
-    match place {
-        Place::Root => generator.root_schema_for::<T>(),
-        Place::Part => generator.subschema_for::<T>(),
+        Some(SchemaGenerator::subschema_for::<O>)
     }
 }
 
@@ -101,6 +87,12 @@ impl<T> Undescribed for Type<T> {
     fn schema(&self) -> Option<Describe> {
         None
     }
+}
+
+/// A type that the author wants described.
+#[must_use]
+pub fn described<T: JsonSchema>() -> Option<Describe> {
+    Some(SchemaGenerator::subschema_for::<T>)
 }
 
 /// The schema of what a step reads: its input, and in the same document its config.
@@ -125,19 +117,18 @@ fn document(
     config: Option<Describe>,
 ) -> Option<String> {
     let mut generator = direction(SchemaSettings::draft2020_12()).into_generator();
-    // First: the root brings along what has been defined until then.
-    let config = config.map(|describe| describe(&mut generator, Place::Part));
-    let mut schema = match root {
-        Some(describe) => describe(&mut generator, Place::Root),
-        None => Schema::from(Map::from_iter([("$defs".to_owned(), generator.definitions().clone().into())])),
-    };
-    let members = schema.ensure_object();
-    if let Some(config) = config
-        && let Value::Object(definitions) = members.entry("$defs").or_insert_with(|| Map::new().into())
-    {
-        definitions.insert(CONFIG.to_owned(), config.to_value());
+    let mut document = root.map(|describe| describe(&mut generator)).unwrap_or_default();
+    let config = config.map(|describe| describe(&mut generator));
+    let mut definitions = generator.take_definitions(false);
+    definitions.extend(config.map(|config| (CONFIG.to_owned(), config.to_value())));
+    let members = document.ensure_object();
+    if !definitions.is_empty() {
+        members.insert("$defs".to_owned(), definitions.into());
     }
     // A type that takes anything has a schema that says nothing.
-    let says_something = members.keys().any(|member| member != "$schema" && member != "title");
-    says_something.then(|| schema.to_value().to_string())
+    if members.is_empty() {
+        return None;
+    }
+    members.insert("$schema".to_owned(), DRAFT.into());
+    Some(document.to_value().to_string())
 }

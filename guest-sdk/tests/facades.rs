@@ -26,7 +26,8 @@ fn pairs(fields: &[(String, String)]) -> Vec<(&str, &str)> {
 #[test]
 fn lines_carry_the_fields_of_their_record_event_and_spans() {
     let run = Host::new().run(step, 3);
-    let lines: Vec<_> = run.logs().iter().map(|line| (line.level, line.message.as_str(), pairs(&line.fields))).collect();
+    let lines: Vec<_> =
+        run.logs().iter().map(|line| (line.level, line.message.as_str(), pairs(&line.fields))).collect();
     assert_eq!(
         lines,
         [

@@ -78,7 +78,7 @@ fn exports(attribute: &Attribute, function: &ItemFn, types: &Types<'_>) -> Token
     let needs = &attribute.needs;
     let config = attribute.config.as_ref().map_or_else(
         || quote!(::core::option::Option::None),
-        |config| quote_spanned! { config.span() => (&&::pawl_sdk::__private::Type::<#config>::new()).schema() },
+        |config| quote_spanned! { config.span() => ::pawl_sdk::__private::described::<#config>() },
     );
     // The compiler tells what is wrong with a type where the author wrote it.
     let read = quote_spanned! { input.span() => ::pawl_sdk::__private::input::<#input> };
@@ -96,6 +96,7 @@ fn exports(attribute: &Attribute, function: &ItemFn, types: &Types<'_>) -> Token
             struct __PawlStep;
 
             impl ::pawl_sdk::raw::Guest for __PawlStep {
+                #[allow(clippy::needless_borrow)]
                 fn describe() -> ::pawl_sdk::__private::Manifest {
                     #[allow(unused_imports)]
                     use ::pawl_sdk::__private::{Anything as _, Described as _, Undescribed as _};

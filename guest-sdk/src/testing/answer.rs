@@ -139,11 +139,14 @@ impl From<Reply> for Result<HttpResponse, HttpError> {
     }
 }
 
+/// Answers what it knows.
+pub(super) type Responds = dyn Fn(&Request) -> Option<Answer>;
+
 /// Who answers, and to what.
 #[derive(Clone)]
 pub(super) enum Rule {
     Fixed { method: String, url: String, answers: Vec<Answer> },
-    Free(Rc<dyn Fn(&Request) -> Option<Answer>>),
+    Free(Rc<Responds>),
 }
 
 /// A rule in use: answers are given in turn, the last one for ever.

@@ -167,8 +167,7 @@ impl Attempt {
         if let Err(why) = answer::check(request) {
             return Ok(Reply::Invalid(why));
         }
-        let sent =
-            Sent { method: request.method.clone(), url: request.url.clone(), body: request.body.clone() };
+        let sent = Sent { method: request.method.clone(), url: request.url.clone(), body: request.body.clone() };
         if answer::is_safe(&sent.method) {
             let call = Call::Fetch(sent);
             if let Some(Told::Http(reply)) = self.replay.next(&call)? {
@@ -217,7 +216,6 @@ impl Attempt {
 
     /// All that was handed over is durable from now on.
     pub(super) fn barrier(&mut self) {
-        self.durable =
-            Durable { entries: self.replay.journal.len(), checkpoints: self.checkpoints.clone() };
+        self.durable = Durable { entries: self.replay.journal.len(), checkpoints: self.checkpoints.clone() };
     }
 }

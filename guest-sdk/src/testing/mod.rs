@@ -65,10 +65,7 @@ pub use crate::logging::Line;
 /// # Panics
 /// As that does.
 #[track_caller]
-pub fn crash_everywhere<I, O, E>(
-    step: impl Fn(&mut crate::Context, I) -> Result<O, E>,
-    input: impl Serialize,
-) -> Run<O>
+pub fn crash_everywhere<I, O, E>(step: impl Fn(&mut crate::Context, I) -> Result<O, E>, input: impl Serialize) -> Run<O>
 where
     I: DeserializeOwned,
     O: Serialize,

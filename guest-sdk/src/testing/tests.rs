@@ -96,7 +96,8 @@ fn answers_come_in_turn_and_a_request_without_one_fails_the_test() {
     let step = |ctx: &mut Context, url: String| -> Result<Vec<u16>, Failure> {
         (0..3).map(|_| Ok(ctx.http().get(&url).send()?.status())).collect()
     };
-    let host = Host::new().answer("GET", "http://a/", Answer::status(503)).answer("GET", "http://a/", Answer::status(200));
+    let host =
+        Host::new().answer("GET", "http://a/", Answer::status(503)).answer("GET", "http://a/", Answer::status(200));
     assert_eq!(host.run(step, "http://a/").output(), &[503, 200, 200]);
     assert!(complaint(|| host.run(step, "http://b/")).contains(r#"add Host::answer("GET", "http://b/", …)"#));
     let run = Host::new().run(step, "nowhere");
@@ -178,7 +179,9 @@ fn signals_go_back_to_the_inbox_in_their_order_when_an_attempt_is_done_over() {
 #[test]
 fn waits_and_checkpoints_are_refused_inside_once() {
     // The types forbid it to authors; a component in another language may still try.
-    for call in [|| crate::host::sleep(1), || drop(crate::host::await_signal("x", None)), || crate::host::checkpoint(b"")] {
+    for call in
+        [|| crate::host::sleep(1), || drop(crate::host::await_signal("x", None)), || crate::host::checkpoint(b"")]
+    {
         let run = Host::new().run(
             |ctx: &mut Context, (): ()| {
                 ctx.once("pay", || {

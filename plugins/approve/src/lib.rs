@@ -2,13 +2,14 @@
 //! holds no worker meanwhile. With `secret`, it says how long that secret is, which proves that the step was
 //! given it and gives nothing away.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pawl_sdk::{Context, Failure, step};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Input {
     /// The signal's name.
     signal: String,
@@ -21,16 +22,16 @@ struct Input {
     secret: Option<String>,
 }
 
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
 struct Output {
     /// Whether the signal came in time.
     approved: bool,
     /// What it carried.
     payload: Option<Value>,
     /// From the begin to the signal, or to the end of the wait.
-    waited_ms: u128,
+    waited_ms: u64,
     /// From there to the end.
-    slept_ms: u128,
+    slept_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret_length: Option<usize>,
 }
@@ -49,10 +50,14 @@ fn approve(ctx: &mut Context, input: Input) -> Result<Output, Failure> {
     Ok(Output {
         approved: payload.is_some(),
         payload,
-        waited_ms: signalled.duration_since(begin)?.as_millis(),
-        slept_ms: ctx.now().duration_since(signalled)?.as_millis(),
+        waited_ms: millis(begin, signalled)?,
+        slept_ms: millis(signalled, ctx.now())?,
         secret_length: secret.map(|secret| secret.len()),
     })
+}
+
+fn millis(from: SystemTime, to: SystemTime) -> Result<u64, Failure> {
+    Ok(u64::try_from(to.duration_since(from)?.as_millis())?)
 }
 
 #[cfg(test)]
@@ -69,8 +74,7 @@ mod tests {
         let input = json!({ "signal": "approved", "sleep_ms": 5_000, "secret": "token" });
         let run = host.crash_everywhere(approve, input);
         let payload = Some(json!({ "by": "Ann" }));
-        let output =
-            Output { approved: true, payload, waited_ms: 3_600_000, slept_ms: 5_000, secret_length: Some(5) };
+        let output = Output { approved: true, payload, waited_ms: 3_600_000, slept_ms: 5_000, secret_length: Some(5) };
         assert_eq!(*run.output(), output);
     }
 

@@ -1,14 +1,15 @@
 //! Reads the clock n times: n journal entries and nothing else. The load of `pawl bench journal`.
 
 use pawl_sdk::{Context, Failure, step};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Input {
     entries: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Output {
     entries: u32,
     /// From the first reading to the last.

@@ -5,24 +5,25 @@
 mod table;
 
 use pawl_sdk::{Context, Failure, step};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use table::Day;
 
 /// The run's input: where the demo's file server and its receiver of reports are.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Input {
     data_url: String,
     report_url: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Config {
     city: String,
     /// The table's name on the file server.
     file: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Output {
     city: String,
     /// Handed on to the last step.
@@ -32,7 +33,7 @@ struct Output {
 }
 
 /// Fetches a city's table of hourly temperatures and checks every row.
-#[step(needs = ["http"])]
+#[step(needs = ["http"], config = Config)]
 fn load(ctx: &mut Context, input: Input) -> Result<Output, Failure> {
     let Config { city, file } = ctx.config()?;
     let url = format!("{}/{file}", input.data_url.trim_end_matches('/'));
@@ -50,9 +51,11 @@ mod tests {
     use super::*;
 
     fn host(table: &str) -> Host {
-        Host::new()
-            .config(json!({ "city": "North", "file": "north.csv" }))
-            .answer("GET", "http://files/north.csv", Answer::text(table))
+        Host::new().config(json!({ "city": "North", "file": "north.csv" })).answer(
+            "GET",
+            "http://files/north.csv",
+            Answer::text(table),
+        )
     }
 
     #[test]

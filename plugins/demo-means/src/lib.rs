@@ -12,11 +12,12 @@ mod summary;
 
 use expected::Expected;
 use pawl_sdk::{Context, Failure, step};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use summary::{DayMean, Extremes};
 
 /// What the step before this one says.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Input {
     city: String,
     report_url: String,
@@ -24,13 +25,13 @@ struct Input {
 }
 
 /// The temperatures of one day, by hour, in degrees Fahrenheit.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Day {
     date: String,
     hours: [Option<f64>; 24],
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(default)]
 struct Config {
     /// Resamples of the bootstrap for each hour.
@@ -76,7 +77,7 @@ struct Output {
 }
 
 /// Daily means, and the hours that were unusual for their season.
-#[step]
+#[step(config = Config)]
 fn means(ctx: &mut Context, input: Input) -> Result<Output, Failure> {
     let config: Config = ctx.config()?;
     let rows = rows(&input.days);

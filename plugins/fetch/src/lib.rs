@@ -4,15 +4,16 @@
 use std::time::Duration;
 
 use pawl_sdk::{Context, Failure, http, step};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Input {
     requests: Vec<Request>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Request {
     #[serde(default = "get")]
     method: String,
@@ -33,7 +34,7 @@ fn get() -> String {
     "GET".to_owned()
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 struct Answer {
     status: u16,
     /// The body, as text.
@@ -101,7 +102,8 @@ mod tests {
     #[test]
     fn a_server_that_is_busy_is_asked_again_under_the_same_key() {
         let url = "http://shop.example/orders";
-        let host = Host::new().attempts(2).answer("POST", url, Answer::status(503)).answer("POST", url, Answer::status(201));
+        let host =
+            Host::new().attempts(2).answer("POST", url, Answer::status(503)).answer("POST", url, Answer::status(201));
         let run = host.run(fetch, json!({ "requests": [{ "method": "POST", "url": url }] }));
         assert_eq!((run.output()[0].status, run.attempts()), (201, 2));
         let keys: Vec<_> = run.effects().map(|effect| effect.key.as_deref()).collect();
