@@ -138,9 +138,8 @@ impl Attempt {
 
     /// The clock of the test jumps to the end of the sleep; the step does begin again.
     pub(super) fn sleep(&mut self, duration_ms: u64) -> Asked<()> {
-        self.replay.refuse_in_once("sleep")?;
         let call = Call::Sleep { duration_ms };
-        if self.replay.next(&call)?.is_some() {
+        if self.replay.wait(&call)?.is_some() {
             return Ok(());
         }
         self.world.sleep(duration_ms);
@@ -148,9 +147,8 @@ impl Attempt {
     }
 
     pub(super) fn await_signal(&mut self, name: &str, timeout_ms: Option<u64>) -> Asked<Option<String>> {
-        self.replay.refuse_in_once("await-signal")?;
         let call = Call::AwaitSignal { name: name.to_owned(), timeout_ms };
-        if let Some(Told::Signal(payload)) = self.replay.next(&call)? {
+        if let Some(Told::Signal(payload)) = self.replay.wait(&call)? {
             return Ok(payload);
         }
         let payload = self.world.await_signal(name, timeout_ms).map_err(Ending::Stuck)?;

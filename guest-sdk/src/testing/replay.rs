@@ -27,6 +27,8 @@ pub(super) struct Replay {
     prelude: Option<usize>,
     facts: Option<Facts>,
     facts_recorded: bool,
+    /// Whether the step has waited since, or gone on from a checkpoint: it is told newer ones if it asks again.
+    facts_aged: bool,
     once: Option<OpenOnce>,
     /// Results of `once` since the checkpoint, and those that were kept.
     finished: BTreeMap<String, Finished>,
@@ -84,6 +86,7 @@ impl Replay {
             prelude: None,
             facts: None,
             facts_recorded: false,
+            facts_aged: false,
             once: None,
             finished: BTreeMap::new(),
             saves: 0,
@@ -114,10 +117,11 @@ impl Replay {
     /// The facts that the step sees: as long as it replays, those of the attempt that it replays.
     pub(super) fn facts(&mut self, current: Facts) -> Facts {
         let facts = match self.facts {
-            Some(facts) if facts.attempt == current.attempt || !self.is_live() => facts,
-            None if !self.is_live() => self.facts_ahead().unwrap_or(current),
+            Some(facts) if !self.facts_aged && (facts.attempt == current.attempt || !self.is_live()) => facts,
+            known if !self.is_live() => self.facts_ahead().or(known).unwrap_or(current),
             _ => current,
         };
+        self.facts_aged = false;
         if self.facts != Some(facts) {
             self.facts = Some(facts);
             self.facts_recorded = false;
@@ -140,6 +144,14 @@ impl Replay {
             }
             Some(_) => Err(self.diverged(&call.to_string())),
         }
+    }
+
+    /// The same for a sleep or a signal.
+    pub(super) fn wait(&mut self, call: &Call) -> Result<Option<Told>, Fault> {
+        self.refuse_in_once(&call.to_string())?;
+        // Before the entry is taken: notes that follow it may hold newer facts.
+        self.facts_aged = true;
+        self.next(call)
     }
 
     pub(super) fn effect(&mut self, name: Option<&str>, sent: &Sent) -> Result<EffectStep, Fault> {
@@ -250,7 +262,7 @@ impl Replay {
         self.once.as_ref().map(|open| open.name.as_str())
     }
 
-    pub(super) fn refuse_in_once(&self, what: &str) -> Result<(), Fault> {
+    fn refuse_in_once(&self, what: &str) -> Result<(), Fault> {
         match &self.once {
             Some(open) => Err(Fault::Refused(format!("{what} is refused inside once({:?})", open.name))),
             None => Ok(()),
@@ -321,6 +333,7 @@ impl Replay {
         self.random_position = checkpoint.random_position;
         self.effect_ordinal = checkpoint.effect_ordinal;
         self.facts_recorded = false;
+        self.facts_aged = true;
         self.finished.clear();
         self.skip_notes();
     }
@@ -333,7 +346,9 @@ impl Replay {
                     let kept = Finished { value: value.clone(), saves: None };
                     self.finished.insert(name.clone(), kept);
                 }
-                Some(Entry::Facts(facts)) => (self.facts, self.facts_recorded) = (Some(*facts), true),
+                Some(Entry::Facts(facts)) => {
+                    (self.facts, self.facts_recorded, self.facts_aged) = (Some(*facts), true, false);
+                }
                 Some(Entry::Attempted(..)) => {}
                 Some(Entry::Answered(..)) | None => return,
             }

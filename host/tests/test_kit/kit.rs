@@ -7,7 +7,7 @@ use pawl_sdk::testing::{Answer, Host, Request};
 use pawl_sdk::{Context, Failure};
 
 use crate::program::{self, Guest, Op, Program, Told};
-use crate::{ATTEMPTS, Crash, Life};
+use crate::{ATTEMPTS, Crash, Life, SIGNALS_MS};
 
 pub fn live(program: &Program, crash: Crash) -> Life {
     let questions = Cell::new(0_u64);
@@ -17,6 +17,9 @@ pub fn live(program: &Program, crash: Crash) -> Life {
         Some(Answer::status(status).body(questions.get().to_string()))
     };
     let host = Host::new().now(UNIX_EPOCH).tick(Duration::from_nanos(1)).attempts(ATTEMPTS).answer_with(answer);
+    let host = SIGNALS_MS.into_iter().zip(0_u64..).fold(host, |host, (after_ms, payload)| {
+        host.signal_after(Duration::from_millis(after_ms), "signal", payload)
+    });
     let step = |ctx: &mut Context, (): ()| program::run(program, &mut Step::Outside(ctx));
     let run = host.run_with_crash(crash.call, crash.loss, step, ());
     Life {
@@ -46,7 +49,7 @@ impl Step<'_> {
     fn outside(&mut self) -> &mut Context {
         match self {
             Self::Outside(ctx) => ctx,
-            Self::Inside(_) => unreachable!("programs save and restore outside of once"),
+            Self::Inside(_) => unreachable!("programs save and wait outside of once"),
         }
     }
 }
@@ -56,6 +59,10 @@ impl Guest for Step<'_> {
 
     fn attempt(&mut self) -> Result<u32, Failure> {
         Ok(self.ctx().attempt())
+    }
+
+    fn deadline_ms(&mut self) -> Result<u64, Failure> {
+        Ok(u64::try_from(self.ctx().deadline().duration_since(UNIX_EPOCH)?.as_millis())?)
     }
 
     fn now(&mut self) -> Result<u64, Failure> {
@@ -79,6 +86,15 @@ impl Guest for Step<'_> {
     fn once(&mut self, name: &str, inside: &[Op]) -> Result<Vec<Told>, Failure> {
         let ctx = self.ctx();
         ctx.once(name, || program::all(inside, &mut Step::Inside(ctx)))
+    }
+
+    fn sleep(&mut self, duration_ms: u64) -> Result<(), Failure> {
+        self.outside().sleep(Duration::from_millis(duration_ms));
+        Ok(())
+    }
+
+    fn await_signal(&mut self, timeout_ms: u64) -> Result<Option<u64>, Failure> {
+        self.outside().await_signal("signal", Duration::from_millis(timeout_ms))
     }
 
     fn restore(&mut self) -> Result<Option<Vec<u8>>, Failure> {

@@ -38,6 +38,9 @@ struct Crash {
     loss: Loss,
 }
 
+/// When signals come, after the begin. What they carry is their place here.
+const SIGNALS_MS: [u64; 4] = [0, 0, 60, 90];
+
 /// More attempts than any program fails.
 const ATTEMPTS: u32 = 4;
 

@@ -17,12 +17,17 @@ impl Dice {
 #[derive(Debug)]
 pub enum Op {
     Attempt,
+    Deadline,
     Now,
     Random(u32),
     Fetch(String),
     /// With a name or without, to a URL of its own.
     Effect(bool, String),
     Once(String, Vec<Op>),
+    /// For so many ms.
+    Sleep(u64),
+    /// For a signal, at most so many ms.
+    Await(u64),
     /// Fails in attempts up to that one.
     Fail {
         until: u32,
@@ -52,7 +57,7 @@ fn random_ops(dice: &mut Dice, place: &str, may_nest: bool) -> Vec<Op> {
 }
 
 fn random_op(dice: &mut Dice, place: String, may_nest: bool) -> Op {
-    match dice.roll(if may_nest { 8 } else { 7 }) {
+    match dice.roll(if may_nest { 11 } else { 8 }) {
         0 => Op::Attempt,
         1 => Op::Now,
         // Enough that no two draws are equal by chance.
@@ -62,6 +67,9 @@ fn random_op(dice: &mut Dice, place: String, may_nest: bool) -> Op {
         5 => Op::Effect(true, place),
         // Effects that a retry forgets must be named; the place of an unnamed one is the same here anyway.
         6 => Op::Fail { until: dice.roll(3) as u32, from_checkpoint: dice.roll(2) == 0 },
+        7 => Op::Deadline,
+        8 => Op::Sleep(dice.roll(100)),
+        9 => Op::Await(dice.roll(100)),
         _ => {
             let inside = random_ops(dice, &place, false);
             Op::Once(place, inside)
@@ -82,11 +90,14 @@ pub trait Guest {
     type End;
 
     fn attempt(&mut self) -> Result<u32, Self::End>;
+    fn deadline_ms(&mut self) -> Result<u64, Self::End>;
     fn now(&mut self) -> Result<u64, Self::End>;
     fn random(&mut self, len: u32) -> Result<Vec<u8>, Self::End>;
     fn fetch(&mut self, url: &str) -> Result<u64, Self::End>;
     fn effect(&mut self, name: Option<&str>, url: &str) -> Result<u64, Self::End>;
     fn once(&mut self, name: &str, inside: &[Op]) -> Result<Vec<Told>, Self::End>;
+    fn sleep(&mut self, duration_ms: u64) -> Result<(), Self::End>;
+    fn await_signal(&mut self, timeout_ms: u64) -> Result<Option<u64>, Self::End>;
     fn restore(&mut self) -> Result<Option<Vec<u8>>, Self::End>;
     fn checkpoint(&mut self, state: &[u8]) -> Result<(), Self::End>;
     fn fail(&mut self, from_checkpoint: bool) -> Self::End;
@@ -117,6 +128,7 @@ pub fn all<G: Guest>(ops: &[Op], guest: &mut G) -> Result<Vec<Told>, G::End> {
     for op in ops {
         match op {
             Op::Attempt => told.push(Told::Number(guest.attempt()?.into())),
+            Op::Deadline => told.push(Told::Number(guest.deadline_ms()?)),
             Op::Now => told.push(Told::Number(guest.now()?)),
             Op::Random(len) => told.push(Told::Bytes(guest.random(*len)?)),
             Op::Fetch(url) => told.push(Told::Number(guest.fetch(url)?)),
@@ -124,6 +136,8 @@ pub fn all<G: Guest>(ops: &[Op], guest: &mut G) -> Result<Vec<Told>, G::End> {
                 told.push(Told::Number(guest.effect(named.then_some(url.as_str()), url)?));
             }
             Op::Once(name, inside) => told.extend(guest.once(name, inside)?),
+            Op::Sleep(duration_ms) => guest.sleep(*duration_ms)?,
+            Op::Await(timeout_ms) => told.extend(guest.await_signal(*timeout_ms)?.map(Told::Number)),
             Op::Fail { until, from_checkpoint } => {
                 if guest.attempt()? <= *until {
                     return Err(guest.fail(*from_checkpoint));

@@ -1,26 +1,31 @@
 //! The life of a program on the host's own replay machine, with a database and a world in memory that do
 //! what those of the test kit do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use pawl::domain::attempt::Cut;
 use pawl::domain::id::{Digest, RunId, StepId, StepNo};
 use pawl::domain::journal::{Checkpoint, Entry, History, HttpAnswer, RequestSummary};
 use pawl::domain::replay::{EffectStep, Facts, OnceStep, Replay, Save, Step};
+use pawl::domain::wait::Wait;
 use pawl_sdk::testing::Loss;
 
 use crate::program::{self, Guest, Op, Program, Told};
-use crate::{ATTEMPTS, Crash, Life};
+use crate::{ATTEMPTS, Crash, Life, SIGNALS_MS};
+
+/// What the test kit gives an attempt if the test says nothing.
+const TIMEOUT_MS: u64 = 600_000;
 
 const STEP: StepId = StepId { run: RunId(uuid::Uuid::nil()), step: StepNo(0) };
 
 pub fn live(program: &Program, crash: Crash) -> Life {
     let mut worker = Worker { crash: Some(crash), ..Worker::default() };
-    for _ in 0..=ATTEMPTS {
+    loop {
         worker.kept = worker.written.clone();
-        let mut attempt = Attempt { replay: Replay::new(STEP, worker.written.history()), worker };
+        let facts = Facts { attempt: worker.failures + 1, deadline_ms: worker.clock_ns / 1_000_000 + TIMEOUT_MS };
+        let mut attempt = Attempt { replay: Replay::new(STEP, worker.history()), facts, worker };
         let end = program::run(program, &mut attempt);
-        let Attempt { replay, worker: mut after } = attempt;
+        let Attempt { replay, worker: mut after, .. } = attempt;
         match end {
             Ok(told) => {
                 let mut replay = replay;
@@ -30,14 +35,13 @@ pub fn live(program: &Program, crash: Crash) -> Life {
             Err(End::Crashed(loss)) => after.lose(loss),
             Err(End::Failed { from_checkpoint }) => {
                 after.failures += 1;
-                let Cut { at, notes } = replay.cut(from_checkpoint);
-                after.written.entries.truncate(at as usize);
-                after.written.entries.extend(notes);
+                assert!(after.failures < ATTEMPTS, "no program fails more often");
+                after.cut(replay.cut(from_checkpoint));
             }
+            Err(End::Suspended(wait)) => after.suspend(&wait),
         }
         worker = after;
     }
-    unreachable!("no program fails more often")
 }
 
 /// What a database would hold of the step.
@@ -48,9 +52,9 @@ struct Written {
     checkpoints: [Option<Checkpoint>; 2],
 }
 
-impl Written {
+impl Worker {
     fn history(&self) -> History {
-        let (entries, checkpoint) = (&self.entries, self.checkpoints[1].clone());
+        let (entries, checkpoint) = (&self.written.entries, self.written.checkpoints[1].clone());
         let length = u32::try_from(entries.len()).unwrap();
         let part = |from: u32, to: u32| (from, entries[from as usize..to as usize].to_vec());
         let segments = match &checkpoint {
@@ -59,7 +63,32 @@ impl Written {
             }
             _ => vec![part(0, length)],
         };
-        History { checkpoint, segments, length }
+        let carried = |(position, signal): (&u32, &(u64, u64))| (*position, signal.1.to_string().into_bytes());
+        History { checkpoint, segments, length, signals: self.given.iter().map(carried).collect() }
+    }
+
+    fn cut(&mut self, Cut { at, notes }: Cut) {
+        self.written.entries.truncate(at as usize);
+        self.written.entries.extend(notes);
+        let mut inbox: Vec<_> = self.given.split_off(&at).into_values().collect();
+        inbox.append(&mut self.inbox);
+        self.inbox = inbox;
+    }
+
+    /// The commit of a suspension, and what ends the wait.
+    fn suspend(&mut self, wait: &Wait) {
+        let position = u32::try_from(self.written.entries.len()).unwrap();
+        let due_ns = self.clock_ns + wait.due_after_ms().expect("no program waits for ever") * 1_000_000;
+        let there = self.inbox.iter().position(|(at_ns, _)| *at_ns <= due_ns).filter(|_| wait.signal().is_some());
+        self.clock_ns = match there {
+            Some(first) => {
+                let signal = self.inbox.remove(first);
+                self.given.insert(position, signal);
+                self.clock_ns.max(signal.0)
+            }
+            None => due_ns,
+        };
+        self.written.entries.push(wait.entry());
     }
 }
 
@@ -70,7 +99,11 @@ struct Worker {
     kept: Written,
     failures: u32,
     crash: Option<Crash>,
-    clock: u64,
+    clock_ns: u64,
+    /// Signals that nobody has taken, in order of their times, and those that were given to a position: when
+    /// they came and what they carry.
+    inbox: Vec<(u64, u64)>,
+    given: BTreeMap<u32, (u64, u64)>,
     questions: u64,
     accepted: HashMap<Digest, HttpAnswer>,
     seen: Life,
@@ -84,7 +117,9 @@ impl Default for Worker {
             kept: Written::default(),
             failures: 0,
             crash: None,
-            clock: 0,
+            clock_ns: 0,
+            inbox: SIGNALS_MS.into_iter().map(|after_ms| after_ms * 1_000_000).zip(0..).collect(),
+            given: BTreeMap::new(),
             questions: 0,
             accepted: HashMap::new(),
             seen,
@@ -119,12 +154,14 @@ impl Worker {
 
 struct Attempt {
     replay: Replay,
+    facts: Facts,
     worker: Worker,
 }
 
 #[derive(Debug)]
 enum End {
     Crashed(Loss),
+    Suspended(Wait),
     Failed { from_checkpoint: bool },
 }
 
@@ -151,6 +188,12 @@ impl Attempt {
         self.worker.written.entries.push(entry);
     }
 
+    /// The guest ends here; the entry of the wait is the database's to record.
+    fn suspend<T>(&mut self, wait: Wait) -> Result<T, End> {
+        self.replay.unrecorded_facts().into_iter().for_each(|facts| self.hand_over(facts));
+        Err(End::Suspended(wait))
+    }
+
     fn barrier(&mut self) {
         self.worker.kept = self.worker.written.clone();
     }
@@ -161,7 +204,12 @@ impl Guest for Attempt {
 
     fn attempt(&mut self) -> Result<u32, End> {
         self.enter()?;
-        Ok(self.replay.context(Facts { attempt: self.worker.failures + 1, deadline_ms: 0 }).attempt)
+        Ok(self.replay.context(self.facts).attempt)
+    }
+
+    fn deadline_ms(&mut self) -> Result<u64, End> {
+        self.enter()?;
+        Ok(self.replay.context(self.facts).deadline_ms)
     }
 
     fn now(&mut self) -> Result<u64, End> {
@@ -169,8 +217,8 @@ impl Guest for Attempt {
         if let Step::Recorded(unix_ns) = self.replay.now().unwrap() {
             return Ok(unix_ns);
         }
-        let unix_ns = self.worker.clock;
-        self.worker.clock += 1;
+        let unix_ns = self.worker.clock_ns;
+        self.worker.clock_ns += 1;
         self.record(Entry::Now { unix_ns });
         Ok(unix_ns)
     }
@@ -227,6 +275,22 @@ impl Guest for Attempt {
         self.barrier();
         self.worker.seen.onces.push(name.to_owned());
         Ok(told)
+    }
+
+    fn sleep(&mut self, duration_ms: u64) -> Result<(), End> {
+        self.enter()?;
+        match self.replay.sleep(duration_ms).unwrap() {
+            Step::Recorded(()) => Ok(()),
+            Step::Live => self.suspend(Wait::Sleep { duration_ms }),
+        }
+    }
+
+    fn await_signal(&mut self, timeout_ms: u64) -> Result<Option<u64>, End> {
+        self.enter()?;
+        match self.replay.await_signal("signal", Some(timeout_ms)).unwrap() {
+            Step::Recorded(payload) => Ok(payload.map(|payload| serde_json::from_slice(&payload).unwrap())),
+            Step::Live => self.suspend(Wait::Signal { name: "signal".into(), timeout_ms: Some(timeout_ms) }),
+        }
     }
 
     fn restore(&mut self) -> Result<Option<Vec<u8>>, End> {
