@@ -340,20 +340,23 @@ impl Replay {
 
     /// Takes in the notes before the next entry. Those at the place of the `restore` come after the checkpoint.
     fn skip_notes(&mut self) {
-        while !self.must_restore() {
-            match self.journal.get(self.position) {
-                Some(Entry::OnceKept(name, value)) => {
-                    let kept = Finished { value: value.clone(), saves: None };
-                    self.finished.insert(name.clone(), kept);
-                }
-                Some(Entry::Facts(facts)) => {
-                    (self.facts, self.facts_recorded, self.facts_aged) = (Some(*facts), true, false);
-                }
-                Some(Entry::Attempted(..)) => {}
-                Some(Entry::Answered(..)) | None => return,
-            }
-            self.position += 1;
+        while !self.must_restore() && self.journal.get(self.position).is_some_and(|entry| entry.call().is_none()) {
+            self.take_in();
         }
+    }
+
+    /// Goes past an entry and remembers what it says, if it is a note.
+    fn take_in(&mut self) {
+        match &self.journal[self.position] {
+            Entry::OnceKept(name, value) => {
+                self.finished.insert(name.clone(), Finished { value: value.clone(), saves: None });
+            }
+            Entry::Facts(facts) => {
+                (self.facts, self.facts_recorded, self.facts_aged) = (Some(*facts), true, false);
+            }
+            Entry::Attempted(..) | Entry::Answered(..) => {}
+        }
+        self.position += 1;
     }
 
     /// The facts under which what is still to be replayed was made.
@@ -378,7 +381,7 @@ impl Replay {
         match &self.journal[end] {
             Entry::Answered(Call::OnceFinish(finished), Told::Value(value)) if finished == name => {
                 let value = value.clone();
-                self.position = end + 1;
+                (self.position..=end).for_each(|_| self.take_in());
                 self.skip_notes();
                 Some(value)
             }
