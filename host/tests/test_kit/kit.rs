@@ -23,7 +23,7 @@ pub fn live(program: &Program, crash: Crash) -> Life {
     let step = |ctx: &mut Context, (): ()| program::run(program, &mut Step::Outside(ctx));
     let run = host.run_with_crash(crash.call, crash.loss, step, ());
     Life {
-        told: run.output().clone(),
+        told: run.outcome().ok().cloned(),
         attempts: run.attempts(),
         sent: run.requests().iter().map(|request| (request.url.clone(), request.key.clone())).collect(),
         onces: run.onces().to_vec(),
