@@ -78,7 +78,8 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// A fatal failure if the pipeline grants the step no such secret, or the workers have none.
+    /// A fatal failure if the pipeline does not grant the step this secret. (Where it does and the worker has no
+    /// value for it, the attempt ends here and is retried, perhaps on a worker that has one.)
     pub fn secret(&self, name: &str) -> Result<String, Failure> {
         self.secret_if_granted(name).ok_or_else(|| {
             Failure::fatal(format!(

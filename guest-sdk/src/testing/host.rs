@@ -158,7 +158,8 @@ impl Host {
         self
     }
 
-    /// Answers requests by their content; `None` leaves one to what is said after.
+    /// Answers requests by their content; `None` leaves one to what is said after. Where crashes are compared,
+    /// the answer must depend on nothing else.
     pub fn answer_with(mut self, answer: impl Fn(&Request) -> Option<Answer> + 'static) -> Self {
         self.rules.push(Rule::Free(Rc::new(answer)));
         self

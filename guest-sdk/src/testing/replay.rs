@@ -11,6 +11,10 @@
 use std::collections::BTreeMap;
 
 use super::journal::{Call, Checkpoint, Entry, Facts, Key, Sent, Told};
+pub(super) use once::OnceStep;
+use once::{Finished, OpenOnce};
+
+mod once;
 
 /// One attempt's way through the journal, which it takes along and adds to.
 #[derive(Debug)]
@@ -36,20 +40,6 @@ pub(super) struct Replay {
     saves: u32,
 }
 
-#[derive(Debug)]
-struct OpenOnce {
-    name: String,
-    effect_ordinal: u32,
-    random_position: u64,
-}
-
-#[derive(Debug)]
-struct Finished {
-    value: Vec<u8>,
-    /// Calls of `checkpoint` before it; `None` if it was kept and the step has not come to it yet.
-    saves: Option<u32>,
-}
-
 /// Why the step can't go on.
 #[derive(Debug, PartialEq)]
 pub(super) enum Fault {
@@ -64,13 +54,6 @@ pub(super) enum EffectStep {
     Recorded(Told),
     Resend(Key),
     Live(Key),
-}
-
-/// What the begin of a `once` gets.
-pub(super) enum OnceStep {
-    Finished(Vec<u8>),
-    Reopened,
-    Live,
 }
 
 impl Replay {
@@ -207,38 +190,6 @@ impl Replay {
         Ok(self.checkpoint.as_ref().map(|checkpoint| checkpoint.state.clone()))
     }
 
-    pub(super) fn once_begin(&mut self, name: &str) -> Result<OnceStep, Fault> {
-        self.refuse_in_once("another once")?;
-        let saves = self.saves;
-        if let Some(earlier) = self.finished.get_mut(name).filter(|it| it.saves.is_none_or(|then| then == saves)) {
-            earlier.saves = Some(saves);
-            self.effect_ordinal += 1;
-            return Ok(OnceStep::Finished(earlier.value.clone()));
-        }
-        let begun = self.next(&Call::OnceBegin(name.to_owned()))?;
-        self.effect_ordinal += 1;
-        if let Some(value) = self.finished_ahead(name) {
-            self.finished.insert(name.to_owned(), Finished { value: value.clone(), saves: Some(saves) });
-            return Ok(OnceStep::Finished(value));
-        }
-        self.once = Some(OpenOnce { name: name.to_owned(), effect_ordinal: 0, random_position: 0 });
-        Ok(if begun.is_some() { OnceStep::Reopened } else { OnceStep::Live })
-    }
-
-    pub(super) fn once_finish(&mut self, name: &str, value: &[u8]) -> Result<(), Fault> {
-        if self.open_once() != Some(name) {
-            return Err(Fault::Refused(format!("once-finish({name:?}) without its once-begin")));
-        }
-        let call = Call::OnceFinish(name.to_owned());
-        if self.position < self.journal.len() {
-            return Err(self.diverged(&call.to_string()));
-        }
-        self.once = None;
-        self.finished.insert(name.to_owned(), Finished { value: value.to_vec(), saves: Some(self.saves) });
-        self.record(Entry::Answered(call, Told::Value(value.to_vec())));
-        Ok(())
-    }
-
     /// The stream to draw from (the name of a `once`, or none), and where the bytes begin.
     pub(super) fn random(&mut self, len: u32) -> (Option<&str>, u64) {
         let (once, position) = match &mut self.once {
@@ -255,17 +206,6 @@ impl Replay {
         match &self.once {
             Some(open) => format!("once {:?}, effect {name:?}", open.name),
             None => format!("effect {name:?}"),
-        }
-    }
-
-    pub(super) fn open_once(&self) -> Option<&str> {
-        self.once.as_ref().map(|open| open.name.as_str())
-    }
-
-    fn refuse_in_once(&self, what: &str) -> Result<(), Fault> {
-        match &self.once {
-            Some(open) => Err(Fault::Refused(format!("{what} is refused inside once({:?})", open.name))),
-            None => Ok(()),
         }
     }
 
@@ -372,26 +312,6 @@ impl Replay {
             Entry::Facts(facts) => Some(*facts),
             _ => None,
         })
-    }
-
-    /// The value of a finished `once` that begins right before this place; skips what is inside.
-    fn finished_ahead(&mut self, name: &str) -> Option<Vec<u8>> {
-        let ends = |entry: &Entry| matches!(entry.call(), Some(Call::OnceBegin(_) | Call::OnceFinish(_)));
-        let end = self.position + self.journal[self.position..].iter().position(ends)?;
-        match &self.journal[end] {
-            Entry::Answered(Call::OnceFinish(finished), Told::Value(value)) if finished == name => {
-                let value = value.clone();
-                (self.position..=end).for_each(|_| self.take_in());
-                self.skip_notes();
-                Some(value)
-            }
-            _ => None,
-        }
-    }
-
-    fn results_of_once(&self) -> Vec<Entry> {
-        let note = |(name, finished): (&String, &Finished)| Entry::OnceKept(name.clone(), finished.value.clone());
-        self.finished.iter().map(note).collect()
     }
 
     fn diverged(&self, actual: &str) -> Fault {

@@ -17,9 +17,10 @@ pub fn live(program: &Program, crash: Crash) -> Life {
         Some(Answer::status(status).body(questions.get().to_string()))
     };
     let host = Host::new().now(UNIX_EPOCH).tick(Duration::from_nanos(1)).attempts(ATTEMPTS).answer_with(answer);
-    let host = SIGNALS_MS.into_iter().zip(0_u64..).fold(host, |host, (after_ms, payload)| {
-        host.signal_after(Duration::from_millis(after_ms), "signal", payload)
-    });
+    let host = SIGNALS_MS
+        .into_iter()
+        .zip(0_u64..)
+        .fold(host, |host, (after_ms, payload)| host.signal_after(Duration::from_millis(after_ms), "signal", payload));
     let step = |ctx: &mut Context, (): ()| program::run(program, &mut Step::Outside(ctx));
     let run = host.run_with_crash(crash.call, crash.loss, step, ());
     Life {

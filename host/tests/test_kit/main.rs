@@ -60,7 +60,8 @@ fn the_test_kit_replays_as_the_host_does() {
 }
 
 fn compare(real: &Life, kit: &Life) -> Result<(), &'static str> {
-    let counts = |life: &Life| (life.attempts, life.checkpoints, life.calls, life.told.as_ref().map(Vec::len), life.sent.len());
+    let counts =
+        |life: &Life| (life.attempts, life.checkpoints, life.calls, life.told.as_ref().map(Vec::len), life.sent.len());
     if counts(real) != counts(kit) {
         return Err("other counts");
     }
