@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::document;
+use crate::each::Each;
 use crate::failure::Failure;
 use crate::host::{self, Info};
 use crate::http::Http;
@@ -18,20 +19,23 @@ use crate::logging::{self, Fields, Level};
 /// Methods that take `&mut self` are those that are not allowed inside [`once`](Self::once); the compiler
 /// refuses them there.
 pub struct Context {
-    /// Asked for once: each question is a journal entry.
+    /// What never changes is asked for once; attempt and deadline are not kept here.
     info: OnceCell<Info>,
+    /// The loop that saves where it is; a step has one state, so it has one such loop.
+    looping: bool,
 }
 
 impl Context {
     pub(crate) fn new() -> Self {
-        Self { info: OnceCell::new() }
+        Self { info: OnceCell::new(), looping: false }
     }
 
     fn facts(&self) -> &Info {
         self.info.get_or_init(host::context)
     }
 
-    // Facts of the attempt. A resumed step sees the same ones.
+    // Facts of the attempt. A resumed step sees those of the attempt that it replays. Number and deadline are
+    // asked for anew each time: a retried step is in the first attempt while it replays, and in its own after.
 
     /// The run's id.
     pub fn run_id(&self) -> &str {
@@ -45,12 +49,12 @@ impl Context {
 
     /// Failed attempts so far, plus one. A crash of a worker does not count.
     pub fn attempt(&self) -> u32 {
-        self.facts().attempt
+        host::context().attempt
     }
 
     /// When this attempt is stopped.
     pub fn deadline(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(self.facts().deadline_ms)
+        UNIX_EPOCH + Duration::from_millis(host::context().deadline_ms)
     }
 
     /// The step's `config` in the pipeline.
@@ -59,6 +63,35 @@ impl Context {
     /// A fatal failure that names the member that does not fit `T`.
     pub fn config<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         document::read_config(&self.facts().config)
+    }
+
+    /// A secret by its name. It is asked for anew each time and stands in no journal: a resumed step is given
+    /// the one that is current then. Keep it out of states, outputs, logs and URLs, which do stand there.
+    ///
+    /// ```no_run
+    /// # use pawl_sdk::{Context, Failure};
+    /// # fn example(ctx: &Context) -> Result<(), Failure> {
+    /// let token = ctx.secret("shop-token")?;
+    /// let items = ctx.http().get("https://shop.example/items").header("authorization", format!("Bearer {token}"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A fatal failure if the pipeline does not grant the step this secret. (Where it does and the worker has no
+    /// value for it, the attempt ends here and is retried, perhaps on a worker that has one.)
+    pub fn secret(&self, name: &str) -> Result<String, Failure> {
+        self.secret_if_granted(name).ok_or_else(|| {
+            Failure::fatal(format!(
+                "the secret `{name}` is not granted: add secrets = [\"{name}\"] to this step in the pipeline, and set \
+                 the secret on the workers"
+            ))
+        })
+    }
+
+    /// The same for a step that can do without.
+    pub fn secret_if_granted(&self, name: &str) -> Option<String> {
+        host::secret(name)
     }
 
     // Time and chance.
@@ -122,6 +155,65 @@ impl Context {
         host::restore()
     }
 
+    /// Goes through a collection and saves where it is: see [`Each`], which shows how.
+    ///
+    /// `state` is what comes of the items, and is saved with the place; `()` if nothing does. The collection
+    /// must be the same whenever the step runs: made of the input, or of what was asked before the loop.
+    pub fn each<I: IntoIterator, S>(&mut self, items: I, state: S) -> Each<I::IntoIter, S> {
+        Each::new(items.into_iter(), state)
+    }
+
+    /// Marks the loop over [`Each`] as begun.
+    ///
+    /// # Errors
+    /// A fatal failure if there is one already.
+    pub(crate) fn begin_loop(&mut self) -> Result<(), Failure> {
+        if std::mem::replace(&mut self.looping, true) {
+            return Err(Failure::fatal(
+                "a step saves its place in one loop: chain the collections into one, or make two steps of it",
+            ));
+        }
+        Ok(())
+    }
+
+    // Waiting. The step ends here and holds nothing meanwhile; when it goes on, it replays up to here.
+
+    /// Lets time pass: hours cost no more than seconds.
+    pub fn sleep(&mut self, duration: Duration) {
+        host::sleep(millis(duration));
+    }
+
+    /// Waits for the next signal of that name to this run (`pawl run signal`), at most for as long as `timeout`
+    /// says, and returns what it carries. `None` means that none came in time; without a timeout, it waits for
+    /// as long as it takes.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use pawl_sdk::{Context, Failure};
+    /// # fn example(ctx: &mut Context) -> Result<(), Failure> {
+    /// #[derive(serde::Deserialize)]
+    /// struct Approval {
+    ///     by: String,
+    /// }
+    /// match ctx.await_signal::<Approval>("approved", Duration::from_secs(24 * 3600))? {
+    ///     Some(approval) => ctx.info("approved", &[("by", &approval.by)]),
+    ///     None => return Err(Failure::fatal("nobody approved within a day")),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A fatal failure if what the signal carries does not fit `T`; it names the member.
+    pub fn await_signal<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Option<T>, Failure> {
+        let payload = host::await_signal(name, timeout.into().map(millis));
+        payload.map(|payload| document::read(&format!("signal `{name}`"), payload.as_bytes())).transpose()
+    }
+
     // Effects.
 
     /// Outgoing HTTP.
@@ -145,7 +237,8 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// What `effect` failed with, or a fatal failure if the value does not survive JSON.
+    /// What `effect` failed with, or a fatal failure if the value does not survive JSON. Return it: the effect
+    /// is still open then, and the host refuses to begin another one.
     pub fn once<T, E>(&self, key: &str, effect: impl FnOnce() -> Result<T, E>) -> Result<T, Failure>
     where
         T: Serialize + DeserializeOwned,
@@ -205,4 +298,9 @@ impl Context {
     pub fn progress(&self, fraction: f64, message: &str) {
         host::progress(fraction, message);
     }
+}
+
+/// A duration in the host's unit; never shorter, so that a wait of less than one is a wait.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

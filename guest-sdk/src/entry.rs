@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::document;
+use crate::facade;
 use crate::failure::Failure;
 use crate::logging;
 use crate::raw::pawl::step::types::{Failure as WireFailure, Manifest};
@@ -15,12 +16,23 @@ use crate::raw::pawl::step::types::{Failure as WireFailure, Manifest};
 ///
 /// # Errors
 /// A fatal failure that names the member that does not fit.
-pub fn input<I: DeserializeOwned>(json: &str) -> Result<I, WireFailure> {
+pub fn input<I: StepInput>(json: &str) -> Result<I, WireFailure> {
     if cfg!(target_arch = "wasm32") {
         logging::log_panics();
+        facade::install();
     }
     document::read("input", json.as_bytes()).map_err(Failure::into_wire)
 }
+
+/// What a step takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be what a step takes",
+    note = "the input is read from JSON: derive `serde::Deserialize` for it"
+)]
+pub trait StepInput: DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<I: DeserializeOwned> StepInput for I {}
 
 /// What the step is called with.
 #[must_use]
@@ -38,8 +50,9 @@ pub fn output<R: StepResult>(returned: R) -> Result<String, WireFailure> {
 
 /// What a step returns.
 #[diagnostic::on_unimplemented(
-    message = "a step returns `Result<Output, Failure>`, not `{Self}`",
-    note = "the output must implement `serde::Serialize`; the error must be `Failure` or convert into it"
+    message = "`{Self}` can't be what a step returns",
+    note = "a step returns `Result<Output, Failure>`: derive `serde::Serialize` for the output; the error is `Failure` or \
+            converts into it"
 )]
 pub trait StepResult {
     /// The output as text.
@@ -49,6 +62,7 @@ pub trait StepResult {
     fn into_json(self) -> Result<String, Failure>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<O: Serialize, E: Into<Failure>> StepResult for Result<O, E> {
     fn into_json(self) -> Result<String, Failure> {
         let output = document::write("output", &self.map_err(Into::into)?)?;
@@ -56,15 +70,22 @@ impl<O: Serialize, E: Into<Failure>> StepResult for Result<O, E> {
     }
 }
 
-/// `describe`: what the attribute and the crate's manifest say.
+/// `describe`: what the attribute, the crate's manifest and the types say.
 #[must_use]
-pub fn manifest(name: &str, version: &str, description: &str, needs: &[&str]) -> Manifest {
+pub fn manifest(
+    name: &str,
+    version: &str,
+    description: &str,
+    needs: &[&str],
+    input_schema: Option<String>,
+    output_schema: Option<String>,
+) -> Manifest {
     Manifest {
         name: name.to_owned(),
         version: version.to_owned(),
         description: description.to_owned(),
-        input_schema: None,
-        output_schema: None,
+        input_schema,
+        output_schema,
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
     }
 }

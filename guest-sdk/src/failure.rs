@@ -3,6 +3,9 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
+use std::num::{ParseFloatError, ParseIntError, TryFromIntError};
+use std::str::Utf8Error;
+use std::string::FromUtf8Error;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,9 +15,17 @@ use crate::raw::pawl::step::types::{Failure as WireFailure, FailureKind, Retry};
 
 /// Why a step did not produce an output.
 ///
-/// `?` makes one of any error: worth a retry, unless the error's type says that it would come again
-/// (a document that does not parse, a request that is not valid, an answer of 4xx). Like `anyhow::Error` it
-/// does not implement [`Error`] itself, which is what makes that conversion possible.
+/// `?` makes one of any error, and its type decides what it is worth:
+///
+/// | error | |
+/// |---|---|
+/// | [`serde_json::Error`], numbers and text that can't be parsed or converted | fatal: it would come again |
+/// | [`http::Error`] | fatal for a request that is not valid, an answer that can't be used or of 4xx; a retry for all else |
+/// | any other | a retry |
+///
+/// [`OrFail`](crate::OrFail) chooses otherwise where the error comes up. An error type of your own that
+/// always knows converts itself: leave [`Error`] out and implement `From<YourError> for Failure`. (Like
+/// `anyhow::Error`, `Failure` does not implement [`Error`], which is what makes these conversions possible.)
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,12 +47,15 @@ struct Inner {
     details: Option<String>,
 }
 
+/// A retry as the step's retry policy has it.
+const NO_WISHES: Retry = Retry { delay_ms: None, from_checkpoint: false };
+
 impl Failure {
     /// Another attempt may help; the step's retry policy decides whether and when.
     #[must_use]
     #[cold]
     pub fn retry(message: impl Into<String>) -> Self {
-        Self::new(Some(Retry { delay_ms: None, from_checkpoint: false }), message.into())
+        Self::new(Some(NO_WISHES), message.into())
     }
 
     /// Another attempt would fail the same way.
@@ -82,10 +96,37 @@ impl Failure {
         self
     }
 
+    /// Puts what was being done before the message: `reading the meter: no connection`.
+    #[must_use]
+    pub fn context(mut self, what: impl fmt::Display) -> Self {
+        self.inner.message = format!("{what}: {}", self.inner.message);
+        self
+    }
+
+    /// The same failure, with another attempt pointless.
+    #[must_use]
+    pub fn into_fatal(mut self) -> Self {
+        self.inner.retry = None;
+        self
+    }
+
+    /// The same failure, worth another attempt. One that is already keeps its wishes.
+    #[must_use]
+    pub fn into_retry(mut self) -> Self {
+        self.inner.retry.get_or_insert(NO_WISHES);
+        self
+    }
+
     /// Whether another attempt is pointless.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         self.inner.retry.is_none()
+    }
+
+    /// The wishes of a retry; `None` if it is fatal.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn wishes(&self) -> Option<Retry> {
+        self.inner.retry
     }
 
     pub(crate) fn into_wire(self) -> WireFailure {
@@ -102,8 +143,18 @@ impl<E: Error + 'static> From<E> for Failure {
         if let Some(error) = error.downcast_ref::<http::Error>() {
             return error.failure(message);
         }
-        if error.is::<serde_json::Error>() { Self::fatal(message) } else { Self::retry(message) }
+        if would_come_again(error) { Self::fatal(message) } else { Self::retry(message) }
     }
+}
+
+/// Errors of what was read, not of reading it.
+fn would_come_again(error: &dyn Any) -> bool {
+    error.is::<serde_json::Error>()
+        || error.is::<ParseIntError>()
+        || error.is::<ParseFloatError>()
+        || error.is::<TryFromIntError>()
+        || error.is::<Utf8Error>()
+        || error.is::<FromUtf8Error>()
 }
 
 /// The error and what caused it, on one line.
@@ -168,6 +219,14 @@ mod tests {
     #[test]
     fn a_document_that_does_not_parse_is_fatal() {
         assert!(question_mark(serde_json::from_str::<u8>("x").unwrap_err()).is_fatal());
+    }
+
+    #[test]
+    fn text_that_does_not_parse_is_fatal() {
+        assert!(question_mark("x".parse::<i32>().unwrap_err()).is_fatal());
+        assert!(question_mark("x".parse::<f64>().unwrap_err()).is_fatal());
+        assert!(question_mark(u8::try_from(300).unwrap_err()).is_fatal());
+        assert!(question_mark(String::from_utf8(vec![0xff]).unwrap_err()).is_fatal());
     }
 
     #[test]

@@ -22,16 +22,46 @@ pub enum Level {
 /// Named values of a log line, for example `&[("rows", &rows), ("city", &city)]`.
 pub type Fields<'a> = &'a [(&'a str, &'a dyn Display)];
 
+/// A line of a step's log, as a test sees it.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// How much it matters.
+    pub level: Level,
+    /// What it says.
+    pub message: String,
+    /// Its named values.
+    pub fields: Vec<(String, String)>,
+}
+
 pub(crate) fn log(level: Level, message: &str, fields: Fields<'_>) {
-    let level = match level {
-        Level::Trace => host::Level::Trace,
-        Level::Debug => host::Level::Debug,
-        Level::Info => host::Level::Info,
-        Level::Warn => host::Level::Warn,
-        Level::Error => host::Level::Error,
-    };
     let fields: Vec<_> = fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();
-    host::log(level, message, &fields);
+    host::log(level.into(), message, &fields);
+}
+
+impl From<Level> for host::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Trace => Self::Trace,
+            Level::Debug => Self::Debug,
+            Level::Info => Self::Info,
+            Level::Warn => Self::Warn,
+            Level::Error => Self::Error,
+        }
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl From<host::Level> for Level {
+    fn from(level: host::Level) -> Self {
+        match level {
+            host::Level::Trace => Self::Trace,
+            host::Level::Debug => Self::Debug,
+            host::Level::Info => Self::Info,
+            host::Level::Warn => Self::Warn,
+            host::Level::Error => Self::Error,
+        }
+    }
 }
 
 /// A panic becomes a line of the step's log before it becomes a trap: the trap alone would not say why.

@@ -2,7 +2,7 @@
 
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Error, Ident, LitStr, Token, bracketed};
+use syn::{Error, Ident, LitStr, Token, Type, bracketed};
 
 /// All members are optional.
 #[derive(Default)]
@@ -15,6 +15,8 @@ pub(crate) struct Attribute {
     pub(crate) description: Option<LitStr>,
     /// What the step needs from the host.
     pub(crate) needs: Vec<LitStr>,
+    /// What `Context::config` is asked for, to be described.
+    pub(crate) config: Option<Type>,
 }
 
 impl Parse for Attribute {
@@ -32,9 +34,10 @@ impl Parse for Attribute {
                 "version" => attribute.version = Some(text(input)?),
                 "description" => attribute.description = Some(text(input)?),
                 "needs" => attribute.needs = list(input)?,
+                "config" => attribute.config = Some(input.parse()?),
                 _ => {
                     let message =
-                        format!("`{key}` is unknown here: #[step] knows name, version, description and needs");
+                        format!("`{key}` is unknown here: #[step] knows name, version, description, needs and config");
                     return Err(Error::new(key.span(), message));
                 }
             }

@@ -76,16 +76,42 @@ fn exports(attribute: &Attribute, function: &ItemFn, types: &Types<'_>) -> Token
     let description =
         attribute.description.as_ref().map_or_else(|| doc_comment(function), |description| description.value());
     let needs = &attribute.needs;
+    let config = attribute.config.as_ref().map_or_else(
+        || quote!(::core::option::Option::None),
+        |config| quote_spanned! { config.span() => ::pawl_sdk::__private::described::<#config>() },
+    );
     // The compiler tells what is wrong with a type where the author wrote it.
     let read = quote_spanned! { input.span() => ::pawl_sdk::__private::input::<#input> };
     let write = quote_spanned! { result.span() => ::pawl_sdk::__private::output::<#result> };
+    // A second step beside this one clashes with this name, which says why; the message stands at the step.
+    let only = quote_spanned! { step.span() =>
+        #[doc(hidden)]
+        #[allow(dead_code, non_camel_case_types)]
+        struct a_crate_has_only_one_step;
+    };
     quote! {
+        #only
+
         const _: () = {
             struct __PawlStep;
 
             impl ::pawl_sdk::raw::Guest for __PawlStep {
+                #[allow(clippy::needless_borrow)]
                 fn describe() -> ::pawl_sdk::__private::Manifest {
-                    ::pawl_sdk::__private::manifest(#name, #version, #description, &[#(#needs),*])
+                    #[allow(unused_imports)]
+                    use ::pawl_sdk::__private::{Anything as _, Described as _, Undescribed as _};
+                    let input = (&&::pawl_sdk::__private::Type::<#input>::new()).schema();
+                    let output = (&&::pawl_sdk::__private::Type::<
+                        ::pawl_sdk::__private::Returned<#result>
+                    >::new()).schema();
+                    ::pawl_sdk::__private::manifest(
+                        #name,
+                        #version,
+                        #description,
+                        &[#(#needs),*],
+                        ::pawl_sdk::__private::of_input(input, #config),
+                        ::pawl_sdk::__private::of_output(output),
+                    )
                 }
 
                 fn run(
@@ -148,7 +174,7 @@ mod tests {
         .unwrap();
         assert!(expansion.contains("fn add (ctx : & mut Context"), "{expansion}");
         assert!(
-            expansion.contains(r#"manifest ("add" , env ! ("CARGO_PKG_VERSION") , "Adds numbers." , & ["http"])"#),
+            expansion.contains(r#"manifest ("add" , env ! ("CARGO_PKG_VERSION") , "Adds numbers." , & ["http"] ,"#),
             "{expansion}"
         );
     }
@@ -200,7 +226,7 @@ mod tests {
             fn f(ctx: &mut Context, i: u8) -> R {}
         );
         let refused = |attribute| expansion_of(attribute, item.clone()).unwrap_err();
-        assert!(refused(quote!(nmae = "x")).contains("name, version, description and needs"));
+        assert!(refused(quote!(nmae = "x")).contains("name, version, description, needs and config"));
         assert!(refused(quote!(name = "x", name = "y")).contains("twice"));
         assert!(refused(quote!(name = "")).contains("empty"));
     }

@@ -35,3 +35,16 @@ fn batch(ctx: &mut Context, input: Value) -> Result<Output, Failure> {
     }
     Ok(Output { items: job.items, version: 2 })
 }
+
+#[cfg(test)]
+mod tests {
+    use pawl_sdk::testing::{crash_everywhere, json};
+
+    use super::*;
+
+    #[test]
+    fn a_crash_anywhere_changes_nothing() {
+        let run = crash_everywhere(batch, json!({ "items": 6 }));
+        assert_eq!((run.output().items, run.onces().len()), (6, 6));
+    }
+}

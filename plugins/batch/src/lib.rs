@@ -15,7 +15,7 @@ struct Job {
     /// Rounds of computing for each item.
     #[serde(default)]
     work: u64,
-    /// Computes for about so many milliseconds more for each item: a step can't sleep.
+    /// Computes for about so many milliseconds more for each item; unlike a sleep, that keeps the worker busy.
     #[serde(default)]
     pause_ms: u64,
     /// Clock readings for each item, each an entry in the journal.
@@ -99,7 +99,19 @@ fn mix(value: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use pawl_sdk::testing::{Host, json};
+
     use super::*;
+
+    #[test]
+    fn a_crash_anywhere_changes_nothing_but_where_it_went_on() {
+        let host = Host::new().ignoring("/resumed_at").ignoring("/done_here");
+        let run = host.crash_everywhere(batch, json!({ "items": 12, "checkpoint_every": 3, "readings": 2 }));
+        assert_eq!((run.output().done_here, run.checkpoints()), (12, 4));
+        let config = json!({ "items": 5, "readings": 1 });
+        let run = host.config(config).crash_everywhere(batch, json!(null));
+        assert_eq!((run.output().items, run.checkpoints()), (5, 5));
+    }
 
     fn digest(items: impl IntoIterator<Item = u32>) -> u64 {
         items.into_iter().fold(State::default(), State::with).digest

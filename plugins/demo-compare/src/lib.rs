@@ -111,7 +111,18 @@ fn round(value: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use pawl_sdk::testing::{Host, json};
+
     use super::*;
+
+    #[test]
+    fn it_takes_two_cities_and_asks_nothing() {
+        let city = |name: &str| json!({ "city": name, "report_url": "http://a/", "days": [], "rows": 0 });
+        let run = Host::new().crash_everywhere(compare, json!({ "means-a": city("A"), "means-b": city("B") }));
+        assert_eq!((run.output().report_url.as_str(), run.calls().len()), ("http://a/", 0));
+        let run = Host::new().run(compare, json!({ "means-a": city("A") }));
+        assert_eq!(run.failure().to_string(), "1 cities, not two");
+    }
 
     fn city(name: &str, days: &[(&str, f64)]) -> City {
         City {

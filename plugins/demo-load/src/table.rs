@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What air temperatures can be, in degrees Fahrenheit: the coldest and the hottest ever measured are
@@ -10,7 +11,7 @@ use serde::Serialize;
 const PLAUSIBLE: std::ops::RangeInclusive<f64> = -129.0..=135.0;
 
 /// The temperatures of one day.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Day {
     /// For example `2010-01-31`.
     pub(crate) date: String,

@@ -12,26 +12,26 @@ mod summary;
 
 use expected::Expected;
 use pawl_sdk::{Context, Failure, step};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use summary::{DayMean, Extremes};
 
 /// What the step before this one says.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Input {
     city: String,
     report_url: String,
-    rows: usize,
     days: Vec<Day>,
 }
 
 /// The temperatures of one day, by hour, in degrees Fahrenheit.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Day {
     date: String,
     hours: [Option<f64>; 24],
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(default)]
 struct Config {
     /// Resamples of the bootstrap for each hour.
@@ -44,13 +44,6 @@ impl Default for Config {
     fn default() -> Self {
         Self { resamples: 2_000, checkpoint_every: 50 }
     }
-}
-
-/// What is saved.
-#[derive(Default, Serialize, Deserialize)]
-struct State {
-    rows_done: usize,
-    unusual: Unusual,
 }
 
 /// The hours outside of what was to be expected.
@@ -84,35 +77,29 @@ struct Output {
 }
 
 /// Daily means, and the hours that were unusual for their season.
-#[step]
+#[step(config = Config)]
 fn means(ctx: &mut Context, input: Input) -> Result<Output, Failure> {
-    let saved: Option<State> = ctx.restore()?;
     let config: Config = ctx.config()?;
-    let mut state = saved.unwrap_or_default();
-    let rows_from_checkpoint = state.rows_done;
-    if rows_from_checkpoint > 0 {
-        ctx.info("going on from a checkpoint", &[("row", &rows_from_checkpoint)]);
-    }
-
     let rows = rows(&input.days);
-    for (day, hour, temp) in rows.iter().copied().skip(rows_from_checkpoint) {
+    let mut each = ctx.each(&rows, Unusual::default()).save_every(config.checkpoint_every);
+    while let Some((&(day, hour, temp), unusual)) = each.next(ctx)? {
+        let Day { date, .. } = &input.days[day];
         let neighbours = expected::neighbours(&input.days, day, hour);
         if let Some(expected) = Expected::of(&neighbours, config.resamples, ctx.random_u64()) {
-            state.unusual.judge(&input.days[day].date, hour, temp, expected);
+            unusual.judge(date, hour, temp, expected);
         }
-        state.rows_done += 1;
-        if state.rows_done.is_multiple_of(config.checkpoint_every) {
-            ctx.checkpoint(&state)?;
-            ctx.progress(state.rows_done as f64 / input.rows as f64, &input.days[day].date);
+        if each.done().is_multiple_of(24) {
+            ctx.progress(each.done() as f64 / rows.len() as f64, date);
         }
     }
+    let rows_from_checkpoint = each.resumed_at();
 
     let extremes = summary::extremes(&input.days, &rows)
         .ok_or_else(|| Failure::fatal(format!("the table of {} has no rows", input.city)))?;
     Ok(Output {
         mean: summary::round(rows.iter().map(|(_, _, temp)| temp).sum::<f64>() / rows.len() as f64),
         extremes,
-        unusual: state.unusual,
+        unusual: each.into_state(),
         days: summary::daily_means(&input.days),
         rows: rows.len(),
         rows_from_checkpoint,
@@ -146,7 +133,19 @@ impl Unusual {
 
 #[cfg(test)]
 mod tests {
+    use pawl_sdk::testing::{Host, json};
+
     use super::*;
+
+    #[test]
+    fn a_crash_anywhere_changes_nothing_but_the_rows_that_a_checkpoint_held() {
+        let day = |n: u32| json!({ "date": format!("2010-01-0{n}"), "hours": vec![f64::from(40 + n % 4 * 7); 24] });
+        let input = json!({ "city": "North", "report_url": "", "days": [day(1), day(2), day(3)] });
+        let host = Host::new().config(json!({ "resamples": 20, "checkpoint_every": 10 }));
+        let run = host.ignoring("/rows_from_checkpoint").crash_everywhere(means, input);
+        assert_eq!((run.output().rows, run.checkpoints(), run.output().rows_from_checkpoint), (72, 7, 0));
+        assert!(run.output().unusual.most.is_some());
+    }
 
     #[test]
     fn hours_outside_are_counted_and_the_farthest_is_kept() {

@@ -35,3 +35,19 @@ fn publish(ctx: &mut Context, input: Input) -> Result<Output, Failure> {
     let receipt = Receipt { status: answer.status(), body: answer.text()?.to_owned(), idempotency_key };
     Ok(Output { report: input.report, receipt })
 }
+
+#[cfg(test)]
+mod tests {
+    use pawl_sdk::testing::{Answer, Host, json};
+
+    use super::*;
+
+    #[test]
+    fn a_crash_anywhere_leaves_one_report() {
+        let url = "http://127.0.0.1/reports";
+        let host = Host::new().answer("POST", url, Answer::status(201).body("stored"));
+        let run = host.crash_everywhere(publish, json!({ "report_url": url, "report": { "cities": 2 } }));
+        let sent: Vec<_> = run.effects().map(|effect| (effect.json(), effect.key.as_deref())).collect();
+        assert_eq!(sent, [(json!({ "cities": 2 }), Some(run.output().receipt.idempotency_key.as_str()))]);
+    }
+}

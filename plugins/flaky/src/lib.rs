@@ -58,3 +58,24 @@ fn flaky(ctx: &mut Context, input: Value) -> Result<Output, Failure> {
         How::Trap => std::process::abort(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use pawl_sdk::testing::{Host, json};
+
+    use super::*;
+
+    #[test]
+    fn it_fails_as_often_as_it_is_asked_to_wherever_it_crashes() {
+        let run = Host::new().attempts(5).crash_everywhere(flaky, json!({ "failures": 2, "delay_ms": 1_000 }));
+        assert_eq!((run.output().attempt, run.elapsed()), (3, Duration::from_secs(2)));
+        let run = Host::new().attempts(5).config(json!({ "failures": 1, "how": "panic" })).run(flaky, json!(null));
+        assert_eq!(run.output().attempt, 2);
+    }
+
+    #[test]
+    fn a_fatal_failure_has_no_second_attempt() {
+        let run = Host::new().attempts(5).run(flaky, json!({ "failures": 2, "how": "fatal" }));
+        assert_eq!((run.failure().to_string().as_str(), run.attempts()), ("attempt 1 of 2 that fail", 1));
+    }
+}

@@ -1,0 +1,8 @@
+#![allow(unused)]
+
+use pawl_sdk::{Context, Failure, step};
+
+#[step]
+struct Count;
+
+fn main() {}

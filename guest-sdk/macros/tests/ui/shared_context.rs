@@ -1,0 +1,10 @@
+#![allow(unused)]
+
+use pawl_sdk::{Context, Failure, step};
+
+#[step]
+fn count(ctx: &Context, input: Vec<String>) -> Result<usize, Failure> {
+    Ok(input.len())
+}
+
+fn main() {}
