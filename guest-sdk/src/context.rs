@@ -71,7 +71,7 @@ impl Context {
     /// ```no_run
     /// # use pawl_sdk::{Context, Failure};
     /// # fn example(ctx: &Context) -> Result<(), Failure> {
-    /// let token = ctx.secret("shop-token")?;
+    /// let token = ctx.secret("shop_token")?;
     /// let items = ctx.http().get("https://shop.example/items").header("authorization", format!("Bearer {token}"));
     /// # Ok(())
     /// # }

@@ -115,6 +115,8 @@ mod each;
 mod entry;
 mod facade;
 mod failure;
+#[cfg(doctest)]
+mod guide;
 mod host;
 pub mod http;
 mod logging;
