@@ -1,4 +1,4 @@
-//! `pawl plugin`: build components, push, list and activate them.
+//! `pawl plugin`: build components, push, list, activate them and go back.
 
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,14 @@ pub(super) enum Verb {
         /// For example echo@1.1.0
         #[arg(value_name = "NAME@VERSION")]
         plugin: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Make the version active again that was so before
+    #[command(after_help = "Example:\n  pawl plugin rollback echo")]
+    Rollback {
+        /// The plugin's name
+        name: String,
         #[command(flatten)]
         output: Output,
     },
@@ -101,6 +109,10 @@ pub(super) async fn run(verb: Verb, settings: &Settings) -> anyhow::Result<()> {
             let body = ActivatePlugin { version: version.to_owned() };
             let path = ["v1", "plugins", name, "activate"];
             output.print(&client.post::<ActivatedPlugin>(&path, &body, &[]).await?)?;
+        }
+        Verb::Rollback { name, output } => {
+            let path = ["v1", "plugins", &name, "rollback"];
+            output.print(&client.post::<ActivatedPlugin>(&path, &serde_json::json!({}), &[]).await?)?;
         }
     }
     Ok(())
