@@ -61,11 +61,24 @@ pub(super) struct Worker {
 }
 
 /// What every process has that compiles components.
-#[derive(Debug, Args)]
-struct CacheFlag {
-    /// Where compiled components are kept [default: the user's cache folder]
+#[derive(Debug, Clone, Args)]
+pub(super) struct CacheFlag {
+    /// Where compiled components are kept [default: pawl in the user's cache folder]
     #[arg(long, value_name = "DIR", env = "PAWL_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
+}
+
+impl CacheFlag {
+    /// A component with an interpreter takes seconds to compile, so that it should happen once. None where
+    /// the user has no folder that can be written: a service often has none.
+    pub(super) fn dir(self) -> Option<PathBuf> {
+        let of_user = || {
+            let given = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+            let folder = given.or_else(|| Some(std::env::home_dir()?.join(".cache")))?.join("pawl");
+            std::fs::create_dir_all(&folder).is_ok().then_some(folder)
+        };
+        self.cache_dir.or_else(of_user)
+    }
 }
 
 /// Arguments of `pawl migrate`.
@@ -100,7 +113,7 @@ impl Api {
             redis_url: settings.redis_url(&self.servers)?,
             listen: self.listen.or_else(|| settings.listen()).unwrap_or(defaults.listen),
             token: settings.api_token(),
-            cache_dir: self.cache.cache_dir.or(defaults.cache_dir),
+            cache_dir: self.cache.dir(),
             ..api::Config::default()
         };
         api::serve(config, asked_to_stop()).await.map_err(|error| match error {
@@ -132,7 +145,7 @@ impl Worker {
             lease: self.lease_ms.map_or(defaults.lease, Duration::from_millis),
             drain: self.drain_ms.map_or(defaults.drain, Duration::from_millis),
             lanes: self.lanes.map_or(defaults.lanes, |lanes| lanes as usize),
-            cache_dir: self.cache.cache_dir.or(defaults.cache_dir),
+            cache_dir: self.cache.dir(),
             ..worker::Config::default()
         };
         worker::run(config, asked_to_stop()).await
