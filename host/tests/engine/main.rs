@@ -9,3 +9,4 @@ mod load;
 mod resume;
 mod setup;
 mod target;
+mod wasi;
