@@ -17,9 +17,11 @@ use axum::routing::{get, post};
 use problem::Result;
 use types::Problem;
 
+mod component;
 mod events;
 mod explain;
 mod operations;
+mod parked;
 mod pipelines;
 mod plugins;
 mod problem;
