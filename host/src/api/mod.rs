@@ -20,6 +20,7 @@ use types::Problem;
 mod component;
 mod events;
 mod explain;
+mod journal;
 mod operations;
 mod parked;
 mod pipelines;
@@ -52,6 +53,8 @@ fn router(state: AppState) -> Router {
         .route("/v1/runs/{run}/steps/{step}", get(runs::show_step))
         .route("/v1/runs/{run}/steps/{step}/retry", post(runs::retry_step))
         .route("/v1/runs/{run}/steps/{step}/resume", post(runs::resume_step))
+        .route("/v1/runs/{run}/steps/{step}/journal", get(journal::show))
+        .route("/v1/components/{digest}", get(journal::component))
         .route("/v1/plugins", post(plugins::push_as_described).get(plugins::list))
         .route("/v1/plugins/{plugin}/versions/{version}", post(plugins::push))
         .route("/v1/plugins/{plugin}/activate", post(plugins::activate))

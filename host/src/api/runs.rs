@@ -208,7 +208,7 @@ pub(super) async fn resume_step(
     state.changed(id, &pipeline, &ready).await.map(Json)
 }
 
-fn to_raw(json: Vec<u8>) -> Result<Box<RawValue>> {
+pub(super) fn to_raw(json: Vec<u8>) -> Result<Box<RawValue>> {
     // Checked when it was recorded, and its digest when it was read.
     let text = String::from_utf8(json).map_err(|error| Problem::internal(&error))?;
     RawValue::from_string(text).map_err(|error| Problem::internal(&error))

@@ -27,6 +27,7 @@ use call::Call;
 use keys::KeyOf;
 use once::{Finished, OpenOnce};
 use tail::Tail;
+pub use told::{Told, tell};
 
 mod answer;
 mod call;
@@ -38,6 +39,7 @@ mod random_programs;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod told;
 mod waiting;
 
 /// The state of one attempt's path through the journal.

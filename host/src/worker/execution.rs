@@ -189,5 +189,5 @@ impl Flow {
 }
 
 fn not_begun(outcome: Outcome) -> Executed {
-    Executed { outcome, cut: None, replayed: 0, resumed_from: None, elapsed: Duration::ZERO }
+    Executed { outcome, cut: None, replayed: 0, position: 0, resumed_from: None, elapsed: Duration::ZERO }
 }

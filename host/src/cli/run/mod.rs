@@ -14,6 +14,7 @@ use crate::api::types::{
 };
 use crate::domain::id::RunId;
 
+mod replay;
 mod resume;
 mod show;
 mod sse;
@@ -89,6 +90,10 @@ pub(super) enum Verb {
                             pawl run resume RUN load --pin 3f9a0c11d2e4        # on the component that made the journal\n  \
                             pawl run resume RUN load --from-checkpoint --latest")]
     Resume(resume::Arguments),
+    /// Run a step against its journal, here, without any effect: shows each call; exit code 1 if it goes another way
+    #[command(after_help = "Examples:\n  pawl run replay RUN load\n  \
+                            pawl run replay RUN load --component load.wasm     # would this one fit?")]
+    Replay(replay::Arguments),
     /// Send a signal to a run; a step that waits for it goes on, or the next one that will
     #[command(after_help = "Examples:\n  pawl run signal RUN approved --payload '{\"by\": \"ana\"}'\n  \
                             pawl run signal RUN approved --idempotency-key approval-17")]
@@ -189,6 +194,13 @@ pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::
             let path = ["v1", "runs", &signal.run, "signals", &signal.name];
             let headers = key_header(signal.idempotency_key.as_deref());
             output.print(&client.post::<SentSignal>(&path, &payload, &headers).await?)?;
+        }
+        Verb::Replay(arguments) => {
+            let replayed = replay::replay(arguments, client).await?;
+            output.print(&replayed)?;
+            if !replayed.fits() {
+                return Err(End::Said.into());
+            }
         }
         Verb::Resume(arguments) => output.print(&resume::resume(arguments, client).await?)?,
     }
