@@ -179,10 +179,10 @@ pub(super) fn report(divergence: &Divergence) -> String {
         ("position", divergence.position.to_string()),
         ("recorded", or_dash(divergence.expected.as_ref())),
         ("called", divergence.actual.clone()),
-        ("differs in", or_dash(divergence.difference.as_ref())),
-        ("recorded by", or_dash(divergence.recorded_by)),
-        ("executed", or_dash(divergence.component)),
     ];
+    rows.extend(divergence.difference.as_ref().map(|difference| ("differs in", difference.clone())));
+    rows.extend(divergence.recorded_by.map(|digest| ("recorded by", digest.to_string())));
+    rows.extend(divergence.component.map(|digest| ("executed", digest.to_string())));
     rows.extend(divergence.backtrace.as_ref().map(|frames| ("called from", format!("\n{frames}"))));
     fields(&rows)
 }
