@@ -172,6 +172,8 @@ create table step (
     worker_id            uuid,
     -- Fixed by the submission, for all attempts.
     component            bytea not null,
+    -- The component that made the journal, if a person has put the step on another one since.
+    recorded_by          bytea,
     -- Attempts that were begun, that failed, and that ended with their worker's process.
     attempts             int not null default 0,
     failures             int not null default 0,

@@ -156,6 +156,8 @@ begin
         with written as (
             update step s set
                 journal_length = coalesce(m.first + m.length, m.cut, s.journal_length),
+                -- Whoever adds to a journal has gone through all of it.
+                recorded_by = case when m.first is null then s.recorded_by end,
                 checkpoint_position = case when m.ordinal > s.checkpoint_ordinal then m.position
                                            else s.checkpoint_position end,
                 checkpoint_ordinal = greatest(s.checkpoint_ordinal, m.ordinal),

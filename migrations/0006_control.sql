@@ -135,35 +135,71 @@ $$;
 
 -- Puts a step that is parked, waiting or ready on a component and makes it ready: its pinned one (null), or
 -- the given one. A sleep ends by it; a wait for a signal does not, since the step would see that as a timeout.
--- Verdict: resumed, awaits, running, ended, blocked, unknown.
-create function pawl_resume_v1(p_run uuid, p_step int, p_component bytea)
-returns table (verdict text, run_id uuid, step_no int, queue text, priority text, ready_at_ms bigint)
+-- With a fence, its journal is cut to the checkpoint first, as a retry would: rows from p_cut on are dropped for
+-- the given one, if the fence is still the one under which they were read.
+-- Verdict on the first row: resumed, awaits, running, ended, blocked, moved (another fence), unknown. Then the steps
+-- to be delivered: signals that were taken after the checkpoint may have gone to others.
+create function pawl_resume_v1(
+    p_run        uuid,
+    p_step       int,
+    p_component  bytea,
+    p_note       text,
+    p_fence      bigint,
+    -- The checkpoint's position; 0 if there is none.
+    p_kept       int,
+    p_cut        int,
+    p_length     int,
+    p_digest     bytea,
+    p_entries    bytea
+) returns table (verdict text, run_id uuid, step_no int, queue text, priority text, ready_at_ms bigint)
 language plpgsql
 as $$
 #variable_conflict use_column
 declare
     v_status  text;
     v_fence   bigint;
+    v_given   pawl_event_v1[] := '{}';
 begin
     perform 1 from run r where r.id = p_run for no key update;
-    select case when s.status = 'waiting' and s.awaits is not null then 'awaits' else s.status end into v_status from step s where s.run_id = p_run and s.step_no = p_step for no key update;
+    -- A cut may wake others, too.
+    perform 1 from step s where s.run_id = p_run and (p_fence is not null or s.step_no = p_step)
+    order by s.step_no for no key update;
+    select case when s.status = 'waiting' and s.awaits is not null then 'awaits' else s.status end, s.fence
+    into v_status, v_fence
+    from step s where s.run_id = p_run and s.step_no = p_step;
     if v_status is null or v_status not in ('parked', 'waiting', 'ready') then
         return query select case when v_status is null then 'unknown'
                                  when v_status in ('running', 'blocked', 'awaits') then v_status else 'ended' end,
                             null::uuid, null::int, null::text, null::text, null::bigint;
         return;
     end if;
+    if p_fence <> v_fence then
+        return query select 'moved', null::uuid, null::int, null::text, null::text, null::bigint;
+        return;
+    end if;
     update step s set status = 'ready', ready_at = now(), due_at = null, awaits_position = null, awaits_until = null,
-                      crashes = 0, crash_mark = 0, fence = s.fence + 1, component = coalesce(p_component, s.component)
+                      crashes = 0, crash_mark = 0, fence = s.fence + 1, component = coalesce(p_component, s.component),
+                      journal_length = coalesce(p_cut + p_length, s.journal_length),
+                      -- Notes are of all components.
+                      recorded_by = case when p_kept is null or p_kept > 0 then
+                          nullif(coalesce(s.recorded_by, s.component), coalesce(p_component, s.component)) end
     where s.run_id = p_run and s.step_no = p_step
     returning s.fence into v_fence;
-    perform pawl_settle_v1(array[row(p_run, 'step.ready', p_step, v_fence, null, 'a person resumed it' || coalesce(
-        ' on component ' || left(encode(p_component, 'hex'), 12), ''))::pawl_event_v1]);
+    if p_fence is not null then
+        delete from journal j where j.run_id = p_run and j.step_no = p_step and j.first >= p_cut;
+        insert into journal (run_id, step_no, first, length, digest, bytes)
+        select p_run, p_step, p_cut, p_length, p_digest, p_entries where p_length > 0;
+        update signal g set step_no = null, position = null
+        where g.run_id = p_run and g.step_no = p_step and g.position >= p_cut;
+        v_given := coalesce(pawl_give_signals_v1(array[p_run]), '{}');
+    end if;
+    perform pawl_settle_v1(row(p_run, 'step.ready', p_step, v_fence, null, p_note)::pawl_event_v1 || v_given);
     return query
     select 'resumed', s.run_id, s.step_no, p.queue, p.priority, (extract(epoch from s.ready_at) * 1000)::bigint
     from step s
     join run r on r.id = s.run_id
     join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = s.step_no
-    where s.run_id = p_run and s.step_no = p_step;
+    where s.run_id = p_run and s.status = 'ready'
+      and (s.step_no = p_step or exists (select from unnest(v_given) as g where g.step_no = s.step_no));
 end
 $$;

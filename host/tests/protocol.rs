@@ -9,14 +9,14 @@ use std::time::Duration;
 use pawl::cli::private::PrivatePostgres;
 use pawl::domain::attempt::Claim;
 use pawl::domain::id::{Digest, Fence, RunId, StepId, StepNo, WorkerId};
-use pawl::domain::journal::{Checkpoint, Entry, History, pack};
+use pawl::domain::journal::{Checkpoint, Entry, History, RequestSummary, pack};
 use pawl::domain::pipeline::{Pipeline, StepSpec};
 use pawl::domain::status::{RunStatus, StepStatus};
 use pawl::domain::succession::Plan;
 use pawl::domain::suspicion::Suspicion;
 use pawl::domain::transition::{self, StepChange};
 use pawl::domain::wait::Wait;
-use pawl::store::control::ResumeOn;
+use pawl::store::control::{Resume, ResumeOn, since_checkpoint};
 use pawl::store::events::EventRow;
 use pawl::store::leases::Heartbeat;
 use pawl::store::plugins::NewVersion;
@@ -125,6 +125,19 @@ impl ModelRun {
         }
     }
 
+    /// A person has cut the journal to the checkpoint.
+    fn forget(&mut self, number: usize) {
+        let step = &mut self.steps[number];
+        let at = step.checkpoint_at;
+        step.rows.retain(|(first, _)| *first < at);
+        step.rows.iter_mut().for_each(|(first, length)| *length = (*length).min(at - *first));
+        step.journal = at;
+        let dropped = |taken: &(usize, u32)| taken.0 == number && taken.1 >= at;
+        for (_, taken) in self.signals.iter_mut().filter(|(_, taken)| taken.as_ref().is_some_and(dropped)) {
+            *taken = None;
+        }
+    }
+
     fn change(&mut self, step: usize, change: StepChange) {
         let step = &mut self.steps[step];
         step.status = transition::step(step.status, change).expect("the test makes only legal changes");
@@ -216,6 +229,84 @@ async fn both_stores_follow_the_model_and_each_other() {
         let violations = store.doctor(Duration::from_secs(3600), false).await.expect("a checked database");
         assert_eq!(violations, [], "the invariants hold over all histories on {}", store.name());
     }
+}
+
+#[tokio::test]
+async fn a_journal_is_cut_by_a_persons_word_only_if_nothing_has_moved_since() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let postgres = PrivatePostgres::start(&folder.path().join("postgres")).expect("a private Postgres");
+    let stores: [SharedStore; 2] = [
+        Arc::new(Postgres::new(&postgres.url(), 4, Duration::from_secs(30)).expect("a store")),
+        Arc::new(Sqlite::open(&folder.path().join("sqlite")).expect("a store")),
+    ];
+    for store in &stores {
+        store.migrate().await.expect("migrations");
+        prepare(store).await;
+        cut_by_a_person(store).await;
+    }
+}
+
+async fn cut_by_a_person(store: &SharedStore) {
+    let mut lane = store.lane();
+    let worker = WorkerId(uuid::Uuid::from_u128(1));
+    lane.heartbeat(&beat(worker, 60_000, &["default".into()])).await.expect("a lease");
+    let run = NewRun::new("random".into(), b"{}".to_vec(), None);
+    let id = StepId { run: run.id, step: StepNo(0) };
+    lane.submit(&[run]).await.expect("submitted");
+    let claims = Batch { claims: vec![id], ..Batch::default() };
+    let fence = lane.write(worker, &claims).await.expect("a claim").claimed[0].fence;
+    let request = RequestSummary { method: "POST".into(), url: "http://a/".into(), body: Digest::of(b"") };
+    let key = Digest::of(b"key");
+    let begun = Entry::OnceBegun { name: "x".into() };
+    let finished = Entry::OnceFinished { name: "x".into(), value: b"1".to_vec() };
+    let intent = Entry::Intent { key, request: request.clone() };
+    let now = Entry::Now { unix_ns: 1 };
+    let member = Member {
+        segment: Some(Segment::of(0, &[now.clone(), intent, begun, finished])),
+        checkpoint: Some(Checkpoint {
+            ordinal: 1,
+            position: 1,
+            random_position: 0,
+            effect_ordinal: 0,
+            prelude: Some(0),
+            state: b"saved".to_vec(),
+        }),
+        settlement: Some(Settlement::Parked(b"{}".to_vec())),
+        ..Member::bare(id, fence)
+    };
+    let parked = Batch { members: vec![member], ..Batch::default() };
+    assert_eq!(lane.write(worker, &parked).await.expect("parked").members, [Verdict::Written]);
+
+    let history = async || {
+        let (_, steps) = store.run(id.run, Some(id.step)).await.expect("the step");
+        let StepRow { journal_length, checkpoint_position, .. } = steps[0].clone();
+        let claim = Claim { journal_length, checkpoint_position, ..Claim::bare(id, Fence(0)) };
+        store.history(&claim).await.expect("the history")
+    };
+    let whole = history().await;
+    let other = ResumeOn::Component(Digest::of(b"another component"));
+    let too_late = Some(since_checkpoint(&**store, id).await.expect("what to forget"));
+    store.resume(id.run, id.step, &Resume::on(other)).await.expect("resumed");
+    let moved = store.resume(id.run, id.step, &Resume { on: other, forget: too_late }).await;
+    assert!(matches!(moved, Err(Error::Conflict(_))), "{moved:?} on {}", store.name());
+    let recorded_by = Some(Digest::of(COMPONENT));
+    assert_eq!(history().await, History { recorded_by, ..whole }, "nothing is lost by it on {}", store.name());
+
+    let forget = Some(since_checkpoint(&**store, id).await.expect("what to forget"));
+    let ready = store.resume(id.run, id.step, &Resume { on: ResumeOn::Pinned, forget }).await.expect("resumed");
+    assert_eq!(ready.iter().map(|ready| ready.id).collect::<Vec<_>>(), [id]);
+    let cut = history().await;
+    let notes = [Entry::Attempted { key, request }, Entry::OnceKept { name: "x".into(), value: b"1".to_vec() }];
+    let [attempted, kept] = notes;
+    assert_eq!(cut.segments, [(0, vec![now, attempted, kept])], "on {}", store.name());
+    assert_eq!((cut.length, cut.recorded_by), (3, recorded_by), "on {}", store.name());
+    let events = store.events(id.run, 0, 100).await.expect("the events");
+    let note = events.last().and_then(|event| event.note.clone()).unwrap_or_default();
+    assert!(note.contains("from its checkpoint at entry 1"), "{note:?} on {}", store.name());
+
+    let back = Resume::on(ResumeOn::Component(Digest::of(COMPONENT)));
+    store.resume(id.run, id.step, &back).await.expect("resumed");
+    assert_eq!(history().await.recorded_by, None, "on {}", store.name());
 }
 
 async fn prepare(store: &SharedStore) {
@@ -522,7 +613,15 @@ impl World {
             }
             1 => {
                 let step = StepNo(number as i32);
-                let resume = async |store: &SharedStore| store.resume(id, step, ResumeOn::Pinned).await.is_ok();
+                let from_checkpoint = chance.below(2) == 0;
+                let resume = async |store: &SharedStore| {
+                    let forget = match from_checkpoint {
+                        true => since_checkpoint(&**store, StepId { run: id, step }).await.map(Some),
+                        false => Ok(None),
+                    };
+                    let Ok(forget) = forget else { return false };
+                    store.resume(id, step, &Resume { on: ResumeOn::Pinned, forget }).await.is_ok()
+                };
                 let done = all(&self.stores, resume).await;
                 let may = match run.steps[number].status {
                     StepStatus::Waiting => run.steps[number].awaits().is_none(),
@@ -533,6 +632,10 @@ impl World {
                     run.change(number, StepChange::Resumed);
                     run.steps[number].waits = None;
                     (run.steps[number].crashes, run.steps[number].crash_mark) = (0, 0);
+                }
+                if done && from_checkpoint {
+                    run.forget(number);
+                    run.give_signals();
                 }
             }
             _ => {

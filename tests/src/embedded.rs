@@ -2,6 +2,7 @@
 //! installation, and its store is looked at from outside while no process has it.
 
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,6 +129,15 @@ impl Embedded {
     /// If it was not started.
     pub fn process(&mut self) -> anyhow::Result<&mut Process> {
         self.process.as_mut().context("pawl dev was not started")
+    }
+
+    /// Runs a `pawl` command against it to its end, whatever that is.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub fn try_pawl(&self, words: &[&str]) -> anyhow::Result<Output> {
+        let api = format!("http://{}", self.address);
+        Ok(binary::pawl()?.args(words).env("PAWL_API_URL", api).output()?)
     }
 
     /// Its store, read while no process has it.

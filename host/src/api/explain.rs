@@ -1,5 +1,6 @@
 //! Why a run has not ended, in words. Pure: what is known of the run goes in, an explanation comes out.
 
+use super::parked::ways_out;
 use super::types::{Because, Explanation, Reason, RunStatus, StepStatus};
 use crate::domain::pipeline::Pipeline;
 use crate::store::live::LiveStep;
@@ -57,10 +58,14 @@ fn reason(run: &RunRow, pipeline: &Pipeline, step: &LiveStep) -> Reason {
             Some(signal) => awaiting(run, step, signal),
             None => waiting(step),
         },
-        _ => parked(run, &name, step),
+        _ => parked(step),
     };
     let worker = step.worker.filter(|_| step.status == StepStatus::Running);
-    Reason { step: name, status: step.status, because, message, worker, until_ms }
+    let ways_out = match because {
+        Because::Person => ways_out(run.id, &name, step.error.as_deref()),
+        _ => Vec::new(),
+    };
+    Reason { step: name, status: step.status, because, message, worker, until_ms, ways_out }
 }
 
 fn running(step: &LiveStep) -> (Because, String, Option<i64>) {
@@ -128,24 +133,15 @@ fn awaiting(run: &RunRow, step: &LiveStep, signal: &str) -> (Because, String, Op
     (Because::Signal, message, step.due_at_ms)
 }
 
-fn parked(run: &RunRow, name: &str, step: &LiveStep) -> (Because, String, Option<i64>) {
+fn parked(step: &LiveStep) -> (Because, String, Option<i64>) {
     let why = error_message(step).unwrap_or_else(|| "no reason is recorded".to_owned());
-    let message = format!("it is parked: {why}; let it go on with `pawl run resume {} --step {name}`", run.id);
-    (Because::Person, message, None)
+    (Because::Person, format!("it is parked: {why}"), None)
 }
 
-/// The line for people in a recorded error, or what a divergence says in its place.
+/// The line for people in a recorded error.
 fn error_message(step: &LiveStep) -> Option<String> {
     let error: serde_json::Value = serde_json::from_slice(step.error.as_deref()?).ok()?;
-    let text = |field: &str| error.get(field).and_then(|value| value.as_str()).map(str::to_owned);
-    text("message").or_else(|| {
-        let expected = text("expected").unwrap_or_else(|| "nothing".to_owned());
-        let position = error.get("position")?;
-        Some(format!(
-            "its replay left the journal at entry {position}: recorded {expected}, called {}",
-            text("actual")?
-        ))
-    })
+    error.get("message").and_then(|value| value.as_str()).map(str::to_owned)
 }
 
 fn seconds(ms: i64) -> String {
@@ -245,11 +241,11 @@ mod tests {
             ),
             (
                 LiveStep {
-                    error: Some(br#"{"position":4,"expected":"durable.now()","actual":"http.send(GET /)"}"#.to_vec()),
+                    error: Some(br#"{"position":4,"message":"the replay left the journal at entry 4"}"#.to_vec()),
                     ..step(StepStatus::Parked)
                 },
                 Because::Person,
-                format!("it is parked: its replay left the journal at entry 4: recorded durable.now(), called http.send(GET /); let it go on with `pawl run resume {nil} --step load`"),
+                "it is parked: the replay left the journal at entry 4".into(),
             ),
         ] {
             assert_eq!(explained(step), (because, message));

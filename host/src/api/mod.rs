@@ -18,9 +18,12 @@ use problem::Result;
 use types::Problem;
 
 mod activation;
+mod component;
 mod events;
 mod explain;
+mod journal;
 mod operations;
+mod parked;
 mod pipelines;
 mod plugins;
 mod problem;
@@ -51,6 +54,8 @@ fn router(state: AppState) -> Router {
         .route("/v1/runs/{run}/steps/{step}", get(runs::show_step))
         .route("/v1/runs/{run}/steps/{step}/retry", post(runs::retry_step))
         .route("/v1/runs/{run}/steps/{step}/resume", post(runs::resume_step))
+        .route("/v1/runs/{run}/steps/{step}/journal", get(journal::show))
+        .route("/v1/components/{digest}", get(journal::component))
         .route("/v1/plugins", post(plugins::push_as_described).get(plugins::list))
         .route("/v1/plugins/{plugin}/versions/{version}", post(plugins::push))
         .route("/v1/plugins/{plugin}/activate", post(plugins::activate))

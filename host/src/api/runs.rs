@@ -11,18 +11,20 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::component::to_resume_on;
 use super::explain::{EXPLAINED_STEPS, explain};
+use super::parked::ways_out;
 use super::problem::Result;
 use super::request::{Params, read_json, run_id};
 use super::state::{AppState, step_name, step_named};
 use super::submissions::Refused;
 use super::types::{
     Changed, Explanation, IDEMPOTENCY_KEY, Problem, ResumeStep, Run, RunList, RunStatus, RunSummary, Step, StepDetail,
-    SubmitRun, SubmittedRun,
+    StepStatus, SubmitRun, SubmittedRun,
 };
-use crate::domain::id::{Digest, RunId};
+use crate::domain::id::{RunId, StepId};
 use crate::domain::pipeline::Pipeline;
-use crate::store::control::ResumeOn;
+use crate::store::control::{Resume, since_checkpoint};
 use crate::store::runs::{RunFilter, RunRow, StepRow};
 use crate::store::submit::{NewRun, Submission};
 
@@ -142,7 +144,9 @@ pub(super) async fn show_step(
     let (_, rows) = state.store.run(id, Some(number)).await?;
     let row = rows.into_iter().next().ok_or_else(|| Problem::not_found(format!("run {id} has no step `{step}`")))?;
     let output = state.store.step_output(id, number).await?.map(to_raw).transpose()?;
-    Ok(Json(StepDetail { step: step_of(&pipeline, row), output }))
+    let is_parked = row.status == StepStatus::Parked;
+    let ways_out = if is_parked { ways_out(id, &step, row.error.as_deref()) } else { Vec::new() };
+    Ok(Json(StepDetail { step: step_of(&pipeline, row), output, ways_out }))
 }
 
 pub(super) async fn output(State(state): State<AppState>, Path(run): Path<String>) -> Result<Response> {
@@ -195,32 +199,16 @@ pub(super) async fn resume_step(
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
     let number = step_named(&pipeline, &step)?;
-    let on = component_to_resume_on(&state, &pipeline, &step, &request.on).await?;
-    let ready = state.store.resume(id, number, on).await?;
+    let on = to_resume_on(&state, &pipeline, &step, &request.on).await?;
+    let forget = match request.from_checkpoint {
+        true => Some(since_checkpoint(&*state.store, StepId { run: id, step: number }).await?),
+        false => None,
+    };
+    let ready = state.store.resume(id, number, &Resume { on, forget }).await?;
     state.changed(id, &pipeline, &ready).await.map(Json)
 }
 
-async fn component_to_resume_on(state: &AppState, pipeline: &Pipeline, step: &str, on: &str) -> Result<ResumeOn> {
-    if on == "pinned" {
-        return Ok(ResumeOn::Pinned);
-    }
-    if on == "latest" {
-        let number = step_named(pipeline, step)?;
-        let plugin = pipeline.step(number).map(|spec| spec.plugin.as_str()).unwrap_or_default();
-        return Ok(ResumeOn::Component(state.store.component_of(plugin, None).await?));
-    }
-    let digest: Digest = on.parse().map_err(|_| {
-        Problem::bad_request(format!(
-            "`on` is `pinned`, `latest` or a component's digest of 64 hexadecimal digits, not {on:?}"
-        ))
-    })?;
-    match state.store.has_component(digest).await? {
-        true => Ok(ResumeOn::Component(digest)),
-        false => Err(Problem::not_found(format!("there is no component {digest}; `pawl plugin list` shows all"))),
-    }
-}
-
-fn to_raw(json: Vec<u8>) -> Result<Box<RawValue>> {
+pub(super) fn to_raw(json: Vec<u8>) -> Result<Box<RawValue>> {
     // Checked when it was recorded, and its digest when it was read.
     let text = String::from_utf8(json).map_err(|error| Problem::internal(&error))?;
     RawValue::from_string(text).map_err(|error| Problem::internal(&error))

@@ -6,11 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
+mod journal;
 mod operations;
 mod pipelines;
 mod plugins;
 mod runs;
 
+pub use journal::*;
 pub use operations::*;
 pub use pipelines::*;
 pub use plugins::*;

@@ -130,11 +130,43 @@ pub struct Divergence {
     pub actual: String,
     /// The first argument that differs, with both values.
     pub difference: Option<String>,
-    /// The component that was replayed.
+    /// The component that was executed.
     pub component: Option<Digest>,
+    /// The component that made the journal. The same one, if it is not deterministic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_by: Option<Digest>,
     /// Where in the guest the call was made, innermost frame first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backtrace: Option<String>,
+}
+
+impl Divergence {
+    /// One line for a person.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let expected = self.expected.as_deref().unwrap_or("nothing");
+        let mut message = format!(
+            "the replay left the journal at entry {}: recorded {expected}, called {}",
+            self.position, self.actual
+        );
+        if let Some(difference) = &self.difference {
+            message.push_str(&format!("; {difference}"));
+        }
+        match (self.recorded_by, self.component) {
+            (Some(recorded_by), Some(component)) if recorded_by != component => {
+                let (recorded_by, component) = (recorded_by.short(), component.short());
+                message.push_str(&format!(" (component {recorded_by} made the journal, {component} was executed)"));
+            }
+            (_, Some(component)) => {
+                message.push_str(&format!(
+                    " (component {} made the journal, too: it is not deterministic)",
+                    component.short()
+                ));
+            }
+            _ => {}
+        }
+        message
+    }
 }
 
 /// What is left of the journal after a failure that will be retried: see [`super::replay::Replay::cut`].

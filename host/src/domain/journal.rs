@@ -220,4 +220,6 @@ pub struct History {
     pub length: u32,
     /// Signals that were given to the step, by the positions of their [`Entry::Awaited`]: JSON bytes.
     pub signals: Vec<(u32, Vec<u8>)>,
+    /// The component that made the journal, if it is not the one that the step has now.
+    pub recorded_by: Option<Digest>,
 }

@@ -27,6 +27,7 @@ use call::Call;
 use keys::KeyOf;
 use once::{Finished, OpenOnce};
 use tail::Tail;
+pub use told::{Told, tell};
 
 mod answer;
 mod call;
@@ -38,12 +39,15 @@ mod random_programs;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod told;
 mod waiting;
 
 /// The state of one attempt's path through the journal.
 #[derive(Debug)]
 pub struct Replay {
     step: StepId,
+    /// The component that made the journal, if it is known to be another one.
+    recorded_by: Option<Digest>,
     /// The state to go on from; taken away if it turns out that this guest can't ask for it.
     checkpoint: Option<Checkpoint>,
     /// What is left to be replayed, with positions; empty once the guest is live.
@@ -101,6 +105,7 @@ impl Replay {
         }
         let mut replay = Self {
             step,
+            recorded_by: history.recorded_by,
             checkpoint: history.checkpoint,
             recorded,
             sent,
@@ -343,6 +348,22 @@ impl Replay {
             notes.extend(self.results_of_once());
         }
         Cut { at, notes }
+    }
+
+    /// What remains of a journal that a person has cut to its last checkpoint, between two attempts: no guest
+    /// has gone through it, so all results of `once` since then are kept.
+    #[must_use]
+    pub fn cut_unseen(step: StepId, history: History) -> Cut {
+        let start = history.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.position);
+        let numbered = history.segments.iter().flat_map(|(first, entries)| (*first..).zip(entries));
+        let finished = numbered.filter(|(position, _)| *position >= start).filter_map(|(_, entry)| match entry {
+            Entry::OnceFinished { name, value } | Entry::OnceKept { name, value } => {
+                Some((name.clone(), Finished { value: value.clone(), saves: None }))
+            }
+            _ => None,
+        });
+        let finished = finished.collect();
+        Self { finished, ..Self::new(step, history) }.cut(true)
     }
 
     fn next_effect_key(&mut self, name: Option<&str>) -> Digest {

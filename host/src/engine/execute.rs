@@ -55,6 +55,8 @@ pub struct Executed {
     pub cut: Option<Cut>,
     /// Entries that were answered from the journal.
     pub replayed: u32,
+    /// The journal position that it has come to.
+    pub position: u32,
     /// The position of the checkpoint from which the guest went on.
     pub resumed_from: Option<u32>,
     /// From the first instruction of the host to the last.
@@ -84,7 +86,7 @@ impl Engine {
         }
         guest.pulse.rest();
         let (replayed, resumed_from) = (guest.replay.replayed(), guest.replay.resumed_from());
-        Executed { outcome, cut, replayed, resumed_from, elapsed: started.elapsed() }
+        Executed { outcome, cut, replayed, position: guest.replay.position(), resumed_from, elapsed: started.elapsed() }
     }
 
     fn guest(&self, attempt: Attempt, recorder: Arc<dyn Recorder>) -> (Guest, Vec<u8>) {
@@ -165,7 +167,7 @@ fn not_begun(panic: &str, started: Instant) -> Executed {
     let message = "the host failed while it instantiated the component; its log says more".into();
     let failure = Failure { cause: Cause::Component, message, details: None, delay_ms: None, from_checkpoint: false };
     let outcome = Outcome::Failed(failure);
-    Executed { outcome, cut: None, replayed: 0, resumed_from: None, elapsed: started.elapsed() }
+    Executed { outcome, cut: None, replayed: 0, position: 0, resumed_from: None, elapsed: started.elapsed() }
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

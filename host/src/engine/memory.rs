@@ -148,7 +148,7 @@ impl Memory {
             _ => vec![part(0, length)],
         };
         let signals = given.into_iter().map(|(position, (_, payload))| (position, payload)).collect();
-        History { checkpoint, segments, length, signals }
+        History { checkpoint, segments, length, signals, recorded_by: None }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

@@ -32,6 +32,7 @@ mod host;
 mod load;
 mod manifest;
 pub mod memory;
+pub mod read_only;
 pub mod recorder;
 mod secrets;
 mod settings;

@@ -41,6 +41,7 @@ pub(super) fn decide(guest: &mut Guest, end: End, component: Digest) -> (Outcome
         Err(Verdict::Suspended(wait)) => return (Outcome::Suspended(wait), None),
         Err(Verdict::Diverged(mut divergence)) => {
             divergence.component = Some(component);
+            divergence.recorded_by.get_or_insert(component);
             return (Outcome::Diverged(divergence), None);
         }
         Err(Verdict::Failed(failure)) => failure,

@@ -126,6 +126,12 @@ pub trait Runs {
     /// [`Error::NotFound`]; [`Error::Damaged`].
     async fn step_output(&self, run: RunId, step: StepNo) -> Result<Option<Vec<u8>>>;
 
+    /// The run's input: JSON bytes.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn run_input(&self, run: RunId) -> Result<Vec<u8>>;
+
     /// The run's pipeline version.
     ///
     /// # Errors

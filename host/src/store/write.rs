@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::domain::attempt::Claim;
 use crate::domain::id::{Digest, Fence, RunId, StepId};
-use crate::domain::journal::Checkpoint;
+use crate::domain::journal::{Checkpoint, Entry, pack};
 use crate::domain::ready::{Moved, Ready};
 use crate::domain::succession::Succession;
 use crate::domain::wait::Wait;
@@ -109,6 +109,14 @@ pub struct Segment {
     pub length: u32,
     /// Packed by [`crate::domain::journal::append`].
     pub bytes: Vec<u8>,
+}
+
+impl Segment {
+    /// These entries, from position `first` on.
+    #[must_use]
+    pub fn of(first: u32, entries: &[Entry]) -> Self {
+        Self { first, length: u32::try_from(entries.len()).unwrap_or(u32::MAX), bytes: pack(entries) }
+    }
 }
 
 /// What the end of an attempt means for the step.

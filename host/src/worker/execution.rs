@@ -7,14 +7,14 @@ use std::time::Duration;
 use super::flow::{Flow, OUTAGE_PAUSE, lock};
 use super::loaded::Loading;
 use super::session::Session;
-use super::settle::{Settling, decide, segment_of};
+use super::settle::{Settling, decide};
 use crate::domain::attempt::{Claim, Cut, Outcome};
 use crate::domain::succession::{Plan, Succession};
 use crate::engine::Executed;
 use crate::engine::recorder::{Recorder, Stop};
 use crate::queue::Delivery;
 use crate::store::within;
-use crate::store::write::Settlement;
+use crate::store::write::{Segment, Settlement};
 
 impl Flow {
     /// Starts a claimed step, unless it was run ahead of its claim: at once if everything that it needs is in
@@ -151,7 +151,7 @@ impl Flow {
                 Ok(row) => {
                     let (first, mut entries) = row.unwrap_or((cut.at, Vec::new()));
                     entries.extend(cut.notes);
-                    return session.settle(settlement, Some(segment_of(first, &entries)));
+                    return session.settle(settlement, Some(Segment::of(first, &entries)));
                 }
                 Err(error) if error.is_passing() && session.stop() != Some(Stop::LeaseLost) => {
                     tokio::time::sleep(OUTAGE_PAUSE).await;
@@ -189,5 +189,5 @@ impl Flow {
 }
 
 fn not_begun(outcome: Outcome) -> Executed {
-    Executed { outcome, cut: None, replayed: 0, resumed_from: None, elapsed: Duration::ZERO }
+    Executed { outcome, cut: None, replayed: 0, position: 0, resumed_from: None, elapsed: Duration::ZERO }
 }

@@ -1,12 +1,11 @@
 //! What the end of an attempt means for its step: a pure decision.
 
 use crate::domain::attempt::{Claim, Cut, Failure, Outcome};
-use crate::domain::journal::{Entry, pack};
 use crate::domain::retry::{Decision, RetryPolicy, decide as decide_retry};
 use crate::domain::succession::Succession;
 use crate::domain::wait::Wait;
 use crate::engine::Executed;
-use crate::store::write::{Segment, Settlement};
+use crate::store::write::Settlement;
 
 /// What is to be done with an attempt that has ended.
 #[derive(Debug, PartialEq)]
@@ -38,8 +37,7 @@ pub fn decide(executed: Executed, policy: &RetryPolicy, claim: &Claim, then: Suc
             let mut report = serde_json::to_value(&divergence).unwrap_or_default();
             if let Some(report) = report.as_object_mut() {
                 report.insert("cause".into(), "divergence".into());
-                let message = "the replay left the recorded path: another component, or one that is not deterministic";
-                report.insert("message".into(), message.into());
+                report.insert("message".into(), divergence.message().into());
             }
             Settling::Write(Settlement::Parked(json(&report)))
         }
@@ -57,13 +55,6 @@ fn after_failure(failure: &Failure, policy: &RetryPolicy, failures: u32) -> Sett
         }
         Decision::GiveUp => Settlement::Failed(json(failure)),
     }
-}
-
-/// The entries as one segment that starts at `first`.
-#[must_use]
-pub fn segment_of(first: u32, entries: &[Entry]) -> Segment {
-    let length = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-    Segment { first, length, bytes: pack(entries) }
 }
 
 /// From 0 to 1. A new id's last bytes are random, which is all the chance that a delay needs.

@@ -66,7 +66,7 @@ impl Worker {
             _ => vec![part(0, length)],
         };
         let carried = |(position, signal): (&u32, &(u64, u64))| (*position, signal.1.to_string().into_bytes());
-        History { checkpoint, segments, length, signals: self.given.iter().map(carried).collect() }
+        History { checkpoint, segments, length, signals: self.given.iter().map(carried).collect(), recorded_by: None }
     }
 
     fn cut(&mut self, Cut { at, notes }: Cut) {

@@ -87,7 +87,7 @@ fn a_signal_is_taken_before_during_and_not_after_the_wait() -> Result<()> {
     assert!(explained.contains("waits for the signal \"approved\""), "{explained}");
     let shown = cluster.pawl(&["run", "get", &run.to_string()])?;
     assert!(shown.contains("waits for the signal \"approved\""), "{shown}");
-    let refused = cluster.try_pawl(&["run", "resume", &run.to_string(), "--step", "wait"])?;
+    let refused = cluster.try_pawl(&["run", "resume", &run.to_string(), "wait"])?;
     assert!(String::from_utf8_lossy(&refused.stderr).contains("pawl run signal"), "{refused:?}");
     let said = cluster.pawl(&["run", "signal", &run.to_string(), "approved", "--payload", "[2]"])?;
     assert!(said.contains("taken by wait"), "{said}");

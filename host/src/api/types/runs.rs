@@ -145,6 +145,18 @@ pub struct StepDetail {
     pub step: Step,
     /// Its output, once it has succeeded.
     pub output: Option<Box<RawValue>>,
+    /// What a person can do about a step that is parked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ways_out: Vec<WayOut>,
+}
+
+/// What a person can do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayOut {
+    /// A command of `pawl`.
+    pub command: String,
+    /// When to choose it.
+    pub what: String,
 }
 
 /// One line of a run's history.
@@ -210,6 +222,9 @@ pub struct Reason {
     /// When this reason ends by itself: the end of the lease, the due time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<i64>,
+    /// What a person can do about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ways_out: Vec<WayOut>,
 }
 
 /// The kinds of reasons why a step has not ended.
@@ -260,9 +275,13 @@ pub struct SentSignal {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResumeStep {
-    /// `pinned` (the component of the submission), `latest` (the plugin's active version) or a digest.
+    /// `pinned` (the component that the step has), `latest` (the plugin's active version) or a digest, of which the
+    /// first digits are enough.
     #[serde(default = "pinned")]
     pub on: String,
+    /// Forget the journal after the last checkpoint, or all of it if there is none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_checkpoint: bool,
 }
 
 fn pinned() -> String {

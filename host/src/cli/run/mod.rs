@@ -9,11 +9,13 @@ use super::exit::End;
 use super::input;
 use super::output::{Output, print};
 use crate::api::types::{
-    Changed, EventList, Explanation, IDEMPOTENCY_KEY, ResumeStep, Run, RunList, RunStatus, SentSignal, StepDetail,
-    SubmitRun, SubmittedRun,
+    Changed, EventList, Explanation, IDEMPOTENCY_KEY, Run, RunList, RunStatus, SentSignal, StepDetail, SubmitRun,
+    SubmittedRun,
 };
 use crate::domain::id::RunId;
 
+mod replay;
+mod resume;
 mod show;
 mod sse;
 mod watch;
@@ -82,18 +84,16 @@ pub(super) enum Verb {
         #[arg(long)]
         step: Option<String>,
     },
-    /// Let a parked step go on
-    Resume {
-        /// The run's id
-        #[arg(value_parser = run_id)]
-        run: String,
-        /// The step
-        #[arg(long)]
-        step: String,
-        /// `pinned` (the component it began on), `latest` (the plugin's active version) or a digest
-        #[arg(long, value_name = "COMPONENT", default_value = "pinned")]
-        on: String,
-    },
+    /// Let a parked step go on, or one that sleeps
+    #[command(after_help = "A step that has left its journal is parked: `pawl run explain RUN` says where.\n\n\
+                            Examples:\n  pawl run resume RUN                                # as it is\n  \
+                            pawl run resume RUN load --pin 3f9a0c11d2e4        # on the component that made the journal\n  \
+                            pawl run resume RUN load --from-checkpoint --latest")]
+    Resume(resume::Arguments),
+    /// Run a step against its journal, here, without any effect: shows each call; exit code 1 if it goes another way
+    #[command(after_help = "Examples:\n  pawl run replay RUN load\n  \
+                            pawl run replay RUN load --component load.wasm     # would this one fit?")]
+    Replay(replay::Arguments),
     /// Send a signal to a run; a step that waits for it goes on, or the next one that will
     #[command(after_help = "Examples:\n  pawl run signal RUN approved --payload '{\"by\": \"ana\"}'\n  \
                             pawl run signal RUN approved --idempotency-key approval-17")]
@@ -195,10 +195,14 @@ pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::
             let headers = key_header(signal.idempotency_key.as_deref());
             output.print(&client.post::<SentSignal>(&path, &payload, &headers).await?)?;
         }
-        Verb::Resume { run, step, on } => {
-            let path = ["v1", "runs", &run, "steps", &step, "resume"];
-            output.print(&client.post::<Changed>(&path, &ResumeStep { on }, &[]).await?)?;
+        Verb::Replay(arguments) => {
+            let replayed = replay::replay(arguments, client).await?;
+            output.print(&replayed)?;
+            if !replayed.fits() {
+                return Err(End::Said.into());
+            }
         }
+        Verb::Resume(arguments) => output.print(&resume::resume(arguments, client).await?)?,
     }
     Ok(())
 }

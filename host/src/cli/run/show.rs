@@ -2,9 +2,10 @@
 
 use crate::api::types::{
     Changed, Event, EventList, Explanation, Run, RunList, RunSummary, SentSignal, Step, StepDetail, StepStatus,
-    SubmittedRun,
+    SubmittedRun, WayOut,
 };
 use crate::cli::output::{Answer, Table, ago, duration, fields, now_ms, or_dash, short};
+use crate::domain::attempt::Divergence;
 
 impl Answer for SubmittedRun {
     fn ids(&self) -> Vec<String> {
@@ -95,8 +96,12 @@ impl Answer for StepDetail {
             ("note", note(step)),
         ]);
         if let Some(error) = &step.error {
-            text.push_str(&format!("\nerror\n{error:#}\n"));
+            match serde_json::from_value::<Divergence>(error.clone()) {
+                Ok(divergence) => text.push_str(&format!("\ndivergence\n{}\n", report(&divergence))),
+                Err(_) => text.push_str(&format!("\nerror\n{error:#}\n")),
+            }
         }
+        text.push_str(&ways(&self.ways_out));
         if let Some(output) = &self.output {
             text.push_str(&format!("\noutput\n{}\n", output.get()));
         }
@@ -163,8 +168,31 @@ impl Answer for Explanation {
                 or_dash(until),
             ]);
         }
-        format!("{head}\n\n{table}")
+        let all: Vec<WayOut> = self.reasons.iter().flat_map(|reason| reason.ways_out.clone()).collect();
+        format!("{head}\n\n{table}{}", ways(&all))
     }
+}
+
+/// Where and how a replay left its journal.
+pub(super) fn report(divergence: &Divergence) -> String {
+    let mut rows = vec![
+        ("position", divergence.position.to_string()),
+        ("recorded", or_dash(divergence.expected.as_ref())),
+        ("called", divergence.actual.clone()),
+    ];
+    rows.extend(divergence.difference.as_ref().map(|difference| ("differs in", difference.clone())));
+    rows.extend(divergence.recorded_by.map(|digest| ("recorded by", digest.to_string())));
+    rows.extend(divergence.component.map(|digest| ("executed", digest.to_string())));
+    rows.extend(divergence.backtrace.as_ref().map(|frames| ("called from", format!("\n{frames}"))));
+    fields(&rows)
+}
+
+fn ways(ways: &[WayOut]) -> String {
+    if ways.is_empty() {
+        return String::new();
+    }
+    let lines: Vec<String> = ways.iter().map(|way| format!("  {}\n      {}", way.command, way.what)).collect();
+    format!("\nways out\n{}\n", lines.join("\n"))
 }
 
 impl Answer for Changed {

@@ -89,6 +89,14 @@ impl Replay {
 
     pub(super) fn divergence(&self, expected: Option<Call<'_>>, actual: String) -> Divergence {
         let expected = expected.map(|call| call.to_string());
-        Divergence { position: self.position, expected, actual, difference: None, component: None, backtrace: None }
+        Divergence {
+            position: self.position,
+            expected,
+            actual,
+            difference: None,
+            component: None,
+            recorded_by: self.recorded_by,
+            backtrace: None,
+        }
     }
 }

@@ -195,7 +195,7 @@ impl World {
             _ => vec![part(0, length)],
         };
         let signals = self.given.iter().map(|(position, signal)| (*position, signal.to_be_bytes().to_vec())).collect();
-        History { checkpoint: self.checkpoint.clone(), segments, length, signals }
+        History { checkpoint: self.checkpoint.clone(), segments, length, signals, recorded_by: None }
     }
 
     fn commit(&mut self, entries: impl Iterator<Item = Entry>) {

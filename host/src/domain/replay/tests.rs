@@ -11,7 +11,7 @@ fn step() -> StepId {
 
 fn replay(entries: Vec<Entry>) -> Replay {
     let length = entries.len() as u32;
-    Replay::new(step(), History { checkpoint: None, segments: vec![(0, entries)], length, signals: vec![] })
+    Replay::new(step(), History { segments: vec![(0, entries)], length, ..History::default() })
 }
 
 /// A step whose first `prelude` entries come before `restore`, with a checkpoint at `position`.
@@ -25,7 +25,7 @@ fn resumed(prelude: Option<u32>, before: Vec<Entry>, position: u32, after: Vec<E
             checkpoint: Some(checkpoint),
             segments: vec![(0, before), (position, after)],
             length,
-            signals: vec![],
+            ..History::default()
         },
     )
 }
@@ -393,6 +393,40 @@ fn a_retry_from_the_checkpoint_forgets_answers_but_neither_keys_nor_results_of_o
     assert!(next.is_live());
     assert!(matches!(next.effect(None, &request("http://a/")), Ok(EffectStep::Live(_))));
     assert_eq!(next.once_begin("x"), Ok(OnceStep::Finished(b"v".to_vec())));
+}
+
+#[test]
+fn a_journal_that_is_cut_between_attempts_keeps_the_same_notes_as_a_retry_from_the_checkpoint() {
+    let [intent, answered] = unnamed(9, "http://a/", 200);
+    let note = Entry::Attempted { key: keys::key(step(), KeyOf::Ordinal(9)), request: request("http://a/") };
+    let kept = Entry::OnceKept { name: "x".into(), value: b"v".to_vec() };
+    let before = vec![begun("old"), finished("old", b"")];
+    let after = vec![now(1), intent, answered, begun("x"), finished("x", b"v"), now(2)];
+    let checkpoint =
+        Checkpoint { ordinal: 1, position: 2, random_position: 0, effect_ordinal: 9, prelude: Some(0), state: vec![] };
+    let segments = vec![(0, before), (2, after)];
+    let history = History { checkpoint: Some(checkpoint), segments, length: 8, ..History::default() };
+    assert_eq!(Replay::cut_unseen(step(), history), Cut { at: 2, notes: vec![note.clone(), kept.clone()] });
+    let history =
+        History { segments: vec![(0, vec![now(1), note.clone(), kept.clone()])], length: 3, ..History::default() };
+    assert_eq!(Replay::cut_unseen(step(), history), Cut { at: 0, notes: vec![note, kept] }, "without a checkpoint");
+}
+
+#[test]
+fn a_divergence_names_the_component_that_made_the_journal() {
+    let recorded_by = Some(Digest::of(b"first"));
+    let history = History { segments: vec![(0, vec![now(1)])], length: 1, recorded_by, ..History::default() };
+    let mut found = divergence(Replay::new(step(), history).once_begin("x").unwrap_err());
+    assert_eq!(found.recorded_by, recorded_by);
+    found.component = Some(Digest::of(b"second"));
+    let (first, second) = (Digest::of(b"first").short(), Digest::of(b"second").short());
+    assert_eq!(
+        found.message(),
+        format!(
+            "the replay left the journal at entry 0: recorded durable.now(), called durable.once-begin(\"x\") \
+             (component {first} made the journal, {second} was executed)"
+        )
+    );
 }
 
 #[test]

@@ -53,7 +53,7 @@ mod tests {
     fn replay(entries: Vec<Entry>, signals: Vec<(u32, Vec<u8>)>) -> Replay {
         let step = StepId { run: RunId(uuid::Uuid::from_u128(7)), step: StepNo(3) };
         let length = entries.len() as u32;
-        Replay::new(step, History { checkpoint: None, segments: vec![(0, entries)], length, signals })
+        Replay::new(step, History { segments: vec![(0, entries)], length, signals, ..History::default() })
     }
 
     fn awaited(timeout_ms: Option<u64>) -> Entry {

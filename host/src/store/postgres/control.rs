@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use sqlx::Row;
 
 use super::{Postgres, ready_of};
-use crate::domain::id::{RunId, StepNo};
+use crate::domain::id::{Digest, RunId, StepNo};
 use crate::domain::ready::Ready;
 use crate::store::Result;
-use crate::store::control::{self, Control, ResumeOn};
+use crate::store::control::{self, Control, Resume, ResumeOn};
 use crate::store::runs::no_run;
 
 #[async_trait]
@@ -37,15 +37,24 @@ impl Control for Postgres {
         }
     }
 
-    async fn resume(&self, run: RunId, step: StepNo, on: ResumeOn) -> Result<Vec<Ready>> {
-        let component = match on {
+    async fn resume(&self, run: RunId, step: StepNo, how: &Resume) -> Result<Vec<Ready>> {
+        let component = match how.on {
             ResumeOn::Pinned => None,
             ResumeOn::Component(digest) => Some(digest.0.to_vec()),
         };
-        let rows = sqlx::query("select * from pawl_resume_v1($1, $2, $3)")
+        let forget = how.forget.as_ref();
+        let entries = forget.map(|forget| forget.segment.bytes.as_slice());
+        let rows = sqlx::query("select * from pawl_resume_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
             .bind(run.0)
             .bind(step.0)
             .bind(component)
+            .bind(how.note())
+            .bind(forget.map(|forget| forget.fence.0))
+            .bind(forget.map(|forget| forget.kept.cast_signed()))
+            .bind(forget.map(|forget| forget.segment.first.cast_signed()))
+            .bind(forget.map(|forget| forget.segment.length.cast_signed()))
+            .bind(entries.map(|entries| Digest::of(entries).0.to_vec()))
+            .bind(entries)
             .fetch_all(&self.pool)
             .await?;
         let verdict: &str = rows.first().map(|row| row.try_get("verdict")).transpose()?.unwrap_or("unknown");
@@ -55,6 +64,7 @@ impl Control for Postgres {
             "awaits" => Err(control::awaits_signal()),
             "blocked" => Err(control::is_blocked()),
             "ended" => Err(control::step_has_ended()),
+            "moved" => Err(control::has_moved()),
             _ => Err(no_run(run)),
         }
     }

@@ -6,7 +6,7 @@ use sqlx::Row;
 
 use super::{Postgres, digest_of};
 use crate::domain::attempt::Claim;
-use crate::domain::id::StepId;
+use crate::domain::id::{Digest, StepId};
 use crate::domain::journal::{Checkpoint, Entry, History};
 use crate::store::history::{Histories, awaited, verified_entries};
 use crate::store::{Result, verified};
@@ -45,7 +45,8 @@ impl Histories for Postgres {
             segments.push((first, entries));
         }
         let signals = self.signals_given_to(claim.id, &awaited(&segments)).await?;
-        Ok(History { checkpoint, segments, length: claim.journal_length, signals })
+        let recorded_by = self.recorded_by(claim.id).await?;
+        Ok(History { checkpoint, segments, length: claim.journal_length, signals, recorded_by })
     }
 
     async fn entries_before_cut(&self, id: StepId, at: u32) -> Result<Option<(u32, Vec<Entry>)>> {
@@ -88,6 +89,16 @@ impl Postgres {
                 Ok((position, verified(row.try_get("payload")?, digest_of(row, "digest")?, what)?))
             })
             .collect()
+    }
+
+    async fn recorded_by(&self, id: StepId) -> Result<Option<Digest>> {
+        let row =
+            sqlx::query("select recorded_by from step where run_id = $1 and step_no = $2 and recorded_by is not null")
+                .bind(id.run.0)
+                .bind(id.step.0)
+                .fetch_optional(&self.pool)
+                .await?;
+        row.map(|row| digest_of(&row, "recorded_by")).transpose()
     }
 
     async fn checkpoint(&self, id: StepId) -> Result<Option<Checkpoint>> {

@@ -115,6 +115,12 @@ impl Runs for Postgres {
         verified_output(&row.ok_or_else(|| no_run(run))?, || format!("the output of step {run}/{step}"))
     }
 
+    async fn run_input(&self, run: RunId) -> Result<Vec<u8>> {
+        let input: Option<Vec<u8>> =
+            sqlx::query_scalar("select input from run where id = $1").bind(run.0).fetch_optional(&self.pool).await?;
+        input.ok_or_else(|| no_run(run))
+    }
+
     async fn pipeline_of_run(&self, run: RunId) -> Result<Digest> {
         let row =
             sqlx::query("select pipeline_digest from run where id = $1").bind(run.0).fetch_optional(&self.pool).await?;

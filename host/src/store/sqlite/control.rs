@@ -10,7 +10,7 @@ use crate::domain::ready::Ready;
 use crate::domain::status::{RunStatus, StepStatus};
 use crate::domain::transition::StepChange;
 use crate::store::Result;
-use crate::store::control::{self, Control, ResumeOn};
+use crate::store::control::{self, Control, Forget, Resume, ResumeOn};
 use crate::store::runs::no_run;
 
 /// Why what a person does is told at all.
@@ -26,8 +26,9 @@ impl Control for Sqlite {
         self.change(move |ledger| retry(ledger, run, step)).await
     }
 
-    async fn resume(&self, run: RunId, step: StepNo, on: ResumeOn) -> Result<Vec<Ready>> {
-        self.change(move |ledger| resume(ledger, StepId { run, step }, on)).await
+    async fn resume(&self, run: RunId, step: StepNo, how: &Resume) -> Result<Vec<Ready>> {
+        let how = how.clone();
+        self.change(move |ledger| resume(ledger, StepId { run, step }, &how)).await
     }
 }
 
@@ -117,24 +118,34 @@ fn reopen_cancelled(ledger: &Ledger<'_>, run: &Run, steps: &mut [Step]) -> Resul
     Ok(reopened)
 }
 
-fn resume(ledger: &Ledger<'_>, id: StepId, on: ResumeOn) -> Result<Vec<Ready>> {
+fn resume(ledger: &Ledger<'_>, id: StepId, how: &Resume) -> Result<Vec<Ready>> {
     let mut step = ledger.step(id)?.ok_or_else(|| no_run(id.run))?;
-    match step.status {
-        // The step would see that as a timeout.
-        StepStatus::Waiting if step.awaits.is_some() => return Err(control::awaits_signal()),
-        StepStatus::Parked | StepStatus::Waiting | StepStatus::Ready => {}
-        StepStatus::Running => return Err(control::is_running()),
-        StepStatus::Blocked => return Err(control::is_blocked()),
-        _ => return Err(control::step_has_ended()),
+    control::may_resume(step.status, step.awaits.as_deref())?;
+    if how.forget.as_ref().is_some_and(|forget| forget.fence.0 != step.fence) {
+        return Err(control::has_moved());
     }
     step.change(StepChange::Resumed, ledger.now_ms)?;
     (step.crashes, step.crash_mark) = (0, 0);
-    let mut note = "a person resumed it".to_owned();
-    if let ResumeOn::Component(component) = on {
+    if let ResumeOn::Component(component) = how.on {
+        let recorded_by = step.recorded_by.unwrap_or(step.component);
+        step.recorded_by = Some(recorded_by).filter(|recorded_by| *recorded_by != component);
         step.component = component;
-        note = format!("{note} on component {}", component.short());
+    }
+    let mut look_at_inbox = false;
+    if let Some(Forget { kept, segment, .. }) = &how.forget {
+        look_at_inbox = ledger.cut_journal(id, segment.first)?;
+        if segment.length > 0 {
+            ledger.append(id, segment)?;
+        }
+        step.journal_length = segment.first + segment.length;
+        // Notes are of all components.
+        step.recorded_by = step.recorded_by.filter(|_| *kept > 0);
     }
     step.write(ledger.conn)?;
-    ledger.settle(&[Happened::to(&step, "step.ready").noting(note)])?;
-    Ok(step.ready().into_iter().collect::<Vec<_>>())
+    let mut happened = vec![Happened::to(&step, "step.ready").noting(how.note())];
+    if look_at_inbox {
+        happened.extend(ledger.give_signals(id.run)?);
+    }
+    ledger.settle(&happened)?;
+    ledger.ready_of(happened.iter().map(|happened| happened.step))
 }

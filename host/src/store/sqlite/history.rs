@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::Connection;
 
+use super::rows::Step;
 use super::signals::given_to;
 use super::{Sqlite, digest_of, row, rows};
 use crate::domain::attempt::Claim;
@@ -29,7 +30,8 @@ impl Histories for Sqlite {
                        where run_id = ?1 and step_no = ?2 and (first < ?3 or first + length > ?4) order by first";
             let segments = rows(conn, sql, (id.run.0, id.step.0, prelude, after), |row| segment(id, row))?;
             let signals = given_to(conn, id, &awaited(&segments))?;
-            Ok(History { checkpoint, segments, length, signals })
+            let recorded_by = Step::read(conn, id)?.and_then(|step| step.recorded_by);
+            Ok(History { checkpoint, segments, length, signals, recorded_by })
         })
         .await
     }

@@ -19,6 +19,7 @@ mod control;
 mod doctor;
 mod events;
 mod history;
+mod journal;
 mod lane;
 mod leases;
 mod ledger;

@@ -1,6 +1,7 @@
 //! Rows of runs and steps as the writer changes them: read, changed in memory, written back whole. What is large
 //! (inputs, outputs) stays behind.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, named_params};
 
 use super::{digest_of, parse, row, rows};
@@ -36,6 +37,7 @@ pub(super) struct Step {
     pub(super) fence: i64,
     pub(super) worker: Option<WorkerId>,
     pub(super) component: Digest,
+    pub(super) recorded_by: Option<Digest>,
     pub(super) attempts: u32,
     pub(super) failures: u32,
     pub(super) crashes: u32,
@@ -99,7 +101,7 @@ impl Run {
 /// What is read of a step; a macro, so that statements stay constants.
 macro_rules! step_columns {
     () => {
-        "run_id, step_no, queue, priority, status, unmet, fence, worker_id, component, attempts, failures, crashes,
+        "run_id, step_no, queue, priority, status, unmet, fence, worker_id, component, recorded_by, attempts, failures, crashes,
          alone, crash_mark, journal_length, checkpoint_position, checkpoint_ordinal, ready_at, due_at, awaits_position,
          awaits_until, awaits, claimed_at, started_at, ended_at, error, progress, progress_message"
     };
@@ -127,6 +129,10 @@ impl Step {
             fence: row.get("fence")?,
             worker: row.get::<_, Option<_>>("worker_id")?.map(WorkerId),
             component: digest_of(row, "component")?,
+            recorded_by: match row.get_ref("recorded_by")? {
+                ValueRef::Null => None,
+                _ => Some(digest_of(row, "recorded_by")?),
+            },
             attempts: row.get("attempts")?,
             failures: row.get("failures")?,
             crashes: row.get("crashes")?,
@@ -152,7 +158,7 @@ impl Step {
     pub(super) fn write(&self, conn: &Connection) -> Result<()> {
         let mut statement = conn.prepare_cached(
             "update step set status = :status, unmet = :unmet, fence = :fence, worker_id = :worker, component = :component,
-                 attempts = :attempts, failures = :failures, crashes = :crashes, alone = :alone, crash_mark = :crash_mark,
+                 recorded_by = :recorded_by, attempts = :attempts, failures = :failures, crashes = :crashes, alone = :alone, crash_mark = :crash_mark,
                  journal_length = :journal_length, checkpoint_position = :checkpoint_position,
                  checkpoint_ordinal = :checkpoint_ordinal, ready_at = :ready_at, due_at = :due_at,
                  awaits_position = :awaits_position, awaits_until = :awaits_until, awaits = :awaits,
@@ -168,6 +174,7 @@ impl Step {
             ":fence": self.fence,
             ":worker": self.worker.map(|worker| worker.0),
             ":component": &self.component.0[..],
+            ":recorded_by": self.recorded_by.as_ref().map(|digest| &digest.0[..]),
             ":attempts": self.attempts,
             ":failures": self.failures,
             ":crashes": self.crashes,

@@ -90,6 +90,12 @@ impl Runs for Sqlite {
         self.read(move |conn| output(conn, run, step)).await?.ok_or_else(|| no_run(run))
     }
 
+    async fn run_input(&self, run: RunId) -> Result<Vec<u8>> {
+        let sql = "select input from run where id = ?1";
+        let input = self.read(move |conn| row(conn, sql, [run.0], |row| Ok(row.get::<_, Vec<u8>>("input")?))).await?;
+        input.ok_or_else(|| no_run(run))
+    }
+
     async fn pipeline_of_run(&self, run: RunId) -> Result<Digest> {
         let found = self.read(move |conn| {
             row(conn, "select pipeline_digest from run where id = ?1", [run.0], |row| digest_of(row, "pipeline_digest"))

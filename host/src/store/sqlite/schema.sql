@@ -96,6 +96,7 @@ create table step (
     fence                integer not null default 0,
     worker_id            blob,
     component            blob not null,
+    recorded_by          blob,
     attempts             integer not null default 0,
     failures             integer not null default 0,
     crashes              integer not null default 0,

@@ -114,6 +114,8 @@ impl Writing<'_, '_> {
         self.write_journal(member)?;
         if let Some(segment) = &member.segment {
             step.journal_length = segment.first + segment.length;
+            // Whoever adds to a journal has gone through all of it.
+            step.recorded_by = None;
         } else if let Some(cut) = member.cut {
             step.journal_length = cut;
         }
@@ -229,26 +231,13 @@ impl Writing<'_, '_> {
     }
 
     fn write_journal(&mut self, member: &Member) -> Result<()> {
-        let (run, step) = (member.id.run.0, member.id.step.0);
         if let Some(cut) = member.cut {
-            let mut delete = self
-                .ledger
-                .conn
-                .prepare_cached("delete from journal where run_id = ?1 and step_no = ?2 and first >= ?3")?;
-            delete.execute((run, step, cut))?;
-            // Signals that the dropped entries had taken return to the inbox, for whoever waits for them now.
-            let mut give_back = self.ledger.conn.prepare_cached(
-                "update signal set step_no = null, position = null where run_id = ?1 and step_no = ?2 and position >= ?3",
-            )?;
-            self.look_at_inbox |= give_back.execute((run, step, cut))? > 0;
+            self.look_at_inbox |= self.ledger.cut_journal(member.id, cut)?;
         }
-        if let Some(Segment { first, length, bytes }) = &member.segment {
-            let mut insert = self.ledger.conn.prepare_cached(
-                "insert into journal (run_id, step_no, first, length, digest, bytes) values (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?;
-            insert.execute((run, step, first, length, &Digest::of(bytes).0[..], bytes))?;
+        match &member.segment {
+            Some(segment) => self.ledger.append(member.id, segment),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn write_checkpoint(&self, id: StepId, checkpoint: &Checkpoint) -> Result<()> {
