@@ -41,6 +41,9 @@ pub(super) async fn apply(
     let pipeline =
         pipeline_file::read(&bytes, format, state.limits.steps, Some(&plugins)).map_err(Problem::invalid_pipeline)?;
     let changed = !params.check && state.store.apply_pipeline(&pipeline).await?;
+    if changed {
+        state.schemas.forget();
+    }
     let status = if changed { StatusCode::CREATED } else { StatusCode::OK };
     let (digest, step_count) = (pipeline.digest(), pipeline.steps.len() as u32);
     Ok((status, Json(AppliedPipeline { name: pipeline.name, digest, step_count, changed })).into_response())

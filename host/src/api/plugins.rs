@@ -96,6 +96,7 @@ async fn store(
         store::Error::Conflict(detail) => Problem::version_exists(detail),
         error => error.into(),
     })?;
+    state.schemas.forget();
     let status = if pushed.created { StatusCode::CREATED } else { StatusCode::OK };
     let answer = PushedPlugin {
         size_bytes: bytes.len() as u64,
@@ -138,6 +139,7 @@ pub(super) async fn activate(
         store::Error::NotFound(detail) => Problem::unknown_plugin(&detail),
         error => error.into(),
     })?;
+    state.schemas.forget();
     Ok(Json(ActivatedPlugin { name, version, previous }))
 }
 

@@ -95,6 +95,8 @@ impl Bench {
             std::fs::read(&test.file).with_context(|| End::Usage(format!("can't read the component {file}")))?;
         let engine = Engine::new(Config { slots: 1, ..Config::default() })?;
         let component = engine.prepare(Digest::of(&bytes), &bytes).with_context(|| format!("{file} is no step"))?;
+        // As a worker does.
+        component.enforce(engine.describe(&component)?.schemas()?);
         let attempt = Attempt {
             // The same every time, so that keys and random numbers are, too.
             step: StepId { run: RunId::from_idempotency_key("pawl plugin test"), step: StepNo(0) },

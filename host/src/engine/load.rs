@@ -9,6 +9,7 @@ use super::Engine;
 use super::guest::Guest;
 use super::host::{StepPre, linker};
 use crate::domain::id::Digest;
+use crate::domain::schema::Schemas;
 
 /// Why a component can't be executed. Each says how to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,7 @@ pub struct Prepared {
     on_demand: OnceLock<StepPre<Guest>>,
     bytes: Box<[u8]>,
     code_bytes: usize,
+    schemas: OnceLock<Schemas>,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -81,7 +83,14 @@ impl Prepared {
     pub(super) fn load(engine: &Engine, digest: Digest, bytes: &[u8]) -> Result<Self, LoadError> {
         check_bytes(digest, bytes, engine.limits.component_bytes)?;
         let pooled = engine.pooling.as_ref().and_then(|target| target.compile(bytes).ok());
-        let prepared = Self { digest, code_bytes: 0, pooled: None, on_demand: OnceLock::new(), bytes: bytes.into() };
+        let prepared = Self {
+            digest,
+            code_bytes: 0,
+            pooled: None,
+            on_demand: OnceLock::new(),
+            bytes: bytes.into(),
+            schemas: OnceLock::new(),
+        };
         // What does not fit the pool and what is not valid look the same; on demand, all that is valid fits.
         let pooled = pooled
             .map(|component| engine.pooling.as_ref().unwrap_or(&engine.on_demand).link(&component))
@@ -98,6 +107,18 @@ impl Prepared {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// From now on, inputs and outputs must fit these schemas. The first ones stay: they are the component's
+    /// own, so there are no others.
+    pub fn enforce(&self, schemas: Schemas) {
+        let _ = self.schemas.set(schemas);
+    }
+
+    /// The schemas that are enforced; none until somebody has looked.
+    #[must_use]
+    pub fn schemas(&self) -> Option<&Schemas> {
+        self.schemas.get()
     }
 
     /// For an instance outside the pool; compiled when first needed.
