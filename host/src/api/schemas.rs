@@ -4,7 +4,7 @@
 //! A pipeline's entry may be a second old, and a plugin may be activated between this check and the commit
 //! that fixes the step's component: the worker checks again, on the component that it runs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,8 @@ use super::problem::Result;
 use super::state::{AppState, step_name};
 use super::types::Problem;
 use crate::domain::id::Digest;
+use crate::domain::pipeline::Pipeline;
+use crate::domain::pipeline_file::KnownSchemas;
 use crate::domain::schema::Schemas;
 use crate::store::submit::NewRun;
 use crate::store::{self, within};
@@ -100,6 +102,22 @@ impl AppState {
         }
         pipelines.insert(pipeline.to_owned(), (Instant::now() + FRESH, Arc::clone(&first)));
         Ok(first)
+    }
+
+    /// The schemas of the plugins that a pipeline uses, as far as they have some.
+    pub(super) async fn known_schemas(&self, pipeline: &Pipeline) -> store::Result<KnownSchemas> {
+        let mut known = KnownSchemas::default();
+        let used: BTreeSet<_> = pipeline.steps.iter().map(|step| (&step.plugin, &step.version)).collect();
+        for (plugin, version) in used {
+            let component = match self.store.component_of(plugin, version.as_deref()).await {
+                Ok(component) => component,
+                // Not active any more: the submission is told so.
+                Err(store::Error::NotFound(_)) => continue,
+                Err(error) => return Err(error),
+            };
+            known.0.insert((plugin.clone(), version.clone()), self.schemas_of(component).await?);
+        }
+        Ok(known)
     }
 
     /// The schemas of a component. What can't be enforced is not: a push refuses it, unless it was before

@@ -12,6 +12,7 @@ use jsonschema::paths::{Location, LocationSegment};
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::{Value, json};
 
+pub mod compare;
 mod effort;
 #[cfg(test)]
 mod tests;
