@@ -18,6 +18,7 @@ mod outages;
 mod parallel;
 mod pipelines;
 mod plugin_test;
+mod schemas;
 mod takeover_time;
 mod waits;
 mod zombie;
