@@ -1,16 +1,17 @@
 # Everything sets itself up on a machine with Rust, a C compiler, Python and apt, and uses only servers of
 # its own: private Postgres and Redis in a folder of their own, on free ports. The demo needs none.
 #
-#   make demo     the demo pipeline on `pawl dev`, which is killed in the middle
-#   make test     all checks and all tests
-#   make drill    the recovery drill; summary and logs in target/drill
-#   make bench    the five benchmarks on a release build, as ratios to this machine's own floor
+#   make demo            the demo pipeline on `pawl dev`, which is killed in the middle
+#   make test            all checks and all tests
+#   make test-languages  steps in Python and JavaScript; sets up their compilers in .pawl
+#   make drill           the recovery drill; summary and logs in target/drill
+#   make bench           the five benchmarks on a release build, as ratios to this machine's own floor
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test drill bench build guests lint docs doctests licences setup setup-servers setup-test
+.PHONY: help demo test test-languages languages drill bench build guests lint docs doctests licences setup setup-servers setup-test
 
 # Each recipe begins with it: the Rust toolchain is found and named tools are in PATH.
 env := . .ci/env
@@ -67,6 +68,17 @@ docs: setup-test
 doctests: setup-test
 	@$(env)
 	cargo test --quiet --workspace --doc
+
+languages: build
+	@.ci/setup languages
+	@$(env)
+	echo "building the plugins in other languages into target/plugins" >&2
+	target/debug/pawl plugin build plugins/hello-python plugins/hello-js tests/probe-python tests/probe-js --out-dir target/plugins
+
+# They are ignored elsewhere, because they need what is built here.
+test-languages: setup-test languages
+	@$(env)
+	cargo nextest run --workspace --run-ignored only
 
 test: lint licences docs guests doctests
 	@$(env)

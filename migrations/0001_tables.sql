@@ -27,8 +27,10 @@ create table component (
 alter table component alter column bytes set storage external;
 
 create table plugin (
-    name            text primary key,
-    active_version  text
+    name              text primary key,
+    active_version    text,
+    -- What a rollback goes back to.
+    previous_version  text
 );
 
 create table plugin_version (
@@ -37,9 +39,12 @@ create table plugin_version (
     digest      bytea not null references component,
     manifest    bytea not null,
     created_at  timestamptz not null default now(),
+    -- Somebody wants to activate it: workers compile it ahead.
+    wanted_at   timestamptz not null default clock_timestamp(),
     primary key (name, version)
 );
 alter table plugin add foreign key (name, active_version) references plugin_version (name, version);
+alter table plugin add foreign key (name, previous_version) references plugin_version (name, version);
 
 -- Pipeline versions never change. `spec` is the canonical form (JSON); pipeline_step repeats what the
 -- server-side functions decide with.
@@ -83,6 +88,14 @@ create table worker (
     draining    boolean not null default false,
     running     int not null default 0
 ) with (fillfactor = 50);
+
+-- What workers have compiled ahead, or why they can't: a version becomes active when all that live can load it.
+create table worker_component (
+    worker_id  uuid not null references worker on delete cascade,
+    digest     bytea not null,
+    refusal    text,
+    primary key (worker_id, digest)
+);
 
 -- What belongs to each state. Functions, because Postgres reads the whole expression of a check anew for every
 -- statement that writes: measured, the words in it cost more than the update of a row.

@@ -14,7 +14,7 @@ create function pawl_heartbeat_v1(
     p_worker uuid, p_lease_ms int, p_begin boolean, p_host text, p_pid int, p_slots int, p_queues text[],
     p_running int, p_draining boolean
 ) returns table (alive boolean, now_ms bigint, next_lease_end_ms bigint, next_due_ms bigint,
-                 oldest_ready_ms bigint)
+                 oldest_ready_ms bigint, newest_wanted_us bigint)
 language plpgsql
 as $$
 #variable_conflict use_column
@@ -38,7 +38,8 @@ begin
         (extract(epoch from clock_timestamp()) * 1000)::bigint,
         (select (extract(epoch from min(w.expires_at)) * 1000)::bigint from worker w where w.id <> p_worker),
         (select (extract(epoch from min(s.due_at)) * 1000)::bigint from step s where s.due_at is not null),
-        (select (extract(epoch from min(s.ready_at)) * 1000)::bigint from step s where s.ready_at is not null);
+        (select (extract(epoch from min(s.ready_at)) * 1000)::bigint from step s where s.ready_at is not null),
+        (select (extract(epoch from max(v.wanted_at)) * 1000000)::bigint from plugin_version v);
 end
 $$;
 

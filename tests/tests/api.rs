@@ -13,10 +13,12 @@ use pawl::api::types::{
     RunList, RunStatus, StepDetail, StepStatus, SubmittedRun,
 };
 use pawl::cli::private::{PrivatePostgres, PrivateRedis, free_port};
-use pawl::domain::id::RunId;
+use pawl::domain::id::{Digest, RunId, WorkerId};
 use pawl::engine::Engine;
 use pawl::parts::Parts;
 use pawl::queue::RedisStreams;
+use pawl::store::leases::Heartbeat;
+use pawl::store::readiness::Report;
 use pawl::store::{Postgres, Schema as _};
 use pawl::{api, engine, worker};
 use pawl_tests::client::Answer;
@@ -98,6 +100,8 @@ impl Api {
     }
 
     fn parts(&self, slots: u32) -> anyhow::Result<Parts> {
+        // A store starts its connections' housekeeping on the runtime that it is made on.
+        let _runtime = handle().enter();
         let store = Postgres::new(&self.postgres.url(), 8, Duration::from_millis(2_250))?;
         let queue = RedisStreams::new(&self.redis.url())?;
         let engine = Engine::new(engine::Config { slots, ..engine::Config::default() })?;
@@ -477,7 +481,8 @@ fn without_its_servers_it_serves_says_so_and_recovers_by_itself() -> anyhow::Res
 #[test]
 fn a_schema_of_another_build_is_refused() -> anyhow::Result<()> {
     let mut api = Api::prepare("api_schema")?;
-    let refused = block_on(api::serve(api.config.clone(), std::future::pending())).expect_err("there is no schema");
+    let refused = block_on(api::serve(api.config.clone(), api.parts(1)?, std::future::pending()))
+        .expect_err("there is no schema");
     assert!(refused.to_string().contains("run `pawl migrate`"), "{refused}");
 
     // Nor does it go on once it learns of it.
@@ -489,4 +494,42 @@ fn a_schema_of_another_build_is_refused() -> anyhow::Result<()> {
         block_on(async { tokio::time::timeout(bounds::PROCESS, served).await })??.expect_err("there is no schema");
     assert!(refused.to_string().contains("run `pawl migrate`"), "{refused}");
     Ok(())
+}
+
+#[test]
+fn a_version_that_a_live_worker_cannot_load_is_stored_and_not_active() -> anyhow::Result<()> {
+    let mut api = Api::start("refused_by_workers")?;
+    api.push_echo()?;
+    let worker = WorkerId::new();
+    let digest = Digest::of(&binary::component("clock")?);
+    let parts = api.parts(1)?;
+    block_on(async {
+        let beat = Heartbeat {
+            worker,
+            lease_ms: 60_000,
+            begin: true,
+            host: "elsewhere",
+            pid: 42,
+            slots: 1,
+            queues: &[],
+            running: 0,
+            draining: false,
+        };
+        parts.store.lane().heartbeat(&beat).await?;
+        let refusal = Some("it wants an interface of a newer Pawl".to_owned());
+        parts.store.report_components(worker, &[Report { digest, refusal }]).await
+    })?;
+    let push = || api.client.post("/v1/plugins/echo/versions/2", "application/wasm", binary::component("clock")?);
+    let problem = push()?.problem(409)?;
+    assert!(problem.kind.ends_with("refused-by-workers"), "{problem:?}");
+    for told in [worker.to_string().as_str(), "pid 42 on elsewhere", "of a newer Pawl", "stored, and not active"] {
+        assert!(problem.detail.contains(told), "{told:?} is missing: {}", problem.detail);
+    }
+    let plugins: PluginList = api.client.get("/v1/plugins")?.read()?;
+    assert_eq!(plugins.plugins[0].active_version.as_deref(), Some("1"));
+    assert_eq!(plugins.plugins[0].versions.len(), 2, "it can be activated when the worker is mended");
+    block_on(parts.store.forget_worker(worker))?;
+    let pushed: PushedPlugin = push()?.read()?;
+    assert!(pushed.active && !pushed.created);
+    api.stop()
 }

@@ -100,6 +100,8 @@ impl Replay {
     /// The facts that the step sees: as long as it replays, those of the attempt that it replays.
     pub(super) fn facts(&mut self, current: Facts) -> Facts {
         let facts = match self.facts {
+            // It was live here, so it is told no older facts than those under which it went on.
+            _ if self.must_restore() => self.facts_ahead().unwrap_or(current),
             Some(facts) if !self.facts_aged && (facts.attempt == current.attempt || !self.is_live()) => facts,
             known if !self.is_live() => self.facts_ahead().or(known).unwrap_or(current),
             _ => current,

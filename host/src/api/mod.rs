@@ -17,6 +17,7 @@ use axum::routing::{get, post};
 use problem::Result;
 use types::Problem;
 
+mod activation;
 mod events;
 mod explain;
 mod operations;
@@ -54,6 +55,7 @@ fn router(state: AppState) -> Router {
         .route("/v1/plugins", post(plugins::push_as_described).get(plugins::list))
         .route("/v1/plugins/{plugin}/versions/{version}", post(plugins::push))
         .route("/v1/plugins/{plugin}/activate", post(plugins::activate))
+        .route("/v1/plugins/{plugin}/rollback", post(plugins::rollback))
         .route("/v1/pipelines", post(pipelines::apply).get(pipelines::list))
         .route("/v1/pipelines/{pipeline}", get(pipelines::show))
         .route("/v1/workers", get(operations::workers))

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::activation::until_all_can_load;
 use super::problem::Result;
 use super::request::{Params, read_body, read_json, require_media_type};
 use super::state::AppState;
@@ -91,11 +92,19 @@ async fn store(
     let version = version.map_err(|rule| own("version", rule))?;
     let manifest = serde_json::to_value(&manifest).map_err(|error| Problem::internal(&error))?;
     let manifest_bytes = manifest.to_string().into_bytes();
-    let new = NewVersion { name: &name, version: &version, digest, bytes: &bytes, manifest: &manifest_bytes, activate };
-    let pushed = state.store.push_version(new).await.map_err(|error| match error {
+    // Stored first: workers read it from there.
+    let manifest_of = &manifest_bytes;
+    let new =
+        NewVersion { name: &name, version: &version, digest, bytes: &bytes, manifest: manifest_of, activate: false };
+    let mut pushed = state.store.push_version(new).await.map_err(|error| match error {
         store::Error::Conflict(detail) => Problem::version_exists(detail),
         error => error.into(),
     })?;
+    if activate && !pushed.active {
+        until_all_can_load(state, digest).await?;
+        state.store.activate(&name, &version).await?;
+        pushed.active = true;
+    }
     state.schemas.forget();
     let status = if pushed.created { StatusCode::CREATED } else { StatusCode::OK };
     let answer = PushedPlugin {
@@ -135,12 +144,35 @@ pub(super) async fn activate(
     body: Body,
 ) -> Result<Json<ActivatedPlugin>> {
     let ActivatePlugin { version } = read_json(body, &headers, "a request to activate", REQUEST_BYTES).await?;
-    let previous = state.store.activate(&name, &version).await.map_err(|error| match error {
-        store::Error::NotFound(detail) => Problem::unknown_plugin(&detail),
-        error => error.into(),
-    })?;
+    let digest = state.store.component_of(&name, Some(&version)).await;
+    if let Ok(digest) = digest {
+        until_all_can_load(&state, digest).await?;
+    }
+    // It says better than the lookup what is wrong with the name.
+    let previous = state.store.activate(&name, &version).await.map_err(unknown)?;
     state.schemas.forget();
     Ok(Json(ActivatedPlugin { name, version, previous }))
+}
+
+/// Workers that have loaded the version before answer at once.
+pub(super) async fn rollback(State(state): State<AppState>, Path(name): Path<String>) -> Result<Json<ActivatedPlugin>> {
+    let plugins = state.store.plugins().await?;
+    let before = plugins.iter().find(|plugin| plugin.name == name).and_then(|plugin| {
+        plugin.versions.iter().find(|version| plugin.previous_version.as_ref() == Some(&version.version))
+    });
+    if let Some(before) = before {
+        until_all_can_load(&state, before.digest).await?;
+    }
+    let (version, previous) = state.store.rollback(&name).await.map_err(unknown)?;
+    state.schemas.forget();
+    Ok(Json(ActivatedPlugin { name, version, previous: Some(previous) }))
+}
+
+fn unknown(error: store::Error) -> Problem {
+    match error {
+        store::Error::NotFound(detail) => Problem::unknown_plugin(&detail),
+        error => error.into(),
+    }
 }
 
 impl From<PluginRow> for Plugin {

@@ -97,6 +97,20 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-input", "Invalid input", detail)
     }
 
+    pub(super) fn refused_by_workers(who: impl std::fmt::Display) -> Self {
+        let detail = format!("the component is stored, and not active: {who}");
+        Self::new(StatusCode::CONFLICT, "refused-by-workers", "Refused by workers", detail)
+    }
+
+    pub(super) fn workers_not_ready(who: &str, patience: std::time::Duration) -> Self {
+        let detail = format!(
+            "the component is stored, and not active: {who} did not say within {} s whether it can be loaded there; \
+             activate it again, or stop what hangs",
+            patience.as_secs()
+        );
+        Self::new(StatusCode::CONFLICT, "workers-not-ready", "Workers not ready", detail)
+    }
+
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable", detail)
     }

@@ -22,6 +22,7 @@ mod output;
 mod pipeline;
 mod plugin;
 pub mod plugin_build;
+mod plugin_new;
 mod plugin_test;
 pub mod private;
 mod roles;

@@ -1,4 +1,4 @@
-//! `pawl plugin`: build components, push, list and activate them.
+//! `pawl plugin`: build components, push, list, activate them and go back.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use super::client::Client;
 use super::exit::{End, usage};
 use super::output::{Answer, Output, Table, ago, print, size};
 use super::plugin_build;
+use super::plugin_new::{self, New};
 use super::plugin_test::{self, Test};
 use super::settings::Settings;
 use crate::api::types::{ActivatePlugin, ActivatedPlugin, PluginList, PushedPlugin};
@@ -16,7 +17,10 @@ use crate::api::types::{ActivatePlugin, ActivatedPlugin, PluginList, PushedPlugi
 /// Verbs of `pawl plugin`.
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Compile crates of steps to components
+    /// Begin a plugin: a step that builds, a pipeline with it, and how to go on
+    #[command(after_help = "Examples:\n  pawl plugin new hello\n  pawl plugin new hello --lang python")]
+    New(New),
+    /// Make components of plugins in Rust, Python or JavaScript
     #[command(
         after_help = "Examples:\n  pawl plugin build plugins/echo\n  pawl plugin build plugins/echo -o echo.wasm\n  \
                             pawl plugin build plugins/* --out-dir components"
@@ -45,15 +49,23 @@ pub(super) enum Verb {
         #[command(flatten)]
         output: Output,
     },
+    /// Make the version active again that was so before
+    #[command(after_help = "Example:\n  pawl plugin rollback echo")]
+    Rollback {
+        /// The plugin's name
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
 }
 
 /// Arguments of `pawl plugin build`.
 #[derive(Debug, Args)]
 pub(super) struct Build {
-    /// Folders of crates
+    /// Folders with a Cargo.toml, pyproject.toml or package.json
     #[arg(value_name = "DIR", default_value = ".")]
     folders: Vec<PathBuf>,
-    /// Where the component of a single crate goes [default: target/plugins/NAME.wasm in its workspace]
+    /// Where the component of a single plugin goes [default: target/plugins/NAME.wasm]
     #[arg(short = 'o', long, value_name = "FILE", conflicts_with = "out_dir")]
     out: Option<PathBuf>,
     /// Where components go, as NAME.wasm
@@ -83,6 +95,7 @@ pub(super) struct Push {
 pub(super) async fn run(verb: Verb, settings: &Settings) -> anyhow::Result<()> {
     let client = &settings.client()?;
     match verb {
+        Verb::New(new) => plugin_new::run(&new)?,
         Verb::Build(build) => self::build(&build)?,
         Verb::Test(test) => plugin_test::run(&test)?,
         Verb::Push(push) => {
@@ -102,6 +115,10 @@ pub(super) async fn run(verb: Verb, settings: &Settings) -> anyhow::Result<()> {
             let path = ["v1", "plugins", name, "activate"];
             output.print(&client.post::<ActivatedPlugin>(&path, &body, &[]).await?)?;
         }
+        Verb::Rollback { name, output } => {
+            let path = ["v1", "plugins", &name, "rollback"];
+            output.print(&client.post::<ActivatedPlugin>(&path, &serde_json::json!({}), &[]).await?)?;
+        }
     }
     Ok(())
 }
@@ -110,7 +127,7 @@ pub(super) async fn run(verb: Verb, settings: &Settings) -> anyhow::Result<()> {
 fn build(build: &Build) -> anyhow::Result<()> {
     let built = match (&build.out, build.folders.as_slice()) {
         (Some(out), [folder]) => vec![plugin_build::build(folder, Some(out))?],
-        (Some(_), _) => return Err(usage("-o takes the component of one crate; for several use --out-dir")),
+        (Some(_), _) => return Err(usage("-o takes the component of one plugin; for several use --out-dir")),
         (None, folders) => plugin_build::build_many(folders)?,
     };
     for component in built {
@@ -119,9 +136,24 @@ fn build(build: &Build) -> anyhow::Result<()> {
             None => component.path,
         };
         eprintln!("{} ({}, {})", component.name, size(component.size_bytes), component.target);
+        eprintln!("  asks the host for {}", asked(&component.imports));
         print(&file.display().to_string())?;
     }
     Ok(())
+}
+
+/// The interfaces of Pawl by name, and how many of WASI, which is what a language's runtime wants.
+fn asked(imports: &[String]) -> String {
+    let name = |import: &String| Some(import.strip_prefix("pawl:step/")?.split('@').next()?.to_owned());
+    let mut names: Vec<_> = imports.iter().filter_map(name).collect();
+    let wasi = imports.len() - names.len();
+    // Types are nothing that is asked for.
+    names.retain(|name| name != "types");
+    match wasi {
+        0 => {}
+        wasi => names.push(format!("{wasi} interfaces of WASI")),
+    }
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
 /// Copies a file into a folder, unless it is there already.

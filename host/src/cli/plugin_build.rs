@@ -1,9 +1,14 @@
-//! `pawl plugin build`: compiles a step's crate to a component.
+//! `pawl plugin build`: makes a component of a plugin's sources, in Rust, Python or JavaScript.
 //!
-//! Called by the command line and by the tests' harness; it talks to cargo and the file system only. Three
-//! stages: which crate ([`package`]), with which compiler ([`toolchain`]), and what becomes of cargo's module
-//! ([`component`]). Several crates of one workspace go through one cargo call, because a call costs more
-//! than a crate.
+//! Called by the command line and by the tests' harness; it talks to compilers and the file system only.
+//!
+//! ```text
+//!  Cargo.toml       ──▶ package, toolchain ──▶ cargo ──────────▶ component: checked to be a step
+//!  pyproject.toml   ──▶ script, python ──────▶ componentize-py ──────▲
+//!  package.json     ──▶ script, javascript ──▶ componentize-js ──────┘
+//! ```
+//!
+//! Several crates of one workspace go through one cargo call, because a call costs more than a crate.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,16 +18,23 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
 mod component;
+mod javascript;
 mod package;
+mod python;
+mod script;
+mod sdk;
 mod toolchain;
 
 use package::Package;
+pub(super) use python::HOW_TO_GET as GET_PYTHON;
+use script::Script;
+pub(super) use sdk::{LOCK, restore_sdk};
 use toolchain::Toolchain;
 
 /// A component on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Built {
-    /// The crate's name.
+    /// The plugin's name: its crate's or package's.
     pub name: String,
     /// The component.
     pub path: PathBuf,
@@ -30,33 +42,60 @@ pub struct Built {
     pub size_bytes: u64,
     /// The interfaces that it asks of the host, for example `pawl:step/durable@0.1.0`.
     pub imports: Vec<String>,
-    /// The compilation target, for example `wasm32-unknown-unknown`.
+    /// What it was made with, for example `wasm32-unknown-unknown` or `componentize-py`.
     pub target: String,
 }
 
 /// Whether `dir` looks like the source of a plugin.
 #[must_use]
 pub fn is_source(dir: &Path) -> bool {
-    package::is_source(dir)
+    package::is_source(dir) || Script::of(dir).is_ok_and(|script| script.is_some())
 }
 
-/// Builds the crate in `dir` and writes its component to `out`, or to `target/plugins/NAME.wasm` of its
-/// workspace.
+/// Builds the plugin in `dir` and writes its component to `out`, or to `target/plugins/NAME.wasm` of its
+/// workspace or folder.
 ///
 /// # Errors
-/// `dir` holds no crate of a step, no toolchain can compile it (the error names the command that helps), it
-/// does not compile, or what comes out is no step.
+/// `dir` holds no plugin, no toolchain can compile it (the error names the command that helps), it does not
+/// compile, or what comes out is no step.
 pub fn build(dir: &Path, out: Option<&Path>) -> anyhow::Result<Built> {
+    if let Some(script) = Script::of(dir)? {
+        return build_script(&script, out);
+    }
     let mut built = build_packages(vec![(Package::of(dir)?, out.map(Path::to_owned))])?;
     built.pop().context("cargo built nothing")
 }
 
-/// Builds the crates in `dirs` into their workspaces' `target/plugins`, with one cargo call per workspace.
+/// Builds the plugins in `dirs` into their `target/plugins`, with one cargo call per workspace.
 ///
 /// # Errors
 /// As for [`build`].
 pub fn build_many(dirs: &[PathBuf]) -> anyhow::Result<Vec<Built>> {
-    build_packages(dirs.iter().map(|dir| Ok((Package::of(dir)?, None))).collect::<anyhow::Result<_>>()?)
+    let (mut packages, mut scripts) = (Vec::new(), Vec::new());
+    for dir in dirs {
+        match Script::of(dir)? {
+            Some(script) => scripts.push(script),
+            None => packages.push((Package::of(dir)?, None)),
+        }
+    }
+    let mut built = if packages.is_empty() { Vec::new() } else { build_packages(packages)? };
+    // Their compilers use one core each.
+    std::thread::scope(|scope| {
+        let building: Vec<_> = scripts.iter().map(|script| scope.spawn(|| build_script(script, None))).collect();
+        for one in building {
+            built.push(one.join().map_err(|_| anyhow::anyhow!("a build panicked"))??);
+        }
+        Ok(built)
+    })
+}
+
+/// Makes the component of a plugin in a language with an interpreter.
+fn build_script(script: &Script, out: Option<&Path>) -> anyhow::Result<Built> {
+    let made = script.componentize()?;
+    let bytes = std::fs::read(&made).with_context(|| format!("can't read {}", made.display()))?;
+    let path =
+        out.map_or_else(|| script.dir.join("target/plugins").join(format!("{}.wasm", script.name)), Path::to_owned);
+    write(&script.name, script.language.compiler(), &bytes, path)
 }
 
 fn build_packages(packages: Vec<(Package, Option<PathBuf>)>) -> anyhow::Result<Vec<Built>> {
@@ -126,15 +165,20 @@ fn finish(
     let name = &package.name;
     let module = modules.get(&package.manifest).with_context(|| format!("cargo made no module of `{name}`"))?;
     let module = std::fs::read(module).with_context(|| format!("can't read {}", module.display()))?;
-    let component = component::from_module(&module).with_context(|| format!("`{name}` is not a step"))?;
     let path = out.map_or_else(|| package.target_dir.join("plugins").join(format!("{name}.wasm")), Path::to_owned);
+    write(name, toolchain.target, &module, path)
+}
+
+/// Checks what a compiler made and puts it where it belongs.
+fn write(name: &str, target: &str, module: &[u8], path: PathBuf) -> anyhow::Result<Built> {
+    let component = component::from_module(module).with_context(|| format!("`{name}` is not a step"))?;
     replace(&path, &component.bytes).with_context(|| format!("can't write {}", path.display()))?;
     Ok(Built {
-        name: name.clone(),
+        name: name.to_owned(),
         path,
         size_bytes: component.bytes.len() as u64,
         imports: component.imports,
-        target: toolchain.target.to_owned(),
+        target: target.to_owned(),
     })
 }
 

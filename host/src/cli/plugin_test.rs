@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::exit::End;
 use super::input;
 use super::output::print;
+use super::roles::CacheFlag;
 use crate::domain::attempt::Outcome;
 use crate::domain::id::{Digest, RunId, StepId, StepNo};
 use crate::domain::wait::check_signal_name;
@@ -45,6 +46,8 @@ pub(super) struct Test {
     /// Crash at each write in turn; every time it must go on and succeed
     #[arg(long, conflicts_with = "crash_at")]
     crash_everywhere: bool,
+    #[command(flatten)]
+    cache: CacheFlag,
 }
 
 /// Reads NAME=JSON.
@@ -93,7 +96,8 @@ impl Bench {
         let file = test.file.display();
         let bytes =
             std::fs::read(&test.file).with_context(|| End::Usage(format!("can't read the component {file}")))?;
-        let engine = Engine::new(Config { slots: 1, ..Config::default() })?;
+        let config = Config { cache_dir: test.cache.clone().dir(), slots: 1, ..Config::default() };
+        let engine = Engine::new(config)?;
         let component = engine.prepare(Digest::of(&bytes), &bytes).with_context(|| format!("{file} is no step"))?;
         // As a worker does.
         component.enforce(engine.describe(&component)?.schemas()?);

@@ -72,9 +72,9 @@ pub(super) struct Worker {
 }
 
 /// What every process has that compiles components.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct CacheFlag {
-    /// Where compiled components are kept [default: the user's cache folder]
+    /// Where compiled components are kept [default: pawl in the user's cache folder]
     #[arg(long, value_name = "DIR", env = "PAWL_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
 }
@@ -83,7 +83,18 @@ impl CacheFlag {
     /// An engine that executes up to `slots` steps at once.
     pub(super) fn engine(self, slots: usize) -> anyhow::Result<Arc<Engine>> {
         let slots = u32::try_from(slots)?;
-        Ok(Arc::new(Engine::new(engine::Config { cache_dir: self.cache_dir, slots, ..Default::default() })?))
+        Ok(Arc::new(Engine::new(engine::Config { cache_dir: self.dir(), slots, ..Default::default() })?))
+    }
+
+    /// A component with an interpreter takes seconds to compile, so that it should happen once. None where
+    /// the user has no folder that can be written: a service often has none.
+    pub(super) fn dir(self) -> Option<PathBuf> {
+        let of_user = || {
+            let given = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+            let folder = given.or_else(|| Some(std::env::home_dir()?.join(".cache")))?.join("pawl");
+            std::fs::create_dir_all(&folder).is_ok().then_some(folder)
+        };
+        self.cache_dir.or_else(of_user)
     }
 }
 

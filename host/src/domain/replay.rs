@@ -177,6 +177,9 @@ impl Replay {
     /// replays, it sees those of the attempt that it replays.
     pub fn context(&mut self, current: Facts) -> Facts {
         let facts = match self.facts {
+            // Whoever comes by here a second time has no entries left before its state, but code that asks: it was
+            // live then, so it is told no older facts than those under which it went on.
+            _ if self.must_restore() => self.facts_ahead().unwrap_or(current),
             Some(facts) if !self.facts_aged && (facts.attempt == current.attempt || !self.is_live()) => facts,
             known if !self.is_live() => self.facts_ahead().or(known).unwrap_or(current),
             _ => current,

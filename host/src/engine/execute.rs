@@ -74,6 +74,7 @@ impl Engine {
             Ok(ended) => ended,
             Err(panic) => return not_begun(&panic, started),
         };
+        guest.print_rest();
         let (mut outcome, mut cut) = verdict::decide(&mut guest, end, prepared);
         // A cut names entries by their positions: whoever cuts must find them all in the database.
         if cut.is_some()
@@ -101,6 +102,7 @@ impl Engine {
             pulse: Pulse::of_this_thread(),
             memory: Memory::new(self.limits.memory_bytes),
             log_left: self.limits.log_bytes,
+            wasi: None,
         };
         (guest, attempt.input)
     }

@@ -11,6 +11,7 @@ use super::recorder::{Recorder, Stop};
 use super::secrets::Secrets;
 use super::settings::TABLE_ELEMENTS;
 use super::threads::Pulse;
+use super::wasi::Wasi;
 use crate::domain::attempt::Divergence;
 use crate::domain::id::StepId;
 use crate::domain::journal::Entry;
@@ -37,6 +38,8 @@ pub(super) struct Guest {
     pub(super) memory: Memory,
     /// Bytes of log that this attempt may still write.
     pub(super) log_left: usize,
+    /// What a component that imports WASI has of it; none before its first call.
+    pub(super) wasi: Option<Box<Wasi>>,
 }
 
 /// Why the host ends a guest in the middle of its code. The guest can't catch it.
@@ -147,6 +150,17 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn new(limit_bytes: usize) -> Self {
         Self { bytes_left: limit_bytes, elements_left: TABLE_ELEMENTS, refused: None, limit_bytes }
+    }
+
+    /// Takes memory of the host's for the guest, which counts as its own.
+    pub(super) fn lend(&mut self, bytes: usize) -> bool {
+        let left = self.bytes_left.checked_sub(bytes);
+        self.bytes_left = left.unwrap_or(self.bytes_left);
+        left.is_some()
+    }
+
+    pub(super) fn give_back(&mut self, bytes: usize) {
+        self.bytes_left += bytes;
     }
 
     pub(super) fn refused(&self) -> Option<&str> {

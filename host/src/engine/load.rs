@@ -8,6 +8,7 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use super::Engine;
 use super::guest::Guest;
 use super::host::{StepPre, linker};
+use super::wasi;
 use crate::domain::id::Digest;
 use crate::domain::schema::Schemas;
 
@@ -47,7 +48,8 @@ pub enum LoadError {
     MissingExport(String),
     /// It wants something of the host that there is not.
     #[error(
-        "the component imports `{0}`, which this version of Pawl does not offer: build it with `pawl plugin build`"
+        "the component imports `{0}`, which Pawl does not offer to steps: they have `pawl:step` and WASI 0.2 with \
+             clocks, random and outgoing HTTP; build it with `pawl plugin build`"
     )]
     UnknownImport(String),
     /// The names are right, the types are not.
@@ -60,6 +62,10 @@ pub enum LoadError {
     #[error("the component can't describe itself: {0}")]
     NotDescribed(String),
 }
+
+/// A larger component is an interpreter with its program. It does not fit a slot of the pool, and to find out
+/// it would have to be compiled, which takes seconds.
+const POOLED_BYTES: usize = 4 << 20;
 
 /// A compiled component, ready to be instantiated for one attempt after the other.
 pub struct Prepared {
@@ -82,7 +88,8 @@ impl Prepared {
     /// Checks and compiles.
     pub(super) fn load(engine: &Engine, digest: Digest, bytes: &[u8]) -> Result<Self, LoadError> {
         check_bytes(digest, bytes, engine.limits.component_bytes)?;
-        let pooled = engine.pooling.as_ref().and_then(|target| target.compile(bytes).ok());
+        let pooling = engine.pooling.as_ref().filter(|_| bytes.len() <= POOLED_BYTES);
+        let pooled = pooling.and_then(|target| target.compile(bytes).ok());
         let prepared = Self {
             digest,
             code_bytes: 0,
@@ -192,13 +199,25 @@ impl Target {
                 return Err(LoadError::MissingExport(export.into()));
             }
         }
-        let unknown = ty.imports(&self.engine).find(|(name, _)| !name.starts_with("pawl:step/"));
-        if let Some((name, _)) = unknown {
+        if let Some((name, _)) = ty.imports(&self.engine).find(|(name, _)| !is_offered(name)) {
             return Err(LoadError::UnknownImport(name.into()));
         }
         let other_world = |error: wasmtime::Error| LoadError::OtherWorld(reason(&error));
-        StepPre::new(self.linker.instantiate_pre(component).map_err(other_world)?).map_err(other_world)
+        let linked = if ty.imports(&self.engine).any(|(name, _)| wasi::is_wasi(name)) {
+            let mut linker = self.linker.clone();
+            wasi::add_to_linker(&mut linker, &self.engine, &ty).map_err(other_world)?;
+            linker.instantiate_pre(component)
+        } else {
+            self.linker.instantiate_pre(component)
+        };
+        StepPre::new(linked.map_err(other_world)?).map_err(other_world)
     }
+}
+
+/// Whether a component may import this, for example `pawl:step/durable@0.1.0` or `wasi:io/poll@0.2.3`.
+#[must_use]
+pub fn is_offered(import: &str) -> bool {
+    import.starts_with("pawl:step/") || wasi::is_offered(import)
 }
 
 /// An error with its causes on one line.

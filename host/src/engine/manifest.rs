@@ -90,6 +90,7 @@ impl Engine {
             pulse: Pulse::of_this_thread(),
             memory: Memory::new(self.limits.memory_bytes),
             log_left: 0,
+            wasi: None,
         }
     }
 }

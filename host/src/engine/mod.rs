@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub(crate) use clock::boot_time;
 pub use execute::{Attempt, Executed};
-pub use load::{LoadError, Prepared};
+pub use load::{LoadError, Prepared, is_offered};
 pub use manifest::Manifest;
 pub use secrets::Secrets;
 pub use threads::{GuestThreads, Job, Stuck};
@@ -37,6 +37,7 @@ mod secrets;
 mod settings;
 mod threads;
 mod verdict;
+mod wasi;
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]

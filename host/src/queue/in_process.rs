@@ -20,6 +20,7 @@ const CHANGES_KEPT: usize = 1_024;
 pub struct InProcess {
     shared: Arc<Shared>,
     changes: broadcast::Sender<Vec<Moved>>,
+    plugins: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +49,7 @@ impl InProcess {
     /// Empty streams.
     #[must_use]
     pub fn new() -> Self {
-        Self { shared: Arc::default(), changes: broadcast::channel(CHANGES_KEPT).0 }
+        Self { shared: Arc::default(), changes: broadcast::channel(CHANGES_KEPT).0, plugins: Notify::new() }
     }
 }
 
@@ -176,6 +177,18 @@ impl Queue for InProcess {
             consumers: log.consumers(),
         };
         Ok(streams.iter().map(state).collect())
+    }
+
+    async fn tell_plugins(&self) -> Result<()> {
+        self.plugins.notify_one();
+        Ok(())
+    }
+
+    async fn plugin_changes(&self, wake: &(dyn Fn() + Send + Sync)) {
+        loop {
+            self.plugins.notified().await;
+            wake();
+        }
     }
 
     async fn run_changes(&self, wake: &Wake<'_>) {

@@ -101,6 +101,15 @@ pub trait Queue: Send + Sync {
     /// [`Error::Unavailable`].
     async fn streams(&self) -> Result<Vec<StreamState>>;
 
+    /// Tells workers that a version of a plugin is wanted. A hint: they look besides.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn tell_plugins(&self) -> Result<()>;
+
+    /// Calls `wake` whenever somebody tells of plugins, for ever.
+    async fn plugin_changes(&self, wake: &(dyn Fn() + Send + Sync));
+
     /// Calls `wake` with the runs that moved, for ever. What is missed, after a loss of the queue for example, is
     /// for the caller's own polling.
     async fn run_changes(&self, wake: &Wake<'_>);

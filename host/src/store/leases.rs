@@ -44,6 +44,9 @@ pub struct Pulse {
     pub next_due_ms: Option<i64>,
     /// Since when the oldest ready step is ready.
     pub oldest_ready_ms: Option<i64>,
+    /// When a version of a plugin was last wanted (µs): another value than before says that there is something to
+    /// compile ahead.
+    pub newest_wanted_us: Option<i64>,
 }
 
 /// What moves a step when its worker can't.

@@ -20,6 +20,7 @@ pub mod live;
 pub mod pipelines;
 pub mod plugins;
 mod postgres;
+pub mod readiness;
 pub mod runs;
 pub mod signals;
 mod sqlite;
@@ -49,6 +50,7 @@ pub trait Store:
     + live::Live
     + pipelines::Pipelines
     + plugins::Plugins
+    + readiness::Readiness
     + runs::Runs
     + signals::Signals
     + workers::Workers

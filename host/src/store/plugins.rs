@@ -39,6 +39,8 @@ pub struct PluginRow {
     pub name: String,
     /// The version for steps that ask for none.
     pub active_version: Option<String>,
+    /// The one that was active before.
+    pub previous_version: Option<String>,
     /// Newest first.
     pub versions: Vec<VersionRow>,
 }
@@ -82,6 +84,12 @@ pub trait Plugins {
     /// # Errors
     /// [`Error::NotFound`] if there is no such plugin or version.
     async fn activate(&self, name: &str, version: &str) -> Result<Option<String>>;
+
+    /// Goes back to the version that was active before. Returns it, and the one that was active until now.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such plugin; [`Error::Conflict`] if no other version was active before.
+    async fn rollback(&self, name: &str) -> Result<(String, String)>;
 
     /// All plugins by name.
     ///
@@ -146,4 +154,12 @@ pub(super) fn other_bytes(new: &NewVersion<'_>, stored: Digest) -> Error {
         stored.short(),
         new.digest.short()
     ))
+}
+
+pub(super) fn nothing_before(known: &KnownPlugins, name: &str) -> Error {
+    if known.0.contains_key(name) {
+        Error::Conflict(format!("plugin `{name}` has no version that was active before: use `activate`"))
+    } else {
+        missing_version(known, name, "")
+    }
 }

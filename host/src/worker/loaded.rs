@@ -126,7 +126,11 @@ impl Loaded {
         Ok(plan)
     }
 
-    async fn component(&self, store: &dyn Store, digest: Digest) -> store::Result<Result<Arc<Prepared>, Failure>> {
+    /// A component, compiled; the inner error says why it can't be loaded here.
+    ///
+    /// # Errors
+    /// If the database is away: try again.
+    pub async fn component(&self, store: &dyn Store, digest: Digest) -> store::Result<Result<Arc<Prepared>, Failure>> {
         if let Some(prepared) = self.checked(digest) {
             return Ok(Ok(prepared));
         }

@@ -10,6 +10,7 @@
 //!  acknowledge what follows a commit in Redis   loaded       components, pipelines, histories
 //!  heartbeat   renews the lease, if             vitals       … the process makes progress
 //!  trust       may we still act?                reconcile    do we and the database agree?
+//!  compile_ahead  what will be asked for
 //! ```
 //!
 //! The life of a worker is one or more *incarnations*: when a lease has run out it can't be renewed, so the
@@ -34,6 +35,7 @@ use crate::store::{SharedStore, Store, within};
 
 mod acknowledge;
 mod ahead;
+mod compile_ahead;
 mod execution;
 mod flow;
 mod heartbeat;
@@ -216,7 +218,7 @@ impl Process {
             streams: reader.streams().to_vec(),
             lease,
             suspicion: self.config.suspicion,
-            pulse: pulses,
+            pulse: pulses.clone(),
             adopted,
         };
         let mut tasks = JoinSet::new();
@@ -226,6 +228,7 @@ impl Process {
         }
         tasks.spawn(acknowledge::run(Arc::clone(&self.queue), after_commit));
         tasks.spawn(reconcile::run(Arc::clone(&flow), lease));
+        tasks.spawn(compile_ahead::run(Arc::clone(&flow), Arc::clone(&self.queue), pulses));
         tasks.spawn(scheduler::takeover::run(scheduler.clone()));
         tasks.spawn(scheduler::timers::run(scheduler.clone()));
         tasks.spawn(scheduler::timers::run_soon(scheduler.clone(), due_soon));

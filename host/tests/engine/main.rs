@@ -10,3 +10,4 @@ mod resume;
 mod setup;
 mod target;
 mod waits;
+mod wasi;

@@ -11,6 +11,7 @@ use pawl::domain::succession::Plan;
 use pawl::domain::suspicion::Suspicion;
 use pawl::store::leases::Heartbeat;
 use pawl::store::plugins::NewVersion;
+use pawl::store::readiness::Report;
 use pawl::store::runs::RunFilter;
 use pawl::store::submit::{NewRun, Submission};
 use pawl::store::write::{Batch, Member, Settlement};
@@ -34,6 +35,8 @@ async fn conforms(store: &SharedStore) {
     store.migrate().await.expect("migrations");
     store.check_schema().await.expect("the schema of this build");
     versions_of_plugins_never_change(store).await;
+    a_rollback_goes_back_and_forth(store).await;
+    workers_say_what_they_can_load(store).await;
     pipelines_have_a_current_version(store).await;
     let runs = submissions_are_the_same_under_one_key(store).await;
     runs_are_listed_newest_first(store, &runs).await;
@@ -77,9 +80,52 @@ async fn versions_of_plugins_never_change(store: &SharedStore) {
     }
     let plugins = store.plugins().await.expect("plugins");
     assert_eq!(plugins[0].active_version.as_deref(), Some("2"));
+    assert_eq!(plugins[0].previous_version.as_deref(), Some("1"));
     assert_eq!(plugins[0].versions.iter().map(|version| version.size_bytes).collect::<Vec<_>>(), [3, 3]);
     let known = store.known_plugins().await.expect("plugins");
     assert!(known.0["plugin"].has_active && known.0["plugin"].versions.len() == 2);
+}
+
+/// Version 2 is active, and 1 was before.
+async fn a_rollback_goes_back_and_forth(store: &SharedStore) {
+    store.activate("plugin", "2").await.expect("it is active already");
+    for (now, before) in [("1", "2"), ("2", "1")] {
+        let swapped = store.rollback("plugin").await.expect("there is one before");
+        assert_eq!(swapped, (now.to_owned(), before.to_owned()));
+    }
+    let alone = NewVersion { name: "alone", ..version("1", b"alone", true) };
+    store.push_version(alone).await.expect("pushed");
+    assert!(matches!(store.rollback("alone").await, Err(Error::Conflict(why)) if why.contains("use `activate`")));
+    assert!(matches!(store.rollback("plugni").await, Err(Error::NotFound(why)) if why.contains("`plugin`?")));
+}
+
+async fn workers_say_what_they_can_load(store: &SharedStore) {
+    let mut lane = store.lane();
+    let (one, other) = (worker(store, &mut *lane, 60_000).await, worker(store, &mut *lane, 60_000).await);
+    let mut wanted = store.wanted_components(one).await.expect("an answer");
+    wanted.sort_by_key(|digest| digest.0);
+    let mut pushed = [&b"one"[..], b"two", b"alone"].map(Digest::of);
+    pushed.sort_by_key(|digest| digest.0);
+    assert_eq!(wanted, pushed, "all that were pushed just now");
+    let [good, bad, silent] = pushed;
+    let reports = [Report { digest: good, refusal: None }, Report { digest: bad, refusal: Some("too large".into()) }];
+    store.report_components(one, &reports).await.expect("reported");
+    store.report_components(WorkerId::new(), &reports).await.expect("one that is not there is dropped");
+    assert_eq!(store.wanted_components(one).await.expect("an answer"), [silent]);
+    let said = async |digest| -> Vec<_> {
+        let workers = store.live_workers_and(digest).await.expect("workers");
+        [one, other].map(|id| workers.iter().find(|worker| worker.id == id).expect("it lives").report.clone()).to_vec()
+    };
+    assert_eq!(said(good).await, [Some(None), None]);
+    assert_eq!(said(bad).await, [Some(Some("too large".to_owned())), None]);
+    assert_eq!(said(silent).await, [None, None]);
+    let seen = lane.heartbeat(&beat(one, false)).await.expect("a heartbeat").newest_wanted_us;
+    store.want(good).await.expect("wanted");
+    let now = lane.heartbeat(&beat(one, false)).await.expect("a heartbeat").newest_wanted_us;
+    assert!(now > seen, "the pulse tells that something is wanted: {seen:?}, {now:?}");
+    for worker in [one, other] {
+        store.forget_worker(worker).await.expect("forgotten, with what it said");
+    }
 }
 
 /// `a` and `b` need nothing, `c` needs both.
@@ -142,21 +188,25 @@ async fn runs_are_listed_newest_first(store: &SharedStore, runs: &[RunId]) {
     assert_eq!(store.run_marks(&[runs[0], RunId::new()]).await.expect("marks").len(), 1, "those that there are");
 }
 
-async fn worker(store: &SharedStore, lane: &mut dyn Lane, lease_ms: u32) -> WorkerId {
-    let worker = WorkerId::new();
-    let queues = ["two".to_owned()];
-    let beat = Heartbeat {
+fn beat(worker: WorkerId, begin: bool) -> Heartbeat<'static> {
+    Heartbeat {
         worker,
-        lease_ms,
-        begin: true,
+        lease_ms: 60_000,
+        begin,
         host: "here",
         pid: 7,
         slots: 3,
-        queues: &queues,
+        queues: &[],
         running: 0,
         draining: false,
-    };
-    assert!(lane.heartbeat(&beat).await.expect("a heartbeat").alive);
+    }
+}
+
+async fn worker(store: &SharedStore, lane: &mut dyn Lane, lease_ms: u32) -> WorkerId {
+    let worker = WorkerId::new();
+    let queues = ["two".to_owned()];
+    let begin = Heartbeat { lease_ms, queues: &queues, ..beat(worker, true) };
+    assert!(lane.heartbeat(&begin).await.expect("a heartbeat").alive);
     let row = store.workers().await.expect("workers").into_iter().find(|row| row.id == worker).expect("the worker");
     assert_eq!((row.host.as_str(), row.pid, row.slots, row.queues), ("here", 7, 3, queues.to_vec()));
     worker
@@ -208,18 +258,7 @@ async fn outputs_are_there_when_a_run_has_succeeded(store: &SharedStore, run: Ru
 async fn a_lease_that_has_ended_cannot_be_renewed(store: &SharedStore) {
     let mut lane = store.lane();
     let worker = worker(store, &mut *lane, 0).await;
-    let late = Heartbeat {
-        worker,
-        lease_ms: 60_000,
-        begin: false,
-        host: "here",
-        pid: 7,
-        slots: 3,
-        queues: &[],
-        running: 0,
-        draining: false,
-    };
-    assert!(!lane.heartbeat(&late).await.expect("an answer").alive, "it takes a new id");
+    assert!(!lane.heartbeat(&beat(worker, false)).await.expect("an answer").alive, "it takes a new id");
     store.take_over(10, Suspicion::default()).await.expect("a sweep");
     let left = store.workers().await.expect("workers");
     assert!(left.iter().all(|row| row.id != worker), "a worker without steps is forgotten");

@@ -80,7 +80,7 @@ impl Dev {
         let config = api::Config { listen, token: settings.api_token(), ..Default::default() };
         let serving = api::serve(config, parts.clone(), stopping());
         let executing = worker::run(worker::Config { slots: self.slots, ..Default::default() }, parts, stopping());
-        let (mut serving, mut executing) = (tokio::spawn(serving), tokio::spawn(async { executing.await }));
+        let (mut serving, mut executing) = (tokio::spawn(serving), tokio::spawn(executing));
         let reloading = tokio::spawn(reload::run(client, sources));
         tokio::select! {
             // Neither ends by itself but by an error.

@@ -1,10 +1,9 @@
-//! What becomes of cargo's module: a component, checked to be a step.
+//! What becomes of a compiler's output: a component, checked to be a step.
 
 use anyhow::{Context as _, bail};
 use wit_component::{ComponentEncoder, DecodedWasm};
 
-/// The package that a step may import from. The host has no WASI.
-const PACKAGE: &str = "pawl:step/";
+use crate::engine::is_offered;
 
 /// What the world `step` exports.
 const EXPORTS: [&str; 2] = ["describe", "run"];
@@ -18,7 +17,7 @@ pub(super) struct Component {
     pub(super) imports: Vec<String>,
 }
 
-/// Makes a component of a module; targets whose linker made one already are only checked.
+/// Makes a component of a module; a compiler that made one already is only checked.
 pub(super) fn from_module(module: &[u8]) -> anyhow::Result<Component> {
     let bytes = if is_component(module) {
         module.to_vec()
@@ -52,8 +51,8 @@ fn check(component: &[u8]) -> anyhow::Result<Vec<String>> {
     let mut imports = names(world.imports.keys().collect());
     // Plain names are the types that the world's own functions use.
     imports.retain(|name| name.contains(':'));
-    if let Some(foreign) = imports.iter().find(|name| !name.starts_with(PACKAGE)) {
-        bail!("it imports {foreign}, which the host does not offer");
+    if let Some(foreign) = imports.iter().find(|name| !is_offered(name)) {
+        bail!("it imports {foreign}, which the host does not offer: steps have pawl:step and WASI 0.2");
     }
     Ok(imports)
 }

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
+use super::sdk::restore_sdk;
+
 /// The profile that guests are built with.
 pub(super) const PROFILE: &str = "guest";
 
@@ -38,6 +40,7 @@ impl Package {
     pub(super) fn of(dir: &Path) -> anyhow::Result<Self> {
         let manifest = dir.join("Cargo.toml");
         let manifest = manifest.canonicalize().with_context(|| format!("there is no crate in {}", dir.display()))?;
+        restore_sdk(dir)?;
         let metadata = Metadata::of(&manifest)?;
         let Some(package) = metadata.packages.into_iter().find(|package| package.manifest_path == manifest) else {
             bail!("{} is a workspace; give the folder of one of its crates", dir.display());

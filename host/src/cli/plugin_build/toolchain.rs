@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::bail;
 
-/// Best first. `wasm32-wasip2` goes first once the host offers WASI.
-const TARGETS: [&str; 1] = ["wasm32-unknown-unknown"];
+/// Best first: without WASI a component is smaller, and there is nothing in it that the step did not ask for.
+const TARGETS: [&str; 2] = ["wasm32-unknown-unknown", "wasm32-wasip2"];
 
 /// Where compilers are looked for, best first: what the user's path says, then a distribution's own.
 const COMPILERS: [(&str, &str); 2] = [("cargo", "rustc"), ("/usr/bin/cargo", "/usr/bin/rustc")];
@@ -119,7 +119,7 @@ fn linker_in_path() -> Option<PathBuf> {
     on_path("wasm-ld").or_else(|| (14..40).rev().find_map(|version| on_path(&format!("wasm-ld-{version}"))))
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
+pub(super) fn on_path(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(|path| path.exists());
     }

@@ -325,6 +325,18 @@ fn a_resumed_guest_sees_the_facts_of_the_attempt_that_it_replays_wherever_it_ask
     assert_eq!(ahead.context(later), facts(1));
 }
 
+/// It saw its second attempt there, or it would not have gone on to save; the entry before is of the first.
+#[test]
+fn a_guest_that_asks_right_before_its_state_is_not_told_the_facts_of_an_earlier_attempt() {
+    for (after, told) in [(vec![], facts(3)), (vec![context(2), now(2)], facts(2))] {
+        let mut replay = resumed(Some(2), vec![context(1), now(1)], 2, after);
+        assert_eq!(replay.context(facts(3)), facts(1));
+        replay.now().unwrap();
+        assert_eq!(replay.context(facts(3)), told);
+        assert!(replay.restore().unwrap().is_some());
+    }
+}
+
 #[test]
 fn a_retried_guest_sees_its_own_facts_once_it_is_live() {
     let mut replay = replay(vec![context(1), now(1)]);

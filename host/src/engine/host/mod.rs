@@ -26,7 +26,7 @@ pub(super) mod bindings {
     });
 }
 
-pub(super) use bindings::pawl::step::types;
+pub(super) use bindings::pawl::step::{http as http_interface, logging as logging_interface, types};
 pub(super) use bindings::{Step, StepPre};
 
 /// All that a component may import.

@@ -25,6 +25,9 @@ const GROUP: &str = "workers";
 /// The pub/sub channel on which readers of runs are woken. A hint: readers poll besides.
 const CHANGES: &str = "pawl:runs";
 
+/// The pub/sub channel on which workers hear of plugins. A hint, too.
+const PLUGINS: &str = "pawl:plugins";
+
 /// Access to Redis. Connects when first used and again after every loss.
 pub struct RedisStreams {
     client: Client,
@@ -95,8 +98,16 @@ impl Queue for RedisStreams {
         inspect::streams(&mut self.connection.clone()).await
     }
 
+    async fn tell_plugins(&self) -> Result<()> {
+        Ok(redis::cmd("PUBLISH").arg(PLUGINS).arg("").exec_async(&mut self.connection.clone()).await?)
+    }
+
+    async fn plugin_changes(&self, wake: &(dyn Fn() + Send + Sync)) {
+        changes::listen(&self.client, PLUGINS, &|_| wake()).await;
+    }
+
     async fn run_changes(&self, wake: &Wake<'_>) {
-        changes::run(&self.client, wake).await;
+        changes::listen(&self.client, CHANGES, &|message| wake(&changes::unpack(message))).await;
     }
 }
 

@@ -15,7 +15,7 @@ use crate::store::leases::{Heartbeat, Pulse, Sweeps};
 /// Begins or renews a worker's lease.
 pub(super) async fn heartbeat(conn: &mut PgConnection, beat: &Heartbeat<'_>) -> Result<Pulse> {
     let row = sqlx::query(
-        "select alive, now_ms, next_lease_end_ms, next_due_ms, oldest_ready_ms
+        "select alive, now_ms, next_lease_end_ms, next_due_ms, oldest_ready_ms, newest_wanted_us
          from pawl_heartbeat_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(beat.worker.0)
@@ -35,6 +35,7 @@ pub(super) async fn heartbeat(conn: &mut PgConnection, beat: &Heartbeat<'_>) -> 
         next_lease_end_ms: row.try_get("next_lease_end_ms")?,
         next_due_ms: row.try_get("next_due_ms")?,
         oldest_ready_ms: row.try_get("oldest_ready_ms")?,
+        newest_wanted_us: row.try_get("newest_wanted_us")?,
     })
 }
 

@@ -25,6 +25,7 @@ mod leases;
 mod live;
 mod pipelines;
 mod plugins;
+mod readiness;
 mod runs;
 mod signals;
 mod submit;

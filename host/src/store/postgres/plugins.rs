@@ -12,7 +12,8 @@ use crate::domain::id::{Digest, StepNo};
 use crate::domain::pipeline_file::{KnownPlugin, KnownPlugins};
 use crate::store::Result;
 use crate::store::plugins::{
-    FirstSteps, NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version, no_version, other_bytes,
+    FirstSteps, NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version, no_version, nothing_before,
+    other_bytes,
 };
 
 #[async_trait]
@@ -48,11 +49,14 @@ impl Plugins for Postgres {
             return Err(other_bytes(&new, stored));
         }
         if new.activate {
-            sqlx::query("update plugin set active_version = $2 where name = $1 and active_version is distinct from $2")
-                .bind(new.name)
-                .bind(new.version)
-                .execute(&mut *transaction)
-                .await?;
+            sqlx::query(
+                "update plugin set active_version = $2, previous_version = active_version
+                 where name = $1 and active_version is distinct from $2",
+            )
+            .bind(new.name)
+            .bind(new.version)
+            .execute(&mut *transaction)
+            .await?;
         }
         transaction.commit().await?;
         let was_active = row.try_get::<Option<bool>, _>("active")?.unwrap_or(false);
@@ -66,7 +70,10 @@ impl Plugins for Postgres {
                  where p.name = $1 and exists (select from plugin_version v where v.name = $1 and v.version = $2)
                  for no key update
              )
-             update plugin p set active_version = $2 from before b where p.name = b.name returning b.active_version",
+             update plugin p set
+                 active_version = $2,
+                 previous_version = case when p.active_version = $2 then p.previous_version else p.active_version end
+             from before b where p.name = b.name returning b.active_version",
         )
         .bind(name)
         .bind(version)
@@ -78,9 +85,23 @@ impl Plugins for Postgres {
         }
     }
 
+    async fn rollback(&self, name: &str) -> Result<(String, String)> {
+        let swapped: Option<(String, String)> = sqlx::query_as(
+            "update plugin set active_version = previous_version, previous_version = active_version
+             where name = $1 and previous_version is not null returning active_version, previous_version",
+        )
+        .bind(name)
+        .fetch_optional(&self.pool)
+        .await?;
+        match swapped {
+            Some(swapped) => Ok(swapped),
+            None => Err(nothing_before(&self.known_plugins().await?, name)),
+        }
+    }
+
     async fn plugins(&self) -> Result<Vec<PluginRow>> {
         let rows = sqlx::query(
-            "select p.name, p.active_version, v.version, v.digest, v.manifest,
+            "select p.name, p.active_version, p.previous_version, v.version, v.digest, v.manifest,
                     octet_length(c.bytes)::bigint as size_bytes,
                     (extract(epoch from v.created_at) * 1000)::bigint as created_at_ms
              from plugin p
@@ -94,7 +115,9 @@ impl Plugins for Postgres {
         for row in rows {
             let name: String = row.try_get("name")?;
             if plugins.last().is_none_or(|plugin| plugin.name != name) {
-                plugins.push(PluginRow { name, active_version: row.try_get("active_version")?, versions: Vec::new() });
+                let (active_version, previous_version) =
+                    (row.try_get("active_version")?, row.try_get("previous_version")?);
+                plugins.push(PluginRow { name, active_version, previous_version, versions: Vec::new() });
             }
             let version = VersionRow {
                 version: row.try_get("version")?,

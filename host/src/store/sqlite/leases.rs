@@ -26,7 +26,8 @@ pub(super) fn heartbeat(ledger: &Ledger<'_>, beat: &Heartbeat<'_>, host: &str, q
     };
     let sql = "select (select min(expires_at) from worker where id <> ?1) as next_lease_end,
                       (select min(due_at) from step where due_at is not null) as next_due,
-                      (select min(ready_at) from step where ready_at is not null) as oldest_ready";
+                      (select min(ready_at) from step where ready_at is not null) as oldest_ready,
+                      (select max(wanted_at) from plugin_version) as newest_wanted";
     let pulse = row(ledger.conn, sql, [worker], |row| {
         Ok(Pulse {
             alive,
@@ -34,6 +35,7 @@ pub(super) fn heartbeat(ledger: &Ledger<'_>, beat: &Heartbeat<'_>, host: &str, q
             next_lease_end_ms: row.get("next_lease_end")?,
             next_due_ms: row.get("next_due")?,
             oldest_ready_ms: row.get("oldest_ready")?,
+            newest_wanted_us: row.get("newest_wanted")?,
         })
     })?;
     Ok(pulse.unwrap_or_default())

@@ -25,6 +25,7 @@ mod ledger;
 mod live;
 mod pipelines;
 mod plugins;
+mod readiness;
 mod rows;
 mod runs;
 mod signals;

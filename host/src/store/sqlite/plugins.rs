@@ -6,12 +6,14 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::ledger::read_pipeline;
+use super::readiness::NEXT_WANTED;
 use super::{Sqlite, digest_of, row, rows};
 use crate::domain::id::Digest;
 use crate::domain::pipeline_file::{KnownPlugin, KnownPlugins};
 use crate::store::Result;
 use crate::store::plugins::{
-    FirstSteps, NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version, no_version, other_bytes,
+    FirstSteps, NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version, no_version, nothing_before,
+    other_bytes,
 };
 
 #[async_trait]
@@ -35,8 +37,22 @@ impl Plugins for Sqlite {
                        where p.name = ?1 and v.version = ?2";
             let previous = row(ledger.conn, sql, (&name, &version), |row| Ok(row.get::<_, Option<String>>(0)?))?;
             let Some(previous) = previous else { return Err(missing_version(&known(ledger.conn)?, &name, &version)) };
-            ledger.conn.execute("update plugin set active_version = ?2 where name = ?1", (&name, &version))?;
+            make_active(ledger.conn, &name, &version)?;
             Ok(previous)
+        })
+        .await
+    }
+
+    async fn rollback(&self, name: &str) -> Result<(String, String)> {
+        let name = name.to_owned();
+        self.change(move |ledger| {
+            let sql = "update plugin set active_version = previous_version, previous_version = active_version
+                       where name = ?1 and previous_version is not null returning active_version, previous_version";
+            let swapped = row(ledger.conn, sql, [&name], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            match swapped {
+                Some(swapped) => Ok(swapped),
+                None => Err(nothing_before(&known(ledger.conn)?, &name)),
+            }
         })
         .await
     }
@@ -103,9 +119,11 @@ fn push(conn: &Connection, now_ms: i64, new: &NewVersion<'_>) -> Result<PushedVe
     )?;
     conn.execute("insert into plugin (name) values (?1) on conflict (name) do nothing", [new.name])?;
     let inserted = conn.execute(
-        "insert into plugin_version (name, version, digest, manifest, created_at) values (?1, ?2, ?3, ?4, ?5)
-         on conflict (name, version) do nothing",
-        (new.name, new.version, digest, new.manifest, now_ms),
+        &format!(
+            "insert into plugin_version (name, version, digest, manifest, created_at, wanted_at)
+             values (?2, ?3, ?4, ?5, ?1, {NEXT_WANTED}) on conflict (name, version) do nothing"
+        ),
+        (now_ms, new.name, new.version, digest, new.manifest),
     )?;
     let sql = "select v.digest, p.active_version is v.version as active
                from plugin_version v join plugin p on p.name = v.name where v.name = ?1 and v.version = ?2";
@@ -115,14 +133,23 @@ fn push(conn: &Connection, now_ms: i64, new: &NewVersion<'_>) -> Result<PushedVe
         return Err(other_bytes(new, stored));
     }
     if new.activate {
-        conn.execute("update plugin set active_version = ?2 where name = ?1", (new.name, new.version))?;
+        make_active(conn, new.name, new.version)?;
     }
     Ok(PushedVersion { created: inserted == 1, active: new.activate || was_active })
 }
 
+fn make_active(conn: &Connection, name: &str, version: &str) -> Result<()> {
+    conn.execute(
+        "update plugin set active_version = ?2, previous_version = active_version
+         where name = ?1 and active_version is not ?2",
+        (name, version),
+    )?;
+    Ok(())
+}
+
 fn plugins(conn: &Connection) -> Result<Vec<PluginRow>> {
     let sql =
-        "select p.name, p.active_version, v.version, v.digest, v.manifest, length(c.bytes) as size_bytes, v.created_at
+        "select p.name, p.active_version, p.previous_version, v.version, v.digest, v.manifest, length(c.bytes) as size_bytes, v.created_at
                from plugin p
                join plugin_version v on v.name = p.name
                join component c on c.digest = v.digest
@@ -131,7 +158,8 @@ fn plugins(conn: &Connection) -> Result<Vec<PluginRow>> {
     rows(conn, sql, [], |row| {
         let name: String = row.get("name")?;
         if plugins.last().is_none_or(|plugin| plugin.name != name) {
-            plugins.push(PluginRow { name, active_version: row.get("active_version")?, versions: Vec::new() });
+            let (active_version, previous_version) = (row.get("active_version")?, row.get("previous_version")?);
+            plugins.push(PluginRow { name, active_version, previous_version, versions: Vec::new() });
         }
         let version = VersionRow {
             version: row.get("version")?,

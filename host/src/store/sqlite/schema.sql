@@ -9,8 +9,9 @@ create table component (
 ) strict;
 
 create table plugin (
-    name            text primary key,
-    active_version  text
+    name              text primary key,
+    active_version    text,
+    previous_version  text
 ) strict, without rowid;
 
 create table plugin_version (
@@ -19,6 +20,8 @@ create table plugin_version (
     digest      blob not null references component,
     manifest    blob not null,
     created_at  integer not null,
+    -- µs, and never the same twice.
+    wanted_at   integer not null,
     primary key (name, version)
 ) strict, without rowid;
 
@@ -47,6 +50,13 @@ create table worker (
     expires_at  integer not null,
     draining    integer not null default 0,
     running     integer not null default 0
+) strict, without rowid;
+
+create table worker_component (
+    worker_id  blob not null references worker on delete cascade,
+    digest     blob not null,
+    refusal    text,
+    primary key (worker_id, digest)
 ) strict, without rowid;
 
 create table run (

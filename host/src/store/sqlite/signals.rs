@@ -1,7 +1,6 @@
 //! Signals: sent to a run, taken by its steps; as `migrations/0007_signals.sql` does it for Postgres.
 
 use async_trait::async_trait;
-use uuid::Uuid;
 
 use super::ledger::{Happened, Ledger};
 use super::{Sqlite, digest_of, row, rows};
@@ -78,7 +77,7 @@ pub(super) fn given_to(conn: &rusqlite::Connection, id: StepId, positions: &[u32
     let mut given = Vec::new();
     for position in positions {
         let sql = "select payload, digest from signal where run_id = ?1 and step_no = ?2 and position = ?3";
-        let found = row(conn, sql, (Uuid::from(id.run.0), id.step.0, position), |row| {
+        let found = row(conn, sql, (id.run.0, id.step.0, position), |row| {
             let what = || format!("the signal at position {position} of step {id}");
             crate::store::verified(row.get("payload")?, digest_of(row, "digest")?, what)
         });

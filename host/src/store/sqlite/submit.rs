@@ -1,6 +1,7 @@
 //! Submissions, as `pawl_submit_v1` does them for Postgres (`migrations/0004_submit.sql`).
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::ledger::Ledger;
 use super::rows::{Run, Step};
@@ -27,10 +28,11 @@ pub(super) fn submit(ledger: &Ledger<'_>, runs: &[NewRun]) -> Result<(Vec<Submis
                 None => Submission::UnknownPipeline,
                 Some(digest) => {
                     let plan = ledger.plan(digest)?;
-                    if !resolved.contains_key(&digest) {
-                        resolved.insert(digest, components_of(ledger, &plan)?);
-                    }
-                    create(ledger, run, &plan, &resolved[&digest])?;
+                    let components = match resolved.entry(digest) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => new.insert(components_of(ledger, &plan)?),
+                    };
+                    create(ledger, run, &plan, components)?;
                     Submission::Created
                 }
             },

@@ -80,7 +80,7 @@ fn commit(conn: &Connection, jobs: impl Iterator<Item = Job>) {
         // What can't be rolled back is so with the next `begin`, which fails and says why.
         let _ = conn.execute_batch("rollback");
     }
-    replies.into_iter().for_each(|reply| reply(committed.as_ref().map(|()| ())));
+    replies.into_iter().for_each(|reply| reply(committed.as_ref().copied()));
 }
 
 fn in_savepoint<T>(conn: &Connection, job: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {

@@ -1,0 +1,162 @@
+//! `pawl plugin new`: a plugin that builds and runs at once, in a folder of its own.
+//!
+//! What it writes are the files in `plugin_new/`. It never overwrites one: if any is there already, nothing is
+//! written.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+
+use super::exit::usage;
+use super::output::print;
+use super::plugin_build;
+
+/// Arguments of `pawl plugin new`.
+#[derive(Debug, Args)]
+pub(super) struct New {
+    /// The plugin's name, and the folder's: lower-case letters, digits and hyphens
+    name: String,
+    /// The language of the step
+    #[arg(long, value_enum, default_value_t = Language::Rust)]
+    lang: Language,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Language {
+    Rust,
+    Python,
+    Js,
+}
+
+/// A name, bytes.
+const NAME_BYTES: usize = 64;
+
+/// Names that are valid and that cargo refuses for a crate.
+const RESERVED: [&str; 6] = ["alloc", "core", "proc-macro", "proc_macro", "std", "test"];
+
+/// Writes the plugin, and tells what to do next.
+pub(super) fn run(new: &New) -> anyhow::Result<()> {
+    check_name(&new.name)?;
+    let folder = PathBuf::from(&new.name);
+    write(&folder, &new.lang.files(&new.name))?;
+    if new.lang == Language::Rust {
+        plugin_build::restore_sdk(&folder)?;
+    }
+    let get = new.lang.setup().map(|command| format!("    {command}\n")).unwrap_or_default();
+    eprintln!("next:\n\n    cd {0}\n{get}    pawl dev\n\n{0}/README.md says more", new.name);
+    Ok(print(&new.name)?)
+}
+
+impl Language {
+    fn files(self, name: &str) -> Vec<(&'static str, String)> {
+        let (source, step, manifest, manifest_text) = match self {
+            Self::Rust => {
+                let text = include_str!("plugin_new/rust/manifest.toml");
+                ("src/lib.rs", include_str!("plugin_new/rust/lib.rs"), "Cargo.toml", text)
+            }
+            Self::Python => {
+                let text = include_str!("plugin_new/python/manifest.toml");
+                ("step.py", include_str!("plugin_new/python/step.py"), "pyproject.toml", text)
+            }
+            Self::Js => {
+                let text = include_str!("plugin_new/js/manifest.json");
+                ("step.js", include_str!("plugin_new/js/step.js"), "package.json", text)
+            }
+        };
+        let setup = self.setup().map(|command| format!("\n    {command}")).unwrap_or_default();
+        let fill =
+            |text: &str| text.replace("{{name}}", name).replace("{{source}}", source).replace("{{setup}}", &setup);
+        let mut files = vec![
+            (manifest, fill(manifest_text)),
+            (source, step.to_owned()),
+            ("pipeline.toml", fill(include_str!("plugin_new/pipeline.toml"))),
+            ("README.md", fill(include_str!("plugin_new/README.md"))),
+            (".gitignore", include_str!("plugin_new/gitignore").to_owned()),
+        ];
+        if self == Self::Rust {
+            // The versions that Pawl itself was tested with; cargo leaves out what it does not need.
+            files.push(("Cargo.lock", plugin_build::LOCK.to_owned()));
+        } else {
+            files[4].1.push_str(".venv/\nnode_modules/\n");
+        }
+        files
+    }
+
+    /// What gets the compiler, beside Rust's, which `pawl plugin build` asks for itself.
+    fn setup(self) -> Option<&'static str> {
+        match self {
+            Self::Rust => None,
+            Self::Python => Some(plugin_build::GET_PYTHON),
+            Self::Js => Some("npm install"),
+        }
+    }
+}
+
+/// A name that cargo, npm, Python and Pawl all take, and that needs no quotes in a shell.
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let fits = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
+    let begins = name.starts_with(|first: char| first.is_ascii_lowercase());
+    if !begins || name.ends_with('-') || !name.chars().all(fits) || name.len() > NAME_BYTES {
+        return Err(usage(format!(
+            "`{name}` can't be a plugin's name: it has up to {NAME_BYTES} lower-case letters, digits and hyphens, \
+             begins with a letter and does not end with a hyphen, for example `fetch-prices`"
+        )));
+    }
+    if RESERVED.contains(&name) {
+        return Err(usage(format!("`{name}` can't be a plugin's name: Rust has a crate of that name, choose another")));
+    }
+    Ok(())
+}
+
+fn write(folder: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
+    let paths: Vec<_> = files.iter().map(|(name, text)| (folder.join(name), text)).collect();
+    if let Some((there, _)) = paths.iter().find(|(path, _)| path.exists()) {
+        return Err(usage(format!("{} is there already: choose another name; nothing was written", there.display())));
+    }
+    for (path, text) in paths {
+        let write = || -> std::io::Result<()> {
+            path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            File::create_new(&path)?.write_all(text.as_bytes())
+        };
+        write().with_context(|| format!("can't write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_some_tool_would_refuse_is_refused_first() {
+        for name in ["hello", "fetch-prices-2", "a"] {
+            check_name(name).unwrap();
+        }
+        for name in ["", "Hello", "2nd", "a_b", "a/b", "..", "-a", "a-", "é", "test", "with space", &"a".repeat(65)] {
+            let error = check_name(name).unwrap_err().to_string();
+            assert!(error.contains("can't be a plugin's name"), "{error}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_where_one_of_the_files_is() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("pipeline.toml"), "mine").unwrap();
+        let error = write(dir.path(), &Language::Js.files("hello")).unwrap_err().to_string();
+        assert!(error.contains("pipeline.toml is there already"), "{error}");
+        let there: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+        assert_eq!(there.len(), 1, "{there:?}");
+    }
+
+    #[test]
+    fn nothing_is_left_to_be_filled_in() {
+        for language in [Language::Rust, Language::Python, Language::Js] {
+            for (name, text) in language.files("hello") {
+                assert!(!text.contains("{{"), "{language:?} {name}: {text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The step of this plugin.
+
+use pawl_sdk::{Context, Failure, step};
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+struct Input {
+    name: String,
+    times: usize,
+}
+
+#[derive(Serialize)]
+struct Output {
+    greetings: Vec<String>,
+}
+
+/// Greets as often as it is asked to.
+#[step]
+fn greet(ctx: &mut Context, input: Input) -> Result<Output, Failure> {
+    // After a crash the step goes on from what it saved last.
+    let mut greetings: Vec<String> = ctx.restore()?.unwrap_or_default();
+    while greetings.len() < input.times {
+        greetings.push(greeting(&input.name, greetings.len() + 1));
+        ctx.checkpoint(&greetings)?;
+    }
+    Ok(Output { greetings })
+}
+
+fn greeting(name: &str, number: usize) -> String {
+    format!("Hello, {name}, for time number {number}!")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_greeting_has_name_and_number() {
+        assert_eq!(greeting("Ada", 2), "Hello, Ada, for time number 2!");
+    }
+}

@@ -1,0 +1,57 @@
+//! `pawl plugin new`: what it writes builds, runs and survives crashes, far from this repository.
+
+use std::path::Path;
+use std::process::Output;
+
+use anyhow::{Context as _, Result};
+use pawl_tests::binary;
+use serde_json::{Value, json};
+
+fn pawl(dir: &Path, words: &[&str]) -> Result<Output> {
+    Ok(binary::pawl()?.args(words).current_dir(dir).output()?)
+}
+
+/// What it said on standard output.
+fn answer(dir: &Path, words: &[&str]) -> Result<String> {
+    let told = pawl(dir, words)?;
+    anyhow::ensure!(told.status.success(), "{words:?}: {}", String::from_utf8_lossy(&told.stderr));
+    Ok(String::from_utf8(told.stdout)?.trim().to_owned())
+}
+
+#[test]
+fn a_new_plugin_builds_and_runs_and_survives_crashes() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let told = pawl(dir.path(), &["plugin", "new", "hello"])?;
+    assert_eq!(String::from_utf8_lossy(&told.stdout), "hello\n");
+    let next = String::from_utf8_lossy(&told.stderr);
+    assert!(next.contains("cd hello") && next.contains("pawl dev"), "{next}");
+    let plugin = dir.path().join("hello");
+
+    // The SDK is no part of the plugin's repository: in a fresh clone the build puts it there again.
+    std::fs::remove_dir_all(plugin.join(".pawl"))?;
+    let component = answer(&plugin, &["plugin", "build"])?;
+    let input = r#"{"name": "Ada", "times": 2}"#;
+    let output = answer(&plugin, &["plugin", "test", &component, "--input", input, "--crash-everywhere"])?;
+    let greetings = ["Hello, Ada, for time number 1!", "Hello, Ada, for time number 2!"];
+    assert_eq!(serde_json::from_str::<Value>(&output)?, json!({ "greetings": greetings }));
+    assert!(answer(&plugin, &["pipeline", "check", "pipeline.toml"])?.contains("hello is good"));
+
+    let again = pawl(dir.path(), &["plugin", "new", "hello", "--lang", "js"])?;
+    let error = String::from_utf8(again.stderr).context("an error is text")?;
+    assert!(again.status.code() == Some(2) && error.contains("is there already"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_plugin_without_its_compiler_says_how_to_get_it() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    for (language, get) in [("python", "pip install componentize-py"), ("js", "npm install --save-dev")] {
+        answer(dir.path(), &["plugin", "new", language, "--lang", language])?;
+        let told =
+            binary::pawl()?.args(["plugin", "build", language]).current_dir(dir.path()).env("PATH", "").output()?;
+        let error = String::from_utf8_lossy(&told.stderr);
+        assert!(told.status.code() == Some(1) && error.contains(get), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    Ok(())
+}

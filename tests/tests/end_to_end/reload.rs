@@ -1,0 +1,125 @@
+//! Versions of plugins change while runs go on: nothing is drained, nothing fails, and every step runs on the
+//! component that its record names.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use pawl::api::types::{ActivatedPlugin, PushedPlugin};
+use pawl_tests::{Cluster, binary, bounds, wait};
+use serde_json::{Value, json};
+
+/// Different components of one plugin.
+const VARIANTS: usize = 10;
+
+const ACTIVATIONS: usize = 50;
+const RUNS: usize = 5_000;
+
+/// What a variant says, and by which its bytes differ.
+fn name(number: usize) -> String {
+    format!("variant-{number:08}-of-this-plugin!")
+}
+
+/// The component that says that it is this variant.
+fn variant(number: usize) -> Result<Vec<u8>> {
+    let mut bytes = binary::component("variant")?;
+    let first = name(0);
+    let places: Vec<usize> =
+        (0..bytes.len() - first.len()).filter(|at| bytes[*at..].starts_with(first.as_bytes())).collect();
+    let [place] = places[..] else { anyhow::bail!("the name stands {} times in the component", places.len()) };
+    bytes[place..place + first.len()].copy_from_slice(name(number).as_bytes());
+    Ok(bytes)
+}
+
+/// Pushes a variant as the version of its number.
+fn push(cluster: &Cluster, number: usize, activate: bool) -> Result<PushedPlugin> {
+    let path = format!("/v1/plugins/variant/versions/{number}?activate={activate}");
+    cluster.client.post(&path, "application/wasm", variant(number)?)?.read()
+}
+
+fn activate(cluster: &Cluster, number: usize) -> Result<ActivatedPlugin> {
+    let body = json!({"version": number.to_string()}).to_string();
+    cluster.client.post("/v1/plugins/variant/activate", "application/json", body)?.read()
+}
+
+fn prepare(name: &str) -> Result<Cluster> {
+    let cluster = Cluster::start(name)?;
+    push(&cluster, 0, true)?;
+    cluster.apply(
+        "name = \"two\"\n[[step]]\nname = \"a\"\nplugin = \"variant\"\n\
+         [[step]]\nname = \"b\"\nplugin = \"variant\"\nneeds = [\"a\"]\n",
+    )?;
+    Ok(cluster)
+}
+
+#[test]
+fn fifty_activations_under_load_fail_no_step_and_each_runs_on_the_component_of_its_record() -> Result<()> {
+    let mut cluster = prepare("reload_under_load")?;
+    for worker in ["a", "b"] {
+        cluster.worker(worker).default_slots().start()?;
+    }
+    let mut digests = BTreeMap::from([(push(&cluster, 0, true)?.digest, name(0))]);
+    let client = cluster.client.clone();
+    let load = std::thread::spawn(move || client.keep_in_flight("two", 32, RUNS));
+    for round in 0..ACTIVATIONS {
+        // New ones first, then back and forth between all of them.
+        let number = 1 + round % VARIANTS;
+        if round < VARIANTS {
+            digests.insert(push(&cluster, number, true)?.digest, name(number));
+        } else if round % 7 == 0 {
+            cluster.pawl(&["plugin", "rollback", "variant"])?;
+        } else {
+            assert_eq!(activate(&cluster, number)?.version, number.to_string());
+        }
+    }
+    let still_loaded = !load.is_finished();
+    load.join().expect("the load does not panic")?;
+    assert!(still_loaded, "the runs had ended before the last activation: nothing was shown");
+
+    let failed: i64 =
+        cluster.database.value("select count(*) from step where status <> 'succeeded' or failures > 0")?;
+    assert_eq!(failed, 0, "steps that failed");
+    let ran = cluster.database.lines(
+        "select distinct encode(component, 'hex') || ' ' || convert_from(output, 'UTF8') from step order by 1",
+    )?;
+    for line in &ran {
+        let (digest, output) = line.split_once(' ').context("a digest and an output")?;
+        let said: Value = serde_json::from_str(output)?;
+        assert_eq!(Some(said.as_str().unwrap_or_default()), digests.get(&digest.parse()?).map(String::as_str));
+    }
+    assert!(ran.len() > VARIANTS / 2, "only {} components ran in all", ran.len());
+    let mixed: i64 = cluster.database.value(
+        "select count(*) from (select run_id from step group by run_id having count(distinct component) > 1) as mixed",
+    )?;
+    assert_eq!(mixed, 0, "runs whose steps, submitted together, ran on different versions");
+    cluster.finish()
+}
+
+#[test]
+fn a_version_is_active_within_two_seconds_though_redis_is_away() -> Result<()> {
+    let mut cluster = prepare("reload_without_redis")?;
+    cluster.worker("a").default_lease().start()?;
+    let run = cluster.submit("two", &json!(1))?;
+    cluster.succeeds(run, bounds::RUN)?;
+    cluster.redis_server.stop();
+    push(&cluster, 1, true)?;
+    let run = cluster.submit("two", &json!(2))?;
+    cluster.redis_server.launch()?;
+    cluster.succeeds(run, bounds::RECOVERY)?;
+    assert_eq!(cluster.client.output(run, "b")?, json!(name(1)));
+    cluster.finish()
+}
+
+#[test]
+fn a_worker_that_has_stopped_holds_an_activation_up_only_until_its_lease_ends() -> Result<()> {
+    let mut cluster = prepare("reload_and_a_stopped_worker")?;
+    for worker in ["runs", "stops"] {
+        cluster.worker(worker).start()?;
+    }
+    wait::until_true(bounds::RUN, "both workers", || Ok(cluster.client.workers()?.workers.len() == 2))?;
+    cluster.the("stops")?.sigstop()?;
+    assert!(push(&cluster, 1, true)?.active);
+    let alive = cluster.client.workers()?.workers.iter().filter(|worker| worker.alive).count();
+    assert_eq!(alive, 1, "it did not wait for the one that stopped");
+    cluster.the("stops")?.sigcont()?;
+    cluster.finish()
+}
