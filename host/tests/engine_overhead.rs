@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use pawl::domain::attempt::Outcome;
 use pawl::domain::id::{Digest, RunId, StepId, StepNo};
 use pawl::domain::journal::History;
+use pawl::domain::schema::Schemas;
 use pawl::engine::{Attempt, Config, Engine, GuestThreads, Secrets};
+use serde_json::{Value, json};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
@@ -25,7 +27,9 @@ fn a_no_op_step_costs_at_most_half_as_much_again_as_bare_wasmtime() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/plugins/echo.wasm");
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}; run `make guests`"));
     let bare = bare(&bytes);
-    let pawl = Arc::new(pawl(&bytes));
+    let schema = json!({ "type": "object", "properties": { "number": { "type": "integer" } } });
+    let checked = pawl(&bytes, Some(&schema));
+    let pawl = Arc::new(pawl(&bytes, None));
     let threads = GuestThreads::new(1).unwrap();
     let threaded = || {
         let (sender, receiver) = crossbeam_channel::bounded(1);
@@ -36,9 +40,11 @@ fn a_no_op_step_costs_at_most_half_as_much_again_as_bare_wasmtime() {
         }));
         receiver.recv().unwrap();
     };
-    let [bare, direct, threaded] = in_turns([&bare, &*pawl, &threaded]);
+    let [bare, direct, threaded, checked] = in_turns([&bare, &*pawl, &threaded, &checked]);
     let ratio = direct.as_secs_f64() / bare.as_secs_f64();
-    println!("bare {bare:?}, pawl {direct:?} (ratio {ratio:.2}), through a guest thread {threaded:?}");
+    println!(
+        "bare {bare:?}, pawl {direct:?} (ratio {ratio:.2}), through a guest thread {threaded:?}, with schemas {checked:?}"
+    );
     assert!(ratio <= 1.5, "a no-op step costs {ratio:.2} times what bare wasmtime costs ({direct:?} and {bare:?})");
 }
 
@@ -90,9 +96,10 @@ fn bare(bytes: &[u8]) -> impl Fn() + use<> {
     }
 }
 
-fn pawl(bytes: &[u8]) -> impl Fn() + Send + Sync + use<> {
+fn pawl(bytes: &[u8], schema: Option<&Value>) -> impl Fn() + Send + Sync + use<> {
     let engine = Engine::new(Config { slots: 4, ..Config::default() }).unwrap();
     let prepared = engine.prepare(Digest::of(bytes), bytes).unwrap();
+    prepared.enforce(Schemas::compile(schema, schema).unwrap());
     move || {
         let attempt = Attempt {
             step: StepId { run: RunId(uuid::Uuid::from_u128(1)), step: StepNo(0) },

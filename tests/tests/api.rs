@@ -304,6 +304,31 @@ fn pipelines_and_plugins_are_stored_once_and_shown_as_they_are() -> anyhow::Resu
 }
 
 #[test]
+fn documents_that_never_fit_are_refused_with_step_and_path() -> anyhow::Result<()> {
+    let mut api = Api::start("api_schemas")?;
+    for plugin in ["clock", "demo-load"] {
+        api.client.post(&format!("/v1/plugins/{plugin}/versions/1"), "application/wasm", binary::component(plugin)?)?;
+    }
+    let step = |name: &str, rest: &str| format!("[[step]]\nname = \"{name}\"\n{rest}\n");
+    let read = step("read", "plugin = \"clock\"");
+    let load = |config: &str| step("load", &format!("plugin = \"demo-load\"\nneeds = [\"read\"]\nconfig = {config}"));
+    let pipeline = format!("name = \"never\"\n{read}{}", load("{ city = 1, file = \"x.csv\" }"));
+    let problems = api.apply(&pipeline)?.problem(422)?.problems;
+    let said: Vec<(usize, &str)> = problems.iter().map(|one| (one.line, one.message.as_str())).collect();
+    let config = "the config of step `load` does not fit its plugin's schema: $.city: 1 is not of type \"string\"";
+    let needs =
+        "step `load` can't take what `read` returns: $: the member `data_url` is required, and the output has none";
+    assert_eq!(said, [(7, needs), (8, config)]);
+
+    assert_eq!(api.apply(&format!("name = \"pair\"\n{read}"))?.status, 201);
+    let problem = block_on(api.client.try_submit("pair", &json!({"entries": -1}), None))?.problem(422)?;
+    assert_eq!(problem.kind, "/problems/invalid-input");
+    assert!(problem.detail.contains("step `read`") && problem.detail.contains("$.entries: -1"), "{}", problem.detail);
+    api.submit(&json!({"entries": 1}))?;
+    api.stop()
+}
+
+#[test]
 fn a_run_is_submitted_explained_followed_and_read() -> anyhow::Result<()> {
     let mut api = Api::start("api_run")?;
     api.push_echo()?;

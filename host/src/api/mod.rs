@@ -29,6 +29,7 @@ mod plugins;
 mod problem;
 mod request;
 mod runs;
+mod schemas;
 mod server;
 mod signals;
 mod state;

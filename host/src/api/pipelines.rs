@@ -40,7 +40,14 @@ pub(super) async fn apply(
     let plugins = state.store.known_plugins().await?;
     let pipeline =
         pipeline_file::read(&bytes, format, state.limits.steps, Some(&plugins)).map_err(Problem::invalid_pipeline)?;
+    // A second time, when it is known which plugins it uses: most of their schemas are in memory.
+    let schemas = state.known_schemas(&pipeline).await?;
+    let pipeline = pipeline_file::read_with_schemas(&bytes, format, state.limits.steps, Some(&plugins), &schemas)
+        .map_err(Problem::invalid_pipeline)?;
     let changed = !params.check && state.store.apply_pipeline(&pipeline).await?;
+    if changed {
+        state.schemas.forget();
+    }
     let status = if changed { StatusCode::CREATED } else { StatusCode::OK };
     let (digest, step_count) = (pipeline.digest(), pipeline.steps.len() as u32);
     Ok((status, Json(AppliedPipeline { name: pipeline.name, digest, step_count, changed })).into_response())

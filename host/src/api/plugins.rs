@@ -105,6 +105,7 @@ async fn store(
         state.store.activate(&name, &version).await?;
         pushed.active = true;
     }
+    state.schemas.forget();
     let status = if pushed.created { StatusCode::CREATED } else { StatusCode::OK };
     let answer = PushedPlugin {
         size_bytes: bytes.len() as u64,
@@ -149,6 +150,7 @@ pub(super) async fn activate(
     }
     // It says better than the lookup what is wrong with the name.
     let previous = state.store.activate(&name, &version).await.map_err(unknown)?;
+    state.schemas.forget();
     Ok(Json(ActivatedPlugin { name, version, previous }))
 }
 
@@ -162,6 +164,7 @@ pub(super) async fn rollback(State(state): State<AppState>, Path(name): Path<Str
         until_all_can_load(&state, before.digest).await?;
     }
     let (version, previous) = state.store.rollback(&name).await.map_err(unknown)?;
+    state.schemas.forget();
     Ok(Json(ActivatedPlugin { name, version, previous: Some(previous) }))
 }
 

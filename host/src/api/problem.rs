@@ -93,6 +93,10 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-component", "Invalid component", detail)
     }
 
+    pub(super) fn invalid_input(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-input", "Invalid input", detail)
+    }
+
     pub(super) fn refused_by_workers(who: impl std::fmt::Display) -> Self {
         let detail = format!("the component is stored, and not active: {who}");
         Self::new(StatusCode::CONFLICT, "refused-by-workers", "Refused by workers", detail)

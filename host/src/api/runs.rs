@@ -53,6 +53,12 @@ pub(super) async fn submit(State(state): State<AppState>, headers: HeaderMap, bo
     let key = idempotency_key(&headers)?;
     let run = NewRun::new(request.pipeline.clone(), input.to_vec(), key.clone());
     let id = run.id;
+    if let Err(problem) = state.check_input(&run).await
+        // With the key of a run that is there, this is a question for it, whatever its steps would take now.
+        && (key.is_none() || state.store.run_marks(&[id]).await?.is_empty())
+    {
+        return Err(problem);
+    }
     let submission = state.submissions.submit(run).await.map_err(|refused| match refused {
         Refused::Unavailable | Refused::TooMany => Problem::unavailable(refused.to_string()),
         Refused::Content(_) => Problem::internal(&refused),

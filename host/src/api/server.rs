@@ -129,6 +129,7 @@ fn prepare(config: &Config, Parts { store, queue, engine }: Parts) -> AppState {
         suspicion: config.suspicion,
         token_hash: config.token.as_ref().map(|token| blake3::hash(token.as_bytes())),
         pipelines: Arc::default(),
+        schemas: Arc::default(),
     }
 }
 

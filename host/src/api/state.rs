@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::problem::Result;
+use super::schemas::Known;
 use super::submissions::Submissions;
 use super::types::{Changed, Problem};
 use super::watch::Watch;
@@ -15,7 +16,7 @@ use crate::domain::ready::{Moved, Ready};
 use crate::domain::suspicion::Suspicion;
 use crate::engine::Engine;
 use crate::queue::{Settled, SharedQueue};
-use crate::store::SharedStore;
+use crate::store::{self, SharedStore};
 
 /// Pipeline versions kept in memory; they never change.
 const KEPT_PIPELINES: usize = 256;
@@ -36,11 +37,18 @@ pub(super) struct AppState {
     /// Of the token that requests must carry.
     pub(super) token_hash: Option<blake3::Hash>,
     pub(super) pipelines: Arc<Mutex<HashMap<Digest, Arc<Pipeline>>>>,
+    /// What documents must fit.
+    pub(super) schemas: Arc<Known>,
 }
 
 impl AppState {
     /// A pipeline version, from memory if it was asked for before.
     pub(super) async fn pipeline(&self, digest: Digest) -> Result<Arc<Pipeline>> {
+        Ok(self.store_pipeline(digest).await?)
+    }
+
+    /// The same, for those who treat a failure of the store in their own way.
+    pub(super) async fn store_pipeline(&self, digest: Digest) -> store::Result<Arc<Pipeline>> {
         if let Some(known) = self.kept().get(&digest) {
             return Ok(Arc::clone(known));
         }

@@ -99,6 +99,8 @@ impl Bench {
         let config = Config { cache_dir: test.cache.clone().dir(), slots: 1, ..Config::default() };
         let engine = Engine::new(config)?;
         let component = engine.prepare(Digest::of(&bytes), &bytes).with_context(|| format!("{file} is no step"))?;
+        // As a worker does.
+        component.enforce(engine.describe(&component)?.schemas()?);
         let attempt = Attempt {
             // The same every time, so that keys and random numbers are, too.
             step: StepId { run: RunId::from_idempotency_key("pawl plugin test"), step: StepNo(0) },

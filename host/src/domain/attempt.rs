@@ -105,14 +105,16 @@ pub enum Cause {
     Timeout,
     /// A limit was passed: memory, output, entry, checkpoint, journal.
     Limit,
-    /// The output is not JSON.
+    /// The output is not JSON, or does not fit the component's schema.
     InvalidOutput,
     /// The component can't be loaded here: unknown, damaged, of another world.
     Component,
+    /// The input does not fit the component's schema; the guest was not called.
+    InvalidInput,
 }
 
 impl Cause {
-    /// Whether another attempt may help. Traps and timeouts may; limits and invalid output are fatal.
+    /// Whether another attempt may help. Traps and timeouts may; limits and documents that do not fit are fatal.
     #[must_use]
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Retry | Self::Trap | Self::Timeout)

@@ -9,6 +9,7 @@ pub mod pipeline_file;
 pub mod ready;
 pub mod replay;
 pub mod retry;
+pub mod schema;
 pub mod secret;
 pub mod status;
 pub mod succession;

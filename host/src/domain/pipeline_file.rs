@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::pipeline::Pipeline;
 
 mod check;
+mod documents;
 mod graph;
 mod json;
 mod source;
@@ -22,6 +23,7 @@ mod source;
 mod tests;
 mod words;
 
+pub use documents::KnownSchemas;
 pub use words::{check_name, check_version, closest, parse_duration_ms};
 
 /// More problems than this are only counted.
@@ -68,6 +70,20 @@ pub fn read(
     max_steps: usize,
     plugins: Option<&KnownPlugins>,
 ) -> Result<Pipeline, Vec<Problem>> {
+    read_with_schemas(bytes, format, max_steps, plugins, &KnownSchemas::default())
+}
+
+/// The same, and the documents of the steps must go together.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the file; never empty.
+pub fn read_with_schemas(
+    bytes: &[u8],
+    format: Format,
+    max_steps: usize,
+    plugins: Option<&KnownPlugins>,
+    schemas: &KnownSchemas,
+) -> Result<Pipeline, Vec<Problem>> {
     let mut report = match std::str::from_utf8(bytes) {
         Ok(text) => Report::new(text),
         Err(error) => return Err(vec![not_utf8(bytes, error.valid_up_to())]),
@@ -76,7 +92,7 @@ pub fn read(
         Format::Toml => source::read_toml(&mut report),
         Format::Json => json::read_json(&mut report),
     };
-    let pipeline = tree.and_then(|tree| check::check(&tree, max_steps, plugins, &mut report));
+    let pipeline = tree.and_then(|tree| check::check(&tree, max_steps, plugins, schemas, &mut report));
     match (report.finish(), pipeline) {
         (problems, Some(pipeline)) if problems.is_empty() => Ok(pipeline),
         (problems, _) => Err(problems),

@@ -77,7 +77,7 @@ impl Engine {
             Err(panic) => return not_begun(&panic, started),
         };
         guest.print_rest();
-        let (mut outcome, mut cut) = verdict::decide(&mut guest, end, prepared.digest());
+        let (mut outcome, mut cut) = verdict::decide(&mut guest, end, prepared);
         // A cut names entries by their positions: whoever cuts must find them all in the database.
         if cut.is_some()
             && let Err(Halt::Stop(stop)) = guest.barrier()
@@ -113,6 +113,11 @@ impl Engine {
     /// if it does all the same, the guest's thread and its neighbours go on.
     fn run(&self, prepared: &Prepared, guest: Guest, input: Vec<u8>) -> Result<(Guest, End), String> {
         let Ok(input) = String::from_utf8(input) else { return Ok((guest, End::InputNotText)) };
+        if let Some(schema) = prepared.schemas().and_then(|schemas| schemas.input.as_ref())
+            && let Err(misfit) = schema.check(input.as_bytes())
+        {
+            return Ok((guest, End::InputMisfit(misfit)));
+        }
         let (mut store, instance) = match caught(|| self.instantiate(prepared, guest))? {
             Ok(ready) => ready,
             Err(unborn) => return Ok((unborn.0, End::Broken(unborn.1))),

@@ -10,6 +10,7 @@ use super::guest::Guest;
 use super::host::{StepPre, linker};
 use super::wasi;
 use crate::domain::id::Digest;
+use crate::domain::schema::Schemas;
 
 /// Why a component can't be executed. Each says how to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,7 @@ pub struct Prepared {
     on_demand: OnceLock<StepPre<Guest>>,
     bytes: Box<[u8]>,
     code_bytes: usize,
+    schemas: OnceLock<Schemas>,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -88,7 +90,14 @@ impl Prepared {
         check_bytes(digest, bytes, engine.limits.component_bytes)?;
         let pooling = engine.pooling.as_ref().filter(|_| bytes.len() <= POOLED_BYTES);
         let pooled = pooling.and_then(|target| target.compile(bytes).ok());
-        let prepared = Self { digest, code_bytes: 0, pooled: None, on_demand: OnceLock::new(), bytes: bytes.into() };
+        let prepared = Self {
+            digest,
+            code_bytes: 0,
+            pooled: None,
+            on_demand: OnceLock::new(),
+            bytes: bytes.into(),
+            schemas: OnceLock::new(),
+        };
         // What does not fit the pool and what is not valid look the same; on demand, all that is valid fits.
         let pooled = pooled
             .map(|component| engine.pooling.as_ref().unwrap_or(&engine.on_demand).link(&component))
@@ -105,6 +114,18 @@ impl Prepared {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// From now on, inputs and outputs must fit these schemas. The first ones stay: they are the component's
+    /// own, so there are no others.
+    pub fn enforce(&self, schemas: Schemas) {
+        let _ = self.schemas.set(schemas);
+    }
+
+    /// The schemas that are enforced; none until somebody has looked.
+    #[must_use]
+    pub fn schemas(&self) -> Option<&Schemas> {
+        self.schemas.get()
     }
 
     /// For an instance outside the pool; compiled when first needed.

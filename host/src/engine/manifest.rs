@@ -18,6 +18,7 @@ use super::{Engine, host};
 use crate::domain::id::{RunId, StepId, StepNo};
 use crate::domain::journal::History;
 use crate::domain::replay::Replay;
+use crate::domain::schema::{BadSchema, Schemas};
 
 /// Starting an interpreter takes up to a second on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,6 +45,16 @@ pub struct Manifest {
     /// What the step needs from the host, for example `http`.
     #[serde(default)]
     pub needs: Vec<String>,
+}
+
+impl Manifest {
+    /// Its schemas, compiled.
+    ///
+    /// # Errors
+    /// [`BadSchema`] if one can't be enforced; not for a manifest that [`Engine::describe`] returned.
+    pub fn schemas(&self) -> Result<Schemas, BadSchema> {
+        Schemas::compile(self.input_schema.as_ref(), self.output_schema.as_ref())
+    }
 }
 
 impl Engine {
@@ -102,5 +113,8 @@ fn read(manifest: types::Manifest, limit_bytes: usize) -> Result<Manifest, LoadE
         parsed.map_err(|error| LoadError::NotDescribed(format!("its {what} schema is no JSON: {error}")))
     };
     let (input_schema, output_schema) = (parse("input", input_schema)?, parse("output", output_schema)?);
-    Ok(Manifest { name, version, description, input_schema, output_schema, needs })
+    let manifest = Manifest { name, version, description, input_schema, output_schema, needs };
+    // Here, where its author can mend it, and not at the first document.
+    manifest.schemas().map_err(|error| LoadError::NotDescribed(error.to_string()))?;
+    Ok(manifest)
 }

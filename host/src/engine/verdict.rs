@@ -12,12 +12,13 @@ use serde_json::json;
 use super::execute::{backtrace, trap_reason};
 use super::guest::{Guest, Halt};
 use super::host::types::{self, FailureKind};
+use super::load::Prepared;
 use super::recorder::Stop;
 use super::secrets::Secrets;
 use crate::domain::attempt::{Cause, Cut, Divergence, Failure, Outcome};
-use crate::domain::id::Digest;
 use crate::domain::limits::Limits;
 use crate::domain::replay::{Fault, Refused};
+use crate::domain::schema::{Misfit, Schema};
 use crate::domain::wait::Wait;
 
 /// How a guest ended.
@@ -31,17 +32,20 @@ pub(super) enum End {
     HostPanicked(String),
     /// The input can't be handed to it.
     InputNotText,
+    /// The input does not fit the component's schema; it was not called.
+    InputMisfit(Misfit),
 }
 
 /// The outcome, and what another attempt would keep of the journal after a failure.
-pub(super) fn decide(guest: &mut Guest, end: End, component: Digest) -> (Outcome, Option<Cut>) {
-    let failure = match judge(guest, end) {
+pub(super) fn decide(guest: &mut Guest, end: End, component: &Prepared) -> (Outcome, Option<Cut>) {
+    let failure = match judge(guest, end, component.schemas().and_then(|schemas| schemas.output.as_ref())) {
         Ok(output) => return (Outcome::Succeeded(output.into_bytes()), None),
         Err(Verdict::Stopped(stop)) => return (stop.into(), None),
         Err(Verdict::Suspended(wait)) => return (Outcome::Suspended(wait), None),
         Err(Verdict::Diverged(mut divergence)) => {
-            divergence.component = Some(component);
-            divergence.recorded_by.get_or_insert(component);
+            let digest = component.digest();
+            divergence.component = Some(digest);
+            divergence.recorded_by.get_or_insert(digest);
             return (Outcome::Diverged(divergence), None);
         }
         Err(Verdict::Failed(failure)) => failure,
@@ -67,14 +71,14 @@ enum Verdict {
     Failed(Failure),
 }
 
-fn judge(guest: &mut Guest, end: End) -> Result<String, Verdict> {
+fn judge(guest: &mut Guest, end: End, schema: Option<&Schema>) -> Result<String, Verdict> {
     match end {
         End::Returned(Ok(output)) => {
             finish(guest, "return", None)?;
             if let Some(name) = guest.replay.open_once() {
                 return Err(failed(Cause::Fatal, Refused::LeftOpen(name.to_owned()).to_string()));
             }
-            check_output(output, &guest.limits)
+            check_output(output, schema, guest)
         }
         End::Returned(Err(failure)) => {
             finish(guest, &format!("return the failure {:?}", failure.message), None)?;
@@ -87,6 +91,7 @@ fn judge(guest: &mut Guest, end: End) -> Result<String, Verdict> {
             Err(failed(Cause::Trap, "the host failed while it executed the step; its log says more".into()))
         }
         End::InputNotText => Err(failed(Cause::Fatal, "the input is not text in UTF-8".into())),
+        End::InputMisfit(misfit) => Err(unfit(Cause::InvalidInput, "input", misfit, &guest.secrets)),
     }
 }
 
@@ -137,17 +142,30 @@ fn finish(guest: &mut Guest, how: &str, backtrace: Option<String>) -> Result<(),
     }
 }
 
-/// Outputs go into the database and into other steps' inputs as they are, so they must be JSON. No tree is
-/// built for that.
-fn check_output(output: String, limits: &Limits) -> Result<String, Verdict> {
-    let (size, limit) = (output.len(), limits.output_bytes);
+/// Outputs go into the database and into other steps' inputs as they are, so they must be JSON. A tree is built
+/// only where there is a schema that they must fit.
+fn check_output(output: String, schema: Option<&Schema>, guest: &Guest) -> Result<String, Verdict> {
+    let (size, limit) = (output.len(), guest.limits.output_bytes);
     if size > limit {
         return Err(failed(Cause::Limit, format!("an output may have {limit} bytes, this one has {size}")));
     }
-    match serde_json::from_str::<IgnoredAny>(&output) {
-        Ok(_) => Ok(output),
-        Err(error) => Err(failed(Cause::InvalidOutput, format!("the output is not JSON: {error}"))),
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(&output) {
+        return Err(failed(Cause::InvalidOutput, format!("the output is not JSON: {error}")));
     }
+    match schema.map_or(Ok(()), |schema| schema.check(output.as_bytes())) {
+        Ok(()) => Ok(output),
+        Err(misfit) => Err(unfit(Cause::InvalidOutput, "output", misfit, &guest.secrets)),
+    }
+}
+
+/// A document that does not fit its schema: one line for a person, all of them in the details.
+fn unfit(cause: Cause, what: &str, misfit: Misfit, secrets: &Secrets) -> Verdict {
+    let misfits: Vec<_> = misfit.0.iter().map(|line| secrets.redact(line)).collect();
+    let first = misfits.first().map_or("$", AsRef::as_ref);
+    let more = if misfits.len() > 1 { " (and more, see the details)" } else { "" };
+    let message = format!("the {what} does not fit the component's schema: {first}{more}");
+    let details = (misfits.len() > 1).then(|| json!({ "misfits": misfits }).to_string());
+    Verdict::Failed(Failure { cause, message, details, delay_ms: None, from_checkpoint: false })
 }
 
 fn redacted(failure: types::Failure, secrets: &Secrets) -> types::Failure {

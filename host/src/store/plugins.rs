@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{Error, Result};
-use crate::domain::id::Digest;
+use crate::domain::id::{Digest, StepNo};
 use crate::domain::pipeline_file::{KnownPlugins, closest};
 
 /// A version that somebody wants to store.
@@ -60,6 +60,15 @@ pub struct VersionRow {
     pub created_at_ms: i64,
 }
 
+/// The components that the first steps of a pipeline's current version get now: those that need nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstSteps {
+    /// The pipeline version.
+    pub pipeline: Digest,
+    /// The steps on components, by number.
+    pub components: Vec<(StepNo, Digest)>,
+}
+
 /// Plugins and their versions.
 #[async_trait]
 pub trait Plugins {
@@ -99,6 +108,18 @@ pub trait Plugins {
     /// # Errors
     /// [`Error::NotFound`] if there is no such plugin or version, or none is active.
     async fn component_of(&self, name: &str, version: Option<&str>) -> Result<Digest>;
+
+    /// What a run that is submitted now begins with; none if there is no such pipeline.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn first_steps(&self, pipeline: &str) -> Result<Option<FirstSteps>>;
+
+    /// What a component says about itself: JSON, none if there is no version on it. It never changes.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn manifest(&self, component: Digest) -> Result<Option<Vec<u8>>>;
 
     /// Whether there is a component of that digest.
     ///

@@ -11,9 +11,10 @@ use crate::domain::attempt::{Cause, Claim, Failure};
 use crate::domain::id::{Digest, StepNo};
 use crate::domain::journal::History;
 use crate::domain::pipeline::default_timeout_ms;
+use crate::domain::schema::Schemas;
 use crate::domain::succession::{Next, Plan};
 use crate::engine::recorder::Recorder;
-use crate::engine::{Attempt, Engine, Executed, Prepared, Secrets};
+use crate::engine::{Attempt, Engine, Executed, LoadError, Prepared, Secrets};
 use crate::store::{self, Store};
 
 /// Plans kept in memory.
@@ -55,7 +56,7 @@ impl Loaded {
         if claim.journal_length > 0 || claim.checkpoint_position.is_some() {
             return None;
         }
-        let prepared = self.engine.prepared(claim.component)?;
+        let prepared = self.checked(claim.component)?;
         let plan = lock(&self.plans).get(&claim.pipeline).cloned()?;
         Some(Loading { prepared, plan, history: History::default() })
     }
@@ -73,7 +74,12 @@ impl Loaded {
     #[must_use]
     pub fn guess(&self, next: &Next) -> Option<Arc<Prepared>> {
         let component = lock(&self.latest).get(&(next.pipeline, next.step)).copied()?;
-        self.engine.prepared(component)
+        self.checked(component)
+    }
+
+    /// The compiled component, if its schemas are known, too.
+    fn checked(&self, component: Digest) -> Option<Arc<Prepared>> {
+        self.engine.prepared(component).filter(|prepared| prepared.schemas().is_some())
     }
 
     /// Reads and compiles what the claim needs. The inner error is the step's: no component that this
@@ -125,22 +131,39 @@ impl Loaded {
     /// # Errors
     /// If the database is away: try again.
     pub async fn component(&self, store: &dyn Store, digest: Digest) -> store::Result<Result<Arc<Prepared>, Failure>> {
-        if let Some(prepared) = self.engine.prepared(digest) {
+        if let Some(prepared) = self.checked(digest) {
             return Ok(Ok(prepared));
         }
-        let bytes = match store.component(digest).await {
-            Ok(bytes) => bytes,
+        let loading = async {
+            let manifest = store.manifest(digest).await?;
+            Ok::<_, store::Error>((manifest, store.component(digest).await?))
+        };
+        let (manifest, bytes) = match loading.await {
+            Ok(loaded) => loaded,
             Err(error) if error.is_passing() => return Err(error),
             Err(error) => return Ok(Err(unloadable(&error))),
         };
         let engine = Arc::clone(&self.engine);
-        let compiled = tokio::task::spawn_blocking(move || engine.prepare(digest, &bytes)).await;
-        Ok(match compiled {
+        let compiled = tokio::task::spawn_blocking(move || {
+            let prepared = engine.prepare(digest, &bytes)?;
+            prepared.enforce(schemas_of(digest, manifest.as_deref()));
+            Ok::<_, LoadError>(prepared)
+        });
+        Ok(match compiled.await {
             Ok(Ok(prepared)) => Ok(prepared),
             Ok(Err(error)) => Err(unloadable(&error)),
             Err(panic) => Err(unloadable(&panic)),
         })
     }
+}
+
+/// What the manifest that was stored at the push says. Versions pushed before schemas were checked may have some
+/// that can't be enforced: their steps go on as they did then.
+fn schemas_of(component: Digest, manifest: Option<&[u8]>) -> Schemas {
+    let schemas = manifest.map(Schemas::of_manifest).transpose();
+    let schemas =
+        schemas.inspect_err(|error| tracing::warn!(%component, %error, "a component's schemas are not enforced"));
+    schemas.ok().flatten().unwrap_or_default()
 }
 
 impl Loading {

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pawl::domain::attempt::{Cause, Outcome};
+use pawl::domain::id::Digest;
 use pawl::domain::journal::{Checkpoint, Entry, History};
-use pawl::engine::Attempt;
+use pawl::domain::schema::Schemas;
 use pawl::engine::recorder::{Recorder, Stop};
+use pawl::engine::{Attempt, Config, Engine};
+use serde_json::json;
 
 use crate::setup::{attempt, engine, execute, execute_attempt, failure, limits, output, prepared};
 use pawl::engine::memory::Memory;
@@ -92,6 +95,24 @@ fn an_input_that_is_no_text_fails_the_step_and_not_the_host() {
     let attempt = Attempt { input: vec![0xff], ..attempt("", History::default()) };
     let executed = execute_attempt("echo", attempt, &Arc::new(Memory::default()));
     assert!(failure(&executed, Cause::Fatal).message.contains("UTF-8"));
+}
+
+#[test]
+fn documents_that_do_not_fit_the_schemas_fail_the_step_by_their_path() {
+    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/plugins/echo.wasm")).unwrap();
+    // An engine of its own: a component's schemas stay for as long as it is in memory.
+    let engine = Engine::new(Config { slots: 1, ..Config::default() }).unwrap();
+    let echo = engine.prepare(Digest::of(&bytes), &bytes).unwrap();
+    let (input, output) = (json!({ "type": "object" }), json!({ "properties": { "a": { "type": "string" } } }));
+    echo.enforce(Schemas::compile(Some(&input), Some(&output)).unwrap());
+    let execute = |input| engine.execute(&echo, attempt(input, History::default()), Arc::new(Memory::default()));
+    assert_eq!(execute(r#"{"a": "b"}"#).outcome, Outcome::Succeeded(br#"{"a": "b"}"#.to_vec()));
+    let refused = execute("[]");
+    let message = &failure(&refused, Cause::InvalidInput).message;
+    assert_eq!(message, "the input does not fit the component's schema: $: a list is not of type \"object\"");
+    let returned = execute(r#"{"a": 1}"#);
+    let message = &failure(&returned, Cause::InvalidOutput).message;
+    assert_eq!(message, "the output does not fit the component's schema: $.a: 1 is not of type \"string\"");
 }
 
 /// A host with a fault of its own.

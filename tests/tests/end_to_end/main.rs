@@ -21,6 +21,7 @@ mod pipelines;
 mod plugin_new;
 mod plugin_test;
 mod reload;
+mod schemas;
 mod takeover_time;
 mod waits;
 mod zombie;

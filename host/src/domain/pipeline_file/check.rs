@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::source::{Key, Kind, Node};
 use super::words::{check_name, check_version, closest, parse_duration_ms};
-use super::{KnownPlugins, Report, Span, graph};
+use super::{KnownPlugins, KnownSchemas, Report, Span, documents, graph};
 use crate::domain::id::StepNo;
 use crate::domain::pipeline::{Pipeline, Priority, StepSpec, default_queue, default_timeout_ms};
 use crate::domain::retry::{Backoff, RetryPolicy};
@@ -20,10 +20,12 @@ const RETRY_KEYS: &[&str] = &["max_attempts", "backoff", "delay", "max_delay"];
 const LONGEST_MS: u64 = 30 * 86_400_000;
 
 /// A step whose needs are still names.
-struct Draft<'a> {
-    spec: StepSpec,
-    span: Span,
-    needs: Vec<(&'a str, Span)>,
+pub(super) struct Draft<'a> {
+    pub(super) spec: StepSpec,
+    pub(super) span: Span,
+    pub(super) needs: Vec<(&'a str, Span)>,
+    /// Where its config stands, if there is one.
+    pub(super) config: Option<Span>,
 }
 
 /// Checks everything; returns a pipeline if that much could be made of it. It is good only if nothing was
@@ -32,6 +34,7 @@ pub(super) fn check(
     tree: &Node,
     max_steps: usize,
     plugins: Option<&KnownPlugins>,
+    schemas: &KnownSchemas,
     report: &mut Report<'_>,
 ) -> Option<Pipeline> {
     let root = Fields::of(tree, "a pipeline", PIPELINE_KEYS, report)?;
@@ -44,7 +47,7 @@ pub(super) fn check(
     };
     let nodes = steps_in(&root, max_steps, report);
     let drafts: Vec<Draft<'_>> = nodes.iter().filter_map(|node| draft(node, plugins, report)).collect();
-    let steps = connect(drafts, report)?;
+    let steps = connect(drafts, schemas, report)?;
     Some(Pipeline { name: name.unwrap_or_default(), steps })
 }
 
@@ -109,11 +112,12 @@ fn draft<'a>(node: &'a Node, plugins: Option<&KnownPlugins>, report: &mut Report
         priority: fields.get("priority").map_or(Priority::Normal, |node| priority_in(node, report)),
     };
     let needs = fields.get("needs").map_or_else(Vec::new, |node| needs_in(node, report));
-    Some(Draft { spec, span: fields.get("name").map_or(fields.span, |node| node.span.clone()), needs })
+    let config = fields.get("config").map(|node| node.span.clone());
+    Some(Draft { spec, config, needs, span: fields.get("name").map_or(fields.span, |node| node.span.clone()) })
 }
 
 /// Puts the steps into an order and replaces names by numbers.
-fn connect(drafts: Vec<Draft<'_>>, report: &mut Report<'_>) -> Option<Vec<StepSpec>> {
+fn connect(drafts: Vec<Draft<'_>>, schemas: &KnownSchemas, report: &mut Report<'_>) -> Option<Vec<StepSpec>> {
     let mut by_name: HashMap<&str, usize> = HashMap::new();
     for (index, draft) in drafts.iter().enumerate().filter(|(_, draft)| !draft.spec.name.is_empty()) {
         if let Some(first) = by_name.get(draft.spec.name.as_str()) {
@@ -132,6 +136,7 @@ fn connect(drafts: Vec<Draft<'_>>, report: &mut Report<'_>) -> Option<Vec<StepSp
             return None;
         }
     };
+    documents::check(&drafts, &needs, schemas, report);
     let mut numbers = vec![StepNo(0); drafts.len()];
     (0..).map(StepNo).zip(&order).for_each(|(number, index)| numbers[*index] = number);
     let mut specs: Vec<Option<StepSpec>> = drafts.into_iter().map(|draft| Some(draft.spec)).collect();

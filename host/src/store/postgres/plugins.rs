@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 
 use super::components::insert_component;
 use super::{Postgres, digest_of};
-use crate::domain::id::Digest;
+use crate::domain::id::{Digest, StepNo};
 use crate::domain::pipeline_file::{KnownPlugin, KnownPlugins};
 use crate::store::Result;
 use crate::store::plugins::{
-    NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version, no_version, nothing_before, other_bytes,
+    FirstSteps, NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version, no_version, nothing_before,
+    other_bytes,
 };
 
 #[async_trait]
@@ -158,6 +160,32 @@ impl Plugins for Postgres {
         .fetch_optional(&self.pool)
         .await?;
         row.map(|row| digest_of(&row, "digest")).transpose()?.ok_or_else(|| no_version(name, version))
+    }
+
+    async fn first_steps(&self, pipeline: &str) -> Result<Option<FirstSteps>> {
+        let rows = sqlx::query(
+            "select p.digest as pipeline, t.step_no, v.digest
+             from pipeline p
+             join pipeline_step t on t.digest = p.digest and cardinality(t.needs) = 0
+             join plugin on plugin.name = t.plugin
+             join plugin_version v on v.name = t.plugin and v.version = coalesce(t.version, plugin.active_version)
+             where p.name = $1 order by t.step_no",
+        )
+        .bind(pipeline)
+        .fetch_all(&self.pool)
+        .await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let pipeline = digest_of(first, "pipeline")?;
+        let component = |row| -> Result<_> { Ok((StepNo(PgRow::try_get(row, "step_no")?), digest_of(row, "digest")?)) };
+        Ok(Some(FirstSteps { pipeline, components: rows.iter().map(component).collect::<Result<_>>()? }))
+    }
+
+    async fn manifest(&self, component: Digest) -> Result<Option<Vec<u8>>> {
+        let manifest = sqlx::query_scalar("select manifest from plugin_version where digest = $1 limit 1")
+            .bind(&component.0[..])
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(manifest)
     }
 
     async fn has_component(&self, digest: Digest) -> Result<bool> {

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use rusqlite::Connection;
 
+use super::ledger::read_pipeline;
 use super::readiness::NEXT_WANTED;
 use super::{Sqlite, digest_of, row, rows};
 use crate::domain::id::Digest;
 use crate::domain::pipeline_file::{KnownPlugin, KnownPlugins};
 use crate::store::Result;
 use crate::store::plugins::{
-    NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version, no_version, nothing_before, other_bytes,
+    FirstSteps, NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version, no_version, nothing_before,
+    other_bytes,
 };
 
 #[async_trait]
@@ -74,12 +76,39 @@ impl Plugins for Sqlite {
         .await
     }
 
+    async fn first_steps(&self, pipeline: &str) -> Result<Option<FirstSteps>> {
+        let pipeline = pipeline.to_owned();
+        self.read(move |conn| first_steps(conn, &pipeline)).await
+    }
+
+    async fn manifest(&self, component: Digest) -> Result<Option<Vec<u8>>> {
+        self.read(move |conn| {
+            let sql = "select manifest from plugin_version where digest = ?1 limit 1";
+            row(conn, sql, [&component.0[..]], |row| Ok(row.get("manifest")?))
+        })
+        .await
+    }
+
     async fn has_component(&self, digest: Digest) -> Result<bool> {
         self.read(move |conn| {
             Ok(row(conn, "select 1 from component where digest = ?1", [&digest.0[..]], |_| Ok(()))?.is_some())
         })
         .await
     }
+}
+
+fn first_steps(conn: &Connection, pipeline: &str) -> Result<Option<FirstSteps>> {
+    let sql = "select digest from pipeline where name = ?1";
+    let Some(digest) = row(conn, sql, [pipeline], |row| digest_of(row, "digest"))? else { return Ok(None) };
+    let spec = read_pipeline(conn, digest)?;
+    let mut components = Vec::new();
+    for (number, step) in spec.numbered().filter(|(_, step)| step.needs.is_empty()) {
+        let sql = "select v.digest from plugin p join plugin_version v on v.name = p.name
+                   where p.name = ?1 and v.version = coalesce(?2, p.active_version)";
+        let component = row(conn, sql, (&step.plugin, &step.version), |row| digest_of(row, "digest"))?;
+        components.extend(component.map(|component| (number, component)));
+    }
+    Ok(Some(FirstSteps { pipeline: digest, components }))
 }
 
 fn push(conn: &Connection, now_ms: i64, new: &NewVersion<'_>) -> Result<PushedVersion> {
