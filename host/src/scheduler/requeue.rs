@@ -64,7 +64,8 @@ async fn put_back(queue: &dyn Queue, stream: &Arc<Stream>, consumer: &str) -> an
 pub async fn stale(store: &dyn Store, queue: &dyn Queue, suspicion: Suspicion) -> anyhow::Result<usize> {
     let taken = store.take_over(SWEEP, suspicion).await?;
     queue.publish(&taken).await?;
-    let lost = store.redeliver_ready(SWEEP).await?;
-    queue.publish(&lost).await?;
-    Ok(taken.len() + lost.len())
+    let mut others = store.redeliver_ready(SWEEP).await?;
+    others.retain(|ready| !taken.iter().any(|taken| taken.id == ready.id));
+    queue.publish(&others).await?;
+    Ok(taken.len() + others.len())
 }
