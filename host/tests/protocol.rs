@@ -203,7 +203,9 @@ struct World {
 
 #[tokio::test]
 async fn both_stores_follow_the_model_and_each_other() {
-    let folder = tempfile::tempdir().expect("a folder");
+    // In memory, where there is such a folder: what is compared does not depend on the disk, which takes most of the
+    // time.
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
     let postgres = PrivatePostgres::start(&folder.path().join("postgres")).expect("a private Postgres");
     let stores: [SharedStore; 2] = [
         Arc::new(Postgres::new(&postgres.url(), 4, Duration::from_secs(30)).expect("a store")),
@@ -233,7 +235,9 @@ async fn both_stores_follow_the_model_and_each_other() {
 
 #[tokio::test]
 async fn a_journal_is_cut_by_a_persons_word_only_if_nothing_has_moved_since() {
-    let folder = tempfile::tempdir().expect("a folder");
+    // In memory, where there is such a folder: what is compared does not depend on the disk, which takes most of the
+    // time.
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
     let postgres = PrivatePostgres::start(&folder.path().join("postgres")).expect("a private Postgres");
     let stores: [SharedStore; 2] = [
         Arc::new(Postgres::new(&postgres.url(), 4, Duration::from_secs(30)).expect("a store")),

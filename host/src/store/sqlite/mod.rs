@@ -39,7 +39,8 @@ mod write;
 /// For people.
 const NAME: &str = "SQLite";
 
-/// The version of `schema.sql`.
+/// The tables, and the version of that file.
+const SCHEMA: &str = include_str!("schema.sql");
 const VERSION: i64 = 1;
 
 /// A database file that this process owns; cheap to clone.
@@ -99,14 +100,25 @@ impl Sqlite {
 
 /// Makes the tables if they are not there, and ends the leases of a process that was here before.
 fn prepare(conn: &Connection) -> Result<()> {
-    let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (found, ours) = (pragma("user_version")?, schema_mark());
     if found == 0 {
-        conn.execute_batch(&format!("begin; {} pragma user_version = {VERSION}; commit", include_str!("schema.sql")))?;
+        conn.execute_batch(&format!(
+            "begin; {SCHEMA} pragma user_version = {VERSION}; pragma application_id = {ours}; commit"
+        ))?;
     } else if found != VERSION {
         return Err(Error::Schema { found, needed: VERSION });
+    } else if pragma("application_id")? != ours {
+        return Err(Error::ForeignSchema { version: VERSION });
     }
     conn.execute("update worker set expires_at = 0", [])?;
     Ok(())
+}
+
+/// Tells this build's tables from others of the same version, as checksums of migrations do for Postgres.
+fn schema_mark() -> i64 {
+    let [a, b, c, d, ..] = Digest::of(SCHEMA.as_bytes()).0;
+    i64::from(u32::from_be_bytes([a, b, c, d]) >> 1)
 }
 
 impl Store for Sqlite {}
