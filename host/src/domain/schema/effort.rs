@@ -87,11 +87,9 @@ pub(super) fn counted(schema: &Value, replaces: bool) -> Value {
         let references: Map<String, Value> =
             references.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         let both = json!({ "allOf": [{ KEYWORD: true }, references] });
-        match counted.entry("allOf").or_insert_with(|| json!([])) {
-            // Last, so that pointers to the others stay right.
-            Value::Array(all) => all.push(both),
-            // The compiler refuses it.
-            _ => {}
+        // Last, so that pointers to the others stay right; what is no list is refused by the compiler.
+        if let Value::Array(all) = counted.entry("allOf").or_insert_with(|| json!([])) {
+            all.push(both);
         }
     }
     counted.into()
