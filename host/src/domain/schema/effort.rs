@@ -87,7 +87,7 @@ pub(super) fn counted(schema: &Value, replaces: bool) -> Value {
         let references: Map<String, Value> =
             references.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         let both = json!({ "allOf": [{ KEYWORD: true }, references] });
-        // Last, so that pointers to the others stay right.
+        // Last, so that pointers to the others stay right; what is no list is refused by the compiler.
         if let Value::Array(all) = counted.entry("allOf").or_insert_with(|| json!([])) {
             all.push(both);
         }
