@@ -28,6 +28,19 @@ fn a_component_is_executed_and_goes_on_after_a_crash() -> Result<()> {
     Ok(())
 }
 
+/// It was built when the interface had no sleep, no signals and no secrets, with the SDK of that time (its source is
+/// `plugins/batch` in commit d48fd1f). What was built once keeps running.
+#[test]
+fn a_component_of_an_earlier_sdk_still_runs_and_resumes() -> Result<()> {
+    let file = binary::repository().join("tests/fixtures/batch-of-the-first-sdk.wasm");
+    let words = ["--input", r#"{"items": 5, "readings": 1}"#, "--crash-everywhere"];
+    let told = binary::pawl()?.args(["plugin", "test"]).arg(file).args(words).output()?;
+    assert!(told.status.success(), "{told:?}");
+    let output: Value = serde_json::from_slice(&told.stdout)?;
+    assert_eq!(output["digest"], pipelines::digest_of(5));
+    Ok(())
+}
+
 #[test]
 fn what_goes_wrong_is_said_and_counts() -> Result<()> {
     for (component, words, code, says) in [
