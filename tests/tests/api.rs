@@ -318,7 +318,7 @@ fn documents_that_never_fit_are_refused_with_step_and_path() -> anyhow::Result<(
     let config = "the config of step `load` does not fit its plugin's schema: $.city: 1 is not of type \"string\"";
     let needs =
         "step `load` can't take what `read` returns: $: the member `data_url` is required, and the output has none";
-    assert_eq!(said, [(7, needs), (8, config)]);
+    assert_eq!(said, [(8, needs), (9, config)]);
 
     assert_eq!(api.apply(&format!("name = \"pair\"\n{read}"))?.status, 201);
     let problem = block_on(api.client.try_submit("pair", &json!({"entries": -1}), None))?.problem(422)?;
