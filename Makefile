@@ -11,7 +11,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-languages languages drill bench build guests lint docs doctests licences setup setup-servers setup-test
+.PHONY: help demo test test-languages languages drill bench build build-tests guests test-guests lint docs doctests licences setup setup-servers setup-test
 
 # Each recipe begins with it: the Rust toolchain is found and named tools are in PATH.
 env := . .ci/env
@@ -29,16 +29,28 @@ setup-servers:
 setup-test:
 	@.ci/setup test
 
-# All programs at once: the features of dependencies are those of the whole workspace everywhere, so that
-# nothing is built twice.
+define build_guests
+	$(env)
+	echo "building the guests into target/plugins" >&2
+	target/debug/pawl plugin build $$(dirname plugins/*/Cargo.toml) >target/guests.log 2>&1 || { cat target/guests.log >&2; exit 1; }
+endef
+
+# All programs at once: the features of dependencies are those of the whole workspace, so that nothing is built
+# twice.
 build: setup
 	@$(env)
 	cargo build --workspace --bins
 
 guests: build
+	@$(build_guests)
+
+# The same programs, and the tests, which ask for more features of some dependencies.
+build-tests: setup-test
 	@$(env)
-	echo "building the guests into target/plugins" >&2
-	target/debug/pawl plugin build $$(dirname plugins/*/Cargo.toml) >target/guests.log 2>&1 || { cat target/guests.log >&2; exit 1; }
+	cargo nextest run --workspace --no-run
+
+test-guests: build-tests
+	@$(build_guests)
 
 demo: guests
 	@$(env)
@@ -69,7 +81,7 @@ doctests: setup-test
 	@$(env)
 	cargo test --quiet --workspace --doc
 
-languages: build
+languages: build-tests
 	@.ci/setup languages
 	@$(env)
 	echo "building the plugins in other languages into target/plugins" >&2
@@ -80,6 +92,6 @@ test-languages: setup-test languages
 	@$(env)
 	cargo nextest run --workspace --run-ignored only
 
-test: lint licences docs guests doctests
+test: lint licences docs test-guests doctests
 	@$(env)
 	cargo nextest run --workspace

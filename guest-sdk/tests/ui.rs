@@ -1,5 +1,5 @@
 //! What the compiler says of a step that is none: at the author's line, with what to do.
-//! `TRYBUILD=overwrite cargo nextest run -p pawl-sdk-macros --test ui` writes the messages anew, after a new
+//! `TRYBUILD=overwrite cargo nextest run -p pawl-sdk --test ui` writes the messages anew, after a new
 //! compiler for example.
 
 #[test]
