@@ -8,6 +8,7 @@ mod bad_steps;
 mod budgets;
 mod chaos;
 mod deliveries;
+mod demo;
 mod divergence;
 mod drill;
 mod effects;

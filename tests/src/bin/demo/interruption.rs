@@ -54,7 +54,7 @@ fn saved_rows(pawl: &Embedded, run: RunId, steps: &[(usize, Step)]) -> anyhow::R
         };
         let checkpoint = block_on(store.history(&claim))?.checkpoint.context("it has a checkpoint")?;
         let state: Value = serde_json::from_slice(&checkpoint.state)?;
-        saved.insert(step.name.clone(), state["rows_done"].as_u64().context("its state says how many rows are done")?);
+        saved.insert(step.name.clone(), state["done"].as_u64().context("its state says how many rows are done")?);
     }
     Ok(saved)
 }
