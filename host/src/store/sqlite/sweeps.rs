@@ -109,7 +109,8 @@ fn take_over(ledger: &Ledger<'_>, limit: usize, suspicion: Suspicion) -> Result<
     expired.append(&mut moved);
     ledger.settle(&expired)?;
     ledger.conn.execute(
-        "delete from worker where expires_at < ?1 and not exists (
+        // A lease is good for as long as its end lies ahead.
+        "delete from worker where expires_at <= ?1 and not exists (
              select 1 from run r join step s on s.run_id = r.id
              where r.running > 0 and s.status = 'running' and s.worker_id = worker.id)",
         [ledger.now_ms],
