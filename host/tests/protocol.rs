@@ -27,7 +27,7 @@ use pawl::store::write::{Batch, Member, Segment, Settlement, Verdict, Written};
 use pawl::store::{Error, Lane, Postgres, SharedStore, Sqlite};
 
 const HISTORIES: u64 = 1_000;
-const CHANGES: usize = 16;
+const CHANGES: usize = 12;
 const SUSPICION: Suspicion = Suspicion { suspect_from: 1, crash_limit: 2 };
 
 #[derive(Debug, Clone)]
