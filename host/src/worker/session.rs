@@ -17,15 +17,17 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use self::state::State;
 use super::outbox::Outbox;
 use super::trust::Trust;
 use crate::domain::attempt::{Claim, Cut};
-use crate::domain::id::Digest;
-use crate::domain::journal::{Checkpoint, Entry, append};
 use crate::domain::wait::Wait;
-use crate::engine::recorder::{Recorder, Stop};
+use crate::engine::recorder::Stop;
 use crate::queue::Delivery;
 use crate::store::write::{Member, Segment, Settlement, Verdict};
+
+mod guest;
+mod state;
 
 /// Checkpoints from this size on go on a connection of their own, so that they do not hold up a batch.
 pub(super) const BULK_BYTES: usize = 256 << 10;
@@ -46,34 +48,6 @@ pub struct Session {
     trust: Arc<Trust>,
     state: Mutex<State>,
     changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    /// Journal entries recorded, and how many of them are durable.
-    recorded: u32,
-    durable: u32,
-    segment: Option<Segment>,
-    checkpoint: Option<Checkpoint>,
-    /// A large checkpoint that waits for the entries before it, and whether one is being written.
-    bulk: Option<Checkpoint>,
-    bulk_in_flight: bool,
-    progress: Option<(f32, String)>,
-    /// To be written: it runs alone from now on. And whether it was.
-    alone: bool,
-    on_record: bool,
-    cut: Option<u32>,
-    settlement: Option<Settlement>,
-    settled: bool,
-    /// Stands in the outbox.
-    queued: bool,
-    stop: Option<Stop>,
-    /// Its claim is not in the database yet.
-    ahead: bool,
-    /// The successor that is run ahead.
-    next: Option<Arc<Session>>,
-    /// Messages to acknowledge once the attempt has ended.
-    deliveries: Vec<Delivery>,
 }
 
 impl Session {
@@ -255,7 +229,7 @@ impl Session {
         if state.stop == Some(Stop::LeaseLost) && state.settlement.is_none() {
             return None;
         }
-        state.has_something_to_write().then(|| self.member_of(&mut state, None))
+        state.has_something_to_write().then(|| state.member(&self.claim, None))
     }
 
     /// All that the step has to write, if it was run ahead and has succeeded: to go with the step before it.
@@ -263,21 +237,7 @@ impl Session {
         let mut state = self.state();
         let succeeded = matches!(state.settlement, Some(Settlement::Succeeded { .. }));
         let may = state.ahead && succeeded && state.stop.is_none();
-        may.then(|| self.member_of(&mut state, Some(self.claim.component)))
-    }
-
-    fn member_of(&self, state: &mut State, follows: Option<Digest>) -> Member {
-        Member {
-            id: self.claim.id,
-            fence: self.claim.fence,
-            follows,
-            alone: std::mem::take(&mut state.alone),
-            cut: state.cut.take(),
-            segment: state.segment.take(),
-            checkpoint: state.checkpoint.take(),
-            progress: state.progress.take(),
-            settlement: state.settlement.take(),
-        }
+        may.then(|| state.member(&self.claim, Some(self.claim.component)))
     }
 
     /// A large checkpoint whose entries are durable, for the bulk writer.
@@ -347,84 +307,5 @@ impl Session {
             None if self.trust.holds() => Ok(()),
             None => Err(Stop::LeaseLost),
         }
-    }
-}
-
-impl State {
-    /// Adds an entry to what is to be written; returns its position.
-    fn append(&mut self, entry: &Entry) -> u32 {
-        let position = self.recorded;
-        let segment = self.segment.get_or_insert_with(|| Segment { first: position, length: 0, bytes: Vec::new() });
-        append(&mut segment.bytes, entry);
-        segment.length += 1;
-        self.recorded += 1;
-        position
-    }
-
-    /// A large checkpoint goes out when the entries before it are durable.
-    fn bulk_is_ready(&self) -> bool {
-        !self.ahead && self.bulk.as_ref().is_some_and(|checkpoint| checkpoint.position <= self.durable)
-    }
-
-    /// Progress goes along with other things.
-    fn has_something_to_write(&self) -> bool {
-        self.alone
-            || self.cut.is_some()
-            || self.segment.is_some()
-            || self.checkpoint.is_some()
-            || self.settlement.is_some()
-    }
-}
-
-impl Recorder for Session {
-    fn record(&self, entry: &Entry) -> Result<(), Stop> {
-        let mut state = self.state();
-        if let Some(stop) = state.stop {
-            return Err(stop);
-        }
-        state.append(entry);
-        self.queue(&mut state);
-        Ok(())
-    }
-
-    fn barrier(&self) -> Result<(), Stop> {
-        let state = self.state();
-        let target = state.recorded;
-        self.wait(state, |state| !state.ahead && state.durable >= target)
-    }
-
-    fn clear_to_leave(&self) -> Result<(), Stop> {
-        self.wait(self.state(), |state| !state.ahead)
-    }
-
-    fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Stop> {
-        let mut state = self.state();
-        if let Some(stop) = state.stop {
-            return Err(stop);
-        }
-        if state.checkpoint.is_some() || state.bulk.is_some() {
-            crate::fault::point("checkpoint.in_flight.superseded");
-        }
-        if checkpoint.state.len() < BULK_BYTES {
-            state.bulk = None;
-            state.checkpoint = Some(checkpoint);
-            self.queue(&mut state);
-        } else {
-            state.checkpoint = None;
-            state.bulk = Some(checkpoint);
-            if state.bulk_is_ready() {
-                self.outbox.push_bulk(self.this.clone());
-            }
-        }
-        Ok(())
-    }
-
-    fn progress(&self, fraction: f64, message: String) {
-        // Postgres' text holds no NUL. Written along with the next write, never a reason for one.
-        self.state().progress = Some((fraction.clamp(0.0, 1.0) as f32, message.replace('\0', "")));
-    }
-
-    fn stop(&self) -> Option<Stop> {
-        self.allowed(&self.state()).err()
     }
 }

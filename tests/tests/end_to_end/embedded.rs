@@ -12,18 +12,6 @@ use serde_json::json;
 
 use crate::pipelines::{self, EVERYTHING_PLUGINS, everything_toml};
 
-/// One test for each line, so that a failure has a name and tests run side by side.
-macro_rules! broken_at {
-    ($($test:ident: $point:literal $action:literal;)*) => {
-        $(
-            #[test]
-            fn $test() -> Result<()> {
-                breaks(stringify!($test), $point, $action)
-            }
-        )*
-    };
-}
-
 broken_at! {
     dev_killed_before_the_claim: "redis.read.before_claim" "kill";
     dev_killed_after_a_submissions_commit: "submit.committed.reply_lost" "kill";

@@ -10,18 +10,6 @@ use serde_json::json;
 
 use crate::{pipelines, waits};
 
-/// One test for each line, so that a failure has a name and tests run side by side.
-macro_rules! broken_at {
-    ($($test:ident: $point:literal $action:literal;)*) => {
-        $(
-            #[test]
-            fn $test() -> Result<()> {
-                breaks(stringify!($test), $point, $action)
-            }
-        )*
-    };
-}
-
 broken_at! {
     killed_before_the_claim: "redis.read.before_claim" "kill";
     killed_after_the_claims_commit: "claim.committed.reply_lost" "kill";

@@ -2,6 +2,19 @@
 //! end-to-end tests, since linking one is quicker than linking ten. Each test has its own servers and ends
 //! with the check of all promises over the whole database.
 
+/// One test for each line of `test: point action;`, so that a failure has a name and tests run side by side: a call
+/// of the module's own `breaks(test, point, action)`.
+macro_rules! broken_at {
+    ($($test:ident: $point:literal $action:literal;)*) => {
+        $(
+            #[test]
+            fn $test() -> Result<()> {
+                breaks(stringify!($test), $point, $action)
+            }
+        )*
+    };
+}
+
 mod ahead;
 mod bad_input;
 mod bad_steps;

@@ -1,0 +1,8 @@
+//! The HTTP API against private servers, served from this process: what it answers, to whom, and what it
+//! does while its own servers are away.
+
+mod outages;
+mod plugins;
+mod requests;
+mod runs;
+mod served;

@@ -1,0 +1,140 @@
+//! An API in this process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::StreamExt as _;
+use pawl::api::types::{PushedPlugin, SubmittedRun};
+use pawl::cli::private::{PrivatePostgres, PrivateRedis, free_port};
+use pawl::domain::id::RunId;
+use pawl::engine::Engine;
+use pawl::parts::Parts;
+use pawl::queue::RedisStreams;
+use pawl::store::{Postgres, Schema as _};
+use pawl::{api, engine, worker};
+use pawl_tests::client::Answer;
+use pawl_tests::runtime::{block_on, handle};
+use pawl_tests::{Client, binary, bounds, wait};
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Two steps in a row.
+pub const PIPELINE: &str = r#"
+name = "pair"
+[[step]]
+name = "first"
+plugin = "echo"
+[[step]]
+name = "second"
+plugin = "echo@1"
+needs = ["first"]
+config = { unused = true }
+"#;
+
+/// An API in this process, with servers of its own.
+pub struct Api {
+    pub client: Client,
+    pub postgres: PrivatePostgres,
+    pub redis: PrivateRedis,
+    folder: PathBuf,
+    pub config: api::Config,
+    stop: Option<oneshot::Sender<()>>,
+    pub served: Option<JoinHandle<Result<(), api::ServeError>>>,
+}
+
+impl Api {
+    pub fn start(name: &str) -> anyhow::Result<Self> {
+        let mut api = Self::prepare(name)?;
+        api.migrate()?;
+        api.serve()?;
+        Ok(api)
+    }
+
+    pub fn migrate(&self) -> anyhow::Result<()> {
+        Ok(block_on(async { Postgres::new(&self.postgres.url(), 1, Duration::from_secs(30))?.migrate().await })?)
+    }
+
+    /// The servers, without a schema and without the API.
+    pub fn prepare(name: &str) -> anyhow::Result<Self> {
+        let folder = binary::programs()?.join("tests").join(format!("{name}-{}", std::process::id()));
+        let postgres = PrivatePostgres::start(&folder.join("postgres"))?;
+        let redis = PrivateRedis::start(&folder.join("redis"))?;
+        let listen = format!("127.0.0.1:{}", free_port()?);
+        let config = api::Config { listen: listen.clone(), grace: bounds::PROCESS, ..api::Config::default() };
+        let client = Client::new(format!("http://{listen}"))?;
+        Ok(Self { client, postgres, redis, folder, config, stop: None, served: None })
+    }
+
+    pub fn serve(&mut self) -> anyhow::Result<()> {
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async { stopped.await.unwrap_or_default() };
+        self.served = Some(handle().spawn(api::serve(self.config.clone(), self.parts(1)?, shutdown)));
+        self.stop = Some(stop);
+        wait::until_true(bounds::PROCESS, "the API to answer", || {
+            Ok(self.client.get("/health").is_ok_and(|answer| answer.status == 200))
+        })
+    }
+
+    /// Asks the API to end, and waits until it has.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        drop(self.stop.take());
+        let served = self.served.take().context("the API was not started")?;
+        Ok(block_on(async { tokio::time::timeout(bounds::PROCESS, served).await })???)
+    }
+
+    /// Starts a worker in this process that ends with the returned value.
+    pub fn worker(&self) -> anyhow::Result<oneshot::Sender<()>> {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let config = worker::Config { slots: 4, ..worker::Config::default() };
+        handle().spawn(worker::run(config, self.parts(4)?, async { stopped.await.unwrap_or_default() }));
+        Ok(stop)
+    }
+
+    pub fn parts(&self, slots: u32) -> anyhow::Result<Parts> {
+        // A store starts its connections' housekeeping on the runtime that it is made on.
+        let _runtime = handle().enter();
+        let store = Postgres::new(&self.postgres.url(), 8, Duration::from_millis(2_250))?;
+        let queue = RedisStreams::new(&self.redis.url())?;
+        let engine = Engine::new(engine::Config { slots, ..engine::Config::default() })?;
+        Ok(Parts { store: Arc::new(store), queue: Arc::new(queue), engine: Arc::new(engine) })
+    }
+
+    pub fn push_echo(&self) -> anyhow::Result<PushedPlugin> {
+        self.client.post("/v1/plugins/echo/versions/1", "application/wasm", binary::component("echo")?)?.read()
+    }
+
+    pub fn apply(&self, toml: &str) -> anyhow::Result<Answer> {
+        self.client.post("/v1/pipelines", "application/toml", toml)
+    }
+
+    pub fn submit(&self, input: &Value) -> anyhow::Result<RunId> {
+        Ok(block_on(self.client.try_submit("pair", input, None))?.read::<SubmittedRun>()?.id)
+    }
+
+    /// Reads a run's server-sent events to the end of the stream.
+    pub async fn stream(&self, run: RunId, last_event_id: Option<&str>) -> anyhow::Result<String> {
+        let mut request = reqwest::Client::new()
+            .get(self.client.url(&format!("/v1/runs/{run}/events")))
+            .header("accept", "text/event-stream");
+        if let Some(number) = last_event_id {
+            request = request.header("last-event-id", number);
+        }
+        let mut chunks = request.send().await?.error_for_status()?.bytes_stream();
+        let mut text = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            text.extend_from_slice(&chunk?);
+        }
+        Ok(String::from_utf8(text)?)
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        // What can't be removed now is in the target folder and does no harm.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
