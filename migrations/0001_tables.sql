@@ -53,6 +53,8 @@ create table pipeline_version (
     name        text not null,
     spec        bytea not null,
     steps       int not null,
+    -- When a step that names no version of its plugin gets one: at the run's submission or at its own start.
+    versions    text not null check (versions in ('submission', 'start')),
     created_at  timestamptz not null default now()
 );
 
@@ -115,12 +117,13 @@ $$;
 
 create function pawl_is_step_state(
     status text, unmet int, is_ready boolean, is_due boolean, is_suspended boolean, awaits_signal boolean,
-    is_ended boolean, has_worker boolean, has_output boolean, has_error boolean
+    is_ended boolean, has_worker boolean, has_component boolean, has_output boolean, has_error boolean
 ) returns boolean language plpgsql immutable as $$
 begin
     return is_ready = (status = 'ready') and (not is_due or status = 'waiting')
        -- A step that is stopped while it is suspended stays so, for a reopening.
        and (not is_suspended or status in ('waiting', 'cancelled')) and (not awaits_signal or is_suspended)
+       and (has_component or not has_worker)
        and case status
         when 'blocked' then not is_ended and unmet > 0
         when 'ready' then not is_ended and unmet = 0
@@ -170,8 +173,8 @@ create table step (
     -- recognised by them.
     fence                bigint not null default 0,
     worker_id            uuid,
-    -- Fixed by the submission, for all attempts.
-    component            bytea not null,
+    -- Fixed for all attempts, by the submission or by the first claim.
+    component            bytea,
     -- The component that made the journal, if a person has put the step on another one since.
     recorded_by          bytea,
     -- Attempts that were begun, that failed, and that ended with their worker's process.
@@ -206,8 +209,8 @@ create table step (
     primary key (run_id, step_no),
     constraint step_state check (
         pawl_is_step_state(status, unmet, ready_at is not null, due_at is not null, awaits_position is not null,
-                           awaits is not null, ended_at is not null, worker_id is not null, output is not null,
-                           error is not null) and
+                           awaits is not null, ended_at is not null, worker_id is not null, component is not null,
+                           output is not null, error is not null) and
         (output is null) = (output_digest is null) and
         coalesce(checkpoint_position, 0) <= journal_length)
 -- Room on the page for what a step gains on its way.

@@ -101,6 +101,18 @@ as $$
     where r.id = p_run
 $$;
 
+-- The active component of a step's plugin: what it starts on if the submission has fixed none.
+create function pawl_active_component_v1(p_run uuid, p_step int) returns bytea
+language sql stable
+as $$
+    select v.digest
+    from run r
+    join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = p_step
+    join plugin on plugin.name = p.plugin
+    join plugin_version v on v.name = plugin.name and v.version = plugin.active_version
+    where r.id = p_run
+$$;
+
 create function pawl_write_v1(
     p_worker    uuid,
     p_members   pawl_member_v1[],
@@ -198,9 +210,10 @@ begin
         -- Followers: each stands if all before it in its chain do.
         if 'followers' = any (p_with) then
             with chain as (
-                select m.place, m.fence, m.length, m.fraction, m.message, m.payload, m.payload_digest, s.ctid as row,
+                select m.place, m.fence, m.component, m.length, m.fraction, m.message, m.payload, m.payload_digest, s.ctid as row,
                        bool_and(m.leader = any (v_written) and s.status = 'blocked' and s.unmet = 1
-                                and s.fence = m.fence - 1 and s.component = m.component)
+                                and s.fence = m.fence - 1
+                                and coalesce(s.component, pawl_active_component_v1(s.run_id, s.step_no)) = m.component)
                        over (partition by m.leader order by m.place) as stands
                 from unnest(p_members) as m
                 join step s on s.run_id = m.run_id and s.step_no = m.step_no
@@ -208,7 +221,8 @@ begin
             ), written as (
                 -- By its place in the table, which stays under the run's lock.
                 update step s set
-                    status = 'succeeded', unmet = 0, fence = m.fence, worker_id = p_worker, attempts = s.attempts + 1,
+                    status = 'succeeded', unmet = 0, fence = m.fence, worker_id = p_worker, component = m.component,
+                    attempts = s.attempts + 1,
                     journal_length = coalesce(m.length, 0), progress = m.fraction, progress_message = m.message,
                     output = p_payloads[m.payload], output_digest = m.payload_digest, error = null,
                     claimed_at = now(), started_at = now(), ended_at = now()
@@ -315,6 +329,8 @@ begin
                     ready_at = case when s.unmet = m.needs and not m.wanted then now() end,
                     fence = s.fence + (s.unmet = m.needs and m.wanted)::int,
                     worker_id = case when s.unmet = m.needs and m.wanted then p_worker else s.worker_id end,
+                    component = case when s.component is null and s.unmet = m.needs and m.wanted
+                                     then pawl_active_component_v1(s.run_id, s.step_no) else s.component end,
                     attempts = s.attempts + (s.unmet = m.needs and m.wanted)::int,
                     claimed_at = case when s.unmet = m.needs and m.wanted then now() else s.claimed_at end,
                     started_at = case when s.unmet = m.needs and m.wanted then coalesce(s.started_at, now())
@@ -353,6 +369,7 @@ begin
         with claimed as (
             update step s set
                 status = 'running', fence = s.fence + 1, worker_id = p_worker, attempts = s.attempts + 1,
+                component = coalesce(s.component, pawl_active_component_v1(s.run_id, s.step_no)),
                 ready_at = null, claimed_at = now(), started_at = coalesce(s.started_at, now())
             from unnest(q_run, q_step) as q (run_id, step_no)
             where s.run_id = q.run_id and s.step_no = q.step_no and s.status = 'ready' and q.run_id = any (v_claimable)

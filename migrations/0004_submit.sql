@@ -33,9 +33,11 @@ begin
         on conflict (id) do nothing
         returning id, pipeline_digest
     ), spec as materialized (
-        -- Each step stays on the component that its plugin's version points to now.
-        select t.digest, t.step_no, cardinality(t.needs) as unmet, v.digest as component
+        -- Each step stays on the component that its plugin's version points to now, unless its start decides.
+        select t.digest, t.step_no, cardinality(t.needs) as unmet,
+               case when t.version is not null or l.versions = 'submission' then v.digest end as component
         from (select distinct pipeline_digest from created) as c
+        join pipeline_version l on l.digest = c.pipeline_digest
         join pipeline_step t on t.digest = c.pipeline_digest
         join plugin on plugin.name = t.plugin
         join plugin_version v on v.name = t.plugin and v.version = coalesce(t.version, plugin.active_version)

@@ -27,7 +27,7 @@ pub(super) async fn show(
     let pipeline = state.pipeline_of(run).await?;
     let id = StepId { run, step: step_named(&pipeline, &step)? };
     let row = step_row(&state, id).await?;
-    let component = row.component.ok_or_else(|| Problem::not_found(format!("step `{step}` has no component")))?;
+    let component = row.component.ok_or_else(|| Problem::not_found(format!("step `{step}` has not started")))?;
     let history = history(&state, id, &row).await?;
     let input = input(&state, &pipeline, run, id.step).await?;
     let spec = pipeline.step(id.step);

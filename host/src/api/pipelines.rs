@@ -64,7 +64,7 @@ pub(super) async fn show(State(state): State<AppState>, Path(name): Path<String>
         error => error.into(),
     })?;
     let steps = pipeline.steps.iter().map(|step| step_of(&pipeline, step)).collect();
-    Ok(Json(PipelineDetail { summary: row.into(), steps }))
+    Ok(Json(PipelineDetail { summary: row.into(), versions: pipeline.versions, steps }))
 }
 
 fn step_of(pipeline: &Pipeline, step: &StepSpec) -> PipelineStep {

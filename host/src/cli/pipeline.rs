@@ -177,6 +177,7 @@ impl Answer for PipelineDetail {
             ("pipeline", self.summary.name.clone()),
             ("version", self.summary.digest.to_string()),
             ("updated", ago(self.summary.updated_at_ms)),
+            ("plugins", format!("their active versions at the {}", self.versions.as_str())),
         ]);
         let mut table = Table::new(["STEP", "PLUGIN", "NEEDS", "ATTEMPTS", "TIMEOUT", "QUEUE", "PRIORITY", "CONFIG"]);
         for step in &self.steps {

@@ -14,8 +14,47 @@ use super::retry::RetryPolicy;
 pub struct Pipeline {
     /// Unique; a letter, then letters, digits, `-`, `_`.
     pub name: String,
+    /// When steps that name no version get one.
+    #[serde(default, skip_serializing_if = "Versions::is_default")]
+    pub versions: Versions,
     /// At least one.
     pub steps: Vec<StepSpec>,
+}
+
+/// When a step that names no version of its plugin gets the active one. From then on it stays on that component,
+/// for all attempts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Versions {
+    /// When the run is submitted: the whole run is of one time.
+    #[default]
+    Submission,
+    /// When a worker first claims the step: also runs that were submitted before an activation get what it brings.
+    Start,
+}
+
+impl Versions {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Submission, Self::Start];
+
+    /// `submission` or `start`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Submission => "submission",
+            Self::Start => "start",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|versions| versions.as_str() == name)
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One node of a pipeline.
@@ -25,7 +64,7 @@ pub struct StepSpec {
     pub name: String,
     /// The plugin that executes it.
     pub plugin: String,
-    /// Its version; the active one at the submission if there is none.
+    /// Its version; if there is none, the one that is active when [`Pipeline::versions`] says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Steps whose outputs it takes.
@@ -115,6 +154,12 @@ impl Pipeline {
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(&self.canonical())
+    }
+
+    /// Whether a step's start decides on which component it runs; else the submission does.
+    #[must_use]
+    pub fn resolves_at_start(&self, step: &StepSpec) -> bool {
+        self.versions == Versions::Start && step.version.is_none()
     }
 
     /// The step of that number.

@@ -73,7 +73,7 @@ impl Succession {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::pipeline::StepSpec;
+    use crate::domain::pipeline::{StepSpec, Versions};
 
     /// 0 → 1 → 2, 0 → 3 on another queue, 2 and 3 → 4.
     fn plan() -> Plan {
@@ -83,7 +83,7 @@ mod tests {
             let spec = serde_json::json!({"name": format!("s{number}"), "plugin": "p", "needs": needs, "queue": queue});
             serde_json::from_value::<StepSpec>(spec).expect("a step")
         });
-        let pipeline = Pipeline { name: "test".into(), steps: steps.collect() };
+        let pipeline = Pipeline { name: "test".into(), versions: Versions::default(), steps: steps.collect() };
         Plan::new(pipeline.digest(), pipeline)
     }
 

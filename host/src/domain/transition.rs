@@ -53,6 +53,32 @@ pub enum StepChange {
     Resumed,
 }
 
+impl StepChange {
+    /// Whether the fence grows by it: whoever had the step, or saw it as it was, may not write for it any more.
+    #[must_use]
+    pub fn raises_fence(self) -> bool {
+        match self {
+            Self::Continued
+            | Self::Claimed
+            | Self::LeaseEnded
+            | Self::Poisoned
+            | Self::Stopped
+            | Self::Reopened { .. }
+            | Self::WaitReopened
+            | Self::Resumed => true,
+            Self::NeedsMet
+            | Self::Succeeded
+            | Self::Failed
+            | Self::RetryLater
+            | Self::Suspended
+            | Self::Parked
+            | Self::HandedBack
+            | Self::Due
+            | Self::Signalled => false,
+        }
+    }
+}
+
 /// A change that a step in that state can't undergo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a step that is {from} can't be changed by {change:?}")]

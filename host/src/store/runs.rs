@@ -57,7 +57,7 @@ pub struct StepRow {
     pub no: StepNo,
     /// Where it stands.
     pub status: StepStatus,
-    /// The component that the submission fixed.
+    /// The component that it runs on; none before its start, if that decides.
     pub component: Option<Digest>,
     /// Attempts that were begun.
     pub attempts: u32,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pawl::cli::private::PrivatePostgres;
 use pawl::domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
-use pawl::domain::pipeline::{Pipeline, Priority, StepSpec};
+use pawl::domain::pipeline::{Pipeline, Priority, StepSpec, Versions};
 use pawl::domain::status::{RunStatus, StepStatus};
 use pawl::domain::succession::Plan;
 use pawl::domain::suspicion::Suspicion;
@@ -134,7 +134,11 @@ fn pipeline(queue: &str) -> Pipeline {
         let spec = serde_json::json!({"name": name, "plugin": "plugin", "needs": needs, "queue": queue});
         serde_json::from_value::<StepSpec>(spec).expect("a step")
     };
-    Pipeline { name: "pair".into(), steps: vec![step("a", &[]), step("b", &[]), step("c", &[0, 1])] }
+    Pipeline {
+        name: "pair".into(),
+        versions: Versions::default(),
+        steps: vec![step("a", &[]), step("b", &[]), step("c", &[0, 1])],
+    }
 }
 
 async fn pipelines_have_a_current_version(store: &SharedStore) {

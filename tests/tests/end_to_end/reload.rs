@@ -8,6 +8,8 @@ use pawl::api::types::{ActivatedPlugin, PushedPlugin};
 use pawl_tests::{Cluster, binary, bounds, wait};
 use serde_json::{Value, json};
 
+use crate::waits;
+
 /// Different components of one plugin.
 const VARIANTS: usize = 10;
 
@@ -91,6 +93,46 @@ fn fifty_activations_under_load_fail_no_step_and_each_runs_on_the_component_of_i
         "select count(*) from (select run_id from step group by run_id having count(distinct component) > 1) as mixed",
     )?;
     assert_eq!(mixed, 0, "runs whose steps, submitted together, ran on different versions");
+    cluster.finish()
+}
+
+#[test]
+fn a_pipeline_says_whether_the_submission_or_a_steps_start_decides_on_its_version() -> Result<()> {
+    let mut cluster = Cluster::start("versions_at_start")?;
+    push(&cluster, 0, true)?;
+    waits::pipeline(&cluster)?;
+    for (name, versions) in [("pinned", "submission"), ("current", "start")] {
+        cluster.apply(&format!(
+            "name = \"{name}\"\nversions = \"{versions}\"\n[[step]]\nname = \"wait\"\nplugin = \"waits\"\n\
+             [[step]]\nname = \"says\"\nplugin = \"variant\"\nneeds = [\"wait\"]\n\
+             [[step]]\nname = \"named\"\nplugin = \"variant@0\"\nneeds = [\"wait\"]\n"
+        ))?;
+    }
+    cluster.worker("a").start()?;
+    let mut runs = Vec::new();
+    for pipeline in ["pinned", "current"] {
+        let run = cluster.submit(pipeline, &json!([waits::awaits("go", None)]))?;
+        waits::is_waiting(&cluster, run, "wait")?;
+        runs.push(run);
+    }
+    let component = |cluster: &Cluster, run, step: &str| {
+        let run = cluster.client.run(run)?;
+        let row = run.steps.into_iter().find(|row| row.name == step).context("the step")?;
+        anyhow::Ok(row.component)
+    };
+    assert_eq!(component(&cluster, runs[1], "says")?, None, "nothing is decided before it starts");
+    assert!(component(&cluster, runs[1], "named")?.is_some(), "a named version is what it is");
+    assert!(component(&cluster, runs[0], "says")?.is_some());
+
+    let new = push(&cluster, 1, true)?.digest;
+    for run in &runs {
+        waits::signal(&cluster, *run, "go", &json!(null))?;
+        cluster.succeeds(*run, bounds::RUN)?;
+        assert_eq!(cluster.client.output(*run, "named")?, json!(name(0)));
+    }
+    assert_eq!(cluster.client.output(runs[0], "says")?, json!(name(0)));
+    assert_eq!(cluster.client.output(runs[1], "says")?, json!(name(1)));
+    assert_eq!(component(&cluster, runs[1], "says")?, Some(new), "the record names what ran");
     cluster.finish()
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::id::Digest;
-use crate::domain::pipeline::Priority;
+use crate::domain::pipeline::{Priority, Versions};
 use crate::domain::retry::RetryPolicy;
 
 /// `GET /v1/pipelines`.
@@ -33,6 +33,8 @@ pub struct PipelineDetail {
     /// The version.
     #[serde(flatten)]
     pub summary: PipelineSummary,
+    /// When steps that name no version get one.
+    pub versions: Versions,
     /// In an order that respects `needs`.
     pub steps: Vec<PipelineStep>,
 }
@@ -44,7 +46,7 @@ pub struct PipelineStep {
     pub name: String,
     /// The plugin that executes it.
     pub plugin: String,
-    /// Its version; the active one at the submission if there is none.
+    /// Its version; if there is none, the one that is active when `versions` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Steps whose outputs it takes.

@@ -94,7 +94,7 @@ pub struct Step {
     /// The version that the pipeline asks for; the active one at the submission if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The component that the submission fixed.
+    /// The component that it runs on; none before its start, if that decides.
     pub component: Option<Digest>,
     /// Steps whose outputs it takes.
     pub needs: Vec<String>,

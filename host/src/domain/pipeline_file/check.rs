@@ -8,11 +8,11 @@ use super::source::{Key, Kind, Node};
 use super::words::{check_name, check_version, closest, parse_duration_ms};
 use super::{KnownPlugins, KnownSchemas, Report, Span, documents, graph};
 use crate::domain::id::StepNo;
-use crate::domain::pipeline::{Pipeline, Priority, StepSpec, default_queue, default_timeout_ms};
+use crate::domain::pipeline::{Pipeline, Priority, StepSpec, Versions, default_queue, default_timeout_ms};
 use crate::domain::retry::{Backoff, RetryPolicy};
 use crate::domain::secret::check_secret_name;
 
-const PIPELINE_KEYS: &[&str] = &["name", "step"];
+const PIPELINE_KEYS: &[&str] = &["name", "versions", "step"];
 const STEP_KEYS: &[&str] = &["name", "plugin", "needs", "config", "secrets", "timeout", "queue", "priority", "retry"];
 const RETRY_KEYS: &[&str] = &["max_attempts", "backoff", "delay", "max_delay"];
 
@@ -45,10 +45,11 @@ pub(super) fn check(
             None
         }
     };
+    let versions = root.get("versions").map_or_else(Versions::default, |node| versions_in(node, report));
     let nodes = steps_in(&root, max_steps, report);
     let drafts: Vec<Draft<'_>> = nodes.iter().filter_map(|node| draft(node, plugins, report)).collect();
     let steps = connect(drafts, schemas, report)?;
-    Some(Pipeline { name: name.unwrap_or_default(), steps })
+    Some(Pipeline { name: name.unwrap_or_default(), versions, steps })
 }
 
 fn steps_in<'a>(root: &Fields<'a>, max_steps: usize, report: &mut Report<'_>) -> &'a [Node] {
@@ -298,6 +299,14 @@ fn retry_in(node: &Node, report: &mut Report<'_>) -> RetryPolicy {
         policy.max_delay_ms = max_delay_ms;
     }
     policy
+}
+
+fn versions_in(node: &Node, report: &mut Report<'_>) -> Versions {
+    let Some(text) = text_in(node, "`versions`", report) else { return Versions::default() };
+    Versions::named(text).unwrap_or_else(|| {
+        unknown_word(Some(node), "versions", text, &Versions::ALL.map(Versions::as_str), report);
+        Versions::default()
+    })
 }
 
 fn priority_in(node: &Node, report: &mut Report<'_>) -> Priority {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::id::StepNo;
-use crate::domain::pipeline::Priority;
+use crate::domain::pipeline::{Priority, StepSpec, Versions};
 use crate::domain::retry::{Backoff, RetryPolicy};
 
 const GOOD: &str = r#"
@@ -70,6 +70,23 @@ fn secrets_are_granted_by_name_and_change_nothing_where_there_are_none() {
     assert_eq!(
         problems(read_toml(&file("secrets = \"a\""))),
         ["5:11 `secrets` must be a list of names of secrets, it is a string (write secrets = [\"...\"])"]
+    );
+}
+
+#[test]
+fn steps_may_get_their_versions_when_they_start() {
+    let file = |versions: &str| format!("name = \"p\"\n{versions}\n[[step]]\nname = \"s\"\nplugin = \"x\"\n");
+    let at_start = read_toml(&file("versions = \"start\"")).unwrap();
+    assert_eq!(at_start.versions, Versions::Start);
+    assert!(at_start.resolves_at_start(&at_start.steps[0]));
+    assert!(!at_start.resolves_at_start(&StepSpec { version: Some("1".into()), ..at_start.steps[0].clone() }));
+    // Where nothing is said, the version is the same as before there was something to say.
+    let plain = read_toml(&file("")).unwrap();
+    assert_eq!(read_toml(&file("versions = \"submission\"")).unwrap().digest(), plain.digest());
+    assert!(!String::from_utf8(plain.canonical()).unwrap().contains("versions"));
+    assert_eq!(
+        problems(read_toml(&file("versions = \"starts\""))),
+        ["2:12 `versions` must be one of `submission` and `start`, not \"starts\" (did you mean `start`?)"]
     );
 }
 

@@ -16,13 +16,14 @@ impl Pipelines for Postgres {
         let digest = pipeline.digest();
         let mut transaction = self.patient().await?;
         let inserted = sqlx::query(
-            "insert into pipeline_version (digest, name, spec, steps) values ($1, $2, $3, $4)
+            "insert into pipeline_version (digest, name, spec, steps, versions) values ($1, $2, $3, $4, $5)
              on conflict (digest) do nothing",
         )
         .bind(&digest.0[..])
         .bind(&pipeline.name)
         .bind(pipeline.canonical())
         .bind(i32::try_from(pipeline.steps.len()).unwrap_or(i32::MAX))
+        .bind(pipeline.versions.as_str())
         .execute(&mut *transaction)
         .await?;
         if inserted.rows_affected() == 1 {

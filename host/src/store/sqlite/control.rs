@@ -127,9 +127,8 @@ fn resume(ledger: &Ledger<'_>, id: StepId, how: &Resume) -> Result<Vec<Ready>> {
     step.change(StepChange::Resumed, ledger.now_ms)?;
     (step.crashes, step.crash_mark) = (0, 0);
     if let ResumeOn::Component(component) = how.on {
-        let recorded_by = step.recorded_by.unwrap_or(step.component);
-        step.recorded_by = Some(recorded_by).filter(|recorded_by| *recorded_by != component);
-        step.component = component;
+        step.recorded_by = step.recorded_by.or(step.component).filter(|recorded_by| *recorded_by != component);
+        step.component = Some(component);
     }
     let mut look_at_inbox = false;
     if let Some(Forget { kept, segment, .. }) = &how.forget {

@@ -7,10 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
 
+use super::plugins::component_of;
 use super::row;
 use super::rows::{Run, Step};
 use crate::domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
-use crate::domain::pipeline::Pipeline;
+use crate::domain::pipeline::{Pipeline, StepSpec};
 use crate::domain::ready::Ready;
 use crate::domain::status::{RunStatus, StepStatus};
 use crate::domain::succession::Plan;
@@ -88,6 +89,22 @@ impl<'c> Ledger<'c> {
 
     pub(super) fn step(&self, id: StepId) -> Result<Option<Step>> {
         Step::read(self.conn, id)
+    }
+
+    /// The component that a step runs on: the one that it has got, or that its plugin has now.
+    pub(super) fn component_for(&self, step: &Step) -> Result<Digest> {
+        if let Some(component) = step.component {
+            return Ok(component);
+        }
+        let damaged = || Error::Damaged(format!("the pipeline of step {}", step.id));
+        let plan = self.plan(self.run(step.id.run)?.ok_or_else(damaged)?.pipeline)?;
+        self.component_now(plan.pipeline.step(step.id.step).ok_or_else(damaged)?)
+    }
+
+    /// What a spec's plugin and version stand for now.
+    pub(super) fn component_now(&self, spec: &StepSpec) -> Result<Digest> {
+        let found = component_of(self.conn, &spec.plugin, spec.version.as_deref())?;
+        found.ok_or_else(|| Error::Conflict(format!("plugin `{}` has no version that is active", spec.plugin)))
     }
 
     /// A pipeline version.

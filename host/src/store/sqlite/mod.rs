@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use super::{Error, Lane, Result, Schema, Store};
@@ -164,6 +165,11 @@ fn unavailable(error: &rusqlite::Error) -> Error {
 fn digest_of(row: &Row<'_>, column: &str) -> Result<Digest> {
     let bytes = row.get_ref(column)?.as_blob().unwrap_or_default();
     Digest::try_from(bytes).map_err(|_| Error::Damaged(format!("the column {column}")))
+}
+
+fn maybe_digest_of(row: &Row<'_>, column: &str) -> Result<Option<Digest>> {
+    let is_null = matches!(row.get_ref(column)?, ValueRef::Null);
+    if is_null { Ok(None) } else { digest_of(row, column).map(Some) }
 }
 
 /// A word of ours; the tables' CHECKs admit no others.

@@ -68,9 +68,7 @@ impl Plugins for Sqlite {
     async fn component_of(&self, name: &str, version: Option<&str>) -> Result<Digest> {
         let (name, version) = (name.to_owned(), version.map(str::to_owned));
         self.read(move |conn| {
-            let sql = "select v.digest from plugin p join plugin_version v on v.name = p.name
-                       where p.name = ?1 and v.version = coalesce(?2, p.active_version)";
-            let found = row(conn, sql, (&name, &version), |row| digest_of(row, "digest"))?;
+            let found = component_of(conn, &name, version.as_deref())?;
             found.ok_or_else(|| no_version(&name, version.as_deref()))
         })
         .await
@@ -103,12 +101,17 @@ fn first_steps(conn: &Connection, pipeline: &str) -> Result<Option<FirstSteps>> 
     let spec = read_pipeline(conn, digest)?;
     let mut components = Vec::new();
     for (number, step) in spec.numbered().filter(|(_, step)| step.needs.is_empty()) {
-        let sql = "select v.digest from plugin p join plugin_version v on v.name = p.name
-                   where p.name = ?1 and v.version = coalesce(?2, p.active_version)";
-        let component = row(conn, sql, (&step.plugin, &step.version), |row| digest_of(row, "digest"))?;
+        let component = component_of(conn, &step.plugin, step.version.as_deref())?;
         components.extend(component.map(|component| (number, component)));
     }
     Ok(Some(FirstSteps { pipeline: digest, components }))
+}
+
+/// The component of a plugin's version, the active one if none is named.
+pub(super) fn component_of(conn: &Connection, name: &str, version: Option<&str>) -> Result<Option<Digest>> {
+    let sql = "select v.digest from plugin p join plugin_version v on v.name = p.name
+               where p.name = ?1 and v.version = coalesce(?2, p.active_version)";
+    row(conn, sql, (name, version), |row| digest_of(row, "digest"))
 }
 
 fn push(conn: &Connection, now_ms: i64, new: &NewVersion<'_>) -> Result<PushedVersion> {

@@ -1,10 +1,9 @@
 //! Rows of runs and steps as the writer changes them: read, changed in memory, written back whole. What is large
 //! (inputs, outputs) stays behind.
 
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, named_params};
 
-use super::{digest_of, parse, row, rows};
+use super::{digest_of, maybe_digest_of, parse, row, rows};
 use crate::domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
 use crate::domain::pipeline::Priority;
 use crate::domain::ready::Ready;
@@ -36,7 +35,7 @@ pub(super) struct Step {
     pub(super) unmet: u32,
     pub(super) fence: i64,
     pub(super) worker: Option<WorkerId>,
-    pub(super) component: Digest,
+    pub(super) component: Option<Digest>,
     pub(super) recorded_by: Option<Digest>,
     pub(super) attempts: u32,
     pub(super) failures: u32,
@@ -128,11 +127,8 @@ impl Step {
             unmet: row.get("unmet")?,
             fence: row.get("fence")?,
             worker: row.get::<_, Option<_>>("worker_id")?.map(WorkerId),
-            component: digest_of(row, "component")?,
-            recorded_by: match row.get_ref("recorded_by")? {
-                ValueRef::Null => None,
-                _ => Some(digest_of(row, "recorded_by")?),
-            },
+            component: maybe_digest_of(row, "component")?,
+            recorded_by: maybe_digest_of(row, "recorded_by")?,
             attempts: row.get("attempts")?,
             failures: row.get("failures")?,
             crashes: row.get("crashes")?,
@@ -173,7 +169,7 @@ impl Step {
             ":unmet": self.unmet,
             ":fence": self.fence,
             ":worker": self.worker.map(|worker| worker.0),
-            ":component": &self.component.0[..],
+            ":component": self.component.as_ref().map(|digest| &digest.0[..]),
             ":recorded_by": self.recorded_by.as_ref().map(|digest| &digest.0[..]),
             ":attempts": self.attempts,
             ":failures": self.failures,
@@ -210,18 +206,7 @@ impl Step {
     pub(super) fn change(&mut self, change: StepChange, now_ms: i64) -> Result<()> {
         self.status = transition::step(self.status, change)
             .map_err(|illegal| Error::Conflict(format!("step {}: {illegal}", self.id)))?;
-        let raises_fence = matches!(
-            change,
-            StepChange::Claimed
-                | StepChange::Continued
-                | StepChange::LeaseEnded
-                | StepChange::Poisoned
-                | StepChange::Stopped
-                | StepChange::Reopened { .. }
-                | StepChange::WaitReopened
-                | StepChange::Resumed
-        );
-        self.fence += i64::from(raises_fence);
+        self.fence += i64::from(change.raises_fence());
         self.ready_at = (self.status == StepStatus::Ready).then_some(now_ms);
         self.ended_at = self.status.is_ended().then_some(now_ms);
         if self.status != StepStatus::Waiting {
@@ -234,10 +219,11 @@ impl Step {
         Ok(())
     }
 
-    /// A worker has it from now on.
-    pub(super) fn claim(&mut self, change: StepChange, worker: WorkerId, now_ms: i64) -> Result<()> {
+    /// A worker has it from now on, on that component.
+    pub(super) fn claim(&mut self, change: StepChange, worker: WorkerId, component: Digest, now_ms: i64) -> Result<()> {
         self.change(change, now_ms)?;
         self.worker = Some(worker);
+        self.component = Some(component);
         self.attempts += 1;
         self.claimed_at = Some(now_ms);
         self.started_at = self.started_at.or(Some(now_ms));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use rusqlite::Row;
 
-use super::{Sqlite, digest_of, parse, row, rows};
+use super::{Sqlite, digest_of, maybe_digest_of, parse, row, rows};
 use crate::domain::id::{Digest, RunId, StepNo, WorkerId};
 use crate::domain::pipeline::Pipeline;
 use crate::domain::status::RunStatus;
@@ -134,7 +134,7 @@ fn step_row(row: &Row<'_>) -> Result<StepRow> {
     Ok(StepRow {
         no: StepNo(row.get("step_no")?),
         status: parse(row, "status")?,
-        component: Some(digest_of(row, "component")?),
+        component: maybe_digest_of(row, "component")?,
         attempts: row.get("attempts")?,
         failures: row.get("failures")?,
         crashes: row.get("crashes")?,

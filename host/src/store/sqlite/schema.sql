@@ -95,7 +95,7 @@ create table step (
     unmet                integer not null,
     fence                integer not null default 0,
     worker_id            blob,
-    component            blob not null,
+    component            blob,
     recorded_by          blob,
     attempts             integer not null default 0,
     failures             integer not null default 0,
@@ -122,6 +122,7 @@ create table step (
     constraint step_state check (
         (ready_at is not null) = (status = 'ready') and (due_at is null or status = 'waiting')
         and (awaits_position is null or status in ('waiting', 'cancelled')) and (awaits is null or awaits_position is not null)
+        and (component is not null or worker_id is null)
         and case status
             when 'blocked' then ended_at is null and unmet > 0
             when 'ready' then ended_at is null and unmet = 0

@@ -17,7 +17,7 @@ use crate::store::{Error, Result};
 /// Submits `runs`.
 pub(super) fn submit(ledger: &Ledger<'_>, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>)> {
     // What the steps of a pipeline run on, resolved once for all runs of it.
-    let mut resolved: HashMap<Digest, Vec<Digest>> = HashMap::new();
+    let mut resolved: HashMap<Digest, Vec<Option<Digest>>> = HashMap::new();
     let mut answers = Vec::with_capacity(runs.len());
     let mut ready = Vec::new();
     for run in runs {
@@ -56,18 +56,16 @@ fn current_version(ledger: &Ledger<'_>, pipeline: &str) -> Result<Option<Digest>
     row(ledger.conn, "select digest from pipeline where name = ?1", [pipeline], |row| digest_of(row, "digest"))
 }
 
-/// Each step stays on the component that its plugin's version points to now.
-fn components_of(ledger: &Ledger<'_>, plan: &Plan) -> Result<Vec<Digest>> {
+/// Each step stays on the component that its plugin's version points to now, unless its start decides.
+fn components_of(ledger: &Ledger<'_>, plan: &Plan) -> Result<Vec<Option<Digest>>> {
     let component = |spec: &StepSpec| {
-        let sql = "select v.digest from plugin p join plugin_version v on v.name = p.name
-                   where p.name = ?1 and v.version = coalesce(?2, p.active_version)";
-        let found = row(ledger.conn, sql, (&spec.plugin, &spec.version), |row| digest_of(row, "digest"))?;
-        found.ok_or_else(|| Error::Conflict(format!("plugin `{}` has no version that is active", spec.plugin)))
+        let component = ledger.component_now(spec)?;
+        Ok(Some(component).filter(|_| !plan.pipeline.resolves_at_start(spec)))
     };
     plan.pipeline.steps.iter().map(component).collect()
 }
 
-fn create(ledger: &Ledger<'_>, run: &NewRun, plan: &Plan, components: &[Digest]) -> Result<()> {
+fn create(ledger: &Ledger<'_>, run: &NewRun, plan: &Plan, components: &[Option<Digest>]) -> Result<()> {
     let mut insert = ledger.conn.prepare_cached(
         "insert into run (id, pipeline_digest, status, input, idempotency_key, request_digest, steps, live, event_count,
                           created_at)
@@ -94,7 +92,7 @@ fn create(ledger: &Ledger<'_>, run: &NewRun, plan: &Plan, components: &[Digest])
             spec.priority.as_str(),
             spec.needs.len() as i64,
             ledger.now_ms,
-            &component.0[..],
+            component.as_ref().map(|component| &component.0[..]),
         ))?;
     }
     let mut run = ledger.run(run.id)?.ok_or_else(|| Error::Damaged(format!("run {}", run.id)))?;

@@ -11,18 +11,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::ledger::{Happened, Ledger, needs_of};
+use super::ledger::{Happened, Ledger};
 use super::row;
 use super::rows::Step;
-use crate::domain::attempt::Claim;
-use crate::domain::id::{Digest, Fence, RunId, StepId, StepNo, WorkerId};
+use crate::domain::id::{Digest, RunId, StepId, WorkerId};
 use crate::domain::journal::Checkpoint;
 use crate::domain::status::StepStatus;
 use crate::domain::succession::Succession;
 use crate::domain::transition::StepChange;
 use crate::domain::wait::Wait;
+use crate::store::Result;
 use crate::store::write::{Batch, Member, Segment, Settlement, Verdict, Written};
-use crate::store::{Error, Result};
+
+mod answer;
 
 /// What the batch has done so far.
 struct Writing<'l, 'c> {
@@ -187,7 +188,7 @@ impl Writing<'_, '_> {
             && step.status == StepStatus::Blocked
             && step.unmet == 1
             && step.fence == member.fence.0 - 1
-            && step.component == component
+            && self.ledger.component_for(&step)? == component
             && !self.failing.contains(&member.id.run);
         let Some(Settlement::Succeeded { output, .. }) = &member.settlement else { return Ok(Found::Lost) };
         if !stands {
@@ -195,7 +196,7 @@ impl Writing<'_, '_> {
         }
         let now_ms = self.ledger.now_ms;
         step.unmet = 0;
-        step.claim(StepChange::Continued, self.worker, now_ms)?;
+        step.claim(StepChange::Continued, self.worker, component, now_ms)?;
         self.happened.push(Happened::to(&step, "step.started").by(self.worker));
         step.change(StepChange::Succeeded, now_ms)?;
         self.happened.push(Happened::to(&step, "step.succeeded").by(self.worker));
@@ -315,7 +316,8 @@ impl Writing<'_, '_> {
             }
             step.unmet = step.unmet.saturating_sub(needs);
             if step.unmet == 0 && wanted {
-                step.claim(StepChange::Continued, self.worker, self.ledger.now_ms)?;
+                let component = self.ledger.component_for(&step)?;
+                step.claim(StepChange::Continued, self.worker, component, self.ledger.now_ms)?;
                 self.happened.push(Happened::to(&step, "step.started").by(self.worker));
                 self.continued.push(id);
             } else if step.unmet == 0 {
@@ -334,7 +336,8 @@ impl Writing<'_, '_> {
                 continue;
             };
             if step.status == StepStatus::Ready {
-                step.claim(StepChange::Claimed, self.worker, self.ledger.now_ms)?;
+                let component = self.ledger.component_for(&step)?;
+                step.claim(StepChange::Claimed, self.worker, component, self.ledger.now_ms)?;
                 step.write(self.ledger.conn)?;
                 self.happened.push(if step.attempts > 1 {
                     Happened::to(&step, "step.resumed").by(self.worker).noting(step.progress_note())
@@ -344,58 +347,6 @@ impl Writing<'_, '_> {
             }
         }
         Ok(())
-    }
-
-    /// What is told of steps: claimed ones, those that a first sending has claimed included, and those to be
-    /// delivered.
-    fn answer(&self, claims: &[StepId], written: &mut Written) -> Result<()> {
-        let is_own = |step: &Step| step.status == StepStatus::Running && step.worker == Some(self.worker);
-        for id in &self.continued {
-            if let Some(step) = self.ledger.step(*id)?.filter(is_own) {
-                written.claimed.push(self.claim_of(&step)?);
-            }
-        }
-        for id in claims {
-            match self.ledger.step(*id)? {
-                Some(step) if is_own(&step) => written.claimed.push(self.claim_of(&step)?),
-                Some(_) => written.not_ready.push(*id),
-                None => {}
-            }
-        }
-        let delivered = self.happened.iter().filter(|event| matches!(event.kind, "step.ready" | "step.handed_back"));
-        written.ready = self.ledger.ready_of(delivered.map(|event| event.step))?;
-        Ok(())
-    }
-
-    fn claim_of(&self, step: &Step) -> Result<Claim> {
-        let run = self.ledger.run(step.id.run)?.ok_or_else(|| Error::Damaged(format!("run {}", step.id.run)))?;
-        let plan = self.ledger.plan(run.pipeline)?;
-        let needs = needs_of(&plan, step.id.step);
-        let run_input = if needs.is_empty() { Some(self.input_of(step.id.run)?) } else { None };
-        let needed_outputs = needs.iter().map(|need| self.output_of(step.id.run, *need)).collect::<Result<_>>()?;
-        Ok(Claim {
-            id: step.id,
-            fence: Fence(step.fence),
-            pipeline: run.pipeline,
-            component: step.component,
-            failures: step.failures,
-            crashes: step.crashes,
-            journal_length: step.journal_length,
-            checkpoint_position: step.checkpoint_position,
-            run_input,
-            needed_outputs,
-        })
-    }
-
-    fn input_of(&self, run: RunId) -> Result<Vec<u8>> {
-        let input = row(self.ledger.conn, "select input from run where id = ?1", [run.0], |row| Ok(row.get("input")?))?;
-        input.ok_or_else(|| Error::Damaged(format!("run {run}")))
-    }
-
-    fn output_of(&self, run: RunId, step: StepNo) -> Result<Vec<u8>> {
-        let sql = "select output from step where run_id = ?1 and step_no = ?2";
-        let output = row(self.ledger.conn, sql, (run.0, step.0), |row| Ok(row.get::<_, Option<Vec<u8>>>("output")?))?;
-        output.flatten().ok_or_else(|| Error::Damaged(format!("the output of step {run}/{step}")))
     }
 }
 

@@ -1,0 +1,167 @@
+//! What happens to runs besides their workers' batches: leases end, times come, people and plugins interfere.
+
+use pawl::domain::id::{RunId, StepId, StepNo};
+use pawl::domain::status::{RunStatus, StepStatus};
+use pawl::domain::suspicion::Suspicion;
+use pawl::domain::transition::StepChange;
+use pawl::domain::wait::Wait;
+use pawl::store::control::{Resume, ResumeOn, since_checkpoint};
+use pawl::store::signals::{NewSignal, Sent};
+use pawl::store::{Error, SharedStore};
+
+use crate::chance::Chance;
+use crate::model::{ModelStep, reopen};
+use crate::pipelines::COMPONENTS;
+use crate::world::{SIGNALS, Tested, World, beat};
+
+const SUSPICION: Suspicion = Suspicion { suspect_from: 1, crash_limit: 2 };
+
+impl World {
+    /// A worker's lease ends, and its steps are taken over.
+    pub async fn expire(&mut self, chance: &mut Chance) {
+        let dead = self.workers.swap_remove(chance.below(self.workers.len()));
+        for Tested { store, lane } in &mut self.stores {
+            // A lease that lasts no time.
+            lane.heartbeat(&beat(dead, 0, &self.queues)).await.expect("a heartbeat");
+            store.take_over(1_000, SUSPICION).await.expect("taken over");
+        }
+        for run in self.model.values_mut() {
+            for number in 0..run.steps.len() {
+                let step = &mut run.steps[number];
+                if step.status != StepStatus::Running || step.owner != Some(dead) {
+                    continue;
+                }
+                let reached = step.journal + step.checkpoints;
+                step.crashes = SUSPICION.after_crash(step.crashes, reached > step.crash_mark, step.alone);
+                step.crash_mark = reached;
+                step.alone = false;
+                let poisoned = SUSPICION.is_poison(step.crashes);
+                run.change(
+                    number,
+                    match (run.failing, poisoned) {
+                        (true, _) => StepChange::Stopped,
+                        (_, true) => StepChange::Poisoned,
+                        _ => StepChange::LeaseEnded,
+                    },
+                );
+            }
+            run.settle();
+        }
+        self.new_worker().await;
+    }
+
+    /// Another version is active: steps that start from now on may get it.
+    pub async fn activate(&mut self) {
+        self.active = (self.active + 1) % COMPONENTS.len();
+        for Tested { store, .. } in &self.stores {
+            store.activate("p", COMPONENTS[self.active].0).await.expect("activated");
+        }
+    }
+
+    pub async fn wake(&mut self) {
+        for Tested { store, .. } in &self.stores {
+            store.wake(1_000).await.expect("woken");
+        }
+        for run in self.model.values_mut() {
+            for number in 0..run.steps.len() {
+                let for_ever = matches!(run.steps[number].waits, Some((Wait::Signal { timeout_ms: None, .. }, _)));
+                if run.steps[number].status == StepStatus::Waiting && !for_ever {
+                    run.change(number, StepChange::Due);
+                    run.steps[number].waits = None;
+                }
+            }
+        }
+    }
+
+    pub async fn signal(&mut self, chance: &mut Chance) {
+        let runs: Vec<RunId> = self.model.keys().copied().collect();
+        let id = runs[chance.below(runs.len())];
+        let run = self.model.get_mut(&id).expect("a known run");
+        let name = SIGNALS[chance.below(SIGNALS.len())];
+        let key = (chance.below(3) == 0).then_some(name);
+        let payload: &'static [u8] = if chance.below(4) == 0 { b"2" } else { b"1" };
+        let known = key.and_then(|key| run.keys.get(key).copied());
+        for Tested { store, .. } in &self.stores {
+            let sent = store.signal(id, NewSignal { name, payload, key }).await;
+            let fits = match (known, run.status.is_ended()) {
+                (Some(before), _) if before == payload => matches!(sent, Ok(Sent::Same)),
+                (Some(_), _) | (None, true) => matches!(sent, Err(Error::Conflict(_))),
+                (None, false) => matches!(sent, Ok(Sent::New(_))),
+            };
+            assert!(fits, "{} says {sent:?} to {run:?}", store.name());
+        }
+        if known.is_none() && !run.status.is_ended() {
+            run.signals.push((name, None));
+            run.keys.extend(key.map(|key| (key, payload)));
+        }
+        run.give_signals();
+    }
+
+    pub async fn person(&mut self, chance: &mut Chance) {
+        let runs: Vec<RunId> = self.model.keys().copied().collect();
+        let id = runs[chance.below(runs.len())];
+        let run = self.model.get_mut(&id).expect("a known run");
+        let number = chance.below(run.steps.len());
+        match chance.below(5) {
+            0 => {
+                let done = all(&self.stores, async |store| store.cancel(id).await.is_ok()).await;
+                assert_eq!(done, !run.status.is_ended(), "cancel {run:?}");
+                if done {
+                    for step in 0..run.steps.len() {
+                        if !run.steps[step].status.is_ended() {
+                            run.change(step, StepChange::Stopped);
+                        }
+                    }
+                    run.status = RunStatus::Cancelled;
+                }
+            }
+            1 => {
+                let step = StepNo(number as i32);
+                let from_checkpoint = chance.below(2) == 0;
+                let resume = async |store: &SharedStore| {
+                    let forget = match from_checkpoint {
+                        true => since_checkpoint(&**store, StepId { run: id, step }).await.map(Some),
+                        false => Ok(None),
+                    };
+                    let Ok(forget) = forget else { return false };
+                    store.resume(id, step, &Resume { on: ResumeOn::Pinned, forget }).await.is_ok()
+                };
+                let done = all(&self.stores, resume).await;
+                let may = match run.steps[number].status {
+                    StepStatus::Waiting => run.steps[number].awaits().is_none(),
+                    status => matches!(status, StepStatus::Parked | StepStatus::Ready),
+                };
+                assert_eq!(done, may, "resume step {number} of {run:?}");
+                if done {
+                    run.change(number, StepChange::Resumed);
+                    run.steps[number].waits = None;
+                    (run.steps[number].crashes, run.steps[number].crash_mark) = (0, 0);
+                }
+                if done && from_checkpoint {
+                    run.forget(number);
+                    run.give_signals();
+                }
+            }
+            _ => {
+                let retried = |step: &ModelStep| matches!(step.status, StepStatus::Failed | StepStatus::Parked);
+                let may = run.status != RunStatus::Cancelled && run.steps.iter().any(retried);
+                let done = all(&self.stores, async |store| store.retry(id, None).await.is_ok()).await;
+                assert_eq!(done, may, "retry {run:?}");
+                if done {
+                    reopen(run);
+                    run.give_signals();
+                }
+            }
+        }
+    }
+}
+
+/// What all stores answer.
+async fn all(stores: &[Tested], ask: impl AsyncFn(&SharedStore) -> bool) -> bool {
+    let mut answers = Vec::new();
+    for Tested { store, .. } in stores {
+        answers.push(ask(store).await);
+    }
+    assert!(answers.windows(2).all(|two| two[0] == two[1]), "the stores disagree: {answers:?}");
+    answers[0]
+}

@@ -1,0 +1,66 @@
+//! What a store holds of a run, to be compared with what the other holds.
+
+use pawl::domain::attempt::Claim;
+use pawl::domain::id::{Fence, RunId, StepId};
+use pawl::domain::journal::History;
+use pawl::domain::status::StepStatus;
+use pawl::store::SharedStore;
+use pawl::store::events::EventRow;
+use pawl::store::runs::{RunRow, StepRow};
+
+/// All that a store holds of a run, but for times.
+#[derive(Debug, PartialEq)]
+pub struct Held {
+    run: RunRow,
+    steps: Vec<StepRow>,
+    outputs: Vec<Option<Vec<u8>>>,
+    pub histories: Vec<History>,
+    /// Those of one commit come in any order.
+    events: Vec<EventRow>,
+}
+
+impl Held {
+    pub async fn read(store: &SharedStore, id: RunId) -> Self {
+        let (run, steps) = store.run(id, None).await.expect("the run");
+        let mut events = store.events(id, 0, 10_000).await.expect("the events");
+        assert!(events.iter().zip(1..).all(|(event, number)| event.number == number), "{events:?}");
+        events.iter_mut().for_each(|event| (event.number, event.at_ms) = (0, 0));
+        events.sort_by_key(|event| format!("{event:?}"));
+        let (mut outputs, mut histories) = (Vec::new(), Vec::new());
+        for step in &steps {
+            if step.status == StepStatus::Succeeded {
+                outputs.push(store.step_output(id, step.no).await.expect("the output"));
+            }
+            let claim = Claim {
+                journal_length: step.journal_length,
+                checkpoint_position: step.checkpoint_position,
+                ..Claim::bare(StepId { run: id, step: step.no }, Fence(0))
+            };
+            histories.push(store.history(&claim).await.expect("the history"));
+        }
+        Self {
+            run: timeless_run(run),
+            steps: steps.into_iter().map(timeless_step).collect(),
+            outputs,
+            histories,
+            events,
+        }
+    }
+}
+
+fn timeless_run(run: RunRow) -> RunRow {
+    let there = |time: Option<i64>| time.map(|_| 0);
+    RunRow { created_at_ms: 0, started_at_ms: there(run.started_at_ms), ended_at_ms: there(run.ended_at_ms), ..run }
+}
+
+fn timeless_step(step: StepRow) -> StepRow {
+    let there = |time: Option<i64>| time.map(|_| 0);
+    StepRow {
+        ready_at_ms: there(step.ready_at_ms),
+        due_at_ms: there(step.due_at_ms),
+        claimed_at_ms: there(step.claimed_at_ms),
+        started_at_ms: there(step.started_at_ms),
+        ended_at_ms: there(step.ended_at_ms),
+        ..step
+    }
+}

@@ -1,0 +1,72 @@
+//! Random histories, driven into both stores and into the model of the state machines. After every change both
+//! stores must agree with the model, and with each other in all that they hold. A failure prints its seed;
+//! `PAWL_SEED=n` replays it, `PAWL_HISTORIES=n` drives so many.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl::cli::private::PrivatePostgres;
+use pawl::store::{Postgres, SharedStore, Sqlite};
+
+mod batch;
+mod chance;
+mod cut;
+mod happenings;
+mod held;
+mod model;
+mod pipelines;
+mod world;
+
+const HISTORIES: u64 = 1_000;
+
+/// Both stores with a pipeline, in memory where there is such a folder: what is compared does not depend on the disk,
+/// which takes most of the time.
+struct Stores {
+    all: [SharedStore; 2],
+    _postgres: PrivatePostgres,
+    _folder: tempfile::TempDir,
+}
+
+impl Stores {
+    async fn prepared() -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
+        let postgres = PrivatePostgres::start(&folder.path().join("postgres")).expect("a private Postgres");
+        let all: [SharedStore; 2] = [
+            Arc::new(Postgres::new(&postgres.url(), 4, Duration::from_secs(30)).expect("a store")),
+            Arc::new(Sqlite::open(&folder.path().join("sqlite")).expect("a store")),
+        ];
+        for store in &all {
+            store.migrate().await.expect("migrations");
+            pipelines::prepare(store).await;
+        }
+        Self { all, _postgres: postgres, _folder: folder }
+    }
+}
+
+#[tokio::test]
+async fn both_stores_follow_the_model_and_each_other() {
+    let stores = Stores::prepared().await;
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seeds = match number("PAWL_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => {
+            let first = u64::from(std::process::id()) * 1_000;
+            first..first + number("PAWL_HISTORIES").unwrap_or(HISTORIES)
+        }
+    };
+    for seed in seeds {
+        eprintln!("PAWL_SEED={seed}");
+        world::history(&stores.all, seed).await;
+    }
+    for store in &stores.all {
+        let violations = store.doctor(Duration::from_secs(3600), false).await.expect("a checked database");
+        assert_eq!(violations, [], "the invariants hold over all histories on {}", store.name());
+    }
+}
+
+#[tokio::test]
+async fn a_journal_is_cut_by_a_persons_word_only_if_nothing_has_moved_since() {
+    for store in &Stores::prepared().await.all {
+        cut::cut_by_a_person(store).await;
+    }
+}

@@ -1,0 +1,276 @@
+//! The model: runs as the state machines of `domain` move them, and nothing else.
+
+use std::collections::BTreeMap;
+
+use pawl::domain::id::{Digest, RunId, StepId, WorkerId};
+use pawl::domain::pipeline::Versions;
+use pawl::domain::status::{RunStatus, StepStatus};
+use pawl::domain::transition::{self, StepChange};
+use pawl::domain::wait::Wait;
+use pawl::store::write::{Batch, Member, Settlement};
+
+use crate::pipelines::NEEDS;
+
+/// A step.
+#[derive(Debug, Clone)]
+pub struct ModelStep {
+    pub status: StepStatus,
+    pub unmet: u32,
+    pub fence: i64,
+    pub owner: Option<WorkerId>,
+    /// None until it starts, if that decides.
+    pub component: Option<Digest>,
+    pub journal: u32,
+    pub checkpoints: u32,
+    pub checkpoint_at: u32,
+    pub crashes: u32,
+    pub crash_mark: u32,
+    pub alone: bool,
+    /// The journal's rows: first position and length.
+    pub rows: Vec<(u32, u32)>,
+    /// The wait that has not ended, and its position.
+    pub waits: Option<(Wait, u32)>,
+}
+
+impl ModelStep {
+    pub fn awaits(&self) -> Option<&str> {
+        self.waits.as_ref()?.0.signal()
+    }
+}
+
+/// A run.
+#[derive(Debug, Clone)]
+pub struct ModelRun {
+    pub versions: Versions,
+    pub status: RunStatus,
+    pub failing: bool,
+    pub started: bool,
+    pub steps: Vec<ModelStep>,
+    /// By number from 1: the name, and the step and position that took it.
+    pub signals: Vec<(&'static str, Option<(usize, u32)>)>,
+    /// What was sent under a key.
+    pub keys: BTreeMap<&'static str, &'static [u8]>,
+}
+
+impl ModelRun {
+    /// A run that is submitted while `active` is the active component.
+    pub fn new(versions: Versions, active: Digest) -> Self {
+        let step = |needs: &&[i32]| ModelStep {
+            status: if needs.is_empty() { StepStatus::Ready } else { StepStatus::Blocked },
+            unmet: needs.len() as u32,
+            fence: 0,
+            owner: None,
+            component: (versions == Versions::Submission).then_some(active),
+            journal: 0,
+            checkpoints: 0,
+            checkpoint_at: 0,
+            crashes: 0,
+            crash_mark: 0,
+            alone: false,
+            rows: Vec::new(),
+            waits: None,
+        };
+        Self {
+            versions,
+            status: RunStatus::Pending,
+            failing: false,
+            started: false,
+            steps: NEEDS.iter().map(step).collect(),
+            signals: Vec::new(),
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// The positions at which a step was given signals, from its checkpoint on.
+    pub fn given_to(&self, number: usize) -> Vec<u32> {
+        let given = self.signals.iter().filter_map(|(_, taken)| *taken).filter(|(step, _)| *step == number);
+        let mut given: Vec<u32> = given.map(|(_, position)| position).collect();
+        given.retain(|position| *position >= self.steps[number].checkpoint_at);
+        given.sort_unstable();
+        given
+    }
+
+    /// The oldest signal of a name goes to the first step that waits for it.
+    pub fn give_signals(&mut self) {
+        for number in 0..self.steps.len() {
+            let step = &self.steps[number];
+            let Some((wait, position)) = step.waits.clone().filter(|_| step.status == StepStatus::Waiting) else {
+                continue;
+            };
+            let free = |(name, taken): &&mut (&str, Option<_>)| taken.is_none() && wait.signal() == Some(name);
+            if let Some((_, taken)) = self.signals.iter_mut().find(free) {
+                *taken = Some((number, position));
+                self.change(number, StepChange::Signalled);
+                self.steps[number].waits = None;
+            }
+        }
+    }
+
+    /// A person has cut the journal to the checkpoint.
+    pub fn forget(&mut self, number: usize) {
+        let step = &mut self.steps[number];
+        let at = step.checkpoint_at;
+        step.rows.retain(|(first, _)| *first < at);
+        step.rows.iter_mut().for_each(|(first, length)| *length = (*length).min(at - *first));
+        step.journal = at;
+        let dropped = |taken: &(usize, u32)| taken.0 == number && taken.1 >= at;
+        for (_, taken) in self.signals.iter_mut().filter(|(_, taken)| taken.as_ref().is_some_and(dropped)) {
+            *taken = None;
+        }
+    }
+
+    pub fn change(&mut self, step: usize, change: StepChange) {
+        let step = &mut self.steps[step];
+        step.status = transition::step(step.status, change).expect("the test makes only legal changes");
+        step.fence += i64::from(change.raises_fence());
+    }
+
+    /// A worker has it from now on; its first start fixes the component.
+    fn claim(&mut self, step: usize, change: StepChange, by: &Claimant) {
+        self.change(step, change);
+        self.steps[step].owner = Some(by.worker);
+        self.steps[step].component.get_or_insert(by.active);
+        self.started = true;
+    }
+
+    pub fn stop_what_does_not_run(&mut self) {
+        for step in 0..self.steps.len() {
+            let status = self.steps[step].status;
+            if !status.is_ended() && status != StepStatus::Running {
+                self.change(step, StepChange::Stopped);
+            }
+        }
+    }
+
+    pub fn settle(&mut self) {
+        let live = self.steps.iter().filter(|step| !step.status.is_ended()).count() as u32;
+        self.status = transition::run(self.status, live, self.failing, self.started);
+    }
+}
+
+/// Who claims, and the component that is active meanwhile.
+pub struct Claimant {
+    pub worker: WorkerId,
+    pub active: Digest,
+}
+
+/// What a batch means to the model; returns what the worker holds by it, sorted.
+pub fn apply(model: &mut BTreeMap<RunId, ModelRun>, by: &Claimant, accepted: &[&Member], batch: &Batch) -> Vec<StepId> {
+    let mut claimed = Vec::new();
+    for member in accepted {
+        let run = model.get_mut(&member.id.run).expect("a known run");
+        let number = member.id.step.0 as usize;
+        if let Some(cut) = member.cut {
+            let step = &mut run.steps[number];
+            step.rows.retain(|(first, _)| *first < cut);
+            step.journal = cut;
+            let kept = member.segment.as_ref().map_or(0, |segment| segment.length);
+            let dropped = |taken: &(usize, u32)| taken.0 == number && taken.1 >= cut + kept;
+            for (_, taken) in run.signals.iter_mut().filter(|(_, taken)| taken.as_ref().is_some_and(dropped)) {
+                *taken = None;
+            }
+        }
+        if let Some(segment) = &member.segment {
+            run.steps[number].rows.push((segment.first, segment.length));
+            run.steps[number].journal += segment.length;
+        }
+        if let Some(checkpoint) = &member.checkpoint {
+            run.steps[number].checkpoints = checkpoint.ordinal;
+            run.steps[number].checkpoint_at = checkpoint.position;
+        }
+        if member.follows.is_some() {
+            run.claim(number, StepChange::Continued, by);
+            run.steps[number].unmet = 0;
+        }
+        run.steps[number].alone = member.settlement.is_none() && (member.alone || run.steps[number].alone);
+        let change = match &member.settlement {
+            None => continue,
+            Some(Settlement::Succeeded { .. }) => StepChange::Succeeded,
+            Some(Settlement::Failed(_)) => StepChange::Failed,
+            Some(Settlement::Retry { .. }) => StepChange::RetryLater,
+            Some(Settlement::Suspended { wait, position }) => {
+                run.steps[number].waits = Some((wait.clone(), *position));
+                StepChange::Suspended
+            }
+            Some(Settlement::Parked(_)) => StepChange::Parked,
+            Some(Settlement::Released) => StepChange::HandedBack,
+        };
+        run.change(number, change);
+        run.failing |= change == StepChange::Failed;
+    }
+    for run in model.values_mut().filter(|run| run.failing && !run.status.is_ended()) {
+        run.stop_what_does_not_run();
+    }
+    model.values_mut().for_each(ModelRun::give_signals);
+    claimed.extend(advance(model, by, accepted));
+    for id in &batch.claims {
+        let run = model.get_mut(&id.run).expect("a known run");
+        let number = id.step.0 as usize;
+        if run.steps[number].status == StepStatus::Ready && !run.status.is_ended() {
+            run.claim(number, StepChange::Claimed, by);
+            claimed.push(*id);
+        }
+    }
+    model.values_mut().for_each(ModelRun::settle);
+    // A step that was asked for and is this worker's already is told again.
+    claimed.extend(batch.claims.iter().filter(|id| {
+        let step = &model[&id.run].steps[id.step.0 as usize];
+        step.status == StepStatus::Running && step.owner == Some(by.worker)
+    }));
+    claimed.sort();
+    claimed.dedup();
+    claimed
+}
+
+/// Successors of what succeeded: ready, or taken by the worker if it wanted them.
+fn advance(model: &mut BTreeMap<RunId, ModelRun>, by: &Claimant, accepted: &[&Member]) -> Vec<StepId> {
+    let mut met: BTreeMap<StepId, (u32, bool)> = BTreeMap::new();
+    for member in accepted {
+        let Some(then) = member.succession() else { continue };
+        for step in &then.successors {
+            let (needs, wanted) = met.entry(StepId { run: member.id.run, step: *step }).or_default();
+            *needs += 1;
+            *wanted |= then.next.as_ref().is_some_and(|next| next.step == *step);
+        }
+    }
+    let mut taken = Vec::new();
+    for (id, (needs, wanted)) in met {
+        let run = model.get_mut(&id.run).expect("a known run");
+        let number = id.step.0 as usize;
+        if run.steps[number].status != StepStatus::Blocked {
+            continue;
+        }
+        run.steps[number].unmet -= needs;
+        if run.steps[number].unmet == 0 && wanted {
+            run.claim(number, StepChange::Continued, by);
+            taken.push(id);
+        } else if run.steps[number].unmet == 0 {
+            run.change(number, StepChange::NeedsMet);
+        }
+    }
+    taken
+}
+
+/// A person wants a failed run to go on.
+pub fn reopen(run: &mut ModelRun) {
+    for (number, needs) in NEEDS.iter().enumerate() {
+        let status = run.steps[number].status;
+        let unmet =
+            needs.iter().filter(|need| run.steps[**need as usize].status != StepStatus::Succeeded).count() as u32;
+        match status {
+            StepStatus::Failed | StepStatus::Parked => {
+                run.change(number, StepChange::Reopened { unmet: 0 });
+                (run.steps[number].crashes, run.steps[number].crash_mark) = (0, 0);
+            }
+            StepStatus::Cancelled if run.steps[number].waits.is_some() => run.change(number, StepChange::WaitReopened),
+            StepStatus::Cancelled => {
+                run.change(number, StepChange::Reopened { unmet });
+                run.steps[number].unmet = unmet;
+            }
+            _ => {}
+        }
+    }
+    run.failing = false;
+    run.started = true;
+    run.status = RunStatus::Running;
+}
