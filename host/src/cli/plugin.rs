@@ -128,7 +128,7 @@ fn build(build: &Build) -> anyhow::Result<()> {
     let built = match (&build.out, build.folders.as_slice()) {
         (Some(out), [folder]) => vec![plugin_build::build(folder, Some(out))?],
         (Some(_), _) => return Err(usage("-o takes the component of one plugin; for several use --out-dir")),
-        (None, folders) => plugin_build::build_many(folders)?,
+        (None, folders) => plugin_build::build_many(folders, plugin_build::Purpose::Release)?,
     };
     for component in built {
         let file = match &build.out_dir {

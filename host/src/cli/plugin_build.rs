@@ -46,6 +46,25 @@ pub struct Built {
     pub target: String,
 }
 
+/// What a component is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be small and quick at every start: optimised as a whole.
+    Release,
+    /// To be there soon: after an edit, only the crate itself is compiled anew.
+    Development,
+}
+
+impl Purpose {
+    /// Where components go, in a target folder: one is not taken for the other.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Release => "plugins",
+            Self::Development => "plugins/dev",
+        }
+    }
+}
+
 /// Whether `dir` looks like the source of a plugin.
 #[must_use]
 pub fn is_source(dir: &Path) -> bool {
@@ -60,17 +79,18 @@ pub fn is_source(dir: &Path) -> bool {
 /// compile, or what comes out is no step.
 pub fn build(dir: &Path, out: Option<&Path>) -> anyhow::Result<Built> {
     if let Some(script) = Script::of(dir)? {
-        return build_script(&script, out);
+        return build_script(&script, Purpose::Release, out);
     }
-    let mut built = build_packages(vec![(Package::of(dir)?, out.map(Path::to_owned))])?;
+    let mut built = build_packages(vec![(Package::of(dir)?, out.map(Path::to_owned))], Purpose::Release)?;
     built.pop().context("cargo built nothing")
 }
 
-/// Builds the plugins in `dirs` into their `target/plugins`, with one cargo call per workspace.
+/// Builds the plugins in `dirs` into their `target/plugins`, or `target/plugins/dev` for development, with one
+/// cargo call per workspace.
 ///
 /// # Errors
 /// As for [`build`].
-pub fn build_many(dirs: &[PathBuf]) -> anyhow::Result<Vec<Built>> {
+pub fn build_many(dirs: &[PathBuf], purpose: Purpose) -> anyhow::Result<Vec<Built>> {
     let (mut packages, mut scripts) = (Vec::new(), Vec::new());
     for dir in dirs {
         match Script::of(dir)? {
@@ -78,10 +98,11 @@ pub fn build_many(dirs: &[PathBuf]) -> anyhow::Result<Vec<Built>> {
             None => packages.push((Package::of(dir)?, None)),
         }
     }
-    let mut built = if packages.is_empty() { Vec::new() } else { build_packages(packages)? };
+    let mut built = if packages.is_empty() { Vec::new() } else { build_packages(packages, purpose)? };
     // Their compilers use one core each.
     std::thread::scope(|scope| {
-        let building: Vec<_> = scripts.iter().map(|script| scope.spawn(|| build_script(script, None))).collect();
+        let building: Vec<_> =
+            scripts.iter().map(|script| scope.spawn(|| build_script(script, purpose, None))).collect();
         for one in building {
             built.push(one.join().map_err(|_| anyhow::anyhow!("a build panicked"))??);
         }
@@ -90,15 +111,14 @@ pub fn build_many(dirs: &[PathBuf]) -> anyhow::Result<Vec<Built>> {
 }
 
 /// Makes the component of a plugin in a language with an interpreter.
-fn build_script(script: &Script, out: Option<&Path>) -> anyhow::Result<Built> {
+fn build_script(script: &Script, purpose: Purpose, out: Option<&Path>) -> anyhow::Result<Built> {
     let made = script.componentize()?;
     let bytes = std::fs::read(&made).with_context(|| format!("can't read {}", made.display()))?;
-    let path =
-        out.map_or_else(|| script.dir.join("target/plugins").join(format!("{}.wasm", script.name)), Path::to_owned);
+    let path = place(&script.dir.join("target"), purpose, &script.name, out);
     write(&script.name, script.language.compiler(), &bytes, path)
 }
 
-fn build_packages(packages: Vec<(Package, Option<PathBuf>)>) -> anyhow::Result<Vec<Built>> {
+fn build_packages(packages: Vec<(Package, Option<PathBuf>)>, purpose: Purpose) -> anyhow::Result<Vec<Built>> {
     let toolchain = toolchain::find()?;
     let mut workspaces: BTreeMap<PathBuf, Vec<&Package>> = BTreeMap::new();
     for (package, _) in &packages {
@@ -106,20 +126,32 @@ fn build_packages(packages: Vec<(Package, Option<PathBuf>)>) -> anyhow::Result<V
     }
     let mut modules = BTreeMap::new();
     for packages in workspaces.values() {
-        modules.extend(compile(&toolchain, packages)?);
+        modules.extend(compile(&toolchain, packages, purpose)?);
     }
-    packages.iter().map(|(package, out)| finish(&toolchain, package, out.as_deref(), &modules)).collect()
+    let component = |(package, out): &(Package, Option<PathBuf>)| {
+        let path = place(&package.target_dir, purpose, &package.name, out.as_deref());
+        finish(&toolchain, package, path, &modules)
+    };
+    packages.iter().map(component).collect()
+}
+
+fn place(target_dir: &Path, purpose: Purpose, name: &str, out: Option<&Path>) -> PathBuf {
+    out.map_or_else(|| target_dir.join(purpose.folder()).join(format!("{name}.wasm")), Path::to_owned)
 }
 
 /// Runs cargo for packages of one workspace; the modules by manifest.
-fn compile(toolchain: &Toolchain, packages: &[&Package]) -> anyhow::Result<BTreeMap<PathBuf, PathBuf>> {
+fn compile(
+    toolchain: &Toolchain,
+    packages: &[&Package],
+    purpose: Purpose,
+) -> anyhow::Result<BTreeMap<PathBuf, PathBuf>> {
     let Some(first) = packages.first() else { return Ok(BTreeMap::new()) };
     let mut cargo = toolchain.cargo(&first.workspace);
     cargo.args(["build", "--message-format=json-render-diagnostics", "--profile", package::PROFILE]);
     cargo.arg("--manifest-path").arg(first.workspace.join("Cargo.toml"));
     cargo.arg("--target-dir").arg(first.target_dir.join("guest"));
-    for setting in package::profile_settings(&first.workspace)? {
-        cargo.args(["--config", &setting]);
+    for setting in package::profile_settings(&first.workspace, purpose)? {
+        cargo.args(["--config", setting]);
     }
     for package in packages {
         cargo.args(["--package", &package.name]);
@@ -159,13 +191,12 @@ fn artifacts(mut cargo: Command) -> anyhow::Result<BTreeMap<PathBuf, PathBuf>> {
 fn finish(
     toolchain: &Toolchain,
     package: &Package,
-    out: Option<&Path>,
+    path: PathBuf,
     modules: &BTreeMap<PathBuf, PathBuf>,
 ) -> anyhow::Result<Built> {
     let name = &package.name;
     let module = modules.get(&package.manifest).with_context(|| format!("cargo made no module of `{name}`"))?;
     let module = std::fs::read(module).with_context(|| format!("can't read {}", module.display()))?;
-    let path = out.map_or_else(|| package.target_dir.join("plugins").join(format!("{name}.wasm")), Path::to_owned);
     write(name, toolchain.target, &module, path)
 }
 

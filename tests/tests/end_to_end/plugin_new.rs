@@ -34,6 +34,12 @@ fn a_new_plugin_builds_and_runs_and_survives_crashes() -> Result<()> {
     let output = answer(&plugin, &["plugin", "test", &component, "--input", input, "--crash-everywhere"])?;
     let greetings = ["Hello, Ada, for time number 1!", "Hello, Ada, for time number 2!"];
     assert_eq!(serde_json::from_str::<Value>(&output)?, json!({ "greetings": greetings }));
+    let wrong = pawl(&plugin, &["plugin", "test", &component, "--input", r#"{"name": "Ada"}"#])?;
+    let error = String::from_utf8(wrong.stderr)?;
+    assert!(
+        !wrong.status.success() && error.contains("\"times\" is a required property"),
+        "its types are its schemas: {error}"
+    );
     assert!(answer(&plugin, &["pipeline", "check", "pipeline.toml"])?.contains("hello is good"));
 
     let again = pawl(dir.path(), &["plugin", "new", "hello", "--lang", "js"])?;

@@ -149,5 +149,5 @@ fn not_active(what: &Path, error: &anyhow::Error) {
 }
 
 async fn build(folders: Vec<PathBuf>) -> anyhow::Result<Vec<plugin_build::Built>> {
-    tokio::task::spawn_blocking(move || plugin_build::build_many(&folders)).await?
+    tokio::task::spawn_blocking(move || plugin_build::build_many(&folders, plugin_build::Purpose::Development)).await?
 }

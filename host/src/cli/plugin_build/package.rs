@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
+use super::Purpose;
 use super::sdk::restore_sdk;
 
 /// The profile that guests are built with.
@@ -21,6 +22,11 @@ const DEFAULT_PROFILE: [&str; 6] = [
     r#"profile.guest.panic="abort""#,
     r#"profile.guest.strip="debuginfo""#,
 ];
+
+/// What development changes of whatever profile there is: dependencies stay compiled, and the linker takes them as
+/// they are. Measured on a scaffold: 0.5 s after an edit in place of 2.4 s, and a component of 288 KiB in place of 164.
+const DEVELOPMENT: [&str; 3] =
+    [r#"profile.guest.lto="off""#, "profile.guest.codegen-units=16", "profile.guest.incremental=true"];
 
 /// A crate that can become a component.
 #[derive(Debug)]
@@ -99,10 +105,12 @@ impl Metadata {
     }
 }
 
-/// The settings to give to cargo, so that the profile exists.
-pub(super) fn profile_settings(workspace: &Path) -> anyhow::Result<Vec<String>> {
+/// The settings to give to cargo, so that the profile exists and fits the purpose.
+pub(super) fn profile_settings(workspace: &Path, purpose: Purpose) -> anyhow::Result<Vec<&'static str>> {
     let manifest = std::fs::read_to_string(workspace.join("Cargo.toml"))?;
     let manifest: toml::Table = manifest.parse()?;
     let defined = manifest.get("profile").and_then(|profiles| profiles.get(PROFILE)).is_some();
-    Ok(if defined { Vec::new() } else { DEFAULT_PROFILE.map(str::to_owned).to_vec() })
+    let profile = if defined { &[][..] } else { &DEFAULT_PROFILE };
+    let changes = if purpose == Purpose::Development { &DEVELOPMENT[..] } else { &[] };
+    Ok([profile, changes].concat())
 }

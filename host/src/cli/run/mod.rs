@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::client::Client;
 use super::exit::End;
@@ -214,9 +216,22 @@ async fn submit(submit: Submit, client: &Client, output: Output) -> anyhow::Resu
         return Ok(output.print(&submitted)?);
     }
     eprintln!("run {} was submitted; waiting for its end (Ctrl-C stops waiting, not the run)", submitted.id);
-    let run = ended(client, &submitted.id.to_string()).await?;
-    output.print(&run)?;
-    if run.summary.status == RunStatus::Succeeded { Ok(()) } else { Err(End::Said.into()) }
+    let id = submitted.id.to_string();
+    let run = ended(client, &id).await?;
+    if run.summary.status != RunStatus::Succeeded {
+        output.print(&run)?;
+        return Err(End::Said.into());
+    }
+    let result = client.get(&["v1", "runs", &id, "output"], &[]).await?;
+    Ok(output.print(&Succeeded { run, output: result })?)
+}
+
+/// A run that was waited for, with what it has put out.
+#[derive(Debug, Serialize)]
+struct Succeeded {
+    #[serde(flatten)]
+    run: Run,
+    output: Box<RawValue>,
 }
 
 /// Submits a run.

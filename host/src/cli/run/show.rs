@@ -1,5 +1,6 @@
 //! How runs, steps, events and explanations look to people.
 
+use super::Succeeded;
 use crate::api::types::{
     Changed, Event, EventList, Explanation, Run, RunList, RunSummary, SentSignal, Step, StepDetail, StepStatus,
     SubmittedRun, WayOut,
@@ -70,6 +71,16 @@ impl Answer for Run {
             ]);
         }
         format!("{}\n{table}", fields(&head))
+    }
+}
+
+impl Answer for Succeeded {
+    fn ids(&self) -> Vec<String> {
+        self.run.ids()
+    }
+
+    fn text(&self) -> String {
+        format!("{}\noutput\n{}\n", self.run.text(), self.output.get())
     }
 }
 

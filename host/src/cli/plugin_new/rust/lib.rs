@@ -1,15 +1,16 @@
 //! The step of this plugin.
 
 use pawl_sdk::{Context, Failure, step};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Input {
     name: String,
     times: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Output {
     greetings: Vec<String>,
 }
@@ -33,9 +34,11 @@ fn greeting(name: &str, number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pawl_sdk::testing::{crash_everywhere, json};
 
     #[test]
-    fn a_greeting_has_name_and_number() {
-        assert_eq!(greeting("Ada", 2), "Hello, Ada, for time number 2!");
+    fn a_crash_at_any_call_changes_nothing() {
+        let run = crash_everywhere(greet, json!({ "name": "Ada", "times": 3 }));
+        assert_eq!(run.output().greetings[2], "Hello, Ada, for time number 3!");
     }
 }
