@@ -1,12 +1,12 @@
 //! `make bench`: the five loads of `pawl bench` on private servers with fsync on, an API and one worker, and
-//! each figure as a ratio to this machine's own floor, beside what it must reach.
+//! each figure as a ratio to this machine's own floor, beside what it must reach; then the same on a `pawl dev`.
 
 #![expect(clippy::print_stdout, reason = "it is what the program is for")]
 
-use std::process::ExitCode;
+use std::process::{ExitCode, Output};
 
 use anyhow::Context as _;
-use pawl_tests::{Cluster, binary};
+use pawl_tests::{Cluster, Embedded, binary};
 use serde_json::Value;
 
 /// One load and its goal.
@@ -61,43 +61,57 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all goals are reached.
+/// Whether all goals are reached. They are those of the servers; what one process does is shown beside.
 fn run() -> anyhow::Result<bool> {
+    println!("{:<48} {:>9} {:>9} {:>9} {:>8}  goal", "load", "steps/s", "p50 ms", "floor/s", "ratio");
     let mut cluster = Cluster::start_in(binary::programs()?.join("bench-servers"))?;
     cluster.worker("worker").default_lease().default_slots().start()?;
-    println!("{:<38} {:>9} {:>9} {:>9} {:>8}  goal", "load", "steps/s", "p50 ms", "floor/s", "ratio");
     let mut all_reached = true;
     for load in &LOADS {
-        let report = measure(&cluster, load)?;
-        let figure = |name: &str| report[name].as_f64().with_context(|| format!("no {name} in {report}"));
-        let ratio = figure(load.figure)?;
+        let ratio = measure(load, "", |words| cluster.try_pawl(words))?;
         let reached = load.goal.is_reached(ratio);
         all_reached &= reached;
-        println!(
-            "{:<38} {:>9.0} {:>9.2} {:>9.0} {ratio:>8.2}  {}{}{}",
-            load.words.join(" "),
-            figure("steps_per_s")?,
-            figure("p50_ms")?,
-            figure("floor_commits_per_s")?,
-            load.goal,
-            load.aim.map(|aim| format!(" (aim {aim})")).unwrap_or_default(),
-            if reached { "" } else { "  MISSED" },
-        );
+        let aim = load.aim.map(|aim| format!(" (aim {aim})")).unwrap_or_default();
+        println!("{}{aim}{}", load.goal, if reached { "" } else { "  MISSED" });
     }
     cluster.finish()?;
+
+    let echo = "name = \"echo\"\n[[step]]\nname = \"echo\"\nplugin = \"echo\"\n";
+    let mut dev = Embedded::prepare(binary::programs()?.join("bench-dev"), &["echo"], echo)?;
+    dev.start_process(&[])?;
+    let data = dev.folder().join("data").display().to_string();
+    for load in &LOADS {
+        measure(load, "pawl dev: ", |words| dev.try_pawl(&[words, &["--data", &data]].concat()))?;
+        println!("-");
+    }
+    dev.finish_with(&[])?;
     Ok(all_reached)
 }
 
-/// The report of one load; its file is kept for a closer look.
-fn measure(cluster: &Cluster, load: &Load) -> anyhow::Result<Value> {
+/// Puts on one load and prints its line, but for the goal; returns the ratio. The report's file is kept for a closer
+/// look.
+fn measure(load: &Load, place: &str, pawl: impl Fn(&[&str]) -> anyhow::Result<Output>) -> anyhow::Result<f64> {
     let plugins = binary::component_file("echo")?;
     let plugins = plugins.parent().context("a component lies in a folder")?.to_string_lossy();
     let words = [&["bench"], load.words, &["--plugins-dir", &plugins, "-o", "json"]].concat();
-    let text = cluster.pawl(&words)?;
-    let name = load.words.join("-").replace("--", "");
-    let file = binary::programs()?.join(format!("bench-{name}.json"));
-    std::fs::write(&file, &text).with_context(|| format!("can't write {}", file.display()))?;
-    serde_json::from_str(&text).context("`pawl bench -o json` printed something else")
+    let output = pawl(&words)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "`pawl {}` ended with {}: {said}", words.join(" "), output.status);
+    let name = format!("{place}{}", load.words.join(" "));
+    let file =
+        binary::programs()?.join(format!("bench-{}.json", name.replace(": ", "-").replace("--", "").replace(' ', "-")));
+    std::fs::write(&file, &output.stdout).with_context(|| format!("can't write {}", file.display()))?;
+    let report: Value =
+        serde_json::from_slice(&output.stdout).context("`pawl bench -o json` printed something else")?;
+    let figure = |name: &str| report[name].as_f64().with_context(|| format!("no {name} in {report}"));
+    let ratio = figure(load.figure)?;
+    print!(
+        "{name:<48} {:>9.0} {:>9.2} {:>9.0} {ratio:>8.2}  ",
+        figure("steps_per_s")?,
+        figure("p50_ms")?,
+        figure("floor_commits_per_s")?,
+    );
+    Ok(ratio)
 }
 
 impl Goal {
