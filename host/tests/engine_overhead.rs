@@ -74,7 +74,7 @@ fn in_turns<const N: usize>(calls: [&dyn Fn(); N]) -> [Duration; N] {
 fn bare(bytes: &[u8]) -> impl Fn() + use<> {
     let mut pool = PoolingAllocationConfig::new();
     pool.max_memory_size(256 << 20).linear_memory_keep_resident(64 << 10).table_keep_resident(64 << 10);
-    pool.total_component_instances(16).total_core_instances(160).total_memories(16).total_tables(80);
+    pool.total_component_instances(16).total_core_instances(160).total_memories(16).total_tables(80).total_stacks(0);
     let mut config = wasmtime::Config::new();
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))

@@ -11,12 +11,13 @@ use wasmtime::{PoolConcurrencyLimitError, Store, WasmBacktrace};
 use super::Engine;
 use super::clock::Deadline;
 use super::guest::{Guest, Halt, Memory};
-use super::host::{Step, StepPre};
+use super::host::{Log, Step, StepPre};
 use super::load::Prepared;
 use super::recorder::Recorder;
 use super::secrets::Secrets;
 use super::threads::Pulse;
 use super::verdict::{self, End};
+use super::wasi;
 use crate::domain::attempt::{Cause, Cut, Failure, Outcome};
 use crate::domain::id::StepId;
 use crate::domain::journal::History;
@@ -90,12 +91,11 @@ impl Engine {
     }
 
     fn guest(&self, attempt: Attempt, recorder: Arc<dyn Recorder>) -> (Guest, Vec<u8>) {
+        let log = Log::new(attempt.step, attempt.step_name, attempt.secrets, &self.limits);
         let guest = Guest {
             step: attempt.step,
-            step_name: attempt.step_name,
             failures: attempt.failures,
             config: attempt.config,
-            secrets: attempt.secrets,
             deadline: Deadline::after(attempt.timeout),
             limits: self.limits,
             replay: Replay::new(attempt.step, attempt.history),
@@ -103,7 +103,7 @@ impl Engine {
             http: Arc::clone(&self.http),
             pulse: Pulse::of_this_thread(),
             memory: Memory::new(self.limits.memory_bytes),
-            log_left: self.limits.log_bytes,
+            log: Arc::new(log),
             wasi: None,
         };
         (guest, attempt.input)
@@ -182,7 +182,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 /// What ended a guest, in one line and without its backtrace.
 pub(super) fn trap_reason(error: &wasmtime::Error) -> String {
-    error.root_cause().to_string()
+    wasi::exited(error).unwrap_or_else(|| error.root_cause().to_string())
 }
 
 /// Where in the guest it ended, innermost frame first.

@@ -2,10 +2,12 @@
 //! wasmtime store, made anew for every attempt.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use super::clock::Deadline;
+use super::host::Log;
 use super::host::outgoing::Outgoing;
 use super::recorder::{Recorder, Stop};
 use super::secrets::Secrets;
@@ -23,11 +25,9 @@ use crate::domain::wait::Wait;
 /// The state of a guest.
 pub(super) struct Guest {
     pub(super) step: StepId,
-    pub(super) step_name: String,
     /// Attempts that failed before this one.
     pub(super) failures: u32,
     pub(super) config: String,
-    pub(super) secrets: Secrets,
     pub(super) deadline: Deadline,
     pub(super) limits: Limits,
     pub(super) replay: Replay,
@@ -36,8 +36,9 @@ pub(super) struct Guest {
     pub(super) http: Arc<Outgoing>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) memory: Memory,
-    /// Bytes of log that this attempt may still write.
-    pub(super) log_left: usize,
+    /// With the names that its lines have and the values that they must not have; also in the hands of the
+    /// streams to which the guest prints.
+    pub(super) log: Arc<Log>,
     /// What a component that imports WASI has of it; none before its first call.
     pub(super) wasi: Option<Box<Wasi>>,
 }
@@ -76,6 +77,11 @@ impl From<Fault> for Halt {
 }
 
 impl Guest {
+    /// What the pipeline grants the step.
+    pub(super) fn secrets(&self) -> &Secrets {
+        &self.log.secrets
+    }
+
     /// The way to the world outside.
     pub(super) fn recorder(&self) -> Result<&dyn Recorder, Halt> {
         self.recorder.as_deref().ok_or(Halt::Describing)
@@ -140,7 +146,7 @@ impl Guest {
 /// What a guest's memories and tables may take, and what they have taken.
 #[derive(Debug)]
 pub(super) struct Memory {
-    bytes_left: usize,
+    budget: Budget,
     elements_left: usize,
     /// What was refused last; explains a trap that follows.
     refused: Option<String>,
@@ -149,18 +155,12 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(limit_bytes: usize) -> Self {
-        Self { bytes_left: limit_bytes, elements_left: TABLE_ELEMENTS, refused: None, limit_bytes }
+        Self { budget: Budget::new(limit_bytes), elements_left: TABLE_ELEMENTS, refused: None, limit_bytes }
     }
 
-    /// Takes memory of the host's for the guest, which counts as its own.
-    pub(super) fn lend(&mut self, bytes: usize) -> bool {
-        let left = self.bytes_left.checked_sub(bytes);
-        self.bytes_left = left.unwrap_or(self.bytes_left);
-        left.is_some()
-    }
-
-    pub(super) fn give_back(&mut self, bytes: usize) {
-        self.bytes_left += bytes;
+    /// For memory of the host's that counts as the guest's own.
+    pub(super) fn budget(&self) -> Budget {
+        self.budget.clone()
     }
 
     pub(super) fn refused(&self) -> Option<&str> {
@@ -171,10 +171,8 @@ impl Memory {
 impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current);
-        let fits = more <= self.bytes_left;
-        if fits {
-            self.bytes_left -= more;
-        } else {
+        let fits = self.budget.take(more);
+        if !fits {
             let limit = self.limit_bytes;
             self.refused = Some(format!("the guest's memory may take {limit} bytes, it asked for {desired}"));
         }
@@ -191,5 +189,24 @@ impl ResourceLimiter for Memory {
                 Some(format!("the guest's tables may have {TABLE_ELEMENTS} elements, it asked for {desired}"));
         }
         Ok(fits)
+    }
+}
+
+/// Bytes that a guest's memories may still take, together with what the host holds for it.
+#[derive(Debug, Clone)]
+pub(super) struct Budget(Arc<AtomicUsize>);
+
+impl Budget {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(bytes)))
+    }
+
+    /// Takes all of it or nothing.
+    pub(super) fn take(&self, bytes: usize) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 
 use wasmtime::component::{Component, InstancePre, Linker};
+use wit_component::DecodedWasm;
 
 use super::Engine;
 use super::guest::Guest;
@@ -49,9 +50,15 @@ pub enum LoadError {
     /// It wants something of the host that there is not.
     #[error(
         "the component imports `{0}`, which Pawl does not offer to steps: they have `pawl:step` and WASI 0.2 with \
-             clocks, random and outgoing HTTP; build it with `pawl plugin build`"
+             clocks, random and outgoing HTTP"
     )]
     UnknownImport(String),
+    /// It was compiled for a WASI that is not offered yet.
+    #[error(
+        "the component imports `{0}`, but Pawl offers WASI 0.2: compile it for WASI 0.2, in Rust with the target \
+             `wasm32-wasip2`"
+    )]
+    LaterWasi(String),
     /// The names are right, the types are not.
     #[error("the component was built against another version of the world `pawl:step/step` ({0}): build it again")]
     OtherWorld(String),
@@ -134,7 +141,8 @@ impl Prepared {
             return Ok(ready);
         }
         let target = &engine.on_demand;
-        let component = target.compile(&self.bytes).map_err(|error| LoadError::NotValid(reason(&error)))?;
+        let not_valid = |error| refused_import_of(&self.bytes).unwrap_or_else(|| LoadError::NotValid(reason(&error)));
+        let component = target.compile(&self.bytes).map_err(not_valid)?;
         let linked = target.link(&component)?;
         Ok(self.on_demand.get_or_init(|| linked))
     }
@@ -199,8 +207,8 @@ impl Target {
                 return Err(LoadError::MissingExport(export.into()));
             }
         }
-        if let Some((name, _)) = ty.imports(&self.engine).find(|(name, _)| !is_offered(name)) {
-            return Err(LoadError::UnknownImport(name.into()));
+        if let Some(refused) = ty.imports(&self.engine).find_map(|(name, _)| refused_import(name)) {
+            return Err(refused);
         }
         let other_world = |error: wasmtime::Error| LoadError::OtherWorld(reason(&error));
         let linked = if ty.imports(&self.engine).any(|(name, _)| wasi::is_wasi(name)) {
@@ -214,10 +222,26 @@ impl Target {
     }
 }
 
-/// Whether a component may import this, for example `pawl:step/durable@0.1.0` or `wasi:io/poll@0.2.3`.
+/// Why a component can't import this; none for, say, `pawl:step/durable@0.1.0` or `wasi:io/poll@0.2.3`.
 #[must_use]
-pub fn is_offered(import: &str) -> bool {
-    import.starts_with("pawl:step/") || wasi::is_offered(import)
+pub fn refused_import(import: &str) -> Option<LoadError> {
+    if import.starts_with("pawl:step/") || wasi::is_offered(import) {
+        None
+    } else if wasi::is_later(import) {
+        Some(LoadError::LaterWasi(import.into()))
+    } else {
+        Some(LoadError::UnknownImport(import.into()))
+    }
+}
+
+/// The same for a component that can't be compiled: what a later WASI is made of can't.
+fn refused_import_of(bytes: &[u8]) -> Option<LoadError> {
+    let Ok(DecodedWasm::Component(resolve, world)) = wit_component::decode(bytes) else { return None };
+    let imports = resolve.worlds[world].imports.keys();
+    imports
+        .map(|key| resolve.name_world_key(key))
+        .filter(|name| name.contains(':'))
+        .find_map(|name| refused_import(&name))
 }
 
 /// An error with its causes on one line.

@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::clock::Deadline;
 use super::execute::{caught, trap_reason};
 use super::guest::{Guest, Memory};
-use super::host::types;
+use super::host::{Log, types};
 use super::load::{LoadError, Prepared};
 use super::secrets::Secrets;
-use super::threads::Pulse;
+use super::threads::{Pulse, aside};
 use super::{Engine, host};
 use crate::domain::id::{RunId, StepId, StepNo};
 use crate::domain::journal::History;
@@ -68,19 +68,19 @@ impl Engine {
             let (mut store, instance) = self.instantiate(prepared, self.nobody()).map_err(|unborn| unborn.1)?;
             instance.call_describe(&mut store)
         };
-        let manifest = caught(ask).map_err(LoadError::NotDescribed)?;
+        let no_thread = |error| LoadError::NotDescribed(format!("there is no thread for it ({error})"));
+        let manifest = aside(|| caught(ask)).map_err(no_thread)?.map_err(LoadError::NotDescribed)?;
         let manifest = manifest.map_err(|error: wasmtime::Error| LoadError::NotDescribed(trap_reason(&error)))?;
         read(manifest, self.limits.entry_bytes)
     }
 
     /// A guest that executes no step.
-    fn nobody(&self) -> Guest {
+    pub(super) fn nobody(&self) -> Guest {
         let step = StepId { run: RunId(uuid::Uuid::nil()), step: StepNo(0) };
+        let log = Log::new(step, String::new(), Secrets::default(), &self.limits);
         Guest {
             step,
-            step_name: String::new(),
             failures: 0,
-            secrets: Secrets::default(),
             config: String::new(),
             deadline: Deadline::after(TIMEOUT),
             limits: self.limits,
@@ -89,7 +89,7 @@ impl Engine {
             http: Arc::clone(&self.http),
             pulse: Pulse::of_this_thread(),
             memory: Memory::new(self.limits.memory_bytes),
-            log_left: 0,
+            log: Arc::new(log),
             wasi: None,
         }
     }

@@ -73,6 +73,8 @@ pub(super) fn pooling(common: &Config, slots: u32, limits: &Limits) -> Config {
         .max_tables_per_component(TABLES)
         .total_tables(instances.saturating_mul(TABLES))
         .table_elements(POOLED_TABLE_ELEMENTS)
+        // Guests run on the stacks of their threads.
+        .total_stacks(0)
         .pagemap_scan(Enabled::Auto)
         .linear_memory_keep_resident(keep_resident)
         .table_keep_resident(keep_resident);

@@ -13,16 +13,22 @@
 //!  worker ──stuck()──▶ looks at the pulses    "waiting" while the host works for the guest
 //! ```
 //!
+//! `wasmtime-wasi` blocks on an async runtime, though all that it is asked for here is ready at once. So the
+//! threads know the runtime under which they were started: without one, the library would start its own, with
+//! a thread for each core.
+//!
 //! A guest passes an epoch at least at every loop and call. A thread whose pulse does not beat while its
 //! guest is not waiting for the host can't be freed; the worker that finds one drains.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 use super::clock::boot_time;
 use super::settings::STACK_BYTES;
@@ -59,13 +65,18 @@ impl GuestThreads {
     pub fn new(count: usize) -> std::io::Result<Self> {
         let count = count.max(1);
         let pool = Arc::new(Pool::new(count));
+        let runtime = Handle::try_current().ok();
         let start = |number: usize| {
+            let runtime = runtime.clone();
             let pulse = Arc::new(Pulse { pool: Arc::downgrade(&pool), ..Pulse::default() });
             let (pool, own) = (Arc::clone(&pool), Arc::clone(&pulse));
             std::thread::Builder::new()
                 .name(format!("guest-{number}"))
                 .stack_size(STACK_BYTES + HOST_STACK_BYTES)
-                .spawn(move || work(&pool, number, &own))?;
+                .spawn(move || {
+                    let _entered = runtime.as_ref().map(Handle::enter);
+                    work(&pool, number, &own);
+                })?;
             Ok(pulse)
         };
         let pulses = (0..count).map(start).collect::<std::io::Result<_>>()?;
@@ -113,6 +124,23 @@ impl Drop for GuestThreads {
             self.pool.wake(&mut state, number);
         }
     }
+}
+
+/// Runs something for a guest on a thread like theirs, and waits for it: the thread that asks may drive an async
+/// runtime, and must not block on one then.
+///
+/// # Errors
+/// If the system has no thread for it.
+pub(super) fn aside<T: Send>(run: impl FnOnce() -> T + Send) -> std::io::Result<T> {
+    let runtime = Handle::try_current().ok();
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("guest-aside".into()).stack_size(STACK_BYTES + HOST_STACK_BYTES);
+        let run = move || {
+            let _entered = runtime.as_ref().map(Handle::enter);
+            run()
+        };
+        Ok(thread.spawn_scoped(scope, run)?.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 /// What the threads share.
@@ -355,6 +383,18 @@ mod tests {
         threads.submit(Box::new(move || sender.send(7).unwrap()));
         assert_eq!(receiver.recv().unwrap(), 7);
         eventually(|| threads.free() == 1);
+    }
+
+    #[test]
+    fn guests_may_block_on_the_runtime_of_those_who_started_them() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let threads = GuestThreads::new(1).unwrap();
+            let (sender, receiver) = channel();
+            threads.submit(Box::new(move || sender.send(Handle::current().block_on(async { 7 })).unwrap()));
+            assert_eq!(receiver.recv(), Ok(7));
+            assert_eq!(aside(|| Handle::current().block_on(async { 8 })).unwrap(), 8);
+        });
     }
 
     #[test]

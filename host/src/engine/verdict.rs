@@ -15,6 +15,7 @@ use super::host::types::{self, FailureKind};
 use super::load::Prepared;
 use super::recorder::Stop;
 use super::secrets::Secrets;
+use super::wasi;
 use crate::domain::attempt::{Cause, Cut, Divergence, Failure, Outcome};
 use crate::domain::limits::Limits;
 use crate::domain::replay::{Fault, Refused};
@@ -82,7 +83,7 @@ fn judge(guest: &mut Guest, end: End, schema: Option<&Schema>) -> Result<String,
         }
         End::Returned(Err(failure)) => {
             finish(guest, &format!("return the failure {:?}", failure.message), None)?;
-            Err(Verdict::Failed(from_guest(redacted(failure, &guest.secrets), &guest.limits)))
+            Err(Verdict::Failed(from_guest(redacted(failure, guest.secrets()), &guest.limits)))
         }
         End::Broken(error) => Err(broken(guest, error)),
         End::HostPanicked(message) => {
@@ -91,7 +92,7 @@ fn judge(guest: &mut Guest, end: End, schema: Option<&Schema>) -> Result<String,
             Err(failed(Cause::Trap, "the host failed while it executed the step; its log says more".into()))
         }
         End::InputNotText => Err(failed(Cause::Fatal, "the input is not text in UTF-8".into())),
-        End::InputMisfit(misfit) => Err(unfit(Cause::InvalidInput, "input", misfit, &guest.secrets)),
+        End::InputMisfit(misfit) => Err(unfit(Cause::InvalidInput, "input", misfit, guest.secrets())),
     }
 }
 
@@ -108,7 +109,7 @@ fn broken(guest: &mut Guest, error: wasmtime::Error) -> Verdict {
             return Verdict::Diverged(divergence);
         }
         Ok(halt) => Ok(halt),
-        Err(error) => Err(trap_reason(&error)),
+        Err(error) => wasi::broken_limit(&error).ok_or_else(|| trap_reason(&error)),
     };
     let how = halt.as_ref().map_or_else(|reason| format!("trap: {reason}"), ToString::to_string);
     if let Err(verdict) = finish(guest, &how, backtrace.clone()) {
@@ -154,7 +155,7 @@ fn check_output(output: String, schema: Option<&Schema>, guest: &Guest) -> Resul
     }
     match schema.map_or(Ok(()), |schema| schema.check(output.as_bytes())) {
         Ok(()) => Ok(output),
-        Err(misfit) => Err(unfit(Cause::InvalidOutput, "output", misfit, &guest.secrets)),
+        Err(misfit) => Err(unfit(Cause::InvalidOutput, "output", misfit, guest.secrets())),
     }
 }
 

@@ -132,3 +132,29 @@ fn a_component_describes_itself() {
         assert_eq!(serde_json::from_slice::<pawl::engine::Manifest>(&json).unwrap(), manifest);
     }
 }
+
+/// A component with these exports, which imports an instance and expects `types` for nothing: see
+/// <https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md>.
+fn importing(name: &str, types: &[u8]) -> Vec<u8> {
+    let size = |bytes: usize| u8::try_from(bytes).unwrap();
+    let instance = [&[1 + size(usize::from(!types.is_empty())), 0x42, 0], types].concat();
+    let import = [&[1, 0, size(name.len())], name.as_bytes(), &[5, 0]].concat();
+    let exports = b"\x02\0\x03run\x05\0\0\0\x08describe\x05\0\0";
+    let section = |id: u8, content: &[u8]| [&[id, size(content.len())], content].concat();
+    [COMPONENT_HEADER, &section(7, &instance), &section(10, &import), &section(11, exports)].concat()
+}
+
+#[test]
+fn what_the_host_does_not_have_is_named_with_what_it_has() {
+    const STREAM: &[u8] = &[0x66, 0];
+    let later = "but Pawl offers WASI 0.2: compile it for WASI 0.2, in Rust with the target `wasm32-wasip2`";
+    for (import, types, says) in [
+        ("wasi:clocks/system-clock@0.3.0", &[][..], later),
+        ("wasi:cli/stdin@0.3.0", STREAM, later),
+        ("wasi:keyvalue/store@0.2.0", &[], "which Pawl does not offer to steps: they have `pawl:step` and WASI 0.2"),
+        ("wasi:http/incoming-handler@0.2.0", &[], "which Pawl does not offer to steps"),
+    ] {
+        let text = refused(engine(), &importing(import, types)).to_string();
+        assert!(text.starts_with(&format!("the component imports `{import}`, {says}")), "{text:?}");
+    }
+}

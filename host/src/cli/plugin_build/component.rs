@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use wit_component::{ComponentEncoder, DecodedWasm};
 
-use crate::engine::is_offered;
+use crate::engine::refused_import;
 
 /// What the world `step` exports.
 const EXPORTS: [&str; 2] = ["describe", "run"];
@@ -51,8 +51,8 @@ fn check(component: &[u8]) -> anyhow::Result<Vec<String>> {
     let mut imports = names(world.imports.keys().collect());
     // Plain names are the types that the world's own functions use.
     imports.retain(|name| name.contains(':'));
-    if let Some(foreign) = imports.iter().find(|name| !is_offered(name)) {
-        bail!("it imports {foreign}, which the host does not offer: steps have pawl:step and WASI 0.2");
+    if let Some(refused) = imports.iter().find_map(|name| refused_import(name)) {
+        return Err(refused.into());
     }
     Ok(imports)
 }

@@ -13,7 +13,7 @@ impl Host for Guest {
         let Facts { attempt, deadline_ms } = self.replay.context(current);
         Ok(Info {
             run_id: self.step.run.to_string(),
-            step_name: self.step_name.clone(),
+            step_name: self.log.step_name.clone(),
             attempt,
             config: self.config.clone(),
             deadline_ms,
@@ -23,7 +23,7 @@ impl Host for Guest {
     /// Never journaled: a resumed guest gets the value that is current then.
     fn secret(&mut self, name: String) -> wasmtime::Result<Option<String>> {
         self.recorder()?;
-        match self.secrets.0.get(&name) {
+        match self.secrets().0.get(&name) {
             None => Ok(None),
             Some(Some(value)) => Ok(Some(value.clone())),
             Some(None) => Err(Halt::NoSecret { name }.into()),

@@ -2,20 +2,22 @@
 //! replays, since it has been said before.
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::bindings::pawl::step::logging::{Host, Level};
+use super::bindings::pawl::step::logging::Host;
+pub(in crate::engine) use super::bindings::pawl::step::logging::Level;
+use crate::domain::id::StepId;
+use crate::domain::limits::Limits;
 use crate::engine::guest::Guest;
+use crate::engine::secrets::Secrets;
 
 /// A word about the progress, bytes.
 const PROGRESS_BYTES: usize = 256;
 
 impl Host for Guest {
     fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
-        if self.recorder.is_some() && self.replay.is_live() && self.log_left > 0 {
-            let fields: Vec<_> = fields.iter().map(|(name, value)| (name, self.secrets.redact(value))).collect();
-            let line = line(&self.secrets.redact(&message), &fields, self.limits.log_line_bytes);
-            self.write_log(level, &line);
-        }
+        self.tell_log();
+        self.log.write(level, &message, &fields);
         Ok(())
     }
 
@@ -24,7 +26,7 @@ impl Host for Guest {
             && self.replay.is_live()
             && !fraction.is_nan()
         {
-            let mut message = self.secrets.redact(&message).into_owned();
+            let mut message = self.secrets().redact(&message).into_owned();
             truncate(&mut message, PROGRESS_BYTES);
             recorder.progress(fraction.clamp(0.0, 1.0), message);
         }
@@ -33,7 +35,57 @@ impl Host for Guest {
 }
 
 impl Guest {
-    fn write_log(&mut self, level: Level, line: &str) {
+    /// Before anything is logged: the log does not know of the replay.
+    pub(in crate::engine) fn tell_log(&self) {
+        let is_heard = self.recorder.is_some() && self.replay.is_live();
+        self.log.is_heard.store(is_heard, Ordering::Relaxed);
+    }
+}
+
+/// The log of one attempt. Only the guest's own thread writes to it.
+#[derive(Debug)]
+pub(in crate::engine) struct Log {
+    step: StepId,
+    pub(in crate::engine) step_name: String,
+    pub(in crate::engine) secrets: Secrets,
+    line_bytes: usize,
+    limit_bytes: usize,
+    left_bytes: AtomicUsize,
+    /// Whether the guest makes history; before that, it repeats itself.
+    is_heard: AtomicBool,
+}
+
+impl Log {
+    pub(in crate::engine) fn new(step: StepId, step_name: String, secrets: Secrets, limits: &Limits) -> Self {
+        Self {
+            step,
+            step_name,
+            secrets,
+            line_bytes: limits.log_line_bytes,
+            limit_bytes: limits.log_bytes,
+            left_bytes: AtomicUsize::new(limits.log_bytes),
+            is_heard: AtomicBool::new(false),
+        }
+    }
+
+    /// What a line may have.
+    pub(in crate::engine) fn line_bytes(&self) -> usize {
+        self.line_bytes
+    }
+
+    /// Writes a line, unless nobody would hear it or the attempt has said too much.
+    pub(in crate::engine) fn write(&self, level: Level, message: &str, fields: &[(String, String)]) {
+        let left_bytes = self.left_bytes.load(Ordering::Relaxed);
+        if !self.is_heard.load(Ordering::Relaxed) || left_bytes == 0 {
+            return;
+        }
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name, self.secrets.redact(value))).collect();
+        let line = line(&self.secrets.redact(message), &fields, self.line_bytes);
+        self.left_bytes.store(left_bytes.saturating_sub(line.len()), Ordering::Relaxed);
+        self.emit(level, &line, left_bytes);
+    }
+
+    fn emit(&self, level: Level, line: &str, left_bytes: usize) {
         macro_rules! event {
             ($level:ident, $message:expr) => {
                 tracing::event!(
@@ -47,13 +99,11 @@ impl Guest {
                 )
             };
         }
-        if line.len() > self.log_left {
-            self.log_left = 0;
-            let limit = self.limits.log_bytes;
+        if line.len() > left_bytes {
+            let limit = self.limit_bytes;
             event!(WARN, format_args!("this attempt has logged {limit} bytes, the rest of its log is dropped"));
             return;
         }
-        self.log_left -= line.len();
         match level {
             Level::Trace => event!(TRACE, line),
             Level::Debug => event!(DEBUG, line),

@@ -26,8 +26,9 @@ pub(super) mod bindings {
     });
 }
 
-pub(super) use bindings::pawl::step::{http as http_interface, logging as logging_interface, types};
+pub(super) use bindings::pawl::step::{http as http_interface, types};
 pub(super) use bindings::{Step, StepPre};
+pub(super) use logging::{Level, Log};
 
 /// All that a component may import.
 ///

@@ -13,95 +13,68 @@
 //!  exit             ends the guest as a trap
 //! ```
 //!
-//! This is an implementation of our own, not `wasmtime-wasi`: that one asks the system for the time, lets
-//! an async runtime decide what is ready first, and none of it could be replayed.
+//! `wasmtime-wasi` implements what is the same on every machine and in every replay: streams, the empty
+//! surroundings, folders and sockets of which there are none. Ours are the clocks, chance, waiting and HTTP,
+//! which that library takes from the system, and the streams that lead into the log and into requests. No
+//! answer depends on an async runtime: whatever is asked is ready at once, or waits for the guest's own clock.
 
-use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
+use std::sync::Arc;
+
+use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
 use super::guest::{Guest, Halt};
+use super::host::Level;
+use clocks::Clock;
+use stdio::Printed;
 
-mod cli;
 mod clocks;
 mod http;
+mod interfaces;
 mod poll;
 mod random;
-mod refused;
-mod streams;
-mod stubs;
+mod stdio;
 
-pub(super) use stubs::{is_offered, is_wasi};
+pub(super) use interfaces::{add_to_linker, is_later, is_offered, is_wasi};
 
-/// Generated from the WIT.
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
-mod bindings {
-    wasmtime::component::bindgen!({
-        path: "src/engine/wasi/wasi.wit",
-        world: "imports",
-        imports: { default: trappable },
-        with: {
-            "wasi:io/error.error": super::streams::Error,
-            "wasi:io/poll.pollable": super::poll::Pollable,
-            "wasi:io/streams.input-stream": super::streams::Input,
-            "wasi:io/streams.output-stream": super::streams::Output,
-            "wasi:sockets/network.network": super::refused::Network,
-            "wasi:http/types.fields": super::http::fields::Fields,
-            "wasi:http/types.outgoing-request": super::http::request::OutgoingRequest,
-            "wasi:http/types.request-options": super::http::request::Options,
-            "wasi:http/types.outgoing-body": super::http::request::OutgoingBody,
-            "wasi:http/types.future-incoming-response": super::http::response::Future,
-            "wasi:http/types.incoming-response": super::http::response::IncomingResponse,
-            "wasi:http/types.incoming-body": super::http::response::IncomingBody,
-            "wasi:http/types.future-trailers": super::http::response::Trailers,
-        },
-    });
-}
-
-/// Things of the host that a guest may hold at a time.
+/// Things of the host that a guest may hold at a time. A timer counts as two.
 const RESOURCES: usize = 1_000;
+
+/// What a guest is told that it may write to a stream at a time.
+const WRITE_BYTES: usize = 64 << 10;
 
 /// What a guest has of WASI; made when it first calls.
 pub(super) struct Wasi {
+    /// What the library knows of the guest's surroundings: nothing but where it prints to.
+    ctx: WasiCtx,
     table: ResourceTable,
-    stdout: cli::Lines,
-    stderr: cli::Lines,
-    /// The monotonic clock.
-    elapsed_ns: u64,
+    clock: Arc<Clock>,
+    printed: [Printed; 2],
 }
 
-impl Default for Wasi {
-    fn default() -> Self {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES);
-        Self { table, stdout: cli::Lines::default(), stderr: cli::Lines::default(), elapsed_ns: 0 }
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let Wasi { ctx, table, .. } = self.wasi();
+        WasiCtxView { ctx, table }
     }
-}
-
-/// Offers WASI to a component that names these imports.
-///
-/// # Errors
-/// Never, for imports that are all [offered](is_offered).
-pub(super) fn add_to_linker(
-    linker: &mut Linker<Guest>,
-    engine: &wasmtime::Engine,
-    component: &wasmtime::component::types::Component,
-) -> wasmtime::Result<()> {
-    stubs::add_to_linker(linker, engine, component)?;
-    linker.allow_shadowing(true);
-    bindings::Imports::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    linker.allow_shadowing(false);
-    Ok(())
 }
 
 impl Guest {
     fn wasi(&mut self) -> &mut Wasi {
-        self.wasi.get_or_insert_default()
+        let log = &self.log;
+        self.wasi.get_or_insert_with(|| {
+            let printed = [Level::Info, Level::Warn].map(|level| Printed::new(level, Arc::clone(log)));
+            let [stdout, stderr] = printed.clone();
+            let ctx = WasiCtx::builder().stdout(stdout).stderr(stderr).allow_tcp(false).allow_udp(false).build();
+            let mut table = ResourceTable::new();
+            table.set_max_capacity(RESOURCES);
+            Box::new(Wasi { ctx, table, clock: Arc::default(), printed })
+        })
     }
 
     /// Hands something to the guest.
-    fn push<T: Send + 'static>(&mut self, thing: T) -> Result<Resource<T>, Halt> {
-        let full =
-            |_| Halt::Limit(format!("a step may hold {RESOURCES} WASI resources at a time, this one wants more"));
-        self.wasi().table.push(thing).map_err(full)
+    fn push<T: Send + 'static>(&mut self, thing: T) -> wasmtime::Result<Resource<T>> {
+        Ok(self.wasi().table.push(thing)?)
     }
 
     /// Something that the guest holds.
@@ -112,5 +85,62 @@ impl Guest {
     /// Takes something back.
     fn take<T: 'static>(&mut self, resource: Resource<T>) -> wasmtime::Result<T> {
         Ok(self.wasi().table.delete(resource)?)
+    }
+
+    /// The guest has ended: what it printed last may lack a line break.
+    pub(super) fn print_rest(&mut self) {
+        let Some(wasi) = &self.wasi else { return };
+        self.tell_log();
+        wasi.printed.iter().for_each(Printed::end);
+    }
+}
+
+/// The limit that a guest broke, if the library ended it for one.
+pub(super) fn broken_limit(error: &wasmtime::Error) -> Option<Halt> {
+    matches!(error.downcast_ref()?, ResourceTableError::Full)
+        .then(|| Halt::Limit(format!("a step may hold {RESOURCES} WASI resources at a time, this one wants more")))
+}
+
+/// What a guest did that called `exit`.
+pub(super) fn exited(error: &wasmtime::Error) -> Option<String> {
+    let I32Exit(code) = error.downcast_ref()?;
+    Some(format!("the step called exit({code}): a step returns an output or a failure"))
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime_wasi::p2::bindings::cli::exit::Host as _;
+    use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::Host as _;
+
+    use super::*;
+    use crate::engine::{Config, Engine};
+
+    /// A guest that nobody calls.
+    pub(super) fn guest() -> Guest {
+        Engine::new(Config { slots: 1, ..Config::default() }).expect("the engine starts").nobody()
+    }
+
+    #[test]
+    fn who_holds_too_much_is_told_so() {
+        let mut guest = guest();
+        let mut timers = Vec::new();
+        let error = loop {
+            match guest.subscribe_duration(1) {
+                Ok(timer) => timers.push(timer),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(timers.len(), RESOURCES / 2);
+        let limit = broken_limit(&error.context("called by the guest")).expect("a limit");
+        assert!(limit.to_string().contains("may hold 1000 WASI resources at a time"), "{limit}");
+    }
+
+    #[test]
+    fn who_calls_exit_is_told_what_steps_do() {
+        use wasmtime_wasi::cli::WasiCliView as _;
+        let error = guest().cli().exit_with_code(3).expect_err("it ends the guest");
+        let told = exited(&error).expect("an exit");
+        assert!(told.contains("exit(3): a step returns"), "{told}");
+        assert!(exited(&wasmtime::format_err!("something else")).is_none() && broken_limit(&error).is_none());
     }
 }

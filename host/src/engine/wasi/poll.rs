@@ -9,92 +9,72 @@
 //! from its start. It ends with the attempt's deadline at the latest. For more than seconds there is `sleep`
 //! of `pawl:step/durable`, which holds nothing.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
 use std::time::Duration;
 
 use wasmtime::bail;
 use wasmtime::component::Resource;
+use wasmtime_wasi::p2::DynPollable;
+use wasmtime_wasi::p2::bindings::io::poll as asked;
+use wasmtime_wasi::p2::bindings::sync::io::poll::{Host, HostPollable};
+use wasmtime_wasi::runtime::poll_noop;
 
-use super::bindings::wasi::io::poll::{Host, HostPollable};
-use super::http::exchange::Exchange;
 use crate::engine::clock::boot_time;
 use crate::engine::guest::{Guest, Halt};
 
 /// How often a waiting guest is asked whether it must stop.
 const HALT_CHECK: Duration = Duration::from_millis(50);
 
-/// What a guest may wait for.
-#[derive(Debug, Clone)]
-pub enum Pollable {
-    /// A stream, or a future that has its value.
-    Ready,
-    /// A moment.
-    Timer {
-        /// On the monotonic clock.
-        at_ns: u64,
-    },
-    /// An answer over HTTP: there as soon as the guest has finished the request.
-    Answer(Arc<Mutex<Exchange>>),
-}
-
 impl Host for Guest {
-    fn poll(&mut self, pollables: Vec<Resource<Pollable>>) -> wasmtime::Result<Vec<u32>> {
-        let mut asked = Vec::with_capacity(pollables.len());
-        for pollable in &pollables {
-            asked.push(self.held(pollable)?.clone());
-        }
-        self.poll_all(&asked)
-    }
-}
-
-impl HostPollable for Guest {
-    fn ready(&mut self, pollable: Resource<Pollable>) -> wasmtime::Result<bool> {
-        let pollable = self.held(&pollable)?.clone();
-        let now_ns = self.elapsed_ns();
-        Ok(pollable.is_ready(now_ns))
-    }
-
-    fn block(&mut self, pollable: Resource<Pollable>) -> wasmtime::Result<()> {
-        let pollable = self.held(&pollable)?.clone();
-        self.poll_all(&[pollable]).map(drop)
-    }
-
-    fn drop(&mut self, pollable: Resource<Pollable>) -> wasmtime::Result<()> {
-        self.take(pollable).map(drop)
-    }
-}
-
-impl Pollable {
-    fn is_ready(&self, now_ns: u64) -> bool {
-        match self {
-            Self::Ready => true,
-            Self::Timer { at_ns } => *at_ns <= now_ns,
-            Self::Answer(exchange) => exchange.lock().unwrap_or_else(PoisonError::into_inner).is_answered(),
-        }
-    }
-
-    fn at_ns(&self) -> Option<u64> {
-        match self {
-            Self::Timer { at_ns } => Some(*at_ns),
-            _ => None,
-        }
-    }
-}
-
-impl Guest {
     /// The positions of those that are ready, at least one.
-    fn poll_all(&mut self, pollables: &[Pollable]) -> wasmtime::Result<Vec<u32>> {
-        let ready = positions(pollables, self.wasi().elapsed_ns);
+    fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        self.wasi().clock.take_awaited();
+        let ready = self.positions(&pollables)?;
         if !ready.is_empty() {
             return Ok(ready);
         }
-        let Some(first_ns) = pollables.iter().filter_map(Pollable::at_ns).min() else {
+        let Some(first_ns) = self.wasi().clock.take_awaited() else {
             bail!(
                 "the step waits for something that can't happen: an answer to a request whose body it never finished"
             );
         };
         self.wait_until(first_ns)?;
-        Ok(positions(pollables, first_ns))
+        self.positions(&pollables)
+    }
+}
+
+impl HostPollable for Guest {
+    fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        // A guest that asks again and again until its timer has come sees it come.
+        self.wasi().clock.read();
+        self.is_ready(&pollable)
+    }
+
+    fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        self.poll(vec![pollable]).map(drop)
+    }
+
+    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        asked::HostPollable::drop(&mut self.wasi().table, pollable)
+    }
+}
+
+impl Guest {
+    fn positions(&mut self, pollables: &[Resource<DynPollable>]) -> wasmtime::Result<Vec<u32>> {
+        let mut ready = Vec::new();
+        for (position, pollable) in (0..).zip(pollables) {
+            if self.is_ready(pollable)? {
+                ready.push(position);
+            }
+        }
+        Ok(ready)
+    }
+
+    /// Asks once, as `ready` of the library does, which would start an async runtime for it.
+    fn is_ready(&mut self, pollable: &Resource<DynPollable>) -> wasmtime::Result<bool> {
+        let pollable = Resource::new_borrow(pollable.rep());
+        let answer = poll_noop(pin!(asked::HostPollable::ready(&mut self.wasi().table, pollable)));
+        answer.expect("it looks at what it asks only once")
     }
 
     /// Waits on the guest's thread, which another guest may use meanwhile.
@@ -118,6 +98,53 @@ impl Guest {
     }
 }
 
-fn positions(pollables: &[Pollable], now_ns: u64) -> Vec<u32> {
-    (0..).zip(pollables).filter(|(_, pollable)| pollable.is_ready(now_ns)).map(|(position, _)| position).collect()
+#[cfg(test)]
+mod tests {
+    use wasmtime_wasi::cli::WasiCliView as _;
+    use wasmtime_wasi::p2::bindings::cli::stdout::Host as _;
+    use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::Host as _;
+    use wasmtime_wasi::p2::bindings::sync::io::streams::HostOutputStream as _;
+
+    use super::*;
+    use crate::engine::wasi::http::unanswered;
+    use crate::engine::wasi::tests::guest;
+
+    /// The guest goes on holding what it polls.
+    fn poll(guest: &mut Guest, pollables: &[&Resource<DynPollable>]) -> wasmtime::Result<Vec<u32>> {
+        Host::poll(guest, pollables.iter().map(|pollable| Resource::new_borrow(pollable.rep())).collect())
+    }
+
+    #[test]
+    fn the_clock_goes_to_the_first_timer_when_nothing_is_ready() {
+        let mut guest = guest();
+        let [late, early, same] =
+            [9_000_000, 4_000_000, 4_000_000].map(|ns| guest.subscribe_duration(ns).expect("there is room"));
+        assert_eq!(poll(&mut guest, &[&late, &early, &same]).unwrap(), [1, 2]);
+        assert_eq!(poll(&mut guest, &[&late, &early]).unwrap(), [1], "a ready one does not wait for another");
+        assert!(guest.now().unwrap() < 4_100_000);
+        HostPollable::block(&mut guest, Resource::new_borrow(late.rep())).unwrap();
+        assert!(guest.now().unwrap() > 9_000_000);
+    }
+
+    #[test]
+    fn a_guest_that_only_asks_sees_its_timer_come() {
+        let mut guest = guest();
+        let timer = guest.subscribe_duration(10_000).unwrap();
+        let ask = |guest: &mut Guest| HostPollable::ready(guest, Resource::new_borrow(timer.rep())).unwrap();
+        assert_eq!((0..).take_while(|_| !ask(&mut guest)).count(), 9);
+    }
+
+    #[test]
+    fn streams_are_ready_before_any_timer_and_an_unfinished_request_never_is() {
+        let mut guest = guest();
+        let timer = guest.subscribe_duration(1).unwrap();
+        let stdout = guest.cli().get_stdout().unwrap();
+        let stream = guest.wasi().table.subscribe(stdout).unwrap();
+        assert_eq!(poll(&mut guest, &[&timer, &stream, &stream]).unwrap(), [1, 2]);
+        let answer = unanswered(&mut guest);
+        assert_eq!(poll(&mut guest, &[&answer, &timer]).unwrap(), [1]);
+        let error = poll(&mut guest, &[&answer]).expect_err("it would wait forever");
+        assert!(error.to_string().contains("a request whose body it never finished"), "{error}");
+        assert!(poll(&mut guest, &[]).is_err());
+    }
 }

@@ -1,7 +1,8 @@
 //! `wasi:random`: the step's own generator, which a replay repeats. What is meant to be secure is so only as
 //! far as nobody knows the run's id: keys of cryptography are not made in steps.
 
-use super::bindings::wasi::random::{insecure, insecure_seed, random};
+use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
+
 use crate::engine::guest::{Guest, Halt};
 
 /// Bytes that one call may ask for, as in `pawl:step/durable`.

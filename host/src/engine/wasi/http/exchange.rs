@@ -4,10 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::fields::Fields;
-use crate::engine::guest::{Guest, Halt};
+use super::types::ErrorCode;
+use crate::engine::guest::Guest;
 use crate::engine::host::http_interface::{Error, Host as _, Request, Response};
-use crate::engine::wasi::bindings::wasi::http::types::ErrorCode;
-use crate::engine::wasi::bindings::wasi::io::streams::StreamError;
 
 /// A header of the guest's that names the effect.
 const KEY_HEADER: &str = "idempotency-key";
@@ -58,8 +57,13 @@ pub(super) fn lock(exchange: &Mutex<Exchange>) -> MutexGuard<'_, Exchange> {
 
 impl Exchange {
     /// Whether the answer is there, or was.
-    pub(in crate::engine::wasi) fn is_answered(&self) -> bool {
+    pub(super) fn is_answered(&self) -> bool {
         matches!(self.stage, Stage::Answered(_) | Stage::Taken)
+    }
+
+    /// The body, while it may grow.
+    pub(super) fn open_body(&mut self) -> Option<&mut Vec<u8>> {
+        matches!(self.stage, Stage::Made | Stage::HandedOver(_)).then_some(&mut self.body)
     }
 
     /// The answer, once; `None` before it is there, `Err` after it was given.
@@ -76,24 +80,6 @@ impl Exchange {
 }
 
 impl Guest {
-    /// Adds to a request's body, which counts as the guest's own memory until it has left.
-    pub(in crate::engine::wasi) fn write_body(
-        &mut self,
-        exchange: &Shared,
-        contents: &[u8],
-    ) -> Result<Result<(), StreamError>, Halt> {
-        let mut exchange = lock(exchange);
-        if !matches!(exchange.stage, Stage::Made | Stage::HandedOver(_)) {
-            return Ok(Err(StreamError::Closed));
-        }
-        if !self.memory.lend(contents.len()) {
-            let limit = self.limits.memory_bytes;
-            return Err(Halt::Limit(format!("a step's memory and the bodies of its requests may take {limit} bytes")));
-        }
-        exchange.body.extend_from_slice(contents);
-        Ok(Ok(()))
-    }
-
     /// The body is whole.
     pub(super) fn finish_body(&mut self, exchange: &Shared) -> wasmtime::Result<()> {
         let stage = std::mem::replace(&mut lock(exchange).stage, Stage::BodyFinished);
@@ -106,7 +92,7 @@ impl Guest {
     /// The body will never be whole.
     pub(super) fn abandon_body(&mut self, exchange: &Shared) {
         let mut exchange = lock(exchange);
-        self.memory.give_back(std::mem::take(&mut exchange.body).len());
+        self.memory.budget().give_back(std::mem::take(&mut exchange.body).len());
         let reason = "the request's body was dropped before it was finished";
         exchange.stage = Stage::Answered(Err(ErrorCode::InternalError(Some(reason.into()))));
     }
@@ -129,7 +115,7 @@ impl Guest {
     /// One call of `pawl:step/http`, on the guest's thread.
     fn send_exchange(&mut self, exchange: &Shared, head: Head) -> wasmtime::Result<()> {
         let body = std::mem::take(&mut lock(exchange).body);
-        self.memory.give_back(body.len());
+        self.memory.budget().give_back(body.len());
         let answer = match request(head, body) {
             Ok(request) => self.send(request)?.map_err(error_code),
             Err(reason) => Err(ErrorCode::InternalError(Some(reason))),

@@ -3,8 +3,8 @@
 use reqwest::header::{HeaderName, HeaderValue};
 use wasmtime::component::Resource;
 
+use super::types::{HeaderError, HostFields};
 use crate::engine::guest::{Guest, Halt};
-use crate::engine::wasi::bindings::wasi::http::types::{HeaderError, HostFields};
 
 /// What all names and values of one set may take.
 const SECTION_BYTES: usize = 64 << 10;
@@ -84,7 +84,7 @@ type Answer<T> = wasmtime::Result<Result<T, HeaderError>>;
 
 impl HostFields for Guest {
     fn new(&mut self) -> wasmtime::Result<Resource<Fields>> {
-        Ok(self.push(Fields::default())?)
+        self.push(Fields::default())
     }
 
     fn from_list(&mut self, entries: Vec<(String, Vec<u8>)>) -> Answer<Resource<Fields>> {
@@ -129,7 +129,7 @@ impl HostFields for Guest {
 
     fn clone(&mut self, fields: Resource<Fields>) -> wasmtime::Result<Resource<Fields>> {
         let copy = Fields { entries: self.held(&fields)?.entries.clone(), is_immutable: false };
-        Ok(self.push(copy)?)
+        self.push(copy)
     }
 
     fn drop(&mut self, fields: Resource<Fields>) -> wasmtime::Result<()> {

@@ -1,19 +1,17 @@
-//! What a guest makes to ask: the request, its body, its options; and the handler that takes them.
+//! What a guest makes to ask: the request and its options; and the handler that takes them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::component::Resource;
 
+use super::body::OutgoingBody;
 use super::exchange::{Head, Shared};
 use super::fields::Fields;
+use super::outgoing_handler;
 use super::response::Future;
+use super::types::{ErrorCode, HostOutgoingRequest, HostRequestOptions, Method, Scheme};
 use crate::engine::guest::Guest;
-use crate::engine::wasi::bindings::wasi::http::outgoing_handler;
-use crate::engine::wasi::bindings::wasi::http::types::{
-    ErrorCode, HostOutgoingBody, HostOutgoingRequest, HostRequestOptions, Method, Scheme,
-};
-use crate::engine::wasi::streams::Output;
 
 /// A request that has not been handed over.
 #[derive(Debug)]
@@ -25,13 +23,6 @@ pub struct OutgoingRequest {
     headers: Fields,
     exchange: Shared,
     has_body: bool,
-}
-
-/// The body of a request, to be written once.
-#[derive(Debug)]
-pub struct OutgoingBody {
-    exchange: Shared,
-    is_written: bool,
 }
 
 /// How long parts of an exchange may take, ns. The host sends a request and reads its answer in one, so only
@@ -85,7 +76,7 @@ impl outgoing_handler::Host for Guest {
 impl HostOutgoingRequest for Guest {
     fn new(&mut self, headers: Resource<Fields>) -> wasmtime::Result<Resource<OutgoingRequest>> {
         let headers = self.take(headers)?.immutable();
-        Ok(self.push(OutgoingRequest {
+        self.push(OutgoingRequest {
             method: Method::Get,
             scheme: None,
             authority: None,
@@ -93,7 +84,7 @@ impl HostOutgoingRequest for Guest {
             headers,
             exchange: Shared::default(),
             has_body: false,
-        })?)
+        })
     }
 
     fn body(&mut self, request: Resource<OutgoingRequest>) -> wasmtime::Result<Result<Resource<OutgoingBody>, ()>> {
@@ -101,7 +92,7 @@ impl HostOutgoingRequest for Guest {
         if std::mem::replace(&mut request.has_body, true) {
             return Ok(Err(()));
         }
-        let body = OutgoingBody { exchange: Arc::clone(&request.exchange), is_written: false };
+        let body = OutgoingBody::new(Arc::clone(&request.exchange));
         Ok(Ok(self.push(body)?))
     }
 
@@ -155,7 +146,7 @@ impl HostOutgoingRequest for Guest {
 
     fn headers(&mut self, request: Resource<OutgoingRequest>) -> wasmtime::Result<Resource<Fields>> {
         let headers = self.held(&request)?.headers.clone();
-        Ok(self.push(headers)?)
+        self.push(headers)
     }
 
     fn drop(&mut self, request: Resource<OutgoingRequest>) -> wasmtime::Result<()> {
@@ -163,43 +154,11 @@ impl HostOutgoingRequest for Guest {
     }
 }
 
-impl HostOutgoingBody for Guest {
-    fn write(&mut self, body: Resource<OutgoingBody>) -> wasmtime::Result<Result<Resource<Output>, ()>> {
-        let body = self.held(&body)?;
-        if std::mem::replace(&mut body.is_written, true) {
-            return Ok(Err(()));
-        }
-        let output = Output::Body(Arc::clone(&body.exchange));
-        Ok(Ok(self.push(output)?))
-    }
-
-    fn finish(
-        &mut self,
-        body: Resource<OutgoingBody>,
-        trailers: Option<Resource<Fields>>,
-    ) -> wasmtime::Result<Result<(), ErrorCode>> {
-        let body = self.take(body)?;
-        if let Some(trailers) = trailers {
-            self.take(trailers)?;
-            self.abandon_body(&body.exchange);
-            return Ok(Err(ErrorCode::InternalError(Some("requests of steps can't have trailers".into()))));
-        }
-        self.finish_body(&body.exchange)?;
-        Ok(Ok(()))
-    }
-
-    fn drop(&mut self, body: Resource<OutgoingBody>) -> wasmtime::Result<()> {
-        let body = self.take(body)?;
-        self.abandon_body(&body.exchange);
-        Ok(())
-    }
-}
-
 type Set = wasmtime::Result<Result<(), ()>>;
 
 impl HostRequestOptions for Guest {
     fn new(&mut self) -> wasmtime::Result<Resource<Options>> {
-        Ok(self.push(Options::default())?)
+        self.push(Options::default())
     }
 
     fn connect_timeout(&mut self, options: Resource<Options>) -> wasmtime::Result<Option<u64>> {

@@ -1,20 +1,21 @@
 //! What a guest gets back: the future, the response in it, its body and its trailers, of which there are
 //! none.
 
-use std::sync::Arc;
+use std::future::pending;
 
 use wasmtime::component::Resource;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
+use wasmtime_wasi::p2::{DynInputStream, DynPollable, IoError, Pollable, subscribe};
 
 use super::exchange::{Shared, lock};
 use super::fields::Fields;
-use crate::engine::guest::Guest;
-use crate::engine::wasi::bindings::wasi::http::types::{
+use super::types::{
     self, ErrorCode, HostFutureIncomingResponse, HostFutureTrailers, HostIncomingBody, HostIncomingRequest,
     HostIncomingResponse, HostOutgoingResponse, HostResponseOutparam, IncomingRequest, OutgoingResponse,
     ResponseOutparam,
 };
-use crate::engine::wasi::poll::Pollable;
-use crate::engine::wasi::streams::{Error, Input};
+use crate::engine::guest::Guest;
 
 /// An answer that will be there when the guest can look.
 #[derive(Debug)]
@@ -39,12 +40,28 @@ pub struct Trailers {
     is_taken: bool,
 }
 
+#[async_trait]
+impl Pollable for Future {
+    /// The answer is there before the guest can wait for it, or never comes: what the guest does not finish
+    /// does not leave.
+    async fn ready(&mut self) {
+        let is_answered = lock(&self.0).is_answered();
+        if !is_answered {
+            pending::<()>().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Pollable for Trailers {
+    async fn ready(&mut self) {}
+}
+
 type Once<T> = wasmtime::Result<Option<Result<Result<T, ErrorCode>, ()>>>;
 
 impl HostFutureIncomingResponse for Guest {
-    fn subscribe(&mut self, future: Resource<Future>) -> wasmtime::Result<Resource<Pollable>> {
-        let pollable = Pollable::Answer(Arc::clone(&self.held(&future)?.0));
-        Ok(self.push(pollable)?)
+    fn subscribe(&mut self, future: Resource<Future>) -> wasmtime::Result<Resource<DynPollable>> {
+        subscribe(&mut self.wasi().table, future)
     }
 
     fn get(&mut self, future: Resource<Future>) -> Once<Resource<IncomingResponse>> {
@@ -73,7 +90,7 @@ impl HostIncomingResponse for Guest {
 
     fn headers(&mut self, response: Resource<IncomingResponse>) -> wasmtime::Result<Resource<Fields>> {
         let headers = self.held(&response)?.headers.clone();
-        Ok(self.push(headers)?)
+        self.push(headers)
     }
 
     fn consume(
@@ -92,16 +109,15 @@ impl HostIncomingResponse for Guest {
 }
 
 impl HostIncomingBody for Guest {
-    fn stream(&mut self, body: Resource<IncomingBody>) -> wasmtime::Result<Result<Resource<Input>, ()>> {
-        match self.held(&body)?.0.take() {
-            Some(bytes) => Ok(Ok(self.push(Input::new(bytes))?)),
-            None => Ok(Err(())),
-        }
+    fn stream(&mut self, body: Resource<IncomingBody>) -> wasmtime::Result<Result<Resource<DynInputStream>, ()>> {
+        let Some(bytes) = self.held(&body)?.0.take() else { return Ok(Err(())) };
+        let stream: DynInputStream = Box::new(MemoryInputPipe::new(bytes));
+        Ok(Ok(self.push(stream)?))
     }
 
     fn finish(&mut self, body: Resource<IncomingBody>) -> wasmtime::Result<Resource<Trailers>> {
         self.take(body)?;
-        Ok(self.push(Trailers { is_taken: false })?)
+        self.push(Trailers { is_taken: false })
     }
 
     fn drop(&mut self, body: Resource<IncomingBody>) -> wasmtime::Result<()> {
@@ -110,8 +126,8 @@ impl HostIncomingBody for Guest {
 }
 
 impl HostFutureTrailers for Guest {
-    fn subscribe(&mut self, _: Resource<Trailers>) -> wasmtime::Result<Resource<Pollable>> {
-        Ok(self.push(Pollable::Ready)?)
+    fn subscribe(&mut self, trailers: Resource<Trailers>) -> wasmtime::Result<Resource<DynPollable>> {
+        subscribe(&mut self.wasi().table, trailers)
     }
 
     fn get(&mut self, trailers: Resource<Trailers>) -> Once<Option<Resource<Fields>>> {
@@ -125,7 +141,7 @@ impl HostFutureTrailers for Guest {
 }
 
 impl types::Host for Guest {
-    fn http_error_code(&mut self, _: Resource<Error>) -> wasmtime::Result<Option<ErrorCode>> {
+    fn http_error_code(&mut self, _: Resource<IoError>) -> wasmtime::Result<Option<ErrorCode>> {
         Ok(None)
     }
 }
