@@ -9,7 +9,7 @@ const SDK: [&str; 4] = ["guest-sdk/Cargo.toml", "guest-sdk/src", "guest-sdk/macr
 
 fn main() {
     println!("cargo:rerun-if-changed=../migrations");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
     let mut list = String::from("pub(super) const FILES: &[(&str, &str)] = &[\n");
     for part in SDK {
         println!("cargo:rerun-if-changed=../{part}");

@@ -66,6 +66,32 @@ fn commits_and_redis_round_trips_per_step_with_256_runs_in_flight() -> Result<()
     cluster.finish()
 }
 
+#[test]
+fn no_write_reads_a_whole_table() -> Result<()> {
+    let mut cluster = Cluster::start("whole_tables")?;
+    // Whether a plan turns bad depends on when autovacuum looks: so also that none can. A function that is replaced
+    // loses its settings.
+    let unsettled = cluster.database.lines(
+        "select p.oid::regprocedure::text from pg_proc p join pg_language l on l.oid = p.prolang
+         where p.proname like 'pawl\\_%\\_v%' and l.lanname = 'plpgsql'
+           and not coalesce(p.proconfig @> '{plan_cache_mode=force_generic_plan,enable_seqscan=off}', false)",
+    )?;
+    assert_eq!(unsettled, [""; 0], "functions that are not planned by indexes: see migrations/0008_plans.sql");
+    pipelines::chain(&cluster, 10)?;
+    let scans = "select coalesce(sum(seq_scan), 0)::bigint from pg_stat_user_tables
+                 where relname in ('step', 'journal', 'checkpoint', 'event')";
+    let before: i64 = cluster.database.value(scans)?;
+    // Plans are made while the tables are new, and have not been counted when they are large.
+    cluster.worker("a").default_lease().slots(128).start()?;
+    cluster.client.keep_in_flight("chain-10", 128, 1_000)?;
+    // A session hands in its counts when it ends.
+    cluster.the("a")?.terminate(bounds::PROCESS)?;
+    cluster.api()?.terminate(bounds::PROCESS)?;
+    assert_eq!(cluster.database.value::<i64>(scans)? - before, 0, "whole tables were read");
+    cluster.start_api(&[])?;
+    cluster.finish()
+}
+
 /// Calls of Pawl's statements whose text matches; these tests ask as another user.
 fn calls(cluster: &Cluster, pattern: &str) -> Result<i64> {
     let sql =
