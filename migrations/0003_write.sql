@@ -322,6 +322,11 @@ begin
                 where case when v_refused is null then not m.followed else m.place = any (v_written) end
                   and not m.run_id = any (v_failing)
                 group by m.run_id, next.step_no
+            ), found as (
+                -- By their keys, whatever the planner thinks of the table.
+                select m.*, s.row from met m
+                cross join lateral (select y.ctid as row from step y where y.run_id = m.run_id and y.step_no = m.step_no
+                                                                       and y.status = 'blocked' offset 0) as s
             ), advanced as (
                 update step s set
                     unmet = s.unmet - m.needs,
@@ -335,8 +340,9 @@ begin
                     claimed_at = case when s.unmet = m.needs and m.wanted then now() else s.claimed_at end,
                     started_at = case when s.unmet = m.needs and m.wanted then coalesce(s.started_at, now())
                                       else s.started_at end
-                from met m
-                where s.run_id = m.run_id and s.step_no = m.step_no and s.status = 'blocked'
+                -- By its place in the table, which stays under the run's lock.
+                from found m
+                where s.ctid = m.row
                 returning s.run_id, s.step_no, s.fence, s.status, s.component, s.failures, s.crashes, s.journal_length,
                           s.checkpoint_position, m.joins
             )
