@@ -236,12 +236,16 @@ pub fn refused_import(import: &str) -> Option<LoadError> {
 
 /// The same for a component that can't be compiled: what a later WASI is made of can't.
 fn refused_import_of(bytes: &[u8]) -> Option<LoadError> {
-    let Ok(DecodedWasm::Component(resolve, world)) = wit_component::decode(bytes) else { return None };
-    let imports = resolve.worlds[world].imports.keys();
-    imports
-        .map(|key| resolve.name_world_key(key))
-        .filter(|name| name.contains(':'))
-        .find_map(|name| refused_import(&name))
+    imports_of(&wit_component::decode(bytes).ok()?).iter().find_map(|name| refused_import(name))
+}
+
+/// The interfaces that a component imports, by name.
+#[must_use]
+pub fn imports_of(component: &DecodedWasm) -> Vec<String> {
+    let DecodedWasm::Component(resolve, world) = component else { return Vec::new() };
+    let names = resolve.worlds[*world].imports.keys().map(|key| resolve.name_world_key(key));
+    // Plain names are the types that the world's own functions use.
+    names.filter(|name| name.contains(':')).collect()
 }
 
 /// An error with its causes on one line.

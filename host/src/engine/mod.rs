@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub(crate) use clock::boot_time;
 pub use execute::{Attempt, Executed};
-pub use load::{LoadError, Prepared, refused_import};
+pub use load::{LoadError, Prepared, imports_of, refused_import};
 pub use manifest::Manifest;
 pub use secrets::Secrets;
 pub use threads::{GuestThreads, Job, Stuck};

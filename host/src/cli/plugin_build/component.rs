@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use wit_component::{ComponentEncoder, DecodedWasm};
 
-use crate::engine::refused_import;
+use crate::engine::{imports_of, refused_import};
 
 /// What the world `step` exports.
 const EXPORTS: [&str; 2] = ["describe", "run"];
@@ -39,18 +39,15 @@ fn is_component(bytes: &[u8]) -> bool {
 
 /// The imports of a component, if it is a step. The host checks the functions' types when it is pushed.
 fn check(component: &[u8]) -> anyhow::Result<Vec<String>> {
-    let DecodedWasm::Component(resolve, world) = wit_component::decode(component)? else {
+    let decoded = wit_component::decode(component)?;
+    let DecodedWasm::Component(resolve, world) = &decoded else {
         bail!("this is a WIT package, not a component");
     };
-    let world = &resolve.worlds[world];
-    let names = |keys: Vec<_>| -> Vec<String> { keys.into_iter().map(|key| resolve.name_world_key(key)).collect() };
-    let exports = names(world.exports.keys().collect());
+    let exports: Vec<String> = resolve.worlds[*world].exports.keys().map(|key| resolve.name_world_key(key)).collect();
     if let Some(missing) = EXPORTS.iter().find(|name| !exports.iter().any(|export| export == *name)) {
         bail!("it does not export `{missing}`: is #[pawl_sdk::step] on a function of the crate?");
     }
-    let mut imports = names(world.imports.keys().collect());
-    // Plain names are the types that the world's own functions use.
-    imports.retain(|name| name.contains(':'));
+    let imports = imports_of(&decoded);
     if let Some(refused) = imports.iter().find_map(|name| refused_import(name)) {
         return Err(refused.into());
     }
