@@ -2,7 +2,7 @@
 //! `make guests` leaves in `target/plugins`.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::Context as _;
 
@@ -56,4 +56,14 @@ pub fn component_file(name: &str) -> anyhow::Result<PathBuf> {
     let programs = programs()?;
     let target = programs.parent().context("a profile is a folder of the target folder")?;
     Ok(target.join("plugins").join(format!("{name}.wasm")))
+}
+
+/// What a `pawl` command with these words has printed; it must have succeeded.
+///
+/// # Errors
+/// If it hasn't, with what it said.
+pub fn succeeded(words: &[&str], output: Output) -> anyhow::Result<String> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "`pawl {}` ended with {}: {said}", words.join(" "), output.status);
+    Ok(String::from_utf8(output.stdout)?)
 }

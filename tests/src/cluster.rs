@@ -139,10 +139,7 @@ impl Cluster {
     /// # Errors
     /// If it doesn't, with what it said.
     pub fn pawl(&self, words: &[&str]) -> anyhow::Result<String> {
-        let output = self.try_pawl(words)?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "`pawl {}` ended with {}: {said}", words.join(" "), output.status);
-        Ok(String::from_utf8(output.stdout)?)
+        binary::succeeded(words, self.try_pawl(words)?)
     }
 
     /// Runs a `pawl` command to its end, whatever that is.

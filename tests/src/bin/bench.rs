@@ -94,15 +94,12 @@ fn measure(load: &Load, place: &str, pawl: impl Fn(&[&str]) -> anyhow::Result<Ou
     let plugins = binary::component_file("echo")?;
     let plugins = plugins.parent().context("a component lies in a folder")?.to_string_lossy();
     let words = [&["bench"], load.words, &["--plugins-dir", &plugins, "-o", "json"]].concat();
-    let output = pawl(&words)?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(output.status.success(), "`pawl {}` ended with {}: {said}", words.join(" "), output.status);
+    let text = binary::succeeded(&words, pawl(&words)?)?;
     let name = format!("{place}{}", load.words.join(" "));
     let file =
         binary::programs()?.join(format!("bench-{}.json", name.replace(": ", "-").replace("--", "").replace(' ', "-")));
-    std::fs::write(&file, &output.stdout).with_context(|| format!("can't write {}", file.display()))?;
-    let report: Value =
-        serde_json::from_slice(&output.stdout).context("`pawl bench -o json` printed something else")?;
+    std::fs::write(&file, &text).with_context(|| format!("can't write {}", file.display()))?;
+    let report: Value = serde_json::from_str(&text).context("`pawl bench -o json` printed something else")?;
     let figure = |name: &str| report[name].as_f64().with_context(|| format!("no {name} in {report}"));
     let ratio = figure(load.figure)?;
     print!(
