@@ -1,4 +1,5 @@
--- How statements of these functions are planned: once for a connection, and from row to row by indexes.
+-- How statements of these functions are planned: once for a connection, and from row to row by indexes. In which order
+-- two tables are joined is left to the planner: where that matters, the statement finds its rows by their keys itself.
 --
 -- Each touches a few rows, by their keys, in tables that grow to any size. Left alone, Postgres plans a statement anew
 -- for every batch of another length, which takes as long as executing it; or keeps a plan from when a table was small

@@ -91,7 +91,7 @@ pub struct Step {
     pub status: StepStatus,
     /// The plugin that executes it.
     pub plugin: String,
-    /// The version that the pipeline asks for; the active one at the submission if there is none.
+    /// The version that the pipeline asks for; if there is none, the one that is active when its `versions` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// The component that it runs on; none before its start, if that decides.
