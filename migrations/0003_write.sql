@@ -1,13 +1,15 @@
 -- The group writer's one round trip: everything that the concurrent steps of a worker want to write.
 --
 -- A *member* is one step's share of a batch: a journal segment, a checkpoint, an outcome, or several of
--- them. A *follower* is a member whose step was run ahead: it is still blocked here, its only need is the
--- member before it, and both its claim and its success are written at once. A *claim* is a request for a
--- ready step. The number of statements does not depend on the number of members.
+-- them. Some members' steps were run ahead of their claims, and both the claim and the success are written at
+-- once: a *head start* is ready here, and nobody has claimed it before; a *follower* is still blocked, and its
+-- only need is the member before it. A *claim* is a request for a ready step. The number of statements does not
+-- depend on the number of members.
 --
 --   1 lock runs of outcomes (wait), runs of claims (skip the locked: `busy`)       runs before steps
 --   2 lock the steps of members without an outcome
---   3 steps, each under its guard: run, step, worker, fence; followers; those that were refused are judged
+--   3 steps, each under its guard: run, step, worker, fence; those that were run ahead, if what was guessed for
+--     them is true; those that were refused are judged
 --   4 journal, checkpoints
 --   5 what is left of runs that fail ends; signals for those that wait
 --   6 successors of what succeeded: ready, or claimed for the same worker at once
@@ -25,9 +27,12 @@ create type pawl_member_v1 as (
     run_id           uuid,
     step_no          int,
     fence            bigint,
-    -- A follower: the place of the member that its chain begins with, and the component that it ran on.
+    -- It was run ahead: the place of the member that its chain begins with (a head start's own), and the component
+    -- that it ran on. A head start: its pipeline version, and the run's request, which says that the input was true.
     leader           int,
     component        bytea,
+    pipeline         bytea,
+    request          bytea,
     -- The next member is a follower of this one: nothing else needs this step.
     followed         boolean,
     -- It runs alone on its worker from now on.
@@ -117,7 +122,7 @@ create function pawl_write_v1(
     p_worker    uuid,
     p_members   pawl_member_v1[],
     p_payloads  bytea[],
-    -- What there is among the members, so that statements without work are left out: unsettled, followers,
+    -- What there is among the members, so that statements without work are left out: claimed, unsettled, ahead,
     -- cuts, segments, checkpoints, failed, awaits (a signal), successors, released.
     p_with      text[],
     -- Runs of members with an outcome.
@@ -133,7 +138,7 @@ declare
     v_failing    uuid[];
     v_claimable  uuid[];
     -- Places of members: written; the others, and what was found of them.
-    v_written    int[];
+    v_written    int[] := '{}';
     v_refused    int[];
     v_verdict    text[];
     v_events     pawl_event_v1[];
@@ -165,64 +170,71 @@ begin
         end if;
 
         -- 3 Steps, under their guard.
-        with written as (
-            update step s set
-                journal_length = coalesce(m.first + m.length, m.cut, s.journal_length),
-                -- Whoever adds to a journal has gone through all of it.
-                recorded_by = case when m.first is null then s.recorded_by end,
-                checkpoint_position = case when m.ordinal > s.checkpoint_ordinal then m.position
-                                           else s.checkpoint_position end,
-                checkpoint_ordinal = greatest(s.checkpoint_ordinal, m.ordinal),
-                progress = coalesce(m.fraction, s.progress),
-                progress_message = case when m.fraction is null then s.progress_message else m.message end,
-                status = case m.outcome when 'succeeded' then 'succeeded' when 'failed' then 'failed'
-                                        when 'retry' then 'waiting' when 'suspended' then 'waiting'
-                                        when 'parked' then 'parked' when 'released' then 'ready' else s.status end,
-                alone = m.outcome is null and (m.alone or s.alone),
-                failures = s.failures + (m.outcome is not null and m.outcome in ('failed', 'retry'))::int,
-                output = case when m.outcome = 'succeeded' then p_payloads[m.payload] end,
-                output_digest = case when m.outcome = 'succeeded' then m.payload_digest end,
-                error = case when m.outcome in ('failed', 'retry', 'parked') then p_payloads[m.payload]
-                             when m.outcome in ('succeeded', 'suspended') then null else s.error end,
-                due_at = now() + m.delay_ms * interval '1 millisecond',
-                awaits_position = m.awaits_position,
-                awaits_until = case when m.outcome = 'suspended' then now() + m.delay_ms * interval '1 millisecond' end,
-                awaits = m.awaits,
-                ready_at = case when m.outcome = 'released' then now() end,
-                ended_at = case when m.outcome in ('succeeded', 'failed') then now() end
-            from unnest(p_members) as m
-            where m.leader is null and s.run_id = m.run_id and s.step_no = m.step_no
-              and s.status = 'running' and s.worker_id = p_worker and s.fence = m.fence
-              and (m.first is null or m.cut is not null or m.first = s.journal_length)
-            returning m.place, s.run_id, s.step_no, s.fence, m.outcome, m.delay_ms, m.awaits
-        )
-        select coalesce(array_agg(place), '{}'),
-               array_agg(row(run_id, case outcome when 'retry' then 'step.retrying' when 'suspended' then 'step.waiting'
-                                                  when 'released' then 'step.handed_back' else 'step.' || outcome end,
-                             step_no, fence, p_worker,
-                             case when outcome = 'retry' then 'in ' || delay_ms || ' ms'
-                                  when awaits is not null then 'signal ' || awaits || coalesce(', at most ' || delay_ms || ' ms', '')
-                                  when outcome = 'suspended' then 'sleep ' || delay_ms || ' ms' end
-                         )::pawl_event_v1) filter (where outcome is not null)
-        into v_written, v_events
-        from written;
-
-        -- Followers: each stands if all before it in its chain do.
-        if 'followers' = any (p_with) then
-            with chain as (
-                select m.place, m.fence, m.component, m.length, m.fraction, m.message, m.payload, m.payload_digest, s.ctid as row,
-                       bool_and(m.leader = any (v_written) and s.status = 'blocked' and s.unmet = 1
-                                and s.fence = m.fence - 1
-                                and coalesce(s.component, pawl_active_component_v1(s.run_id, s.step_no)) = m.component)
-                       over (partition by m.leader order by m.place) as stands
+        if 'claimed' = any (p_with) then
+            with written as (
+                update step s set
+                    journal_length = coalesce(m.first + m.length, m.cut, s.journal_length),
+                    -- Whoever adds to a journal has gone through all of it.
+                    recorded_by = case when m.first is null then s.recorded_by end,
+                    checkpoint_position = case when m.ordinal > s.checkpoint_ordinal then m.position
+                                               else s.checkpoint_position end,
+                    checkpoint_ordinal = greatest(s.checkpoint_ordinal, m.ordinal),
+                    progress = coalesce(m.fraction, s.progress),
+                    progress_message = case when m.fraction is null then s.progress_message else m.message end,
+                    status = case m.outcome when 'succeeded' then 'succeeded' when 'failed' then 'failed'
+                                            when 'retry' then 'waiting' when 'suspended' then 'waiting'
+                                            when 'parked' then 'parked' when 'released' then 'ready' else s.status end,
+                    alone = m.outcome is null and (m.alone or s.alone),
+                    failures = s.failures + (m.outcome is not null and m.outcome in ('failed', 'retry'))::int,
+                    output = case when m.outcome = 'succeeded' then p_payloads[m.payload] end,
+                    output_digest = case when m.outcome = 'succeeded' then m.payload_digest end,
+                    error = case when m.outcome in ('failed', 'retry', 'parked') then p_payloads[m.payload]
+                                 when m.outcome in ('succeeded', 'suspended') then null else s.error end,
+                    due_at = now() + m.delay_ms * interval '1 millisecond',
+                    awaits_position = m.awaits_position,
+                    awaits_until = case when m.outcome = 'suspended' then now() + m.delay_ms * interval '1 millisecond' end,
+                    awaits = m.awaits,
+                    ready_at = case when m.outcome = 'released' then now() end,
+                    ended_at = case when m.outcome in ('succeeded', 'failed') then now() end
                 from unnest(p_members) as m
-                join step s on s.run_id = m.run_id and s.step_no = m.step_no
+                where m.leader is null and s.run_id = m.run_id and s.step_no = m.step_no
+                  and s.status = 'running' and s.worker_id = p_worker and s.fence = m.fence
+                  and (m.first is null or m.cut is not null or m.first = s.journal_length)
+                returning m.place, s.run_id, s.step_no, s.fence, m.outcome, m.delay_ms, m.awaits
+            )
+            select coalesce(array_agg(place), '{}'),
+                   array_agg(row(run_id, case outcome when 'retry' then 'step.retrying' when 'suspended' then 'step.waiting'
+                                                      when 'released' then 'step.handed_back' else 'step.' || outcome end,
+                                 step_no, fence, p_worker,
+                                 case when outcome = 'retry' then 'in ' || delay_ms || ' ms'
+                                      when awaits is not null then 'signal ' || awaits || coalesce(', at most ' || delay_ms || ' ms', '')
+                                      when outcome = 'suspended' then 'sleep ' || delay_ms || ' ms' end
+                             )::pawl_event_v1) filter (where outcome is not null)
+            into v_written, v_events
+            from written;
+        end if;
+
+        -- Those that were run ahead: each stands if all before it in its chain do.
+        if 'ahead' = any (p_with) then
+            with chain as (
+                select m.place, m.fence, m.component, m.length, m.fraction, m.message, m.payload, m.payload_digest, s.row,
+                       bool_and(s.fence = m.fence - 1
+                                and coalesce(s.component, pawl_active_component_v1(s.run_id, s.step_no)) = m.component
+                                and case when m.leader = m.place then s.status = 'ready' and exists (
+                                             select from run r where r.id = m.run_id
+                                             and r.pipeline_digest = m.pipeline and r.request_digest = m.request)
+                                         else s.status = 'blocked' and s.unmet = 1 end) over before
+                       and (m.leader = any (v_written) or bool_or(m.leader = m.place) over before) as stands
+                from unnest(p_members) as m
+                cross join lateral (select y.ctid as row, y.run_id, y.step_no, y.status, y.unmet, y.fence, y.component
+                                    from step y where y.run_id = m.run_id and y.step_no = m.step_no offset 0) as s
                 where m.leader is not null and not m.run_id = any (v_failing)
+                window before as (partition by m.leader order by m.place)
             ), written as (
                 -- By its place in the table, which stays under the run's lock.
                 update step s set
                     status = 'succeeded', unmet = 0, fence = m.fence, worker_id = p_worker, component = m.component,
-                    attempts = s.attempts + 1,
+                    attempts = s.attempts + 1, ready_at = null,
                     journal_length = coalesce(m.length, 0), progress = m.fraction, progress_message = m.message,
                     output = p_payloads[m.payload], output_digest = m.payload_digest, error = null,
                     claimed_at = now(), started_at = now(), ended_at = now()
@@ -246,7 +258,8 @@ begin
                                 and j.first = m.first and j.digest = m.digest) then 'seen'
                              else 'gap' end
                     when m.outcome is not null and s.worker_id = p_worker and s.fence = m.fence
-                         and s.status in ('succeeded', 'failed', 'waiting', 'parked', 'ready') then 'done'
+                         and (s.status = 'succeeded'
+                              or m.leader is null and s.status in ('failed', 'waiting', 'parked', 'ready')) then 'done'
                     else 'lost'
                 end)
             into v_refused, v_verdict

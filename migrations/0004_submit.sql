@@ -10,17 +10,30 @@ create type pawl_submission_v1 as (
     request_digest  bytea
 );
 
--- Verdicts, by place: created; same (the key was used before, with the same request; a resend after a lost
--- answer looks like this too); conflict (the key was used with another request); unknown_pipeline. Places
--- that are not told of are `created`.
--- For runs that have not started, also the ready steps, to be delivered.
-create function pawl_submit_v1(p_submissions pawl_submission_v1[])
-returns table (place int, verdict text, run_id uuid, step_no int, queue text, priority text, ready_at_ms bigint)
+create type pawl_submitted_v1 as (
+    place        int,
+    verdict      text,
+    run_id       uuid,
+    step_no      int,
+    queue        text,
+    priority     text,
+    ready_at_ms  bigint,
+    pipeline     bytea,
+    component    bytea
+);
+
+-- Verdicts, by place: same (the key was used before, with the same request; a resend after a lost answer looks like
+-- this too); conflict (the key was used with another request); unknown_pipeline. Places that are not told of are
+-- created.
+-- For runs that have not started, also the ready steps, to be delivered, with what they start with; these have no
+-- verdict.
+create function pawl_submit_v1(p_submissions pawl_submission_v1[]) returns setof pawl_submitted_v1
 language plpgsql
 as $$
 #variable_conflict use_column
 declare
     v_created  uuid[];
+    v_ready    pawl_submitted_v1[];
 begin
     -- Sorted, so that two API nodes with the same keys wait for each other in one direction only.
     with created as (
@@ -34,7 +47,7 @@ begin
         returning id, pipeline_digest
     ), spec as materialized (
         -- Each step stays on the component that its plugin's version points to now, unless its start decides.
-        select t.digest, t.step_no, cardinality(t.needs) as unmet,
+        select t.digest, t.step_no, t.queue, t.priority, cardinality(t.needs) as unmet,
                case when t.version is not null or l.versions = 'submission' then v.digest end as component
         from (select distinct pipeline_digest from created) as c
         join pipeline_version l on l.digest = c.pipeline_digest
@@ -50,26 +63,35 @@ begin
         insert into event (run_id, first, kinds, steps, fences, workers, notes)
         select id, 1, '{run.submitted}', '{null}', '{null}', '{null}', '{null}' from created
     )
-    select coalesce(array_agg(id), '{}') into v_created from created;
+    select (select array_agg(id) from created),
+           array_agg(row(null, null, c.id, t.step_no, t.queue, t.priority, (extract(epoch from now()) * 1000)::bigint,
+                         t.digest, t.component)::pawl_submitted_v1)
+    into v_created, v_ready
+    from created c join spec t on t.digest = c.pipeline_digest and t.unmet = 0;
+    return query select * from unnest(v_ready);
 
-    if cardinality(v_created) < cardinality(p_submissions) then
-        return query
-        select s.place,
-               case when r.id is null then 'unknown_pipeline'
-                    when r.request_digest <> s.request_digest then 'conflict'
-                    else 'same' end,
-               null::uuid, null::int, null::text, null::text, null::bigint
-        from (select *, row_number() over (partition by run_id order by place) as turn from unnest(p_submissions)) as s
-        left join run r on r.id = s.run_id
-        -- The first of a key in this call has made the run.
-        where not (s.run_id = any (v_created) and s.turn = 1);
+    if cardinality(v_created) = cardinality(p_submissions) then
+        return;
     end if;
+    v_created := coalesce(v_created, '{}');
     return query
-    select null::int, null::text, r.id, y.step_no, t.queue, t.priority, (extract(epoch from y.ready_at) * 1000)::bigint
+    select s.place,
+           case when r.id is null then 'unknown_pipeline'
+                when r.request_digest <> s.request_digest then 'conflict'
+                else 'same' end,
+           null::uuid, null::int, null::text, null::text, null::bigint, null::bytea, null::bytea
+    from (select *, row_number() over (partition by run_id order by place) as turn from unnest(p_submissions)) as s
+    left join run r on r.id = s.run_id
+    -- The first of a key in this call has made the run.
+    where not (s.run_id = any (v_created) and s.turn = 1);
+    return query
+    select null::int, null::text, r.id, y.step_no, t.queue, t.priority, (extract(epoch from y.ready_at) * 1000)::bigint,
+           r.pipeline_digest, y.component
     from unnest(p_submissions) as s
     join run r on r.id = s.run_id and r.status = 'pending' and r.request_digest = s.request_digest
     join step y on y.run_id = r.id and y.status = 'ready'
     cross join lateral (select p.queue, p.priority from pipeline_step p
-                        where p.digest = r.pipeline_digest and p.step_no = y.step_no offset 0) as t;
+                        where p.digest = r.pipeline_digest and p.step_no = y.step_no offset 0) as t
+    where not r.id = any (v_created);
 end
 $$;

@@ -107,6 +107,16 @@ impl Digest {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
+    /// The digest of a submission: what it asks for, by which two under one key are told apart.
+    #[must_use]
+    pub fn of_request(pipeline: &str, input: &[u8]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&(pipeline.len() as u64).to_be_bytes());
+        hasher.update(pipeline.as_bytes());
+        hasher.update(input);
+        Self(*hasher.finalize().as_bytes())
+    }
+
     /// The first 12 hexadecimal digits, for people.
     #[must_use]
     pub fn short(&self) -> String {

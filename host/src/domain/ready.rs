@@ -1,7 +1,7 @@
 //! What is told after a commit, to workers and to readers: nothing in it matters if it is lost, late,
 //! doubled or reordered.
 
-use super::id::{RunId, StepId};
+use super::id::{Digest, RunId, StepId};
 use super::pipeline::Priority;
 
 /// A ready step on its way to a worker.
@@ -15,6 +15,33 @@ pub struct Ready {
     pub priority: Priority,
     /// When it became ready (or was found to be lost), ms since 1970 by the database's clock.
     pub ready_at_ms: i64,
+    /// Told with a step that nobody has claimed yet.
+    pub start: Option<Start>,
+}
+
+/// What a step's first claim is going to answer: with it, a worker may begin before it has claimed the step. A
+/// guess like any other: the store accepts what was done by it only if it was right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The pipeline version.
+    pub pipeline: Digest,
+    /// The component that the submission fixed.
+    pub component: Digest,
+    /// The run's input: JSON bytes.
+    pub input: Vec<u8>,
+}
+
+/// Longest input that travels with a message: a queue of millions must still fit into memory.
+const START_INPUT_BYTES: usize = 1 << 10;
+
+impl Start {
+    /// Of a step that needs nothing, in a run that was just submitted. None if the input is too long for a message, or
+    /// if the component is not fixed yet.
+    #[must_use]
+    pub fn new(pipeline: Digest, component: Option<Digest>, input: &[u8]) -> Option<Self> {
+        let component = component.filter(|_| input.len() <= START_INPUT_BYTES)?;
+        Some(Self { pipeline, component, input: input.to_vec() })
+    }
 }
 
 /// A run that has changed.
@@ -24,4 +51,18 @@ pub struct Moved {
     pub run: RunId,
     /// It has ended by it.
     pub ended: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_told_if_it_is_short_and_all_of_it_is_known() {
+        let digest = Digest::of(b"one");
+        let told = |component, length| Start::new(digest, component, &vec![b'1'; length]).is_some();
+        assert!(told(Some(digest), START_INPUT_BYTES));
+        assert!(!told(Some(digest), START_INPUT_BYTES + 1));
+        assert!(!told(None, 1));
+    }
 }

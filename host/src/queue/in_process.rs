@@ -10,7 +10,7 @@ use tokio::sync::{Notify, broadcast};
 
 use super::{Consumer, Delivery, Queue, Reader, Result, Settled, Stream, StreamState, Wake, Watermark};
 use crate::domain::id::{StepId, WorkerId};
-use crate::domain::ready::Moved;
+use crate::domain::ready::{Moved, Start};
 
 /// Wake-ups kept for a reader of changes that is behind; it polls for what it misses.
 const CHANGES_KEPT: usize = 1_024;
@@ -39,10 +39,11 @@ struct Log {
     consumers: HashMap<String, Instant>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Message {
     step: StepId,
     ready_at_ms: i64,
+    start: Option<Start>,
 }
 
 impl InProcess {
@@ -71,7 +72,7 @@ impl Log {
     fn read(&mut self, stream: &Arc<Stream>, consumer: &str, count: usize) -> Vec<Delivery> {
         self.consumers.insert(consumer.to_owned(), Instant::now());
         let read: Vec<(u64, Message)> = self.unread.drain(..count.min(self.unread.len())).collect();
-        let pending = read.iter().map(|(entry, message)| (*entry, (consumer.to_owned(), *message)));
+        let pending = read.iter().map(|(entry, message)| (*entry, (consumer.to_owned(), message.clone())));
         self.pending.extend(pending);
         read.into_iter().map(|(entry, message)| message.delivery(stream, entry)).collect()
     }
@@ -97,12 +98,13 @@ impl Log {
 }
 
 impl Message {
-    fn delivery(self, stream: &Arc<Stream>, entry: u64) -> Delivery {
+    fn delivery(&self, stream: &Arc<Stream>, entry: u64) -> Delivery {
         Delivery {
             stream: Arc::clone(stream),
             entry: entry.to_string(),
             step: Some(self.step),
             ready_at_ms: self.ready_at_ms,
+            start: self.start.clone(),
         }
     }
 }
@@ -123,7 +125,8 @@ impl Queue for InProcess {
         for ready in settled.ready {
             let log = streams.entry(Stream { queue: ready.queue.clone(), priority: ready.priority }).or_default();
             log.last_entry += 1;
-            log.unread.push_back((log.last_entry, Message { step: ready.id, ready_at_ms: ready.ready_at_ms }));
+            let message = Message { step: ready.id, ready_at_ms: ready.ready_at_ms, start: ready.start.clone() };
+            log.unread.push_back((log.last_entry, message));
         }
         drop(streams);
         if !settled.ready.is_empty() {

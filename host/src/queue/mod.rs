@@ -18,7 +18,7 @@ use async_trait::async_trait;
 
 use crate::domain::id::{StepId, WorkerId};
 use crate::domain::pipeline::Priority;
-use crate::domain::ready::{Moved, Ready};
+use crate::domain::ready::{Moved, Ready, Start};
 
 mod in_process;
 mod redis;
@@ -163,6 +163,8 @@ pub struct Delivery {
     pub step: Option<StepId>,
     /// Since when it was ready, by the message; ms since 1970.
     pub ready_at_ms: i64,
+    /// What the message tells of a step that nobody had claimed.
+    pub start: Option<Start>,
 }
 
 /// What follows a commit.

@@ -48,6 +48,7 @@ async fn put_back(queue: &dyn Queue, stream: &Arc<Stream>, consumer: &str) -> an
                     queue: stream.queue.clone(),
                     priority: stream.priority,
                     ready_at_ms: delivery.ready_at_ms,
+                    start: None,
                 })
             })
             .collect();

@@ -25,11 +25,7 @@ impl NewRun {
 
     /// Two submissions with one key are the same if this is.
     pub(super) fn request_digest(&self) -> Digest {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&(self.pipeline.len() as u64).to_be_bytes());
-        hasher.update(self.pipeline.as_bytes());
-        hasher.update(&self.input);
-        Digest(*hasher.finalize().as_bytes())
+        Digest::of_request(&self.pipeline, &self.input)
     }
 }
 

@@ -26,9 +26,8 @@ pub struct Member {
     pub id: StepId,
     /// The worker's right to it.
     pub fence: Fence,
-    /// A follower: its step was run ahead, on this component. It is still blocked in the database, and its
-    /// only need is the step of the member before it in the batch. It succeeds, and writes no checkpoint.
-    pub follows: Option<Digest>,
+    /// Its step was run ahead of its claim: both the claim and the success are written by it.
+    pub ahead: Option<Ahead>,
     /// The step runs alone on its worker from now on: it is a suspect.
     pub alone: bool,
     /// Drop the journal's rows from this position on first; signals that they had taken return to the inbox.
@@ -43,6 +42,36 @@ pub struct Member {
     pub settlement: Option<Settlement>,
 }
 
+/// How the step of a member was run ahead. It succeeds, and writes no checkpoint. What was guessed for it must be true
+/// at the commit, or nothing is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ahead {
+    /// A head start: the step is ready, and nobody has claimed it before.
+    Start {
+        /// The component that it ran on.
+        component: Digest,
+        /// The pipeline version.
+        pipeline: Digest,
+        /// [`Digest::of_request`] of the run: it says that the input is the run's.
+        request: Digest,
+    },
+    /// A follower: the step is still blocked, and its only need is the step of the member before it in the batch.
+    Follows {
+        /// The component that it ran on.
+        component: Digest,
+    },
+}
+
+impl Ahead {
+    /// The component that the step ran on.
+    #[must_use]
+    pub fn component(&self) -> Digest {
+        match self {
+            Self::Start { component, .. } | Self::Follows { component } => *component,
+        }
+    }
+}
+
 impl Member {
     /// Nothing to write yet.
     #[must_use]
@@ -50,7 +79,7 @@ impl Member {
         Self {
             id,
             fence,
-            follows: None,
+            ahead: None,
             alone: false,
             cut: None,
             segment: None,
@@ -58,6 +87,18 @@ impl Member {
             progress: None,
             settlement: None,
         }
+    }
+
+    /// Whether it goes with the member before it in the batch.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        matches!(self.ahead, Some(Ahead::Follows { .. }))
+    }
+
+    /// Whether its step was given a head start.
+    #[must_use]
+    pub fn starts_ahead(&self) -> bool {
+        matches!(self.ahead, Some(Ahead::Start { .. }))
     }
 
     /// Whether the step's attempt ends with it.

@@ -1,5 +1,7 @@
-//! Run-ahead: in a chain of steps, the next one starts on the same guest thread before the commit that
-//! hands it over, and further ones after it. A chain of short steps then costs few commits.
+//! Run-ahead: short steps cost few commits, because they need not wait for those before them.
+//!
+//! In a chain, the next step starts on the same guest thread before the commit that hands it over, and further
+//! ones after it:
 //!
 //! ```text
 //!  step 1 ──succeeds──▶ in a batch ─────────────────committed, step 2 claimed with it──▶ confirmed
@@ -7,27 +9,39 @@
 //!                        └▶ step 3, ahead ──succeeds──▶ … its followers in the same batch    batch, with
 //! ```
 //!
+//! And a step whose message tells what it starts with is given a *head start*: it begins before it is claimed. If it
+//! succeeds within moments, one commit both claims and ends it; otherwise, or if anything is to leave the host, it is
+//! claimed as ever.
+//!
+//! ```text
+//!  message ─▶ unclaimed ──succeeds──▶ in a batch: claim and success ──committed──▶ written
+//!                 └─ time is up, something is to leave ─▶ asked ─▶ in a batch: claim ──committed──▶ confirmed
+//! ```
+//!
 //! A session that is ahead executes under a *guess*: the claim that the database would answer with, if this
 //! is the step's first one. The guess costs nothing when it is wrong:
 //!
 //! - Nothing leaves the host: barriers and requests wait until the claim is confirmed, and the writer takes
-//!   no session that is ahead, except as a follower of the step before it in the same batch. The database
-//!   accepts a follower only if all before it in its chain were accepted, its step is untouched, and the
-//!   component is the one that it ran on.
+//!   no session that is ahead, except one that has succeeded: as a follower of the step before it in the same batch,
+//!   or after a head start. The database accepts it only if its step is untouched, the component is the one that it
+//!   ran on, and all before it in its chain were accepted, or the run asks for just this input.
 //! - It is confirmed by a claim that equals the guess in everything: component, fence, input.
 //! - Otherwise it is given up, with all that was run ahead of it, and the step is executed again under its
 //!   true claim. So is one that did not succeed while it was ahead.
 //!
-//! A crash loses only what nobody has seen.
+//! A crash loses only what nobody has seen. A step that brings its worker down in a head start is claimed as ever by
+//! whoever adopts its message, so that its next crash is told of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::flow::{Flow, lock};
 use super::loaded::Loading;
 use super::session::Session;
 use crate::domain::attempt::Claim;
-use crate::domain::id::{Fence, StepId};
+use crate::domain::id::{Digest, Fence, StepId};
 use crate::domain::journal::History;
+use crate::domain::ready::Start;
 use crate::domain::succession::{Plan, Succession};
 use crate::engine::recorder::Stop;
 use crate::queue::Delivery;
@@ -35,7 +49,40 @@ use crate::queue::Delivery;
 /// Steps of a run that may be ahead of the database: a bound for what is done in vain, and for memory.
 const FARTHEST: u32 = 32;
 
+/// The fence of the first claim of a step that nobody has touched.
+const FIRST: Fence = Fence(1);
+
+/// How long a step may go on after a head start before it is claimed: long enough for a burst of short ones, and
+/// nothing against the lease, after which others would look for it.
+const HEAD_START: Duration = Duration::from_millis(10);
+
 impl Flow {
+    /// Begins a step before it is claimed, if all that it needs is in memory; false if it is not.
+    pub(super) fn start_ahead(self: &Arc<Self>, id: StepId, start: Start) -> bool {
+        let guess = Claim {
+            pipeline: start.pipeline,
+            component: start.component,
+            run_input: Some(start.input),
+            ..Claim::bare(id, FIRST)
+        };
+        let (Some(loading), Ok(pass)) = (self.loaded.at_hand(&guess), Arc::clone(&self.gate).try_read_owned()) else {
+            return false;
+        };
+        let asks_for = guess.run_input.as_deref().unwrap_or_default();
+        let request = Digest::of_request(&loading.plan.pipeline.name, asks_for);
+        let session = Session::unclaimed(guess, request, Arc::clone(self.lane(id.run)), Arc::clone(&self.trust));
+        lock(&self.ahead).insert(id, Arc::clone(&session));
+        let over = Arc::downgrade(&session);
+        self.execute(session, loading, pass);
+        self.runtime.spawn(async move {
+            tokio::time::sleep(HEAD_START).await;
+            if let Some(session) = over.upgrade() {
+                session.end_head_start();
+            }
+        });
+        true
+    }
+
     /// Begins the step after `session`, which has succeeded with `output`, if it may be run ahead.
     pub(super) fn run_ahead(
         &self,
@@ -53,8 +100,7 @@ impl Flow {
             pipeline: plan.digest,
             component: prepared.digest(),
             needed_outputs: vec![output.to_vec()],
-            // The first claim of a step that nobody has touched.
-            ..Claim::bare(StepId { run: session.claim.run(), step: next.step }, Fence(1))
+            ..Claim::bare(StepId { run: session.claim.run(), step: next.step }, FIRST)
         };
         let ahead = Session::ahead_of(session, guess);
         lock(&self.ahead).insert(ahead.claim.id, Arc::clone(&ahead));

@@ -87,7 +87,7 @@ impl Flow {
 
     /// Hands the step to a guest thread, which goes on with what may be run ahead of its commit. `pass` is
     /// its place among those that run.
-    fn execute<P: Send + 'static>(self: &Arc<Self>, session: Arc<Session>, loading: Loading, pass: P) {
+    pub(super) fn execute<P: Send + 'static>(self: &Arc<Self>, session: Arc<Session>, loading: Loading, pass: P) {
         let flow = Arc::clone(self);
         self.threads.submit(Box::new(move || flow.execute_here(session, loading, pass)));
     }
@@ -112,8 +112,13 @@ impl Flow {
     ) -> Option<(Arc<Session>, Loading)> {
         let claim = &session.claim;
         let succeeded = matches!(executed.outcome, Outcome::Succeeded(_));
-        if (!succeeded || session.is_lost()) && session.discard() {
+        if (!succeeded || session.is_lost())
+            && let Some(must_ask) = session.discard()
+        {
             self.forget(session);
+            if must_ask {
+                self.lane(claim.run()).claim([claim.id]);
+            }
             return None;
         }
         let policy = plan.and_then(|plan| plan.pipeline.step(claim.id.step)).map(|spec| spec.retry);

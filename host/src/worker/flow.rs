@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!  receive ─▶ ask ─▶ [writer: claim] ─▶ start ─▶ [guest thread: execute] ─▶ settle ─▶ [writer: outcome]
-//!     ▲                    │ not ready               ▲                                    │ committed
+//!     ▲   │                │ not ready               ▲  ▲                                 │ committed
+//!     │   └──── a head start, before the claim ──────│──┘                                 │
 //!     │                    ▼                         └──── successor, claimed with it ────┤
 //!     └──── a slot is free ◀─────────────── acknowledge, deliver the others ◀─────────────┘
 //! ```
 //!
-//! `execution` has the middle of it, from `start` to `settle`; `ahead` how a chain need not wait for its
-//! commits.
+//! `execution` has the middle of it, from `start` to `settle`; `ahead` how short steps need not wait for their
+//! claims, nor chains for their commits.
 //!
 //! What a crash leaves, between every two: before the claim's commit a pending message, which another
 //! worker adopts; after it a running step under a lease, which is taken over; after the outcome's commit
@@ -32,7 +33,7 @@ use crate::domain::suspicion::Suspicion;
 use crate::engine::GuestThreads;
 use crate::queue::{Delivery, Reader};
 use crate::store::SharedStore;
-use crate::store::write::{Batch, Member, Verdict, Written};
+use crate::store::write::{Ahead, Batch, Member, Verdict, Written};
 
 /// A claim that met a locked run is asked for again after this.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
@@ -78,9 +79,9 @@ pub struct Flow {
     pub draining: AtomicBool,
     /// Steps in execution.
     pub sessions: Mutex<HashMap<StepId, Arc<Session>>>,
-    /// Steps in execution ahead of their claims. They use the slots of those before them.
+    /// Steps in execution ahead of their claims. They use the slots of those before them, or of those asked for.
     pub ahead: Mutex<HashMap<StepId, Arc<Session>>>,
-    /// Steps that were asked for, and the messages that led to them.
+    /// Steps that were asked for, or given a head start, and the messages that led to them.
     pub asked: Mutex<HashMap<StepId, Vec<Delivery>>>,
     /// A slot is free.
     pub freed: Notify,
@@ -114,30 +115,34 @@ impl Flow {
                 }
             }
             for _ in 0..self.free_now() {
-                let Some(delivery) = backlog.pop_front() else { break };
-                self.ask(delivery);
+                let Some(mut delivery) = backlog.pop_front() else { break };
+                let start = delivery.start.take();
+                let Some(id) = self.note(delivery) else { continue };
+                if !start.is_some_and(|start| self.start_ahead(id, start)) {
+                    self.lane(id.run).claim([id]);
+                }
             }
         }
     }
 
     /// Asks the writer for the step of a message.
     pub fn ask(&self, delivery: Delivery) {
-        let Some(id) = delivery.step else {
-            self.acknowledge(vec![delivery]);
-            return;
-        };
-        // It runs here already: the step is not ready, whatever the message thought.
-        if lock(&self.sessions).contains_key(&id) {
-            self.acknowledge(vec![delivery]);
-            return;
-        }
-        let mut asked = lock(&self.asked);
-        let first = !asked.contains_key(&id);
-        asked.entry(id).or_default().push(delivery);
-        drop(asked);
-        if first {
+        if let Some(id) = self.note(delivery) {
             self.lane(id.run).claim([id]);
         }
+    }
+
+    /// Keeps the message of a step that is going to be asked for; `None` if there is nothing to ask for.
+    fn note(&self, delivery: Delivery) -> Option<StepId> {
+        // It runs here already: the step is not ready, whatever the message thought.
+        let Some(id) = delivery.step.filter(|id| !lock(&self.sessions).contains_key(id)) else {
+            self.acknowledge(vec![delivery]);
+            return None;
+        };
+        let mut asked = lock(&self.asked);
+        let is_first = !asked.contains_key(&id);
+        asked.entry(id).or_default().push(delivery);
+        is_first.then_some(id)
     }
 
     /// Takes in the answer to a batch: called by the writer, after the commit.
@@ -153,9 +158,17 @@ impl Flow {
             if member.ends() {
                 in_a_row.insert(session.claim.run(), session.in_a_row + 1);
                 acknowledged.extend(self.forget(session));
-                if *verdict != Verdict::Written && member.follows.is_none() {
-                    tracing::warn!(step.id = %member.id, fence = %member.fence, worker.id = %self.worker,
-                        "LeaseLost: the outcome was refused, the step belongs to another worker");
+                match (verdict, member.ahead) {
+                    (Verdict::Written, Some(Ahead::Start { .. })) => {
+                        acknowledged.extend(lock(&self.asked).remove(&member.id).unwrap_or_default());
+                    }
+                    // A wrong guess: what is true is asked for.
+                    (_, Some(Ahead::Start { .. })) => self.lane(member.id.run).claim([member.id]),
+                    (Verdict::Written, _) | (_, Some(Ahead::Follows { .. })) => {}
+                    (_, None) => {
+                        tracing::warn!(step.id = %member.id, fence = %member.fence, worker.id = %self.worker,
+                            "LeaseLost: the outcome was refused, the step belongs to another worker");
+                    }
                 }
             }
         }
@@ -176,6 +189,10 @@ impl Flow {
         }
         for id in &written.not_ready {
             acknowledged.extend(lock(&self.asked).remove(id).unwrap_or_default());
+            let ahead = lock(&self.ahead).get(id).cloned();
+            if let Some(session) = ahead {
+                self.give_up(session);
+            }
         }
         if !written.busy.is_empty() {
             self.ask_again_later(written.busy);

@@ -10,21 +10,22 @@
 //! once, however much it has to say. The first refusal ends everything: no later write of the attempt is
 //! sent.
 //!
-//! A step that is run *ahead* (see `ahead`) has no claim in the database yet: its session is not queued, and
-//! nothing of it leaves, until the claim is confirmed. If it has succeeded before, the writer takes it along
-//! with the step before it.
+//! A step that is run *ahead* (see `ahead`) has no claim in the database yet: nothing of it leaves, and the writer
+//! takes nothing of it, until the claim is confirmed. If it has succeeded before, the writer takes its success and
+//! its claim at once: along with the step before it, or, after a head start, by itself.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use self::state::State;
+use self::state::{Standing, State};
 use super::outbox::Outbox;
 use super::trust::Trust;
 use crate::domain::attempt::{Claim, Cut};
+use crate::domain::id::{Digest, StepId};
 use crate::domain::wait::Wait;
 use crate::engine::recorder::Stop;
 use crate::queue::Delivery;
-use crate::store::write::{Member, Segment, Settlement, Verdict};
+use crate::store::write::{Ahead, Member, Segment, Settlement, Verdict};
 
 mod guest;
 mod state;
@@ -50,6 +51,14 @@ pub struct Session {
     changed: Condvar,
 }
 
+/// What the writer takes of a session.
+pub(super) enum Taken {
+    /// What it has to write.
+    Member(Box<Member>),
+    /// It asks for its claim.
+    Claim(StepId),
+}
+
 impl Session {
     /// A step that was just claimed, and the messages that led to it.
     #[must_use]
@@ -69,9 +78,17 @@ impl Session {
     #[must_use]
     pub fn ahead_of(before: &Self, claim: Claim) -> Arc<Self> {
         let depth = if before.is_ahead() { before.depth + 1 } else { 1 };
-        let state = State { ahead: true, ..State::default() };
+        let state = State { standing: Standing::Follows, ..State::default() };
         let (outbox, trust) = (Arc::clone(&before.outbox), Arc::clone(&before.trust));
         Self::with(claim, before.in_a_row + 1, depth, outbox, trust, state)
+    }
+
+    /// A step that is given a head start, under the claim that the database would answer with. `request` is the digest
+    /// of what its run asks for.
+    #[must_use]
+    pub fn unclaimed(claim: Claim, request: Digest, outbox: Arc<Outbox>, trust: Arc<Trust>) -> Arc<Self> {
+        let state = State { standing: Standing::Unclaimed(request), ..State::default() };
+        Self::with(claim, 0, 1, outbox, trust, state)
     }
 
     fn with(
@@ -96,17 +113,17 @@ impl Session {
 
     /// Whether its claim is not in the database yet.
     pub fn is_ahead(&self) -> bool {
-        self.state().ahead
+        self.state().is_ahead()
     }
 
     /// The database has answered with just this claim: from now on the session is like any other. False if
     /// it was given up before.
     pub fn confirm(&self) -> bool {
         let mut state = self.state();
-        if state.stop == Some(Stop::LeaseLost) {
+        if state.is_lost() {
             return false;
         }
-        state.ahead = false;
+        state.standing = Standing::Claimed;
         if state.has_something_to_write() {
             self.queue(&mut state);
         }
@@ -117,19 +134,27 @@ impl Session {
         true
     }
 
-    /// Gives the session up if it is still ahead; its step will be executed again under its true claim.
-    pub fn discard(&self) -> bool {
+    /// Gives the session up if it is still ahead; its step will be executed again under its true claim. `None` if it
+    /// is not ahead; otherwise whether that claim has to be asked for.
+    pub fn discard(&self) -> Option<bool> {
         let mut state = self.state();
-        if state.ahead {
-            state.stop = Some(Stop::LeaseLost);
-            self.changed.notify_all();
+        if !state.is_ahead() {
+            return None;
         }
-        state.ahead
+        let must_ask = matches!(state.standing, Standing::Unclaimed(_)) && !state.is_lost();
+        state.stop = Some(Stop::LeaseLost);
+        self.changed.notify_all();
+        Some(must_ask)
+    }
+
+    /// A head start is over: the writer asks for the step's claim, if it has not ended by now.
+    pub fn end_head_start(&self) {
+        self.queue_unclaimed(&mut self.state());
     }
 
     /// Whether nothing more of it may be written.
     pub fn is_lost(&self) -> bool {
-        self.state().stop == Some(Stop::LeaseLost)
+        self.state().is_lost()
     }
 
     /// Makes `next` the session that is run ahead of this one's commit; false if this one was given up.
@@ -169,6 +194,7 @@ impl Session {
         state.settlement = Some(settlement);
         state.settled = true;
         self.queue(&mut state);
+        self.queue_unclaimed(&mut state);
     }
 
     /// Ends the attempt, and with it the journal for now: the step waits. Large checkpoints go before it, since
@@ -222,22 +248,33 @@ impl Session {
         std::mem::take(&mut self.state().deliveries)
     }
 
-    /// What the step has to write, for the writer; `None` if nothing (any more).
-    pub(super) fn take_member(&self) -> Option<Member> {
+    /// What the writer is to do for the step; `None` if nothing (any more).
+    pub(super) fn take(&self) -> Option<Taken> {
         let mut state = self.state();
         state.queued = false;
-        if state.stop == Some(Stop::LeaseLost) && state.settlement.is_none() {
+        if state.is_lost() && (state.is_ahead() || state.settlement.is_none()) {
             return None;
         }
-        state.has_something_to_write().then(|| state.member(&self.claim, None))
+        let ahead = match state.standing {
+            Standing::Claimed => None,
+            Standing::Unclaimed(request) if state.has_succeeded() => {
+                let Claim { component, pipeline, .. } = self.claim;
+                Some(Ahead::Start { component, pipeline, request })
+            }
+            Standing::Unclaimed(_) => {
+                state.standing = Standing::Asked;
+                return Some(Taken::Claim(self.claim.id));
+            }
+            Standing::Follows | Standing::Asked => return None,
+        };
+        state.has_something_to_write().then(|| Taken::Member(Box::new(state.member(&self.claim, ahead))))
     }
 
     /// All that the step has to write, if it was run ahead and has succeeded: to go with the step before it.
     pub(super) fn take_follower(&self) -> Option<Member> {
         let mut state = self.state();
-        let succeeded = matches!(state.settlement, Some(Settlement::Succeeded { .. }));
-        let may = state.ahead && succeeded && state.stop.is_none();
-        may.then(|| state.member(&self.claim, Some(self.claim.component)))
+        let may = state.standing == Standing::Follows && state.has_succeeded() && state.stop.is_none();
+        may.then(|| state.member(&self.claim, Some(Ahead::Follows { component: self.claim.component })))
     }
 
     /// A large checkpoint whose entries are durable, for the bulk writer.
@@ -256,7 +293,7 @@ impl Session {
         }
         match verdict {
             Verdict::Written => {
-                state.ahead = false;
+                state.standing = Standing::Claimed;
                 state.on_record |= member.alone;
                 if let Some(segment) = &member.segment {
                     state.durable = segment.first + segment.length;
@@ -281,8 +318,20 @@ impl Session {
     }
 
     fn queue(&self, state: &mut State) {
+        if state.standing == Standing::Claimed {
+            self.push(state);
+        }
+    }
+
+    /// The same for a step that was given a head start: the writer takes its success, or asks for its claim.
+    fn queue_unclaimed(&self, state: &mut State) {
+        if matches!(state.standing, Standing::Unclaimed(_)) {
+            self.push(state);
+        }
+    }
+
+    fn push(&self, state: &mut State) {
         if !state.queued
-            && !state.ahead
             && let Some(this) = self.this.upgrade()
         {
             state.queued = true;

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::flow::Flow;
 use super::outbox::Outbox;
-use super::session::Session;
+use super::session::{Session, Taken};
 use super::vitals::Vitals;
 use crate::domain::attempt::{Cause, Failure};
 use crate::store::write::{Batch, Member, Settlement, Verdict, Written};
@@ -60,37 +60,37 @@ pub async fn run_bulk(flow: Arc<Flow>, mut large: mpsc::UnboundedReceiver<std::s
 fn collect(outbox: &Outbox) -> (Vec<Arc<Session>>, Batch) {
     let mut chains = Vec::new();
     let mut bytes = 0;
-    let claims = outbox.take_claims();
+    let mut claims = outbox.take_claims();
     for _ in 0..outbox.waiting_sessions() {
         let Some(session) = outbox.pop() else { break };
-        let chain = chain_of(session);
-        bytes += chain.iter().map(|(_, member)| member.payload_bytes()).sum::<usize>();
-        chains.push(chain);
+        match session.take() {
+            Some(Taken::Member(member)) => {
+                let chain = chain_of(session, *member);
+                bytes += chain.iter().map(|(_, member)| member.payload_bytes()).sum::<usize>();
+                chains.push(chain);
+            }
+            Some(Taken::Claim(id)) => claims.push(id),
+            None => {}
+        }
         if bytes >= BATCH_BYTES {
             break;
         }
     }
-    chains.retain(|chain| !chain.is_empty());
     // The order in which the server locks: two writers never wait for each other in a circle.
     chains.sort_unstable_by_key(|chain| chain[0].1.id);
     let (sessions, members) = chains.into_iter().flatten().unzip();
     (sessions, Batch { members, claims })
 }
 
-/// What a step has to write, and, if it has succeeded, the successors that were run ahead and have succeeded
-/// by now.
-fn chain_of(session: Arc<Session>) -> Vec<(Arc<Session>, Member)> {
-    let mut chain = Vec::new();
-    let mut member = session.take_member();
-    let mut last = session;
-    while let Some(taken) = member {
-        let next = if taken.succession().is_some() { last.next() } else { None };
-        member = next.as_ref().and_then(|next| next.take_follower());
-        chain.push((last, taken));
-        match next {
-            Some(next) => last = next,
-            None => break,
-        }
+/// What a step writes, and, if it has succeeded, the successors that were run ahead and have succeeded by now.
+fn chain_of(session: Arc<Session>, member: Member) -> Vec<(Arc<Session>, Member)> {
+    let mut chain = vec![(session, member)];
+    while let Some((last, member)) = chain.last()
+        && member.succession().is_some()
+        && let Some(next) = last.next()
+        && let Some(follower) = next.take_follower()
+    {
+        chain.push((next, follower));
     }
     chain
 }
@@ -149,6 +149,9 @@ impl Lane {
         if batch.members.iter().any(Member::suspends) {
             crate::fault::point("suspend.before_commit");
         }
+        if batch.members.iter().any(Member::starts_ahead) {
+            crate::fault::point("head_start.before_commit");
+        }
         self.vitals.waiting();
         let answer = self.lane.write(self.flow.worker, batch);
         // The first poll sends; the point then strikes while the server works.
@@ -167,7 +170,7 @@ impl Lane {
     /// up, if there is nothing else to part.
     fn split(&self, mut sessions: Vec<Arc<Session>>, mut batch: Batch) -> Vec<(Vec<Arc<Session>>, Batch)> {
         let (members, claims) = (batch.members.len(), batch.claims.len());
-        let chains = (1..members).filter(|place| batch.members[*place].follows.is_none());
+        let chains = (1..members).filter(|place| !batch.members[*place].follows());
         let at = chains.min_by_key(|place| place.abs_diff(members / 2)).unwrap_or(members);
         if at == members && claims == 0 {
             sessions.drain(1..).for_each(|ahead| self.flow.give_up(ahead));
@@ -187,6 +190,11 @@ impl Lane {
             self.flow.written(&[], batch, Written { not_ready: batch.claims.clone(), ..Written::default() });
             return;
         };
+        if member.starts_ahead() {
+            // Not this worker's to be parked: it is executed again, under its claim, and then it is.
+            self.flow.written(sessions, batch, Written { members: vec![Verdict::LeaseLost], ..Written::default() });
+            return;
+        }
         let reason = Failure {
             cause: Cause::Limit,
             message: format!("Postgres refused what the step wrote: {}", error.chain()),

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pawl::cli::private::PrivateRedis;
-use pawl::domain::id::{RunId, StepId, StepNo, WorkerId};
+use pawl::domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
 use pawl::domain::pipeline::Priority;
-use pawl::domain::ready::{Moved, Ready};
+use pawl::domain::ready::{Moved, Ready, Start};
 use pawl::queue::{Delivery, InProcess, Queue, RedisStreams, Settled, SharedQueue, Stream, Watermark};
 
 /// A read that finds nothing waits this long.
@@ -36,10 +36,12 @@ async fn conforms(queue: SharedQueue) {
     a_read_waits_for_what_is_published(&queue).await;
     readers_of_changes_are_woken(&queue).await;
     doubled_acknowledgements_change_nothing(&*queue).await;
+    a_message_tells_what_its_step_starts_with(&*queue).await;
 }
 
 fn ready(queue: &str, priority: Priority, ready_at_ms: i64) -> Ready {
-    Ready { id: StepId { run: RunId::new(), step: StepNo(3) }, queue: queue.to_owned(), priority, ready_at_ms }
+    let id = StepId { run: RunId::new(), step: StepNo(3) };
+    Ready { id, queue: queue.to_owned(), priority, ready_at_ms, start: None }
 }
 
 fn stream(queue: &str, priority: Priority) -> Stream {
@@ -171,4 +173,15 @@ async fn read(reader: &mut dyn pawl::queue::Reader, count: usize) -> Vec<Deliver
 async fn state(queue: &dyn Queue, stream: &Stream) -> (usize, usize) {
     let states = queue.streams().await.expect("streams");
     states.iter().find(|state| state.stream == *stream).map_or((0, 0), |state| (state.length, state.pending))
+}
+
+async fn a_message_tells_what_its_step_starts_with(queue: &dyn Queue) {
+    let mut reader = queue.reader(WorkerId::new(), &["starts".to_owned()], BLOCK).expect("a reader");
+    let input = (0..=255).collect();
+    let start = Start { pipeline: Digest::of(b"pipeline"), component: Digest::of(b"component"), input };
+    let told = Ready { start: Some(start.clone()), ..ready("starts", Priority::Normal, 1) };
+    queue.publish(&[told, ready("starts", Priority::Normal, 2)]).await.expect("published");
+    let read = read(&mut *reader, 2).await;
+    let starts: Vec<_> = read.into_iter().map(|delivery| delivery.start).collect();
+    assert_eq!(starts, [Some(start), None], "byte by byte");
 }

@@ -4,15 +4,15 @@ use pawl::domain::id::{Digest, Fence, StepId, StepNo};
 use pawl::domain::journal::{Checkpoint, Entry, pack};
 use pawl::domain::status::StepStatus;
 use pawl::domain::wait::Wait;
-use pawl::store::write::{Batch, Member, Segment, Settlement, Verdict};
+use pawl::store::write::{Ahead, Batch, Member, Segment, Settlement, Verdict};
 
 use crate::chance::Chance;
 use crate::model::{Claimant, ModelRun, ModelStep, apply};
-use crate::world::{SIGNALS, World};
+use crate::world::{INPUT, SIGNALS, World};
 
 impl World {
-    /// One batch of one worker: outcomes, what was run ahead of them, segments and stale writes of distinct
-    /// steps, and claims.
+    /// One batch of one worker: outcomes, what was run ahead of them or given a head start, segments and stale writes
+    /// of distinct steps, and claims.
     pub async fn batch(&mut self, chance: &mut Chance) {
         let worker = self.workers[chance.below(self.workers.len())];
         let mut batch = Batch::default();
@@ -39,6 +39,12 @@ impl World {
                     }
                     // Also some that are not ready.
                     (StepStatus::Ready, 0..=1) | (StepStatus::Blocked, 0) => batch.claims.push(id),
+                    (StepStatus::Ready, 2) | (StepStatus::Blocked, 1) if batch.members.iter().all(|it| it.id != id) => {
+                        let (member, verdict) = self.head_start(id, model, step, chance);
+                        batch.members.push(member);
+                        expected.push(verdict);
+                        self.run_ahead(&mut batch, &mut expected, model, chance);
+                    }
                     _ => {}
                 }
             }
@@ -123,6 +129,39 @@ impl World {
         Settlement::Succeeded { output: b"{}".to_vec(), then }
     }
 
+    /// A step that nobody has claimed, with its success; at times one that is not so, or on other premises than its
+    /// claim would tell.
+    fn head_start(&self, id: StepId, run: &ModelRun, step: &ModelStep, chance: &mut Chance) -> (Member, Verdict) {
+        let plan = self.plan_of(id.run);
+        let mut component = step.component.unwrap_or_else(|| self.active());
+        let mut pipeline = plan.digest;
+        let mut request = Digest::of_request(&plan.pipeline.name, INPUT);
+        let guessed = chance.below(6);
+        match guessed {
+            0 => component = Digest::of(b"a third one"),
+            1 => pipeline = Digest::of(b"another version"),
+            2 => request = Digest::of_request(&plan.pipeline.name, b"[]"),
+            _ => {}
+        }
+        let is_true = guessed > 2 && !run.failing && (step.status, step.fence) == (StepStatus::Ready, 0);
+        let member = self.succeeded_ahead(id, step, Ahead::Start { component, pipeline, request }, chance);
+        (member, if is_true { Verdict::Written } else { Verdict::LeaseLost })
+    }
+
+    /// The first claim of a step and its success, at once.
+    fn succeeded_ahead(&self, id: StepId, step: &ModelStep, ahead: Ahead, chance: &mut Chance) -> Member {
+        let untouched = ModelStep { fence: 1, journal: 0, checkpoint_at: 0, rows: Vec::new(), ..step.clone() };
+        let segment = Segment { first: 0, length: 1, bytes: pack(&[Entry::Now { unix_ns: 1 }]) };
+        Member {
+            ahead: Some(ahead),
+            checkpoint: None,
+            cut: None,
+            segment: (chance.below(3) == 0).then_some(segment),
+            settlement: Some(self.success(id, chance)),
+            ..self.member(id, &untouched, chance)
+        }
+    }
+
     /// Followers of the last member, at times on another component than the step would get.
     fn run_ahead(&self, batch: &mut Batch, expected: &mut Vec<Verdict>, run: &ModelRun, chance: &mut Chance) {
         let mut stands = expected.last() == Some(&Verdict::Written) && !run.failing;
@@ -134,19 +173,8 @@ impl World {
             let step = &run.steps[id.step.0 as usize];
             let (guessed, component) = (chance.below(6) > 0, step.component.unwrap_or_else(|| self.active()));
             stands &= guessed && (step.status, step.unmet, step.fence) == (StepStatus::Blocked, 1, 0);
-            let untouched = ModelStep { fence: 1, journal: 0, checkpoint_at: 0, rows: Vec::new(), ..step.clone() };
-            batch.members.push(Member {
-                checkpoint: None,
-                follows: Some(if guessed { component } else { Digest::of(b"a third one") }),
-                cut: None,
-                segment: (chance.below(3) == 0).then(|| Segment {
-                    first: 0,
-                    length: 1,
-                    bytes: pack(&[Entry::Now { unix_ns: 1 }]),
-                }),
-                settlement: Some(self.success(id, chance)),
-                ..self.member(id, &untouched, chance)
-            });
+            let component = if guessed { component } else { Digest::of(b"a third one") };
+            batch.members.push(self.succeeded_ahead(id, step, Ahead::Follows { component }, chance));
             expected.push(if stands { Verdict::Written } else { Verdict::LeaseLost });
         }
     }

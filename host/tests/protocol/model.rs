@@ -178,8 +178,9 @@ pub fn apply(model: &mut BTreeMap<RunId, ModelRun>, by: &Claimant, accepted: &[&
             run.steps[number].checkpoints = checkpoint.ordinal;
             run.steps[number].checkpoint_at = checkpoint.position;
         }
-        if member.follows.is_some() {
-            run.claim(number, StepChange::Continued, by);
+        if member.ahead.is_some() {
+            let change = if member.follows() { StepChange::Continued } else { StepChange::Claimed };
+            run.claim(number, change, by);
             run.steps[number].unmet = 0;
         }
         run.steps[number].alone = member.settlement.is_none() && (member.alone || run.steps[number].alone);

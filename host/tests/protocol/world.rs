@@ -19,6 +19,9 @@ use crate::pipelines::{COMPONENTS, pipeline};
 
 const CHANGES: usize = 12;
 
+/// Of all runs.
+pub const INPUT: &[u8] = b"{}";
+
 /// Those that there are.
 pub const SIGNALS: [&str; 2] = ["approved", "refused"];
 
@@ -55,7 +58,7 @@ pub async fn history(stores: &[SharedStore], seed: u64) {
         world.new_worker().await;
     }
     let versions = [Versions::Submission, Versions::Start, Versions::ALL[chance.below(2)]];
-    let new = |versions: Versions| NewRun::new(versions.as_str().into(), b"{}".to_vec(), None);
+    let new = |versions: Versions| NewRun::new(versions.as_str().into(), INPUT.to_vec(), None);
     let runs = versions.map(new);
     for Tested { store, lane } in &mut world.stores {
         store.activate("p", COMPONENTS[0].0).await.expect("activated");

@@ -93,6 +93,37 @@ fn killed_after_a_takeovers_commit_and_before_its_message() -> Result<()> {
     cluster.finish()
 }
 
+/// The worker knows the pipeline, so that its next step is given a head start; the machine may be too busy for that, so
+/// that it takes some more.
+#[test]
+fn killed_before_the_commit_of_a_head_start() -> Result<()> {
+    let mut cluster = Cluster::start("killed_in_head_start")?;
+    pipelines::chain(&cluster, 3)?;
+    let mut runs = Vec::new();
+    for hit in HITS {
+        let broken = format!("broken-{hit}");
+        cluster.worker(&broken).fault(&format!("head_start.before_commit=kill@{hit}")).start()?;
+        while cluster.the(&broken)?.is_running() {
+            assert!(runs.len() < 200, "no step was given a head start");
+            let run = cluster.submit("chain-3", &json!(runs.len()))?;
+            runs.push(run);
+            wait::until_true(bounds::RUN, "the run to end, or the worker", || {
+                let ended =
+                    cluster.database.value(&format!("select ended_at is not null from run where id = '{run}'"))?;
+                Ok(ended || !cluster.the(&broken)?.is_running())
+            })?;
+        }
+    }
+    cluster.worker("other").start()?;
+    cluster.all_succeed(&runs, bounds::RECOVERY)?;
+    for (number, run) in runs.iter().enumerate() {
+        assert_eq!(cluster.client.output(*run, "s2")?, json!(number));
+    }
+    let repeated: i64 = cluster.database.value("select count(*) from step where attempts <> 1 or crashes > 0")?;
+    assert_eq!(repeated, 0, "a head start that nobody has seen counted as an attempt");
+    cluster.finish()
+}
+
 /// A signal comes while the step is neither running nor waiting, or none does until the time is over.
 #[test]
 fn killed_before_a_suspensions_commit_racing_a_signal_and_a_timeout() -> Result<()> {

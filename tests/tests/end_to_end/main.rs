@@ -27,6 +27,7 @@ mod drill;
 mod effects;
 mod embedded;
 mod fault_points;
+mod head_start;
 mod languages;
 mod main_flow;
 mod outages;

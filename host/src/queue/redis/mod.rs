@@ -8,14 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Pipeline};
-use uuid::Uuid;
 
 use super::{Consumer, Delivery, Error, Queue, Reader, Result, Settled, Stream, StreamState, Wake, Watermark};
-use crate::domain::id::{RunId, StepId, StepNo, WorkerId};
+use crate::domain::id::WorkerId;
 use crate::domain::pipeline::Priority;
 
 mod changes;
 mod inspect;
+mod message;
 mod read;
 mod repair;
 
@@ -56,16 +56,7 @@ impl Queue for RedisStreams {
         let mut pipe = redis::pipe();
         acknowledge(&mut pipe, settled.done);
         for ready in settled.ready {
-            pipe.cmd("XADD")
-                .arg(key(&ready.queue, ready.priority))
-                .arg("*")
-                .arg("run")
-                .arg(ready.id.run.to_string())
-                .arg("step")
-                .arg(ready.id.step.0)
-                .arg("ready_at")
-                .arg(ready.ready_at_ms)
-                .ignore();
+            message::write(pipe.cmd("XADD").arg(key(&ready.queue, ready.priority)).arg("*"), ready).ignore();
         }
         if !settled.moved.is_empty() {
             pipe.cmd("PUBLISH").arg(CHANGES).arg(changes::pack(settled.moved)).ignore();
@@ -145,13 +136,4 @@ fn connection_config(response_timeout: Duration) -> ConnectionManagerConfig {
         .set_max_delay(Duration::from_millis(200))
         .set_connection_timeout(Some(Duration::from_secs(2)))
         .set_response_timeout(Some(response_timeout))
-}
-
-/// The step in a message's fields; `None` if it is no message of ours.
-fn step_of(fields: &std::collections::HashMap<String, redis::Value>) -> Option<(StepId, i64)> {
-    let field = |name: &str| fields.get(name).and_then(|value| redis::from_redis_value_ref::<String>(value).ok());
-    let run = Uuid::parse_str(&field("run")?).ok()?;
-    let step = field("step")?.parse().ok()?;
-    let ready_at_ms = field("ready_at")?.parse().ok()?;
-    Some((StepId { run: RunId(run), step: StepNo(step) }, ready_at_ms))
 }

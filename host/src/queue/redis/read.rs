@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use redis::aio::ConnectionManager;
 use redis::streams::{StreamId, StreamReadReply};
 
-use super::{GROUP, step_of, stream_key};
+use super::message::{start_of, step_of};
+use super::{GROUP, stream_key};
 use crate::domain::id::WorkerId;
 use crate::queue::{Delivery, Reader, Result, Stream};
 
@@ -96,5 +97,6 @@ pub(super) fn delivery(stream: &Arc<Stream>, message: StreamId) -> Delivery {
         entry: message.id,
         step: step.map(|(step, _)| step),
         ready_at_ms: step.map_or(0, |(_, ready_at_ms)| ready_at_ms),
+        start: start_of(&message.map),
     }
 }

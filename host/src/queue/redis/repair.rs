@@ -5,8 +5,9 @@ use std::sync::Arc;
 use redis::aio::ConnectionManager;
 use redis::streams::{StreamClaimReply, StreamInfoConsumersReply, StreamInfoGroupsReply, StreamRangeReply};
 
+use super::message::step_of;
 use super::read::delivery;
-use super::{GROUP, step_of, stream_key};
+use super::{GROUP, stream_key};
 use crate::queue::{Consumer, Delivery, Result, Stream, Watermark};
 
 pub(super) async fn watermark(connection: &mut ConnectionManager, stream: &Stream) -> Result<Watermark> {

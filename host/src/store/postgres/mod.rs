@@ -143,6 +143,7 @@ fn ready_of(row: &PgRow) -> Result<Ready> {
         queue: row.try_get("queue")?,
         priority: priority.parse().unwrap_or_default(),
         ready_at_ms: row.try_get("ready_at_ms")?,
+        start: None,
     })
 }
 

@@ -1,11 +1,14 @@
 //! Submissions, many in one round trip to `pawl_submit_v1` (see `migrations/0004_submit.sql`).
 
+use std::collections::HashMap;
+
 use sqlx::Row;
-use sqlx::postgres::{PgConnection, PgHasArrayType, PgTypeInfo};
+use sqlx::postgres::{PgConnection, PgHasArrayType, PgRow, PgTypeInfo};
 use uuid::Uuid;
 
-use super::ready_of;
-use crate::domain::ready::Ready;
+use super::{digest_of, ready_of};
+use crate::domain::id::RunId;
+use crate::domain::ready::{Ready, Start};
 use crate::store::Result;
 use crate::store::submit::{NewRun, Submission};
 
@@ -37,16 +40,19 @@ pub(super) async fn submit(conn: &mut PgConnection, runs: &[NewRun]) -> Result<(
         key: run.idempotency_key.clone(),
         request_digest: run.request_digest().0,
     });
-    let rows =
-        sqlx::query("select place, verdict, run_id, step_no, queue, priority, ready_at_ms from pawl_submit_v1($1)")
-            .bind(submissions.collect::<Vec<_>>())
-            .fetch_all(conn)
-            .await?;
+    let rows = sqlx::query(
+        "select place, verdict, run_id, step_no, queue, priority, ready_at_ms, pipeline, component
+         from pawl_submit_v1($1)",
+    )
+    .bind(submissions.collect::<Vec<_>>())
+    .fetch_all(conn)
+    .await?;
+    let inputs: HashMap<RunId, &[u8]> = runs.iter().map(|run| (run.id, run.input.as_slice())).collect();
     let mut answers = vec![Submission::Created; runs.len()];
     let mut ready = Vec::new();
     for row in &rows {
         let Some(place) = row.try_get::<Option<i32>, _>("place")? else {
-            ready.push(ready_of(row)?);
+            ready.push(started(row, &inputs)?);
             continue;
         };
         let answer = match row.try_get("verdict")? {
@@ -59,4 +65,14 @@ pub(super) async fn submit(conn: &mut PgConnection, runs: &[NewRun]) -> Result<(
         }
     }
     Ok((answers, ready))
+}
+
+/// A ready step, with what it starts with.
+fn started(row: &PgRow, inputs: &HashMap<RunId, &[u8]>) -> Result<Ready> {
+    let ready = ready_of(row)?;
+    let fixed: Option<&[u8]> = row.try_get("component")?;
+    let component = fixed.map(|_| digest_of(row, "component")).transpose()?;
+    let pipeline = digest_of(row, "pipeline")?;
+    let start = inputs.get(&ready.id.run).and_then(|input| Start::new(pipeline, component, input));
+    Ok(Ready { start, ..ready })
 }

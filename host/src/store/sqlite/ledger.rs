@@ -91,6 +91,12 @@ impl<'c> Ledger<'c> {
         Step::read(self.conn, id)
     }
 
+    /// Whether a run is of this pipeline version, and asks for just this.
+    pub(super) fn asks_for(&self, run: RunId, pipeline: Digest, request: Digest) -> Result<bool> {
+        let sql = "select 1 from run where id = ?1 and pipeline_digest = ?2 and request_digest = ?3";
+        Ok(row(self.conn, sql, (run.0, &pipeline.0[..], &request.0[..]), |_| Ok(()))?.is_some())
+    }
+
     /// The component that a step runs on: the one that it has got, or that its plugin has now.
     pub(super) fn component_for(&self, step: &Step) -> Result<Digest> {
         if let Some(component) = step.component {

@@ -238,7 +238,7 @@ impl Step {
     /// Its message, if it is ready.
     pub(super) fn ready(&self) -> Option<Ready> {
         let ready_at_ms = self.ready_at?;
-        Some(Ready { id: self.id, queue: self.queue.clone(), priority: self.priority, ready_at_ms })
+        Some(Ready { id: self.id, queue: self.queue.clone(), priority: self.priority, ready_at_ms, start: None })
     }
 
     /// What it has saved, for the history.

@@ -8,7 +8,7 @@ use super::rows::{Run, Step};
 use super::{digest_of, row};
 use crate::domain::id::{Digest, RunId};
 use crate::domain::pipeline::StepSpec;
-use crate::domain::ready::Ready;
+use crate::domain::ready::{Ready, Start};
 use crate::domain::status::RunStatus;
 use crate::domain::succession::Plan;
 use crate::store::submit::{NewRun, Submission};
@@ -39,9 +39,11 @@ pub(super) fn submit(ledger: &Ledger<'_>, runs: &[NewRun]) -> Result<(Vec<Submis
         };
         answers.push(answer);
         if matches!(answer, Submission::Created | Submission::Same)
-            && let Some(Run { status: RunStatus::Pending, id, .. }) = ledger.run(run.id)?
+            && let Some(Run { status: RunStatus::Pending, id, pipeline, .. }) = ledger.run(run.id)?
         {
-            ready.extend(Step::all_of(ledger.conn, id)?.iter().filter_map(Step::ready));
+            let steps = Step::all_of(ledger.conn, id)?;
+            let start = |step: &Step| Start::new(pipeline, step.component, &run.input);
+            ready.extend(steps.iter().filter_map(|step| Some(Ready { start: start(step), ..step.ready()? })));
         }
     }
     Ok((answers, ready))

@@ -1,7 +1,8 @@
 //! The group writer's batch, as `pawl_write_v1` does it for Postgres (`migrations/0003_write.sql`), step by step:
 //!
 //! ```text
-//!  1 members under their guard: run, step, worker, fence; then followers; the refused are judged
+//!  1 members under their guard: run, step, worker, fence; or run ahead, if what was guessed is true; the refused are
+//!    judged
 //!  2 journal, checkpoints
 //!  3 what is left of runs that fail ends; signals for those that wait
 //!  4 successors of what succeeded: ready, or claimed for the same worker at once
@@ -21,7 +22,7 @@ use crate::domain::succession::Succession;
 use crate::domain::transition::StepChange;
 use crate::domain::wait::Wait;
 use crate::store::Result;
-use crate::store::write::{Batch, Member, Segment, Settlement, Verdict, Written};
+use crate::store::write::{Ahead, Batch, Member, Segment, Settlement, Verdict, Written};
 
 mod answer;
 
@@ -97,9 +98,9 @@ impl Writing<'_, '_> {
                 chain_stands = false;
                 continue;
             };
-            let result = match member.follows {
+            let result = match &member.ahead {
                 None => self.member(member, step)?,
-                Some(component) => self.follower(member, step, component, chain_stands)?,
+                Some(ahead) => self.run_ahead(member, step, ahead, chain_stands)?,
             };
             chain_stands = result == Found::Written;
             found.push(result);
@@ -182,21 +183,29 @@ impl Writing<'_, '_> {
         Ok(())
     }
 
-    /// A step that was run ahead: it is blocked, and was waiting for nothing but the member before it.
-    fn follower(&mut self, member: &Member, mut step: Step, component: Digest, chain_stands: bool) -> Result<Found> {
-        let stands = chain_stands
-            && step.status == StepStatus::Blocked
-            && step.unmet == 1
-            && step.fence == member.fence.0 - 1
+    /// A step that was run ahead of its claim: it has never been claimed, and all that was guessed for it is true.
+    fn run_ahead(&mut self, member: &Member, mut step: Step, ahead: &Ahead, chain_stands: bool) -> Result<Found> {
+        let component = ahead.component();
+        let claim = match ahead {
+            Ahead::Start { pipeline, request, .. } => {
+                let is_true =
+                    step.status == StepStatus::Ready && self.ledger.asks_for(step.id.run, *pipeline, *request)?;
+                is_true.then_some(StepChange::Claimed)
+            }
+            // It was waiting for nothing but the member before it.
+            Ahead::Follows { .. } => {
+                let is_true = chain_stands && step.status == StepStatus::Blocked && step.unmet == 1;
+                is_true.then_some(StepChange::Continued)
+            }
+        };
+        let stands = step.fence == member.fence.0 - 1
             && self.ledger.component_for(&step)? == component
             && !self.failing.contains(&member.id.run);
         let Some(Settlement::Succeeded { output, .. }) = &member.settlement else { return Ok(Found::Lost) };
-        if !stands {
-            return self.judge(member, &step);
-        }
+        let Some(claim) = claim.filter(|_| stands) else { return self.judge(member, &step) };
         let now_ms = self.ledger.now_ms;
         step.unmet = 0;
-        step.claim(StepChange::Continued, self.worker, component, now_ms)?;
+        step.claim(claim, self.worker, component, now_ms)?;
         self.happened.push(Happened::to(&step, "step.started").by(self.worker));
         step.change(StepChange::Succeeded, now_ms)?;
         self.happened.push(Happened::to(&step, "step.succeeded").by(self.worker));
@@ -211,17 +220,19 @@ impl Writing<'_, '_> {
 
     /// A member that was refused: a first sending has written it, or it may not write.
     fn judge(&self, member: &Member, step: &Step) -> Result<Found> {
-        if member.follows.is_none() && step.is_held(self.worker, member.fence.0) {
+        if member.ahead.is_none() && step.is_held(self.worker, member.fence.0) {
             let Some(segment) = &member.segment else { return Ok(Found::Gap) };
             let ends_there = segment.first + segment.length == step.journal_length;
             let seen = ends_there && self.has_segment(member.id, segment)?;
             return Ok(if seen { Found::Done } else { Found::Gap });
         }
         let is_its_own = step.worker == Some(self.worker) && step.fence == member.fence.0;
-        let is_settled = matches!(
-            step.status,
-            StepStatus::Succeeded | StepStatus::Failed | StepStatus::Waiting | StepStatus::Parked | StepStatus::Ready
-        );
+        let is_settled = match step.status {
+            StepStatus::Succeeded => true,
+            // Only what was claimed before can end so.
+            StepStatus::Failed | StepStatus::Waiting | StepStatus::Parked | StepStatus::Ready => member.ahead.is_none(),
+            _ => false,
+        };
         Ok(if member.ends() && is_its_own && is_settled { Found::Done } else { Found::Lost })
     }
 

@@ -16,13 +16,16 @@ impl Recorder for Session {
     }
 
     fn barrier(&self) -> Result<(), Stop> {
-        let state = self.state();
+        let mut state = self.state();
         let target = state.recorded;
-        self.wait(state, |state| !state.ahead && state.durable >= target)
+        self.queue_unclaimed(&mut state);
+        self.wait(state, |state| !state.is_ahead() && state.durable >= target)
     }
 
     fn clear_to_leave(&self) -> Result<(), Stop> {
-        self.wait(self.state(), |state| !state.ahead)
+        let mut state = self.state();
+        self.queue_unclaimed(&mut state);
+        self.wait(state, |state| !state.is_ahead())
     }
 
     fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Stop> {

@@ -8,7 +8,22 @@ use crate::domain::id::Digest;
 use crate::domain::journal::{Checkpoint, Entry, append};
 use crate::engine::recorder::Stop;
 use crate::queue::Delivery;
-use crate::store::write::{Member, Segment, Settlement};
+use crate::store::write::{Ahead, Member, Segment, Settlement};
+
+/// Where a session stands with the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Standing {
+    /// Its claim is there.
+    #[default]
+    Claimed,
+    /// It is ahead: its claim comes with the commit of the step before it.
+    Follows,
+    /// It is ahead: it was given a head start, and nobody has asked for its claim. With the digest of what its run
+    /// asks for.
+    Unclaimed(Digest),
+    /// It is ahead: its claim is being asked for.
+    Asked,
+}
 
 /// All of it.
 #[derive(Default)]
@@ -31,8 +46,7 @@ pub(super) struct State {
     /// Stands in the outbox.
     pub(super) queued: bool,
     pub(super) stop: Option<Stop>,
-    /// Its claim is not in the database yet.
-    pub(super) ahead: bool,
+    pub(super) standing: Standing,
     /// The successor that is run ahead.
     pub(super) next: Option<Arc<Session>>,
     /// Messages to acknowledge once the attempt has ended.
@@ -40,6 +54,20 @@ pub(super) struct State {
 }
 
 impl State {
+    /// Whether its claim is not in the database yet.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.standing != Standing::Claimed
+    }
+
+    /// Whether it was given up, or refused: nothing more of it may be written.
+    pub(super) fn is_lost(&self) -> bool {
+        self.stop == Some(Stop::LeaseLost)
+    }
+
+    pub(super) fn has_succeeded(&self) -> bool {
+        matches!(self.settlement, Some(Settlement::Succeeded { .. }))
+    }
+
     /// Adds an entry to what is to be written; returns its position.
     pub(super) fn append(&mut self, entry: &Entry) -> u32 {
         let position = self.recorded;
@@ -52,7 +80,7 @@ impl State {
 
     /// A large checkpoint goes out when the entries before it are durable.
     pub(super) fn bulk_is_ready(&self) -> bool {
-        !self.ahead && self.bulk.as_ref().is_some_and(|checkpoint| checkpoint.position <= self.durable)
+        !self.is_ahead() && self.bulk.as_ref().is_some_and(|checkpoint| checkpoint.position <= self.durable)
     }
 
     /// Progress goes along with other things.
@@ -65,11 +93,11 @@ impl State {
     }
 
     /// Takes what there is to write.
-    pub(super) fn member(&mut self, claim: &Claim, follows: Option<Digest>) -> Member {
+    pub(super) fn member(&mut self, claim: &Claim, ahead: Option<Ahead>) -> Member {
         Member {
             id: claim.id,
             fence: claim.fence,
-            follows,
+            ahead,
             alone: std::mem::take(&mut self.alone),
             cut: self.cut.take(),
             segment: self.segment.take(),

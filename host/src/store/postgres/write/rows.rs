@@ -4,7 +4,7 @@ use sqlx::postgres::{PgHasArrayType, PgTypeInfo};
 use uuid::Uuid;
 
 use crate::domain::id::Digest;
-use crate::store::write::{Member, Settlement};
+use crate::store::write::{Ahead, Member, Settlement};
 
 /// `pawl_member_v1`, see `migrations/0003_write.sql`.
 #[derive(Debug, Default, sqlx::Type)]
@@ -16,6 +16,8 @@ pub(super) struct MemberRow {
     fence: i64,
     leader: Option<i32>,
     component: Option<[u8; 32]>,
+    pipeline: Option<[u8; 32]>,
+    request: Option<[u8; 32]>,
     followed: bool,
     alone: bool,
     cut: Option<i32>,
@@ -55,9 +57,9 @@ pub(super) fn members(members: &[Member]) -> (Vec<MemberRow>, Vec<&[u8]>) {
     let mut leader = 0;
     let mut rows: Vec<MemberRow> = Vec::with_capacity(members.len());
     for (place, member) in (1..).zip(members) {
-        match (member.follows, rows.last_mut()) {
-            (Some(_), Some(before)) => before.followed = true,
-            _ => leader = place,
+        match rows.last_mut().filter(|_| member.follows()) {
+            Some(before) => before.followed = true,
+            None => leader = place,
         }
         rows.push(row(place, leader, member, &mut payloads));
     }
@@ -70,12 +72,16 @@ fn row<'a>(place: i32, leader: i32, member: &'a Member, payloads: &mut Payloads<
         run_id: member.id.run.0,
         step_no: member.id.step.0,
         fence: member.fence.0,
-        leader: member.follows.map(|_| leader),
-        component: member.follows.map(|component| component.0),
+        leader: member.ahead.map(|_| leader),
+        component: member.ahead.map(|ahead| ahead.component().0),
         alone: member.alone,
         cut: member.cut.map(signed),
         ..MemberRow::default()
     };
+    if let Some(Ahead::Start { pipeline, request, .. }) = &member.ahead {
+        row.pipeline = Some(pipeline.0);
+        row.request = Some(request.0);
+    }
     if let Some(segment) = &member.segment {
         row.first = Some(signed(segment.first));
         row.length = Some(signed(segment.length));
@@ -134,7 +140,8 @@ pub(super) fn contents(members: &[Member]) -> Vec<&'static str> {
     let any = |is_there: fn(&Member) -> bool| members.iter().any(is_there);
     let contents = [
         ("unsettled", any(|member| member.settlement.is_none())),
-        ("followers", any(|member| member.follows.is_some())),
+        ("claimed", any(|member| member.ahead.is_none())),
+        ("ahead", any(|member| member.ahead.is_some())),
         ("cuts", any(|member| member.cut.is_some())),
         ("segments", any(|member| member.segment.is_some())),
         ("checkpoints", any(|member| member.checkpoint.is_some())),
