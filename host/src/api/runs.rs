@@ -41,7 +41,18 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// What is around a submission's input.
 const ENVELOPE_BYTES: usize = 4 << 10;
 
-pub(super) async fn submit(State(state): State<AppState>, headers: HeaderMap, body: Body) -> Result<Response> {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubmitParams {
+    wait_ms: Option<u64>,
+}
+
+pub(super) async fn submit(
+    State(state): State<AppState>,
+    Params(params): Params<SubmitParams>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response> {
     let limit = state.limits.input_bytes;
     let too_large = || Problem::too_large("a run's input", limit);
     let request = read_json::<SubmitRun>(body, &headers, "a submission", limit + ENVELOPE_BYTES).await;
@@ -59,6 +70,8 @@ pub(super) async fn submit(State(state): State<AppState>, headers: HeaderMap, bo
     {
         return Err(problem);
     }
+    // Before the commit, so that no word of the end is missed.
+    let end = wait_of(params.wait_ms).map(|wait| (wait, state.watch.await_end_of_new(id)));
     let submission = state.submissions.submit(run).await.map_err(|refused| match refused {
         Refused::Unavailable | Refused::TooMany => Problem::unavailable(refused.to_string()),
         Refused::Content(_) => Problem::internal(&refused),
@@ -71,7 +84,10 @@ pub(super) async fn submit(State(state): State<AppState>, headers: HeaderMap, bo
             return Err(Problem::unknown_pipeline(&state.store.unknown_pipeline(&request.pipeline).await.to_string()));
         }
     };
-    let status = if created { RunStatus::Pending } else { status_of(&state, id).await? };
+    let mut status = if created { RunStatus::Pending } else { status_of(&state, id).await? };
+    if let Some((wait, mut end)) = end.filter(|_| !status.is_ended()) {
+        status = tokio::time::timeout(wait, end.end_of_new()).await.ok().flatten().unwrap_or(status);
+    }
     let answer = Json(SubmittedRun { id, status, created });
     Ok((StatusCode::ACCEPTED, [(LOCATION, format!("/v1/runs/{id}"))], answer).into_response())
 }
@@ -82,6 +98,12 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
         Ok(key) if (1..=KEY_LENGTH).contains(&key.len()) => Ok(Some(key.to_owned())),
         _ => Err(Problem::bad_request(format!("an idempotency key has 1 to {KEY_LENGTH} printable ASCII characters"))),
     }
+}
+
+/// How long a request waits for the end of its run, if it does.
+fn wait_of(wait_ms: Option<u64>) -> Option<Duration> {
+    let wait = Duration::from_millis(wait_ms.filter(|wait_ms| *wait_ms > 0)?);
+    Some(wait.min(LONGEST_WAIT))
 }
 
 async fn status_of(state: &AppState, run: RunId) -> Result<RunStatus> {
@@ -126,8 +148,7 @@ pub(super) async fn show(
     Params(params): Params<ShowParams>,
 ) -> Result<Json<Run>> {
     let id = run_id(&run)?;
-    if let Some(wait_ms) = params.wait_ms.filter(|wait_ms| *wait_ms > 0) {
-        let wait = Duration::from_millis(wait_ms).min(LONGEST_WAIT);
+    if let Some(wait) = wait_of(params.wait_ms) {
         // Whatever it was told, or if time is up: the answer is what the database says then.
         let _ = tokio::time::timeout(wait, state.watch.await_end(id).ended()).await;
     }

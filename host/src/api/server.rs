@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::router;
 use super::state::AppState;
@@ -105,11 +106,13 @@ pub async fn serve(
         let _ = stream.set_nodelay(true);
     });
     let serving = axum::serve(listener, router(state.clone())).with_graceful_shutdown(signal);
+    // Tasks of their own, which run where the readers do: otherwise each wake-up would go by way of this thread.
+    let mut readers = JoinSet::new();
+    readers.spawn(async move { watch.run().await });
+    readers.spawn(wake_readers(state.clone()));
     tokio::select! {
         served = serving => served.map_err(ServeError::Io),
         error = wait_for_schema(&*state.store) => Err(error.into()),
-        () = watch.run() => Ok(()),
-        () = wake_readers(&state) => Ok(()),
         () = grace(stopped, config.grace) => {
             tracing::warn!("requests were still under way at the end of the grace period");
             Ok(())
@@ -157,7 +160,7 @@ async fn wait_for_schema(store: &dyn Store) -> store::Error {
     }
 }
 
-async fn wake_readers(state: &AppState) {
+async fn wake_readers(state: AppState) {
     state.queue.run_changes(&|moved| state.watch.wake(moved)).await;
 }
 

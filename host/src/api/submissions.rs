@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::domain::ready::Ready;
 use crate::queue::SharedQueue;
 use crate::store::submit::{NewRun, Submission};
 use crate::store::{self, SharedStore, within};
@@ -76,16 +77,20 @@ async fn run(mut lane: Lane, mut arrivals: mpsc::Receiver<Waiting>) {
         let (runs, answers): (Vec<NewRun>, Vec<_>) = batch.drain(..).unzip();
         let mut answers = answers.into_iter();
         match lane.submit(&runs).await {
-            Ok(submissions) => {
+            Ok((submissions, ready)) => {
                 for (answer, submission) in answers.by_ref().zip(submissions) {
                     let _ = answer.send(Ok(submission));
                 }
+                lane.deliver(ready);
             }
             // One bad member fails alone.
             Err(Refused::Content(_)) if runs.len() > 1 => {
                 for (answer, run) in answers.zip(&runs) {
-                    let alone = lane.submit(std::slice::from_ref(run)).await;
-                    let _ = answer.send(alone.and_then(|all| all.first().copied().ok_or(Refused::Unavailable)));
+                    let alone = lane.submit(std::slice::from_ref(run)).await.and_then(|(submissions, ready)| {
+                        lane.deliver(ready);
+                        submissions.first().copied().ok_or(Refused::Unavailable)
+                    });
+                    let _ = answer.send(alone);
                 }
             }
             Err(refused) => {
@@ -104,7 +109,7 @@ struct Lane {
 }
 
 impl Lane {
-    async fn submit(&mut self, runs: &[NewRun]) -> Result<Vec<Submission>, Refused> {
+    async fn submit(&mut self, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>), Refused> {
         let mut attempt = 0;
         let (submissions, ready) = loop {
             attempt += 1;
@@ -119,17 +124,20 @@ impl Lane {
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
         };
+        // To the client, a resend of its own looks like the first one.
+        Ok((if attempt == 1 { submissions } else { resent(submissions, runs) }, ready))
+    }
+
+    /// Nobody need wait for it: what is committed will be delivered. Called last, so that it goes on at once.
+    fn deliver(&self, ready: Vec<Ready>) {
         if !ready.is_empty() {
             let queue = Arc::clone(&self.queue);
-            // The client need not wait for the delivery: what is committed will be delivered.
             tokio::spawn(async move {
                 if let Err(error) = queue.publish(&ready).await {
                     tracing::warn!(%error, "submitted, not delivered: the steps will be found as lost");
                 }
             });
         }
-        // To the client, a resend of its own looks like the first one.
-        Ok(if attempt == 1 { submissions } else { resent(submissions, runs) })
     }
 }
 

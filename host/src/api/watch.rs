@@ -5,7 +5,7 @@
 //!  reader: subscribe ──▶ dirty ─┐
 //!  queue:  a run moved ▶ dirty ─┼─▶ poll: one query for all dirty runs ──▶ a mark for each reader
 //!  clock:  every second, all ───┘    (moved: only if somebody follows the run)
-//!  queue:  a run ended ─────────────────────────────────────────────────▶ those who await its end
+//!  queue:  a run ended ─────────────────────────────────────────────────▶ those who read it themselves
 //! ```
 //!
 //! A reader subscribes before it is told anything, so nothing falls between its first look and its
@@ -21,8 +21,9 @@ use tokio::time::MissedTickBehavior;
 
 use crate::domain::id::RunId;
 use crate::domain::ready::Moved;
+use crate::domain::status::RunStatus;
 use crate::store::events::RunMark;
-use crate::store::{self, SharedStore};
+use crate::store::{self, Lane, SharedStore, within};
 
 /// How often all watched runs are looked at, whether or not somebody said that they moved.
 const POLL_EVERY: Duration = Duration::from_secs(1);
@@ -31,6 +32,9 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 /// database a few queries a second more, not one for every commit of every worker.
 const PAUSE_PER_RUN: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a query may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Pause after a failed query.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
@@ -74,8 +78,20 @@ struct State {
 #[derive(Debug)]
 struct Watched {
     readers: watch::Sender<Seen>,
-    /// How many of the readers want to see every move.
+    /// How many of the readers want the mark of every move, and of the end.
     followers: usize,
+    waiters: usize,
+}
+
+/// What a reader wants to be told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Interest {
+    /// Every move.
+    Moves,
+    /// Where the run stands at its end; it is about to be submitted.
+    EndOfNew,
+    /// That the run has ended: what it says then is read besides.
+    End,
 }
 
 impl Watch {
@@ -89,26 +105,41 @@ impl Watch {
     /// are any, and then what is read after this call.
     #[must_use]
     pub fn follow(&self, run: RunId) -> Subscription {
-        self.subscribe(run, true)
+        let subscription = self.subscribe(run, Interest::Moves);
+        self.look_at(run);
+        subscription
     }
 
     /// Begins to wait for a run's end.
     #[must_use]
     pub fn await_end(&self, run: RunId) -> Subscription {
-        self.subscribe(run, false)
+        let subscription = self.subscribe(run, Interest::End);
+        self.look_at(run);
+        subscription
     }
 
-    fn subscribe(&self, run: RunId, follows: bool) -> Subscription {
+    /// Begins to wait for the end of a run that is about to be submitted: there is nothing to look at yet, and a look in
+    /// between that does not find it says nothing.
+    #[must_use]
+    pub fn await_end_of_new(&self, run: RunId) -> Subscription {
+        self.subscribe(run, Interest::EndOfNew)
+    }
+
+    fn look_at(&self, run: RunId) {
+        self.state().dirty.insert(run);
+        self.shared.dirtied.notify_one();
+    }
+
+    fn subscribe(&self, run: RunId, interest: Interest) -> Subscription {
         let mut state = self.state();
         let initial = if state.closed { Seen::Closed } else { Seen::NotYet };
-        let new = || Watched { readers: watch::channel(initial).0, followers: 0 };
+        let new = || Watched { readers: watch::channel(initial).0, followers: 0, waiters: 0 };
         let watched = state.watched.entry(run).or_insert_with(new);
-        watched.followers += usize::from(follows);
+        watched.followers += usize::from(interest == Interest::Moves);
+        watched.waiters += usize::from(interest == Interest::EndOfNew);
         let receiver = watched.readers.subscribe();
-        state.dirty.insert(run);
         drop(state);
-        self.shared.dirtied.notify_one();
-        Subscription { watch: self.clone(), run, follows, receiver }
+        Subscription { watch: self.clone(), run, interest, receiver }
     }
 
     /// Says that these runs have moved. Runs that nobody watches cost nothing.
@@ -121,7 +152,7 @@ impl Watch {
             if moved.ended {
                 watched.tell(Seen::Ended);
             }
-            if watched.followers > 0 {
+            if watched.followers > 0 || (moved.ended && watched.waiters > 0) {
                 dirty.insert(moved.run);
             }
         }
@@ -142,6 +173,7 @@ impl Watch {
     /// Looks at runs and tells their readers, for ever. The more runs a query told about, the longer the
     /// next one gathers.
     pub async fn run(&self) {
+        let mut lane = self.shared.store.lane();
         let mut clock = tokio::time::interval(POLL_EVERY);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_out = false;
@@ -150,7 +182,7 @@ impl Watch {
                 () = self.shared.dirtied.notified() => {}
                 _ = clock.tick() => self.dirty_all(),
             }
-            match self.poll_once().await {
+            match self.poll_once(&mut *lane).await {
                 Ok(runs) => {
                     is_out = false;
                     tokio::time::sleep(PAUSE_PER_RUN.saturating_mul(runs.saturating_sub(1)).min(LONGEST_PAUSE)).await;
@@ -170,12 +202,12 @@ impl Watch {
     ///
     /// # Errors
     /// [`store::Error`]: the runs are looked at again by the next call.
-    pub async fn poll_once(&self) -> store::Result<u32> {
+    pub async fn poll_once(&self, lane: &mut dyn Lane) -> store::Result<u32> {
         let runs: Vec<RunId> = self.state().dirty.drain().collect();
         if runs.is_empty() {
             return Ok(0);
         }
-        match self.shared.store.run_marks(&runs).await {
+        match within(PATIENCE, lane.run_marks(&runs)).await {
             Ok(marks) => {
                 self.tell(&runs, marks);
                 Ok(u32::try_from(runs.len()).unwrap_or(u32::MAX))
@@ -225,7 +257,7 @@ impl Watched {
 pub struct Subscription {
     watch: Watch,
     run: RunId,
-    follows: bool,
+    interest: Interest,
     receiver: watch::Receiver<Seen>,
 }
 
@@ -251,17 +283,56 @@ impl Subscription {
         };
         let _ = self.receiver.wait_for(ended).await;
     }
+
+    /// Waits until a run that was not there has ended, and tells how; `None` if the hub closes.
+    pub async fn end_of_new(&mut self) -> Option<RunStatus> {
+        let ended = |seen: &Seen| match seen {
+            Seen::NotYet | Seen::Missing | Seen::Ended => false,
+            Seen::Closed => true,
+            Seen::At(mark) => mark.status.is_ended(),
+        };
+        match *self.receiver.wait_for(ended).await.ok()? {
+            Seen::At(mark) => Some(mark.status),
+            _ => None,
+        }
+    }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut state = self.watch.state();
         let Some(watched) = state.watched.get_mut(&self.run) else { return };
-        watched.followers -= usize::from(self.follows);
+        watched.followers -= usize::from(self.interest == Interest::Moves);
+        watched.waiters -= usize::from(self.interest == Interest::EndOfNew);
         // This receiver is still counted.
         if watched.readers.receiver_count() <= 1 {
             state.watched.remove(&self.run);
             state.dirty.remove(&self.run);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Sqlite;
+    use crate::store::submit::NewRun;
+
+    /// The clock looks at all runs, also at those whose submission is on its way.
+    #[tokio::test]
+    async fn a_run_that_is_not_there_yet_has_not_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: SharedStore = Arc::new(Sqlite::open(&folder.path().join("store.sqlite")).unwrap());
+        crate::store::Schema::migrate(&*store).await.unwrap();
+        let mut lane = store.lane();
+        let watch = Watch::new(store);
+        let run = NewRun::new("none".into(), b"1".to_vec(), None);
+        let (mut new, mut unknown) = (watch.await_end_of_new(run.id), watch.await_end(run.id));
+        assert_eq!(watch.poll_once(&mut *lane).await.unwrap(), 1);
+        unknown.ended().await;
+        let waits = tokio::time::timeout(Duration::from_millis(20), new.end_of_new()).await;
+        assert!(waits.is_err(), "its submission is on its way");
+        watch.wake(&[Moved { run: run.id, ended: true }]);
+        assert_eq!(watch.poll_once(&mut *lane).await.unwrap(), 1, "the end is looked at for it");
     }
 }

@@ -168,23 +168,8 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn get_waiting<T: DeserializeOwned>(&self, path: &[&str], wait: Duration) -> Result<T> {
-        self.get_waiting_for(path, &[], wait).await
-    }
-
-    /// [`Self::get_waiting`] with more parameters.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn get_waiting_for<T: DeserializeOwned>(
-        &self,
-        path: &[&str],
-        params: &[(&str, &str)],
-        wait: Duration,
-    ) -> Result<T> {
         let wait_ms = wait.as_millis().to_string();
-        let params = [params, &[("wait_ms", wait_ms.as_str())]].concat();
-        let request = self.request(Method::GET, path, &params).timeout(TIMEOUT + wait);
-        self.answer(request).await
+        self.answer(self.request(Method::GET, path, &[("wait_ms", &wait_ms)]).timeout(TIMEOUT + wait)).await
     }
 
     /// Posts a JSON body, with extra headers.
@@ -197,12 +182,31 @@ impl Client {
         body: &impl Serialize,
         headers: &[(&'static str, &str)],
     ) -> Result<T> {
-        let body = serde_json::to_vec(body).expect("requests have only string keys");
-        let mut request = self.request(Method::POST, path, &[]).header(CONTENT_TYPE, "application/json").body(body);
+        let mut request = self.request_with(path, &[], body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         self.answer(request).await
+    }
+
+    /// Posts a JSON body, and waits up to `wait` for the end of the run that it is about.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn post_waiting<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+        wait: Duration,
+    ) -> Result<T> {
+        let wait_ms = wait.as_millis().to_string();
+        let request = self.request_with(path, &[("wait_ms", &wait_ms)], body).timeout(TIMEOUT + wait);
+        self.answer(request).await
+    }
+
+    fn request_with(&self, path: &[&str], query: &[(&str, &str)], body: &impl Serialize) -> RequestBuilder {
+        let body = serde_json::to_vec(body).expect("requests have only string keys");
+        self.request(Method::POST, path, query).header(CONTENT_TYPE, "application/json").body(body)
     }
 
     /// Posts nothing: the path says it all.

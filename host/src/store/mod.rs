@@ -32,8 +32,9 @@ pub use error::{Error, Result};
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 
-use crate::domain::id::{Digest, WorkerId};
+use crate::domain::id::{Digest, RunId, WorkerId};
 use crate::domain::ready::Ready;
+use events::RunMark;
 use leases::{Heartbeat, Pulse};
 use submit::{NewRun, Submission};
 use write::{Batch, Written};
@@ -101,6 +102,12 @@ pub trait Lane: Send {
     /// # Errors
     /// [`Error::Unavailable`]: it may have been committed; send it again with the same ids.
     async fn submit(&mut self, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>)>;
+
+    /// Where these runs stand, those that there are.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn run_marks(&mut self, runs: &[RunId]) -> Result<Vec<RunMark>>;
 
     /// Begins or renews a worker's lease.
     ///

@@ -1,6 +1,7 @@
 //! The main job: a pipeline is submitted, executed, and survives the death of the worker that holds it.
 
 use anyhow::Result;
+use pawl::api::types::{RunStatus, SubmittedRun};
 use pawl_tests::{Cluster, Target, bounds, wait};
 use serde_json::{Value, json};
 
@@ -125,6 +126,24 @@ fn a_cancelled_run_stops_at_once_and_stays_cancelled() -> Result<()> {
     assert_eq!(later, saved, "a cancelled step went on writing");
     let repeated = cluster.client.post(&format!("/v1/runs/{run}/retry"), "application/json", "{}")?;
     assert!(repeated.status >= 400, "a cancelled run was retried: {}", String::from_utf8_lossy(&repeated.body));
+    cluster.finish()
+}
+
+#[test]
+fn a_submission_may_wait_for_its_end() -> Result<()> {
+    let mut cluster = Cluster::start("waiting_submission")?;
+    pipelines::chain(&cluster, 2)?;
+    let submit = |cluster: &Cluster, wait_ms: u32| -> Result<SubmittedRun> {
+        let body = r#"{"pipeline": "chain-2", "input": 1}"#;
+        let answer = cluster.client.post(&format!("/v1/runs?wait_ms={wait_ms}"), "application/json", body)?;
+        assert_eq!(answer.status, 202);
+        answer.read()
+    };
+    assert_eq!(submit(&cluster, 50)?.status, RunStatus::Pending, "there is no worker");
+    cluster.worker("a").start()?;
+    let run = submit(&cluster, 60_000)?;
+    assert_eq!((run.status, run.created), (RunStatus::Succeeded, true));
+    assert_eq!(cluster.client.output(run.id, "s1")?, json!(1));
     cluster.finish()
 }
 

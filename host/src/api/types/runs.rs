@@ -28,7 +28,7 @@ fn null() -> Box<RawValue> {
 pub struct SubmittedRun {
     /// The run.
     pub id: RunId,
-    /// `pending` for a new run.
+    /// `pending` for a new run, unless the request waited.
     pub status: RunStatus,
     /// False if the idempotency key's run was there before.
     pub created: bool,

@@ -5,17 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
 use super::observed::{Counted, Look, Observed};
-use crate::api::types::{RunStatus, SubmitRun};
+use crate::api::types::{RunStatus, SubmitRun, SubmittedRun};
 use crate::cli::client::Client;
-use crate::cli::run::send;
 
-/// How long one request waits for the end of a run.
-const WAIT: Duration = Duration::from_secs(30);
+/// How long the end of a run is waited for.
+const WAIT: Duration = Duration::from_secs(120);
 
 /// What is submitted, how many at once, and for how long.
 #[derive(Debug)]
@@ -134,31 +132,14 @@ async fn finish(mut lanes: JoinSet<anyhow::Result<Vec<Sample>>>) -> anyhow::Resu
     Ok(samples)
 }
 
-/// All that the load reads of a run: the rest of the answer is skipped.
-#[derive(Debug, Deserialize)]
-struct Ended {
-    status: RunStatus,
-}
-
 async fn one_run(client: &Client, body: &SubmitRun) -> anyhow::Result<Sample> {
     let begin = Instant::now();
-    let run = send(client, body, None).await?.id.to_string();
-    loop {
-        let found: Ended = client.get_waiting_for(&["v1", "runs", &run], &[("steps", "false")], WAIT).await?;
-        match found.status {
-            RunStatus::Succeeded => {
-                let ended = Instant::now();
-                return Ok(Sample { ended, latency: ended - begin });
-            }
-            status if status.is_ended() => anyhow::bail!("run {run} ended as {status}; see `pawl run get {run}`"),
-            _ if begin.elapsed() > WAIT * 4 => {
-                anyhow::bail!(
-                    "run {run} has not ended for {} s; see `pawl run explain {run}`",
-                    begin.elapsed().as_secs()
-                )
-            }
-            _ => {}
-        }
+    let SubmittedRun { id, status, .. } = client.post_waiting(&["v1", "runs"], body, WAIT).await?;
+    let ended = Instant::now();
+    match status {
+        RunStatus::Succeeded => Ok(Sample { ended, latency: ended - begin }),
+        status if status.is_ended() => anyhow::bail!("run {id} ended as {status}; see `pawl run get {id}`"),
+        _ => anyhow::bail!("run {id} has not ended for {} s; see `pawl run explain {id}`", WAIT.as_secs()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgExecutor, PgRow};
 
 use super::{Postgres, parse};
 use crate::domain::id::{RunId, StepNo, WorkerId};
@@ -35,20 +35,24 @@ impl Events for Postgres {
     }
 
     async fn run_marks(&self, runs: &[RunId]) -> Result<Vec<RunMark>> {
-        let rows = sqlx::query("select id, status, event_count from run where id = any($1)")
-            .bind(runs.iter().map(|run| run.0).collect::<Vec<_>>())
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(RunMark {
-                    id: RunId(row.try_get("id")?),
-                    status: parse(row, "status")?,
-                    event_count: row.try_get::<i32, _>("event_count")?.cast_unsigned(),
-                })
-            })
-            .collect()
+        run_marks(&self.pool, runs).await
     }
+}
+
+pub(super) async fn run_marks(on: impl PgExecutor<'_>, runs: &[RunId]) -> Result<Vec<RunMark>> {
+    let rows = sqlx::query("select id, status, event_count from run where id = any($1)")
+        .bind(runs.iter().map(|run| run.0).collect::<Vec<_>>())
+        .fetch_all(on)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(RunMark {
+                id: RunId(row.try_get("id")?),
+                status: parse(row, "status")?,
+                event_count: row.try_get::<i32, _>("event_count")?.cast_unsigned(),
+            })
+        })
+        .collect()
 }
 
 fn event_row(row: &PgRow) -> Result<EventRow> {

@@ -4,9 +4,10 @@
 use async_trait::async_trait;
 use sqlx::PgConnection;
 
-use super::{Postgres, leases, submit, write};
-use crate::domain::id::WorkerId;
+use super::{Postgres, events, leases, submit, write};
+use crate::domain::id::{RunId, WorkerId};
 use crate::domain::ready::Ready;
+use crate::store::events::RunMark;
 use crate::store::leases::{Heartbeat, Pulse};
 use crate::store::submit::{NewRun, Submission};
 use crate::store::write::{Batch, Written};
@@ -44,6 +45,10 @@ impl Lane for PostgresLane {
 
     async fn submit(&mut self, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>)> {
         self.on(async |conn| submit::submit(conn, runs).await).await
+    }
+
+    async fn run_marks(&mut self, runs: &[RunId]) -> Result<Vec<RunMark>> {
+        self.on(async |conn| events::run_marks(conn, runs).await).await
     }
 
     async fn heartbeat(&mut self, beat: &Heartbeat<'_>) -> Result<Pulse> {

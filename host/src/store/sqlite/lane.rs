@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 
 use super::{Sqlite, leases, submit, write};
-use crate::domain::id::WorkerId;
+use crate::domain::id::{RunId, WorkerId};
 use crate::domain::ready::Ready;
+use crate::store::events::{Events as _, RunMark};
 use crate::store::leases::{Heartbeat, Pulse};
 use crate::store::submit::{NewRun, Submission};
 use crate::store::write::{Batch, Written};
@@ -23,6 +24,10 @@ impl Lane for SqliteLane {
     async fn submit(&mut self, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>)> {
         let runs = runs.to_vec();
         self.0.change(move |ledger| submit::submit(ledger, &runs)).await
+    }
+
+    async fn run_marks(&mut self, runs: &[RunId]) -> Result<Vec<RunMark>> {
+        self.0.run_marks(runs).await
     }
 
     async fn heartbeat(&mut self, beat: &Heartbeat<'_>) -> Result<Pulse> {
