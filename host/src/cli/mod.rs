@@ -123,6 +123,7 @@ pub fn main() -> ExitCode {
     // A client needs one thread; a role has all cores, and decides itself what a signal means.
     let ended = if is_role {
         tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(async_threads())
             .enable_all()
             .build()
             .map(|it| it.block_on(carry_out(command)).into())
@@ -136,6 +137,12 @@ pub fn main() -> ExitCode {
         Ok(None) => exit::INTERRUPTED,
         Err(error) => exit::report(&error.into()),
     })
+}
+
+/// Threads for what moves bytes between the servers and the guests, which have threads of their own and need the cores:
+/// more of them than half the cores only hand work to each other.
+fn async_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
 /// `None` on SIGINT or SIGTERM. What the command has started is stopped when it is dropped.
