@@ -385,13 +385,20 @@ begin
 
     -- 7 Claims.
     if v_claimable <> '{}' then
-        with claimed as (
+        with found as (
+            -- By their keys, whatever the planner thinks of the table.
+            select s.row from unnest(q_run, q_step) as q (run_id, step_no)
+            cross join lateral (select y.ctid as row from step y where y.run_id = q.run_id and y.step_no = q.step_no
+                                                                   and y.status = 'ready' offset 0) as s
+            where q.run_id = any (v_claimable)
+        ), claimed as (
             update step s set
                 status = 'running', fence = s.fence + 1, worker_id = p_worker, attempts = s.attempts + 1,
                 component = coalesce(s.component, pawl_active_component_v1(s.run_id, s.step_no)),
                 ready_at = null, claimed_at = now(), started_at = coalesce(s.started_at, now())
-            from unnest(q_run, q_step) as q (run_id, step_no)
-            where s.run_id = q.run_id and s.step_no = q.step_no and s.status = 'ready' and q.run_id = any (v_claimable)
+            -- By its place in the table, which stays under the run's lock.
+            from found q
+            where s.ctid = q.row
             returning s.run_id, s.step_no, s.fence, s.attempts, s.journal_length, s.checkpoint_position
         )
         select v_events || array_agg(row(

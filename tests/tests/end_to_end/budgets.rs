@@ -92,6 +92,54 @@ fn no_write_reads_a_whole_table() -> Result<()> {
     cluster.finish()
 }
 
+/// Plans are kept, so the worst moment to make one is when the tables have just been counted and hold next to nothing.
+#[test]
+fn a_step_costs_the_same_pages_however_its_statements_were_planned() -> Result<()> {
+    let mut cluster = Cluster::start("pages")?;
+    cluster.database.execute("create extension pg_stat_statements")?;
+    pipelines::chain(&cluster, 10)?;
+    // Branches that take their time end one by one: many small batches over a large table.
+    cluster.push("batch")?;
+    let branches: Vec<String> = (0..300).map(|number| format!("b{number}")).collect();
+    let branch = |name| {
+        format!(
+            "[[step]]\nname = \"{name}\"\nplugin = \"batch\"\nneeds = [\"start\"]\n\
+             config = {{ items = 1, pause_ms = 20 }}\n"
+        )
+    };
+    cluster.apply(&format!(
+        "name = \"fan\"\n[[step]]\nname = \"start\"\nplugin = \"echo\"\n{}\
+         [[step]]\nname = \"join\"\nplugin = \"echo\"\nneeds = {branches:?}\n",
+        branches.iter().map(branch).collect::<String>()
+    ))?;
+    cluster.worker("early").start()?;
+    cluster.client.keep_in_flight("chain-10", 1, 3)?;
+    cluster.the("early")?.terminate(bounds::PROCESS)?;
+    for table in ["run", "step", "event", "journal", "checkpoint", "signal", "worker"] {
+        cluster.database.execute(&format!("alter table {table} set (autovacuum_enabled = off)"))?;
+        cluster.database.execute(&format!("vacuum (analyze) {table}"))?;
+    }
+    cluster.start_api(&[])?;
+    cluster.worker("a").default_lease().slots(128).start()?;
+    // All plans are made by these.
+    cluster.client.keep_in_flight("chain-10", 1, 3)?;
+    let pages = |cluster: &Cluster, pipeline: &str, runs: usize| -> Result<f64> {
+        cluster.database.execute("select pg_stat_statements_reset()")?;
+        let before = counts(cluster)?.steps;
+        cluster.client.keep_in_flight(pipeline, 128, runs)?;
+        let steps = counts(cluster)?.steps - before;
+        let sql = "select sum(shared_blks_hit + shared_blks_read)::bigint from pg_stat_statements
+                   where userid = 'pawl'::regrole and query ~ 'pawl_(write|submit)_v1'";
+        Ok(cluster.database.value::<i64>(sql)? as f64 / steps as f64)
+    };
+    for (pipeline, runs) in [("chain-10", 300), ("fan", 4), ("chain-10", 100)] {
+        let pages = pages(&cluster, pipeline, runs)?;
+        eprintln!("{pipeline}: {pages:.0} pages a step");
+        assert!(pages <= 150.0, "{pages:.0} pages a step of {pipeline}: a statement reads what it does not change");
+    }
+    cluster.finish()
+}
+
 /// Calls of Pawl's statements whose text matches; these tests ask as another user.
 fn calls(cluster: &Cluster, pattern: &str) -> Result<i64> {
     let sql =
