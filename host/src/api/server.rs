@@ -113,6 +113,8 @@ pub async fn serve(
     tokio::select! {
         served = serving => served.map_err(ServeError::Io),
         error = wait_for_schema(&*state.store) => Err(error.into()),
+        // They go on for ever, unless one panics: then nobody would be told anything any more.
+        Some(ended) = readers.join_next() => ended.map_err(|panic| ServeError::Io(std::io::Error::other(panic))),
         () = grace(stopped, config.grace) => {
             tracing::warn!("requests were still under way at the end of the grace period");
             Ok(())

@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
     let command = Command::parse();
     let is_role = matches!(command.noun, Noun::Dev(_) | Noun::Api(_) | Noun::Worker(_));
     start_log(command.flags.log_format, if is_role { INFO } else { WARN });
-    // A client needs one thread; a role has all cores, and decides itself what a signal means.
+    // A client needs one thread; a role has several, and decides itself what a signal means.
     let ended = if is_role {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(async_threads())
