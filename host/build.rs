@@ -1,5 +1,5 @@
-//! What is embedded is part of the build: a changed file must rebuild the crate. Migrations are read where they
-//! are used; the SDK's sources are listed here, since `pawl plugin new` must not forget one.
+//! What is embedded is part of the build: a changed file must rebuild the crate. The SDK's sources are listed here,
+//! since `pawl plugin new` must not forget one.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 const SDK: [&str; 4] = ["guest-sdk/Cargo.toml", "guest-sdk/src", "guest-sdk/macros/Cargo.toml", "guest-sdk/macros/src"];
 
 fn main() {
-    println!("cargo:rerun-if-changed=../migrations");
     let root = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
     let mut list = String::from("pub(super) const FILES: &[(&str, &str)] = &[\n");
     for part in SDK {

@@ -14,7 +14,7 @@
 --   5 what is left of runs that fail ends; signals for those that wait
 --   6 successors of what succeeded: ready, or claimed for the same worker at once
 --   7 claims
---   8 settle runs and events; answer
+--   8 record what has happened: events, counters, runs; answer
 --
 -- Sent again after a lost answer, it returns what the first call would have returned: the step row keeps
 -- the worker and the fence of its last write, and a segment that is there with the same digest is seen.
@@ -410,9 +410,9 @@ begin
         from claimed;
     end if;
 
-    -- 8 Settle and answer.
+    -- 8 Record and answer.
     if v_events is not null then
-        v_ended := pawl_settle_v1(v_events);
+        v_ended := pawl_record_v1(v_events);
     end if;
     if q_run <> '{}' then
         -- Also what a first sending claimed; the worker knows its own and drops doubles.

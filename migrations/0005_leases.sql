@@ -102,7 +102,7 @@ begin
         into v_events from taken;
     end if;
     if v_events is not null then
-        perform pawl_settle_v1(v_events);
+        perform pawl_record_v1(v_events);
     end if;
     delete from worker w
     where w.expires_at < clock_timestamp()
@@ -152,7 +152,7 @@ begin
     if v_events is null then
         return;
     end if;
-    perform pawl_settle_v1(v_events);
+    perform pawl_record_v1(v_events);
     return query
     select s.run_id, s.step_no, p.queue, p.priority, (extract(epoch from s.ready_at) * 1000)::bigint
     from unnest(v_events) as e

@@ -123,7 +123,7 @@ begin
     where r.id = p_run;
     v_given := pawl_give_signals_v1(array[p_run]);
     if v_given is not null then
-        perform pawl_settle_v1(v_given);
+        perform pawl_record_v1(v_given);
     end if;
 
     return query
@@ -193,7 +193,7 @@ begin
         where g.run_id = p_run and g.step_no = p_step and g.position >= p_cut;
         v_given := coalesce(pawl_give_signals_v1(array[p_run]), '{}');
     end if;
-    perform pawl_settle_v1(row(p_run, 'step.ready', p_step, v_fence, null, p_note)::pawl_event_v1 || v_given);
+    perform pawl_record_v1(row(p_run, 'step.ready', p_step, v_fence, null, p_note)::pawl_event_v1 || v_given);
     return query
     select 'resumed', s.run_id, s.step_no, p.queue, p.priority, (extract(epoch from s.ready_at) * 1000)::bigint
     from step s

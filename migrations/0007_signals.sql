@@ -9,7 +9,7 @@
 -- the first one has the step.
 
 -- Gives what lies in the inboxes of runs that the caller has locked to the steps that wait for it: the oldest of
--- a name to the first step. Returns what has happened to the steps, for pawl_settle_v1; null if nothing.
+-- a name to the first step. Returns what has happened to the steps, for pawl_record_v1; null if nothing.
 create function pawl_give_signals_v1(p_runs uuid[]) returns pawl_event_v1[]
 language plpgsql
 as $$
@@ -73,7 +73,7 @@ begin
         return query select v_verdict, null::uuid, null::int, null::text, null::text, null::bigint;
         return;
     end if;
-    perform pawl_settle_v1(v_events);
+    perform pawl_record_v1(v_events);
     return query
     select v_verdict, s.run_id, s.step_no, p.queue, p.priority, (extract(epoch from s.ready_at) * 1000)::bigint
     from unnest(v_events) as e

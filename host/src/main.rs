@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    pawl::cli::main()
+    pawl::main()
 }

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pawl::domain::attempt::Outcome;
-use pawl::domain::id::{Digest, RunId, StepId, StepNo};
-use pawl::domain::journal::History;
-use pawl::domain::schema::Schemas;
-use pawl::engine::{Attempt, Config, Engine, GuestThreads, Secrets};
+use pawl_domain::attempt::Outcome;
+use pawl_domain::id::{Digest, RunId, StepId, StepNo};
+use pawl_domain::journal::History;
+use pawl_domain::schema::Schemas;
+use pawl_engine::{Attempt, Config, Engine, GuestThreads, Secrets};
 use serde_json::{Value, json};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig, Store};
@@ -32,7 +32,7 @@ fn a_no_op_step_costs_at_most_half_as_much_again_as_bare_wasmtime() {
     let pawl = Arc::new(pawl(&bytes, None));
     let threads = GuestThreads::new(1).unwrap();
     let threaded = || {
-        let (sender, receiver) = crossbeam_channel::bounded(1);
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         let pawl = Arc::clone(&pawl);
         threads.submit(Box::new(move || {
             pawl();
@@ -111,7 +111,7 @@ fn pawl(bytes: &[u8], schema: Option<&Value>) -> impl Fn() + Send + Sync + use<>
             input: INPUT.into(),
             history: History::default(),
         };
-        let executed = engine.execute(&prepared, attempt, Arc::new(pawl::engine::memory::Memory::default()));
+        let executed = engine.execute(&prepared, attempt, Arc::new(pawl_engine::in_memory::InMemory::default()));
         assert_eq!(executed.outcome, Outcome::Succeeded(INPUT.into()));
     }
 }

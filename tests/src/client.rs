@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
-use pawl::api::types::{Changed, Event, EventList, Problem, QueueList, Run, SubmittedRun, WorkerList};
-use pawl::domain::id::RunId;
+use pawl_api::types::{Changed, Event, EventList, Problem, QueueList, Run, SubmittedRun, WorkerList};
+use pawl_domain::id::RunId;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ impl Answer {
     pub fn problem(&self, status: u16) -> anyhow::Result<Problem> {
         let text = String::from_utf8_lossy(&self.body);
         anyhow::ensure!(self.status == status, "expected status {status}, got {}: {text}", self.status);
-        let is_problem = self.content_type.starts_with(pawl::api::types::PROBLEM_JSON);
+        let is_problem = self.content_type.starts_with(pawl_api::types::PROBLEM_JSON);
         anyhow::ensure!(is_problem, "content type {}: {text}", self.content_type);
         serde_json::from_slice(&self.body).with_context(|| text.into_owned())
     }
@@ -120,7 +120,7 @@ impl Client {
     pub async fn try_submit(&self, pipeline: &str, input: &Value, key: Option<&str>) -> anyhow::Result<Answer> {
         let body = serde_json::to_vec(&json!({"pipeline": pipeline, "input": input}))?;
         let mut headers = vec![("content-type", "application/json")];
-        headers.extend(key.map(|key| (pawl::api::types::IDEMPOTENCY_KEY, key)));
+        headers.extend(key.map(|key| (pawl_api::types::IDEMPOTENCY_KEY, key)));
         let answer = self.send("POST", "/v1/runs", &headers, body).await?;
         if answer.status == 202 {
             let run: SubmittedRun = serde_json::from_slice(&answer.body)?;

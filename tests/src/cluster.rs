@@ -7,9 +7,9 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use pawl::api::types::{RunStatus, SubmittedRun};
-use pawl::cli::private::{PrivatePostgres, PrivateRedis, Process, free_port};
-use pawl::domain::id::RunId;
+use pawl_api::types::{RunStatus, SubmittedRun};
+use pawl_domain::id::RunId;
+use pawl_rehearsal::private::{PrivatePostgres, PrivateRedis, Process, free_port};
 use serde_json::Value;
 
 use crate::wait::{self, Look};

@@ -1,6 +1,6 @@
 //! A test's own eyes in Postgres: it reads what Pawl wrote, and never writes a state of Pawl's.
 
-use pawl::domain::id::RunId;
+use pawl_domain::id::RunId;
 use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
@@ -83,7 +83,7 @@ impl Database {
                    join run on run.pipeline_digest = pipeline_version.digest where run.id = $1";
         let spec: Option<Vec<u8>> = block_on(sqlx::query_scalar(sql).bind(run.0).fetch_optional(&self.pool))?;
         let Some(spec) = spec else { return Ok(None) };
-        let pipeline: pawl::domain::pipeline::Pipeline = serde_json::from_slice(&spec)?;
+        let pipeline: pawl_domain::pipeline::Pipeline = serde_json::from_slice(&spec)?;
         Ok(pipeline.step_named(step).map(|number| number.0))
     }
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use pawl::api::types::{RunStatus, SubmittedRun};
-use pawl::cli::private::{Process, free_port};
-use pawl::domain::id::RunId;
-use pawl::store::{SharedStore, Sqlite};
+use pawl_api::types::{RunStatus, SubmittedRun};
+use pawl_domain::id::RunId;
+use pawl_rehearsal::private::{Process, free_port};
+use pawl_store::{SharedStore, Sqlite};
 use serde_json::Value;
 
 use crate::runtime::block_on;

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use pawl::store::Postgres;
-use pawl::store::doctor::Invariants as _;
+use pawl_store::Postgres;
+use pawl_store::doctor::Invariants as _;
 
 use crate::runtime::block_on;
 use crate::wait::{self, Look};

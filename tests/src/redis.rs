@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pawl::domain::id::RunId;
+use pawl_domain::id::RunId;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 

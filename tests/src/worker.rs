@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use pawl::cli::private::Process;
+use pawl_rehearsal::private::Process;
 
 use crate::{Cluster, binary};
 

@@ -4,17 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl::domain::attempt::{Cause, Outcome};
-use pawl::domain::journal::{Entry, History, HttpAnswer};
-use pawl::engine::recorder::Stop;
-use pawl::engine::{Attempt, Executed};
+use pawl_domain::attempt::{Cause, Outcome};
+use pawl_domain::journal::{Entry, History, HttpAnswer};
+use pawl_engine::in_memory::InMemory;
+use pawl_engine::recorder::Stop;
+use pawl_engine::{Attempt, Executed};
 use serde_json::{Value, json};
 
 use crate::setup::{attempt, execute_attempt, failure, output};
 use crate::target::{Received, Target};
-use pawl::engine::memory::Memory;
 
-fn fetch(requests: Value, memory: &Arc<Memory>) -> Executed {
+fn fetch(requests: Value, memory: &Arc<InMemory>) -> Executed {
     let input = json!({ "requests": requests }).to_string();
     execute_attempt("fetch", attempt(&input, memory.history()), memory)
 }
@@ -22,7 +22,7 @@ fn fetch(requests: Value, memory: &Arc<Memory>) -> Executed {
 #[test]
 fn effects_carry_a_key_and_an_intent_and_safe_requests_neither() {
     let target = Target::start();
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let url = &target.url;
     let executed = fetch(
         json!([{ "url": format!("{url}/a") }, { "method": "POST", "url": format!("{url}/b"), "body": 7 }]),
@@ -52,7 +52,7 @@ fn a_crash_at_any_write_repeats_an_effect_only_under_its_key() {
     };
     for writes in 0.. {
         let target = Target::start();
-        let crashing = Arc::new(Memory::crashing_after(writes));
+        let crashing = Arc::new(InMemory::crashing_after(writes));
         let first = fetch(requests(&target.url), &crashing);
         let reached = target.received();
         if matches!(first.outcome, Outcome::Succeeded(_)) {
@@ -75,7 +75,7 @@ fn a_crash_at_any_write_repeats_an_effect_only_under_its_key() {
     }
 }
 
-fn answered(memory: &Memory) -> usize {
+fn answered(memory: &InMemory) -> usize {
     let is_answer = |entry: &&Entry| matches!(entry, Entry::Fetched { .. } | Entry::Answered { .. });
     memory.entries().iter().filter(is_answer).count()
 }
@@ -88,7 +88,7 @@ fn a_retry_does_not_repeat_the_effects_that_succeeded() {
         { "method": "POST", "url": format!("{url}/good"), "body": 1 },
         { "method": "POST", "url": format!("{url}/status/503"), "body": 2 },
     ]);
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let input = json!({ "requests": requests }).to_string();
     for failures in 0..3 {
         let executed = execute_attempt("fetch", Attempt { failures, ..attempt(&input, memory.history()) }, &memory);
@@ -106,7 +106,7 @@ fn a_retry_does_not_repeat_the_effects_that_succeeded() {
 fn a_key_belongs_to_one_request() {
     let target = Target::start();
     let url = &target.url;
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let pay = |amount: u32| json!({ "method": "POST", "url": format!("{url}/pay"), "body": amount, "effect": "pay" });
     let executed = fetch(json!([pay(1), pay(2)]), &memory);
     let Outcome::Diverged(report) = executed.outcome else { panic!("{:?}", executed.outcome) };
@@ -125,7 +125,7 @@ fn what_goes_wrong_outside_is_an_answer_too() {
         (json!({ "url": closed }), "Connect"),
         (json!({ "url": format!("{url}/large/40000") }), "TooLarge(400"),
     ] {
-        let memory = Arc::new(Memory::default());
+        let memory = Arc::new(InMemory::default());
         fetch(json!([request]), &memory);
         let entries = memory.entries();
         let [Entry::Fetched { answer, .. }] = &entries[..] else { panic!("{expected}: {entries:?}") };
@@ -137,7 +137,7 @@ fn what_goes_wrong_outside_is_an_answer_too() {
 fn the_redirect_of_an_effect_is_not_followed() {
     let target = Target::start();
     let url = format!("{}/redirect", target.url);
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     fetch(json!([{ "url": url }, { "method": "POST", "url": url, "any_status": true }]), &memory);
     let paths: Vec<_> = target.received().into_iter().map(|received| (received.method, received.path)).collect();
     let expected = [("GET", "/redirect"), ("GET", "/moved"), ("POST", "/redirect")];
@@ -156,7 +156,7 @@ fn status(entry: &Entry) -> Option<u16> {
 
 #[test]
 fn a_request_that_is_not_valid_leaves_no_trace() {
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let executed = fetch(json!([{ "method": "POST", "url": "ftp://nowhere/" }]), &memory);
     assert!(matches!(executed.outcome, Outcome::Failed(_)), "{:?}", executed.outcome);
     assert_eq!(memory.entries(), vec![]);
@@ -166,7 +166,7 @@ fn a_request_that_is_not_valid_leaves_no_trace() {
 fn a_guest_that_waits_for_an_answer_can_be_stopped() {
     let target = Target::start();
     let url = format!("{}/silent", target.url);
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let stopper = {
         let memory = Arc::clone(&memory);
         std::thread::spawn(move || {
@@ -186,7 +186,7 @@ fn the_attempts_deadline_ends_a_wait_for_an_answer() {
     let target = Target::start();
     let input = json!({ "requests": [{ "method": "POST", "url": format!("{}/silent", target.url) }] }).to_string();
     let attempt = Attempt { timeout: Duration::from_millis(200), ..attempt(&input, History::default()) };
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let executed = execute_attempt("fetch", attempt, &memory);
     failure(&executed, Cause::Timeout);
     memory.cut(executed.cut.expect("may be retried"));

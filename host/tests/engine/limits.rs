@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl::domain::attempt::{Cause, Outcome};
-use pawl::domain::id::Digest;
-use pawl::domain::journal::{Checkpoint, Entry, History};
-use pawl::domain::schema::Schemas;
-use pawl::engine::recorder::{Recorder, Stop};
-use pawl::engine::{Attempt, Config, Engine};
+use pawl_domain::attempt::{Cause, Outcome};
+use pawl_domain::id::Digest;
+use pawl_domain::journal::{Checkpoint, Entry, History};
+use pawl_domain::schema::Schemas;
+use pawl_engine::in_memory::InMemory;
+use pawl_engine::recorder::{Recorder, Stop};
+use pawl_engine::{Attempt, Config, Engine};
 use serde_json::json;
 
 use crate::setup::{attempt, engine, execute, execute_attempt, failure, limits, output, prepared};
-use pawl::engine::memory::Memory;
 
-fn runaway(mode: &str) -> pawl::engine::Executed {
+fn runaway(mode: &str) -> pawl_engine::Executed {
     execute("runaway", &format!(r#"{{"mode": {mode}}}"#))
 }
 
@@ -64,7 +64,7 @@ fn a_trap_tells_where_in_the_guest() {
 #[test]
 fn a_loop_without_end_ends_with_its_deadline() {
     let attempt = Attempt { timeout: Duration::from_millis(50), ..attempt(r#"{"mode": "loop"}"#, History::default()) };
-    let executed = execute_attempt("runaway", attempt, &Arc::new(Memory::default()));
+    let executed = execute_attempt("runaway", attempt, &Arc::new(InMemory::default()));
     failure(&executed, Cause::Timeout);
     assert!(executed.cut.is_some());
     assert!(executed.elapsed >= Duration::from_millis(50));
@@ -93,7 +93,7 @@ fn guests_that_misbehave_side_by_side_do_not_disturb_the_others() {
 #[test]
 fn an_input_that_is_no_text_fails_the_step_and_not_the_host() {
     let attempt = Attempt { input: vec![0xff], ..attempt("", History::default()) };
-    let executed = execute_attempt("echo", attempt, &Arc::new(Memory::default()));
+    let executed = execute_attempt("echo", attempt, &Arc::new(InMemory::default()));
     assert!(failure(&executed, Cause::Fatal).message.contains("UTF-8"));
 }
 
@@ -105,7 +105,7 @@ fn documents_that_do_not_fit_the_schemas_fail_the_step_by_their_path() {
     let echo = engine.prepare(Digest::of(&bytes), &bytes).unwrap();
     let (input, output) = (json!({ "type": "object" }), json!({ "properties": { "a": { "type": "string" } } }));
     echo.enforce(Schemas::compile(Some(&input), Some(&output)).unwrap());
-    let execute = |input| engine.execute(&echo, attempt(input, History::default()), Arc::new(Memory::default()));
+    let execute = |input| engine.execute(&echo, attempt(input, History::default()), Arc::new(InMemory::default()));
     assert_eq!(execute(r#"{"a": "b"}"#).outcome, Outcome::Succeeded(br#"{"a": "b"}"#.to_vec()));
     let refused = execute("[]");
     let message = &failure(&refused, Cause::InvalidInput).message;
@@ -148,7 +148,7 @@ fn a_host_call_that_panics_costs_the_attempt_and_nothing_else() {
 
 #[test]
 fn a_failure_waits_until_what_its_cut_keeps_is_durable() {
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let executed = execute_attempt("flaky", attempt(r#"{"failures": 1}"#, History::default()), &memory);
     assert!(matches!(executed.outcome, Outcome::Failed(_)));
     assert_eq!(memory.barriers(), 1);

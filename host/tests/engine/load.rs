@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use pawl::domain::attempt::Outcome;
-use pawl::domain::id::Digest;
-use pawl::domain::limits::Limits;
-use pawl::engine::recorder::Stop;
-use pawl::engine::{Config, Engine, LoadError};
+use pawl_domain::attempt::Outcome;
+use pawl_domain::id::Digest;
+use pawl_domain::limits::Limits;
+use pawl_engine::in_memory::InMemory;
+use pawl_engine::recorder::Stop;
+use pawl_engine::{Config, Engine, LoadError};
 
 use crate::setup::{attempt, component, engine, limits};
-use pawl::engine::memory::Memory;
 
 const COMPONENT_HEADER: &[u8] = b"\0asm\x0d\0\x01\0";
 const MODULE_HEADER: &[u8] = b"\0asm\x01\0\0\0";
@@ -70,7 +70,7 @@ fn the_least_recently_used_component_leaves_a_full_cache() {
     engine.prepare(second.0, &second.1).unwrap();
     assert!(engine.prepared(first.0).is_none());
     assert!(engine.prepared(second.0).is_some(), "the newest stays, even if it is too large");
-    let executed = engine.execute(&kept, attempt("1", Default::default()), Arc::new(Memory::default()));
+    let executed = engine.execute(&kept, attempt("1", Default::default()), Arc::new(InMemory::default()));
     assert_eq!(executed.outcome, Outcome::Succeeded(b"1".to_vec()), "who holds it can go on");
 }
 
@@ -83,7 +83,7 @@ fn a_compiled_component_survives_the_process_on_disk() {
     for _ in 0..2 {
         let engine = Engine::new(config()).unwrap();
         let prepared = engine.prepare(digest, &bytes).unwrap();
-        let executed = engine.execute(&prepared, attempt("1", Default::default()), Arc::new(Memory::default()));
+        let executed = engine.execute(&prepared, attempt("1", Default::default()), Arc::new(InMemory::default()));
         assert_eq!(executed.outcome, Outcome::Succeeded(b"1".to_vec()));
     }
     assert!(std::fs::read_dir(dir.path().join("cache")).unwrap().next().is_some());
@@ -95,7 +95,7 @@ fn a_component_that_does_not_fit_the_pool_gets_instances_on_demand() {
     let engine = Engine::new(config).unwrap();
     let (digest, bytes) = component("echo");
     let prepared = engine.prepare(digest, &bytes).expect("on demand, every component that is valid fits");
-    let executed = engine.execute(&prepared, attempt("1", Default::default()), Arc::new(Memory::default()));
+    let executed = engine.execute(&prepared, attempt("1", Default::default()), Arc::new(InMemory::default()));
     let Outcome::Failed(failure) = executed.outcome else { panic!("{:?}", executed.outcome) };
     assert!(failure.message.contains("memory may take 65536 bytes"), "the limit holds there too: {}", failure.message);
 }
@@ -105,7 +105,7 @@ fn a_full_pool_refuses_nobody() {
     let engine = Engine::new(Config { limits: limits(), slots: 0, ..Config::default() }).unwrap();
     let (digest, bytes) = component("runaway");
     let prepared = engine.prepare(digest, &bytes).unwrap();
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let looping = || engine.execute(&prepared, attempt(r#"{"mode": "loop"}"#, Default::default()), memory.clone());
     std::thread::scope(|scope| {
         // More at a time than the pool has instances.
@@ -129,7 +129,7 @@ fn a_component_describes_itself() {
         assert!(!manifest.version.is_empty() && !manifest.description.is_empty(), "{manifest:?}");
         assert_eq!(manifest.needs, if plugin == "fetch" { vec!["http"] } else { vec![] });
         let json = serde_json::to_vec(&manifest).unwrap();
-        assert_eq!(serde_json::from_slice::<pawl::engine::Manifest>(&json).unwrap(), manifest);
+        assert_eq!(serde_json::from_slice::<pawl_engine::Manifest>(&json).unwrap(), manifest);
     }
 }
 

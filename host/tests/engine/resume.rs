@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
-use pawl::domain::attempt::{Cause, Outcome};
-use pawl::domain::journal::{Entry, History};
-use pawl::engine::recorder::Stop;
-use pawl::engine::{Attempt, Executed};
+use pawl_domain::attempt::{Cause, Outcome};
+use pawl_domain::journal::{Entry, History};
+use pawl_engine::in_memory::InMemory;
+use pawl_engine::recorder::Stop;
+use pawl_engine::{Attempt, Executed};
 use serde_json::{Value, json};
 
 use crate::setup::{attempt, execute, execute_attempt, failure, output, prepared};
-use pawl::engine::memory::Memory;
 
 /// Executes with a crash after each number of writes, and resumes; `check` gets the crashed and the resumed
 /// attempt's memory and the end. Returns how many crashes there were.
 fn crash_everywhere(
     plugin: &str,
     attempt_of: impl Fn(History) -> Attempt,
-    check: impl Fn(&Memory, &Memory, Executed),
+    check: impl Fn(&InMemory, &InMemory, Executed),
 ) -> u32 {
     for writes in 0.. {
-        let crashing = Arc::new(Memory::crashing_after(writes));
+        let crashing = Arc::new(InMemory::crashing_after(writes));
         let first = execute_attempt(plugin, attempt_of(History::default()), &crashing);
         if matches!(first.outcome, Outcome::Succeeded(_)) {
             return writes;
@@ -91,7 +91,7 @@ fn a_clock_reading_is_replayed_and_not_made_again() {
 
 #[test]
 fn a_step_without_host_calls_writes_nothing() {
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let executed = execute_attempt("echo", attempt(r#"{"a": [1, "ä"]}"#, History::default()), &memory);
     assert_eq!(output(&executed), json!({ "a": [1, "ä"] }));
     assert_eq!((memory.entries(), memory.barriers()), (vec![], 0));
@@ -102,7 +102,7 @@ fn a_step_without_host_calls_writes_nothing() {
 fn a_replay_that_does_not_match_diverges_with_a_report() {
     let recorded = vec![Entry::Now { unix_ns: 1 }, Entry::OnceBegun { name: "x".into() }];
     let history = History { checkpoint: None, segments: vec![(0, recorded)], length: 2, ..History::default() };
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let executed = execute_attempt("clock", attempt(r#"{"entries": 3}"#, history), &memory);
     let Outcome::Diverged(report) = executed.outcome else { panic!("{:?}", executed.outcome) };
     assert_eq!((report.position, report.expected.as_deref()), (1, Some(r#"durable.once-begin("x")"#)));
@@ -135,7 +135,7 @@ fn returning_or_trapping_with_entries_left_is_a_divergence() {
 #[test]
 fn a_retried_step_sees_the_next_attempt_number() {
     let input = r#"{"failures": 2, "delay_ms": 70}"#;
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     for failures in 0..2 {
         let attempt = Attempt { failures, ..attempt(input, memory.history()) };
         let executed = execute_attempt("flaky", attempt, &memory);
@@ -148,7 +148,7 @@ fn a_retried_step_sees_the_next_attempt_number() {
 
 #[test]
 fn a_draining_worker_gets_its_step_back_unharmed() {
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     memory.stop_with(Stop::Draining);
     let executed = execute_attempt("runaway", attempt(r#"{"mode": "loop"}"#, History::default()), &memory);
     assert_eq!((executed.outcome, executed.cut), (Outcome::HandedBack, None));
@@ -160,12 +160,12 @@ fn a_draining_worker_gets_its_step_back_unharmed() {
 #[test]
 fn progress_is_told_once_and_not_again_in_a_replay() {
     let input = r#"{"items": 4, "checkpoint_every": 0, "readings": 1}"#;
-    let crashing = Arc::new(Memory::crashing_after(3));
+    let crashing = Arc::new(InMemory::crashing_after(3));
     execute_attempt("batch", attempt(input, History::default()), &crashing);
     let resumed = Arc::new(crashing.survived());
     execute_attempt("batch", attempt(input, crashing.history()), &resumed);
     let told =
-        |memory: &Memory| memory.progress().iter().map(|(fraction, _)| (fraction * 4.0) as u32).collect::<Vec<_>>();
+        |memory: &InMemory| memory.progress().iter().map(|(fraction, _)| (fraction * 4.0) as u32).collect::<Vec<_>>();
     assert_eq!(told(&crashing), [1, 2, 3]);
     assert_eq!(told(&resumed), [3, 4], "the third item's was told while its reading was already recorded");
 }

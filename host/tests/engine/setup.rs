@@ -3,13 +3,12 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use pawl::domain::attempt::{Cause, Failure, Outcome};
-use pawl::domain::id::{Digest, RunId, StepId, StepNo};
-use pawl::domain::journal::History;
-use pawl::domain::limits::Limits;
-use pawl::engine::{Attempt, Config, Engine, Executed, GuestThreads, Prepared, Secrets};
-
-use pawl::engine::memory::Memory;
+use pawl_domain::attempt::{Cause, Failure, Outcome};
+use pawl_domain::id::{Digest, RunId, StepId, StepNo};
+use pawl_domain::journal::History;
+use pawl_domain::limits::Limits;
+use pawl_engine::in_memory::InMemory;
+use pawl_engine::{Attempt, Config, Engine, Executed, GuestThreads, Prepared, Secrets};
 
 /// Limits that are reached quickly.
 pub fn limits() -> Limits {
@@ -62,7 +61,7 @@ pub fn attempt(input: &str, history: History) -> Attempt {
 }
 
 /// Executes an attempt as a worker does, on a guest thread.
-pub fn execute_attempt(plugin: &str, attempt: Attempt, memory: &Arc<Memory>) -> Executed {
+pub fn execute_attempt(plugin: &str, attempt: Attempt, memory: &Arc<InMemory>) -> Executed {
     static THREADS: LazyLock<GuestThreads> = LazyLock::new(|| GuestThreads::new(8).expect("threads start"));
     let (sender, receiver) = std::sync::mpsc::channel();
     let (prepared, memory) = (prepared(plugin), Arc::clone(memory));
@@ -75,7 +74,7 @@ pub fn execute_attempt(plugin: &str, attempt: Attempt, memory: &Arc<Memory>) -> 
 
 /// Executes a first attempt that nothing disturbs.
 pub fn execute(plugin: &str, input: &str) -> Executed {
-    execute_attempt(plugin, attempt(input, History::default()), &Arc::new(Memory::default()))
+    execute_attempt(plugin, attempt(input, History::default()), &Arc::new(InMemory::default()))
 }
 
 /// The output of an attempt that must have succeeded.

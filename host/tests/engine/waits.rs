@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use pawl::domain::attempt::{Cause, Outcome};
-use pawl::domain::journal::{Entry, History};
-use pawl::domain::wait::Wait;
-use pawl::engine::memory::{Memory, NeverSent};
-use pawl::engine::{Attempt, Secrets};
+use pawl_domain::attempt::{Cause, Outcome};
+use pawl_domain::journal::{Entry, History};
+use pawl_domain::wait::Wait;
+use pawl_engine::in_memory::{InMemory, NeverSent};
+use pawl_engine::{Attempt, Secrets};
 
 use crate::setup::{attempt, execute_attempt};
 
-fn outcome(orders: &str, memory: &Arc<Memory>) -> Outcome {
+fn outcome(orders: &str, memory: &Arc<InMemory>) -> Outcome {
     execute_attempt("waits", attempt(orders, memory.history()), memory).outcome
 }
 
 #[test]
 fn a_guest_ends_at_a_wait_and_goes_on_behind_it() {
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let orders =
         r#"[{"do": "now"}, {"do": "sleep", "ms": 3600000}, {"do": "await", "name": "go", "timeout_ms": null}]"#;
     let slept = Wait::Sleep { duration_ms: 3_600_000 };
@@ -35,7 +35,7 @@ fn a_guest_ends_at_a_wait_and_goes_on_behind_it() {
 
 #[test]
 fn facts_that_the_guest_knows_are_recorded_before_its_wait() {
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let orders = r#"[{"do": "fail_before", "attempt": 1}, {"do": "sleep", "ms": 1}]"#;
     assert_eq!(outcome(orders, &memory), Outcome::Suspended(Wait::Sleep { duration_ms: 1 }));
     assert!(matches!(memory.entries().as_slice(), [Entry::Context { attempt: 1, .. }]), "{:?}", memory.entries());
@@ -43,7 +43,7 @@ fn facts_that_the_guest_knows_are_recorded_before_its_wait() {
 
 #[test]
 fn the_name_of_a_signal_has_its_rules() {
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     for name in ["", "a\\nb", &"x".repeat(1_025)] {
         let orders = format!(r#"[{{"do": "await", "name": "{name}", "timeout_ms": 5}}]"#);
         let Outcome::Failed(failure) = outcome(&orders, &memory) else { panic!("{name:?} was accepted") };

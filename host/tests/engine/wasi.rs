@@ -4,11 +4,11 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use pawl::domain::attempt::{Cause, Outcome};
-use pawl::domain::journal::{Entry, History};
-use pawl::engine::memory::Memory;
-use pawl::engine::recorder::Stop;
-use pawl::engine::{Attempt, Config, Engine, Executed, Prepared};
+use pawl_domain::attempt::{Cause, Outcome};
+use pawl_domain::journal::{Entry, History};
+use pawl_engine::in_memory::InMemory;
+use pawl_engine::recorder::Stop;
+use pawl_engine::{Attempt, Config, Engine, Executed, Prepared};
 use serde_json::{Value, json};
 
 use crate::setup::{attempt, component, failure, output};
@@ -31,9 +31,9 @@ fn prepared(name: &str) -> Arc<Prepared> {
     engine().prepare(digest, &bytes).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-fn execute(name: &str, input: &Value, memory: &Arc<Memory>) -> Executed {
+fn execute(name: &str, input: &Value, memory: &Arc<InMemory>) -> Executed {
     let attempt = attempt(&input.to_string(), memory.history());
-    engine().execute(&prepared(name), attempt, Arc::<Memory>::clone(memory))
+    engine().execute(&prepared(name), attempt, Arc::<InMemory>::clone(memory))
 }
 
 /// What the probe sees, and sees again in a replay of its whole journal.
@@ -42,7 +42,7 @@ fn looks_at(what: &str) -> (Value, Vec<Entry>) {
 }
 
 fn looks_with(probe: &str, input: &Value) -> (Value, Vec<Entry>) {
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let seen = output(&execute(probe, input, &memory));
     let again = execute(probe, input, &memory);
     assert_eq!(output(&again), seen, "a replay sees something else");
@@ -67,8 +67,8 @@ fn chance_is_the_steps_own_and_costs_no_entries() {
     let (seen, entries) = looks_at("chance");
     assert_eq!(entries, []);
     let mut other: Attempt = attempt(r#"{"look_at": "chance"}"#, History::default());
-    other.step.run = pawl::domain::id::RunId(uuid::Uuid::from_u128(2));
-    let other = output(&engine().execute(&prepared("probe-python"), other, Arc::new(Memory::default())));
+    other.step.run = pawl_domain::id::RunId(uuid::Uuid::from_u128(2));
+    let other = output(&engine().execute(&prepared("probe-python"), other, Arc::new(InMemory::default())));
     for number in 0..3 {
         assert_ne!(seen[number], other[number], "two runs draw the same");
     }
@@ -93,7 +93,7 @@ fn timers_ring_in_their_order_and_a_replay_does_not_wait_for_them() {
     assert_eq!(seen, json!(["none", "short", "long"]));
     assert_eq!(entries.len(), 2, "two waits: {entries:?}");
 
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let input = json!({ "look_at": "wait", "seconds": 2 });
     let started = Instant::now();
     output(&execute("probe-python", &input, &memory));
@@ -107,11 +107,11 @@ fn a_wait_ends_with_the_attempt_and_with_the_lease() {
     let probe = prepared("probe-python");
     let input = r#"{"look_at": "wait", "seconds": 600}"#;
     let short = Attempt { timeout: Duration::from_millis(300), ..attempt(input, History::default()) };
-    let executed = engine().execute(&probe, short, Arc::new(Memory::default()));
+    let executed = engine().execute(&probe, short, Arc::new(InMemory::default()));
     failure(&executed, Cause::Timeout);
     assert!(executed.elapsed < Duration::from_secs(10), "{:?}", executed.elapsed);
 
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     memory.stop_with(Stop::Draining);
     let executed = engine().execute(&probe, attempt(input, History::default()), memory);
     assert_eq!(executed.outcome, Outcome::HandedBack);
@@ -120,7 +120,7 @@ fn a_wait_ends_with_the_attempt_and_with_the_lease() {
 #[test]
 #[ignore = "make test-languages builds the components and runs it"]
 fn exit_is_a_trap_and_printing_is_no_output() {
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(InMemory::default());
     let executed = execute("probe-python", &json!({"look_at": "ends", "code": 3}), &memory);
     let failed = failure(&executed, Cause::Trap);
     assert!(failed.message.contains("the step called exit("), "{}", failed.message);
@@ -148,7 +148,7 @@ fn fetch_of_javascript_is_journaled_and_carries_the_key_of_its_effect() {
     for writes in 0.. {
         let target = Target::start();
         let input = json!({ "meters": 2, "report_to": format!("{}/meter", target.url) });
-        let crashing = Arc::new(Memory::crashing_after(writes));
+        let crashing = Arc::new(InMemory::crashing_after(writes));
         let first = execute("hello-js", &input, &crashing);
         let crashed = first.outcome == Outcome::LeaseLost;
         let memory = if crashed { Arc::new(crashing.survived()) } else { crashing };

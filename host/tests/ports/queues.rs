@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pawl::cli::private::PrivateRedis;
-use pawl::domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
-use pawl::domain::pipeline::Priority;
-use pawl::domain::ready::{Moved, Ready, Start};
-use pawl::queue::{Delivery, InProcess, Queue, RedisStreams, Settled, SharedQueue, Stream, Watermark};
+use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
+use pawl_domain::pipeline::Priority;
+use pawl_domain::ready::{Moved, Ready, Start};
+use pawl_queue::{Delivery, FollowUp, InProcess, Queue, RedisStreams, SharedQueue, Stream, Watermark};
+use pawl_rehearsal::private::PrivateRedis;
 
 /// A read that finds nothing waits this long.
 const BLOCK: Duration = Duration::from_millis(50);
@@ -64,7 +64,7 @@ async fn most_urgent_first_and_pending_until_acknowledged(queue: &dyn Queue) {
     assert_eq!(state(queue, &urgent).await, (1, 1), "read, and pending until it is acknowledged");
     assert!(reader.read(10).await.expect("read").is_empty(), "a message is read once");
 
-    queue.settle(Settled { done: &read, ..Settled::default() }).await.expect("acknowledged");
+    queue.follow_up(FollowUp { done: &read, ..FollowUp::default() }).await.expect("acknowledged");
     assert_eq!(state(queue, &urgent).await, (0, 0), "nothing is left of it");
 }
 
@@ -103,7 +103,7 @@ async fn messages_of_the_dead_are_adopted(queue: &dyn Queue) {
     assert!(queue.adopt(&left, &dead, &heir, 2).await.expect("nothing").is_empty());
     let consumers = queue.consumers(&left).await.expect("consumers");
     assert!(!consumers.iter().any(|consumer| consumer.name == dead), "with nothing pending, the dead are forgotten");
-    queue.settle(Settled { done: &adopted, ..Settled::default() }).await.expect("acknowledged");
+    queue.follow_up(FollowUp { done: &adopted, ..FollowUp::default() }).await.expect("acknowledged");
     assert_eq!(state(queue, &left).await, (0, 0));
 }
 
@@ -134,7 +134,7 @@ async fn readers_of_changes_are_woken(queue: &SharedQueue) {
     let told = async {
         // Whoever is not listening yet misses it: that is allowed, and readers poll.
         while !seen.lock().expect("no panic").ends_with(&moved) {
-            queue.settle(Settled { moved: &moved, ..Settled::default() }).await.expect("told");
+            queue.follow_up(FollowUp { moved: &moved, ..FollowUp::default() }).await.expect("told");
             tokio::task::yield_now().await;
         }
     };
@@ -151,14 +151,14 @@ async fn doubled_acknowledgements_change_nothing(queue: &dyn Queue) {
         .expect("published");
     let read = read(&mut *reader, 2).await;
     for _ in 0..2 {
-        queue.settle(Settled { done: &read[..1], ..Settled::default() }).await.expect("acknowledged");
+        queue.follow_up(FollowUp { done: &read[..1], ..FollowUp::default() }).await.expect("acknowledged");
         assert_eq!(state(queue, &twice).await, (1, 1));
     }
-    queue.settle(Settled { done: &read[1..], ..Settled::default() }).await.expect("acknowledged");
+    queue.follow_up(FollowUp { done: &read[1..], ..FollowUp::default() }).await.expect("acknowledged");
 }
 
 /// So many messages; bounded.
-async fn read(reader: &mut dyn pawl::queue::Reader, count: usize) -> Vec<Delivery> {
+async fn read(reader: &mut dyn pawl_queue::Reader, count: usize) -> Vec<Delivery> {
     let mut read = Vec::new();
     let reading = async {
         while read.len() < count {

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl::cli::private::PrivatePostgres;
-use pawl::domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
-use pawl::domain::pipeline::{Pipeline, Priority, StepSpec, Versions};
-use pawl::domain::status::{RunStatus, StepStatus};
-use pawl::domain::succession::Plan;
-use pawl::domain::suspicion::Suspicion;
-use pawl::store::leases::Heartbeat;
-use pawl::store::plugins::NewVersion;
-use pawl::store::readiness::Report;
-use pawl::store::runs::RunFilter;
-use pawl::store::submit::{NewRun, Submission};
-use pawl::store::write::{Batch, Member, Settlement};
-use pawl::store::{Error, Lane, Postgres, SharedStore, Sqlite};
+use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
+use pawl_domain::pipeline::{Pipeline, Priority, StepSpec, Versions};
+use pawl_domain::status::{RunStatus, StepStatus};
+use pawl_domain::succession::Plan;
+use pawl_domain::suspicion::Suspicion;
+use pawl_rehearsal::private::PrivatePostgres;
+use pawl_store::leases::Heartbeat;
+use pawl_store::plugins::NewVersion;
+use pawl_store::readiness::Report;
+use pawl_store::runs::RunFilter;
+use pawl_store::submit::{NewRun, Submission};
+use pawl_store::write::{Batch, Member, Settlement};
+use pawl_store::{Error, Link, Postgres, SharedStore, Sqlite};
 
 #[tokio::test]
 async fn sqlite_conforms() {
@@ -100,8 +100,8 @@ async fn a_rollback_goes_back_and_forth(store: &SharedStore) {
 }
 
 async fn workers_say_what_they_can_load(store: &SharedStore) {
-    let mut lane = store.lane();
-    let (one, other) = (worker(store, &mut *lane, 60_000).await, worker(store, &mut *lane, 60_000).await);
+    let mut link = store.link();
+    let (one, other) = (worker(store, &mut *link, 60_000).await, worker(store, &mut *link, 60_000).await);
     let mut wanted = store.wanted_components(one).await.expect("an answer");
     wanted.sort_by_key(|digest| digest.0);
     let mut pushed = [&b"one"[..], b"two", b"alone"].map(Digest::of);
@@ -119,9 +119,9 @@ async fn workers_say_what_they_can_load(store: &SharedStore) {
     assert_eq!(said(good).await, [Some(None), None]);
     assert_eq!(said(bad).await, [Some(Some("too large".to_owned())), None]);
     assert_eq!(said(silent).await, [None, None]);
-    let seen = lane.heartbeat(&beat(one, false)).await.expect("a heartbeat").newest_wanted_us;
+    let seen = link.heartbeat(&beat(one, false)).await.expect("a heartbeat").newest_wanted_us;
     store.want(good).await.expect("wanted");
-    let now = lane.heartbeat(&beat(one, false)).await.expect("a heartbeat").newest_wanted_us;
+    let now = link.heartbeat(&beat(one, false)).await.expect("a heartbeat").newest_wanted_us;
     assert!(now > seen, "the pulse tells that something is wanted: {seen:?}, {now:?}");
     for worker in [one, other] {
         store.forget_worker(worker).await.expect("forgotten, with what it said");
@@ -156,13 +156,13 @@ async fn pipelines_have_a_current_version(store: &SharedStore) {
 }
 
 async fn submissions_are_the_same_under_one_key(store: &SharedStore) -> Vec<RunId> {
-    let mut lane = store.lane();
+    let mut link = store.link();
     let keyed = |input: &str| NewRun::new("pair".into(), input.into(), Some("key".into()));
     let (first, other) = (keyed("1"), keyed("2"));
     let unknown = NewRun::new("piar".into(), b"1".to_vec(), None);
     let free = NewRun::new("pair".into(), b"{\"free\":true}".to_vec(), None);
     let batch = [first.clone(), first.clone(), other, unknown, free.clone()];
-    let (answers, ready) = lane.submit(&batch).await.expect("submitted");
+    let (answers, ready) = link.submit(&batch).await.expect("submitted");
     use Submission::{Created, KeyReused, Same, UnknownPipeline};
     assert_eq!(answers, [Created, Same, KeyReused, UnknownPipeline, Created]);
     let mut steps: Vec<StepId> = ready.iter().map(|ready| ready.id).collect();
@@ -206,29 +206,29 @@ fn beat(worker: WorkerId, begin: bool) -> Heartbeat<'static> {
     }
 }
 
-async fn worker(store: &SharedStore, lane: &mut dyn Lane, lease_ms: u32) -> WorkerId {
+async fn worker(store: &SharedStore, link: &mut dyn Link, lease_ms: u32) -> WorkerId {
     let worker = WorkerId::new();
     let queues = ["two".to_owned()];
     let begin = Heartbeat { lease_ms, queues: &queues, ..beat(worker, true) };
-    assert!(lane.heartbeat(&begin).await.expect("a heartbeat").alive);
+    assert!(link.heartbeat(&begin).await.expect("a heartbeat").alive);
     let row = store.workers().await.expect("workers").into_iter().find(|row| row.id == worker).expect("the worker");
     assert_eq!((row.host.as_str(), row.pid, row.slots, row.queues), ("here", 7, 3, queues.to_vec()));
     worker
 }
 
 async fn outputs_are_there_when_a_run_has_succeeded(store: &SharedStore, run: RunId) {
-    let mut lane = store.lane();
-    let worker = worker(store, &mut *lane, 60_000).await;
+    let mut link = store.link();
+    let worker = worker(store, &mut *link, 60_000).await;
     let version = pipeline("two");
     let plan = Plan::new(version.digest(), version.clone());
     let early = store.run_output(run, &version).await.expect_err("it has not begun");
     assert!(matches!(&early, Error::Conflict(why) if why.contains("pending")), "{early}");
     let ids = [0, 1].map(|step| StepId { run, step: StepNo(step) });
     let claimed =
-        lane.write(worker, &Batch { claims: ids.to_vec(), members: Vec::new() }).await.expect("claimed").claimed;
+        link.write(worker, &Batch { claims: ids.to_vec(), members: Vec::new() }).await.expect("claimed").claimed;
     assert!(claimed.iter().all(|claim| claim.run_input.as_deref() == Some(b"1") && claim.needed_outputs.is_empty()));
     assert_eq!(store.running_of(worker).await.expect("its steps").len(), 2);
-    let succeed = |claim: &pawl::domain::attempt::Claim, output: &str| Member {
+    let succeed = |claim: &pawl_domain::attempt::Claim, output: &str| Member {
         settlement: Some(Settlement::Succeeded {
             output: output.into(),
             then: plan.after(claim.id.step, &["two".into()], true),
@@ -236,11 +236,11 @@ async fn outputs_are_there_when_a_run_has_succeeded(store: &SharedStore, run: Ru
         ..Member::bare(claim.id, claim.fence)
     };
     let members = claimed.iter().map(|claim| succeed(claim, &claim.id.step.0.to_string())).collect();
-    let written = lane.write(worker, &Batch { members, claims: Vec::new() }).await.expect("written");
+    let written = link.write(worker, &Batch { members, claims: Vec::new() }).await.expect("written");
     let [join] = &written.claimed[..] else { panic!("the join is claimed with the outcomes: {written:?}") };
     assert_eq!(join.needed_outputs, [b"0".to_vec(), b"1".to_vec()], "in the order of its needs");
     let members = vec![succeed(join, "\"end\"")];
-    let written = lane.write(worker, &Batch { members, claims: Vec::new() }).await.expect("written");
+    let written = link.write(worker, &Batch { members, claims: Vec::new() }).await.expect("written");
     assert_eq!(written.ended, [run]);
     assert_eq!(store.run_output(run, &version).await.expect("the output"), b"\"end\"");
     assert_eq!(store.step_output(run, StepNo(1)).await.expect("the output").as_deref(), Some(&b"1"[..]));
@@ -260,9 +260,9 @@ async fn outputs_are_there_when_a_run_has_succeeded(store: &SharedStore, run: Ru
 }
 
 async fn a_lease_that_has_ended_cannot_be_renewed(store: &SharedStore) {
-    let mut lane = store.lane();
-    let worker = worker(store, &mut *lane, 0).await;
-    assert!(!lane.heartbeat(&beat(worker, false)).await.expect("an answer").alive, "it takes a new id");
+    let mut link = store.link();
+    let worker = worker(store, &mut *link, 0).await;
+    assert!(!link.heartbeat(&beat(worker, false)).await.expect("an answer").alive, "it takes a new id");
     store.take_over(10, Suspicion::default()).await.expect("a sweep");
     let left = store.workers().await.expect("workers");
     assert!(left.iter().all(|row| row.id != worker), "a worker without steps is forgotten");
@@ -279,10 +279,10 @@ async fn ready_steps_are_found_again(store: &SharedStore) {
 }
 
 async fn what_waits_can_be_named(store: &SharedStore, run: RunId) {
-    let mut lane = store.lane();
-    let worker = worker(store, &mut *lane, 60_000).await;
+    let mut link = store.link();
+    let worker = worker(store, &mut *link, 60_000).await;
     let id = StepId { run, step: StepNo(0) };
-    lane.write(worker, &Batch { claims: vec![id], members: Vec::new() }).await.expect("claimed");
+    link.write(worker, &Batch { claims: vec![id], members: Vec::new() }).await.expect("claimed");
     let live = store.live_steps(run, 10).await.expect("live steps");
     let found: Vec<_> = live.iter().map(|step| (step.no.0, step.status, step.worker, step.queue_workers)).collect();
     assert_eq!(found, [(0, StepStatus::Running, Some(worker), 1), (1, StepStatus::Ready, None, 1)]);

@@ -1,10 +1,10 @@
 //! One batch of one worker, made by chance, and what must come of it.
 
-use pawl::domain::id::{Digest, Fence, StepId, StepNo};
-use pawl::domain::journal::{Checkpoint, Entry, pack};
-use pawl::domain::status::StepStatus;
-use pawl::domain::wait::Wait;
-use pawl::store::write::{Ahead, Batch, Member, Segment, Settlement, Verdict};
+use pawl_domain::id::{Digest, Fence, StepId, StepNo};
+use pawl_domain::journal::{Checkpoint, Entry, pack};
+use pawl_domain::status::StepStatus;
+use pawl_domain::wait::Wait;
+use pawl_store::write::{Ahead, Batch, Member, Segment, Settlement, Verdict};
 
 use crate::chance::Chance;
 use crate::model::{Claimant, ModelRun, ModelStep, apply};

@@ -1,26 +1,26 @@
 //! A journal that a person has cut to the checkpoint.
 
-use pawl::domain::attempt::Claim;
-use pawl::domain::id::{Digest, Fence, StepId, StepNo, WorkerId};
-use pawl::domain::journal::{Checkpoint, Entry, History, RequestSummary};
-use pawl::store::control::{Resume, ResumeOn, since_checkpoint};
-use pawl::store::runs::StepRow;
-use pawl::store::submit::NewRun;
-use pawl::store::write::{Batch, Member, Segment, Settlement, Verdict};
-use pawl::store::{Error, SharedStore};
+use pawl_domain::attempt::Claim;
+use pawl_domain::id::{Digest, Fence, StepId, StepNo, WorkerId};
+use pawl_domain::journal::{Checkpoint, Entry, History, RequestSummary};
+use pawl_store::control::{Resume, ResumeOn, since_checkpoint};
+use pawl_store::runs::StepRow;
+use pawl_store::submit::NewRun;
+use pawl_store::write::{Batch, Member, Segment, Settlement, Verdict};
+use pawl_store::{Error, SharedStore};
 
 use crate::pipelines::COMPONENTS;
 use crate::world::beat;
 
 pub async fn cut_by_a_person(store: &SharedStore) {
-    let mut lane = store.lane();
+    let mut link = store.link();
     let worker = WorkerId(uuid::Uuid::from_u128(1));
-    lane.heartbeat(&beat(worker, 60_000, &["default".into()])).await.expect("a lease");
+    link.heartbeat(&beat(worker, 60_000, &["default".into()])).await.expect("a lease");
     let run = NewRun::new("submission".into(), b"{}".to_vec(), None);
     let id = StepId { run: run.id, step: StepNo(0) };
-    lane.submit(&[run]).await.expect("submitted");
+    link.submit(&[run]).await.expect("submitted");
     let claims = Batch { claims: vec![id], ..Batch::default() };
-    let fence = lane.write(worker, &claims).await.expect("a claim").claimed[0].fence;
+    let fence = link.write(worker, &claims).await.expect("a claim").claimed[0].fence;
     let request = RequestSummary { method: "POST".into(), url: "http://a/".into(), body: Digest::of(b"") };
     let key = Digest::of(b"key");
     let begun = Entry::OnceBegun { name: "x".into() };
@@ -41,7 +41,7 @@ pub async fn cut_by_a_person(store: &SharedStore) {
         ..Member::bare(id, fence)
     };
     let parked = Batch { members: vec![member], ..Batch::default() };
-    assert_eq!(lane.write(worker, &parked).await.expect("parked").members, [Verdict::Written]);
+    assert_eq!(link.write(worker, &parked).await.expect("parked").members, [Verdict::Written]);
 
     let history = async || {
         let (_, steps) = store.run(id.run, Some(id.step)).await.expect("the step");

@@ -1,13 +1,13 @@
 //! What happens to runs besides their workers' batches: leases end, times come, people and plugins interfere.
 
-use pawl::domain::id::{RunId, StepId, StepNo};
-use pawl::domain::status::{RunStatus, StepStatus};
-use pawl::domain::suspicion::Suspicion;
-use pawl::domain::transition::StepChange;
-use pawl::domain::wait::Wait;
-use pawl::store::control::{Resume, ResumeOn, since_checkpoint};
-use pawl::store::signals::{NewSignal, Sent};
-use pawl::store::{Error, SharedStore};
+use pawl_domain::id::{RunId, StepId, StepNo};
+use pawl_domain::status::{RunStatus, StepStatus};
+use pawl_domain::suspicion::Suspicion;
+use pawl_domain::transition::StepChange;
+use pawl_domain::wait::Wait;
+use pawl_store::control::{Resume, ResumeOn, since_checkpoint};
+use pawl_store::signals::{NewSignal, Sent};
+use pawl_store::{Error, SharedStore};
 
 use crate::chance::Chance;
 use crate::model::{ModelStep, reopen};
@@ -20,9 +20,9 @@ impl World {
     /// A worker's lease ends, and its steps are taken over.
     pub async fn expire(&mut self, chance: &mut Chance) {
         let dead = self.workers.swap_remove(chance.below(self.workers.len()));
-        for Tested { store, lane } in &mut self.stores {
+        for Tested { store, link } in &mut self.stores {
             // A lease that lasts no time.
-            lane.heartbeat(&beat(dead, 0, &self.queues)).await.expect("a heartbeat");
+            link.heartbeat(&beat(dead, 0, &self.queues)).await.expect("a heartbeat");
             store.take_over(1_000, SUSPICION).await.expect("taken over");
         }
         for run in self.model.values_mut() {

@@ -1,12 +1,12 @@
 //! What a store holds of a run, to be compared with what the other holds.
 
-use pawl::domain::attempt::Claim;
-use pawl::domain::id::{Fence, RunId, StepId};
-use pawl::domain::journal::History;
-use pawl::domain::status::StepStatus;
-use pawl::store::SharedStore;
-use pawl::store::events::EventRow;
-use pawl::store::runs::{RunRow, StepRow};
+use pawl_domain::attempt::Claim;
+use pawl_domain::id::{Fence, RunId, StepId};
+use pawl_domain::journal::History;
+use pawl_domain::status::StepStatus;
+use pawl_store::SharedStore;
+use pawl_store::events::EventRow;
+use pawl_store::runs::{RunRow, StepRow};
 
 /// All that a store holds of a run, but for times.
 #[derive(Debug, PartialEq)]

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl::cli::private::PrivatePostgres;
-use pawl::store::{Postgres, SharedStore, Sqlite};
+use pawl_rehearsal::private::PrivatePostgres;
+use pawl_store::{Postgres, SharedStore, Sqlite};
 
 mod batch;
 mod chance;

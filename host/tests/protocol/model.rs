@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use pawl::domain::id::{Digest, RunId, StepId, WorkerId};
-use pawl::domain::pipeline::Versions;
-use pawl::domain::status::{RunStatus, StepStatus};
-use pawl::domain::transition::{self, StepChange};
-use pawl::domain::wait::Wait;
-use pawl::store::write::{Batch, Member, Settlement};
+use pawl_domain::id::{Digest, RunId, StepId, WorkerId};
+use pawl_domain::pipeline::Versions;
+use pawl_domain::status::{RunStatus, StepStatus};
+use pawl_domain::transition::{self, StepChange};
+use pawl_domain::wait::Wait;
+use pawl_store::write::{Batch, Member, Settlement};
 
 use crate::pipelines::NEEDS;
 

@@ -1,9 +1,9 @@
 //! What the runs of all histories are of.
 
-use pawl::domain::id::Digest;
-use pawl::domain::pipeline::{Pipeline, StepSpec, Versions};
-use pawl::store::SharedStore;
-use pawl::store::plugins::NewVersion;
+use pawl_domain::id::Digest;
+use pawl_domain::pipeline::{Pipeline, StepSpec, Versions};
+use pawl_store::SharedStore;
+use pawl_store::plugins::NewVersion;
 
 /// Steps 1 to 3 fan out from 0 and join in 4; 5 follows 4; 6 to 9 are a chain.
 pub const NEEDS: [&[i32]; 10] = [&[], &[0], &[0], &[0], &[1, 2, 3], &[4], &[], &[6], &[7], &[8]];

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pawl::domain::id::{Digest, RunId, WorkerId};
-use pawl::domain::pipeline::Versions;
-use pawl::domain::status::StepStatus;
-use pawl::domain::succession::Plan;
-use pawl::store::leases::Heartbeat;
-use pawl::store::submit::{NewRun, Submission};
-use pawl::store::write::{Batch, Written};
-use pawl::store::{Lane, SharedStore};
+use pawl_domain::id::{Digest, RunId, WorkerId};
+use pawl_domain::pipeline::Versions;
+use pawl_domain::status::StepStatus;
+use pawl_domain::succession::Plan;
+use pawl_store::leases::Heartbeat;
+use pawl_store::submit::{NewRun, Submission};
+use pawl_store::write::{Batch, Written};
+use pawl_store::{Link, SharedStore};
 
 use crate::chance::Chance;
 use crate::held::Held;
@@ -28,7 +28,7 @@ pub const SIGNALS: [&str; 2] = ["approved", "refused"];
 /// A store under test.
 pub struct Tested {
     pub store: SharedStore,
-    pub lane: Box<dyn Lane>,
+    pub link: Box<dyn Link>,
 }
 
 pub struct World {
@@ -45,7 +45,7 @@ pub struct World {
 
 pub async fn history(stores: &[SharedStore], seed: u64) {
     let mut chance = Chance(seed);
-    let tested = |store: &SharedStore| Tested { store: Arc::clone(store), lane: store.lane() };
+    let tested = |store: &SharedStore| Tested { store: Arc::clone(store), link: store.link() };
     let mut world = World {
         stores: stores.iter().map(tested).collect(),
         model: BTreeMap::new(),
@@ -60,12 +60,12 @@ pub async fn history(stores: &[SharedStore], seed: u64) {
     let versions = [Versions::Submission, Versions::Start, Versions::ALL[chance.below(2)]];
     let new = |versions: Versions| NewRun::new(versions.as_str().into(), INPUT.to_vec(), None);
     let runs = versions.map(new);
-    for Tested { store, lane } in &mut world.stores {
+    for Tested { store, link } in &mut world.stores {
         store.activate("p", COMPONENTS[0].0).await.expect("activated");
-        let (answers, ready) = lane.submit(&runs).await.expect("submitted");
+        let (answers, ready) = link.submit(&runs).await.expect("submitted");
         assert_eq!(answers, [Submission::Created; 3]);
         assert_eq!(ready.len(), 6, "two steps of each run need nothing");
-        assert_eq!(lane.submit(&runs).await.expect("sent again").0, [Submission::Same; 3]);
+        assert_eq!(link.submit(&runs).await.expect("sent again").0, [Submission::Same; 3]);
     }
     let model = |(run, versions): (&NewRun, _)| (run.id, ModelRun::new(versions, world.active()));
     world.model = runs.iter().zip(versions).map(model).collect();
@@ -100,8 +100,8 @@ impl World {
     pub async fn new_worker(&mut self) {
         let worker = WorkerId::new();
         let beat = Heartbeat { begin: true, ..beat(worker, 3_600_000, &self.queues) };
-        for Tested { lane, .. } in &mut self.stores {
-            assert!(lane.heartbeat(&beat).await.expect("a heartbeat").alive);
+        for Tested { link, .. } in &mut self.stores {
+            assert!(link.heartbeat(&beat).await.expect("a heartbeat").alive);
         }
         self.workers.push(worker);
     }
@@ -109,8 +109,8 @@ impl World {
     /// The same batch for all; the answer of the first, which those of the others equal.
     pub async fn write(&mut self, worker: WorkerId, batch: &Batch) -> Written {
         let mut first: Option<Written> = None;
-        for Tested { store, lane } in &mut self.stores {
-            let mut written = lane.write(worker, batch).await.expect("written");
+        for Tested { store, link } in &mut self.stores {
+            let mut written = link.write(worker, batch).await.expect("written");
             sort(&mut written);
             match &first {
                 None => first = Some(written),

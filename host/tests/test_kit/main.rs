@@ -15,6 +15,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 
 use pawl_sdk::testing::Loss;
+
 use program::{Dice, Program, Told};
 
 /// What can be seen of a life.

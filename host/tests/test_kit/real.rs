@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use pawl::domain::attempt::Cut;
-use pawl::domain::id::{Digest, RunId, StepId, StepNo};
-use pawl::domain::journal::{Checkpoint, Entry, History, HttpAnswer, RequestSummary};
-use pawl::domain::replay::{EffectStep, Facts, OnceStep, Replay, Save, Step};
-use pawl::domain::wait::Wait;
+use pawl_domain::attempt::Cut;
+use pawl_domain::id::{Digest, RunId, StepId, StepNo};
+use pawl_domain::journal::{Checkpoint, Entry, History, HttpAnswer, RequestSummary};
+use pawl_domain::replay::{EffectStep, Facts, OnceStep, Replay, Save, Step};
+use pawl_domain::wait::Wait;
 use pawl_sdk::testing::Loss;
 
 use crate::program::{self, Guest, Op, Program, Told};

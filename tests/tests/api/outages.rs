@@ -1,13 +1,12 @@
 //! What the API does while it ends, and while its servers are away or of another build.
 
 use anyhow::Context as _;
-use pawl::api;
-use pawl::api::types::{AppliedPipeline, Readiness, Run, RunStatus};
+use pawl_api::types::{AppliedPipeline, Readiness, Run, RunStatus};
 use pawl_tests::runtime::{block_on, handle};
 use pawl_tests::{bounds, wait};
 use serde_json::json;
 
-use crate::served::{Api, PIPELINE};
+use crate::served::{Api, PIPELINE, engine};
 
 #[test]
 fn a_shutdown_ends_waiting_and_streams() -> anyhow::Result<()> {
@@ -58,7 +57,7 @@ fn without_its_servers_it_serves_says_so_and_recovers_by_itself() -> anyhow::Res
 #[test]
 fn a_schema_of_another_build_is_refused() -> anyhow::Result<()> {
     let mut api = Api::prepare("api_schema")?;
-    let refused = block_on(api::serve(api.config.clone(), api.parts(1)?, std::future::pending()))
+    let refused = block_on(pawl_api::serve(api.config.clone(), api.ports()?, engine(1)?, std::future::pending()))
         .expect_err("there is no schema");
     assert!(refused.to_string().contains("run `pawl migrate`"), "{refused}");
 

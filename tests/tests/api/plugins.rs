@@ -1,9 +1,9 @@
 //! Plugins and pipelines over HTTP.
 
-use pawl::api::types::{AppliedPipeline, PipelineDetail, PluginList, PushedPlugin};
-use pawl::domain::id::{Digest, WorkerId};
-use pawl::store::leases::Heartbeat;
-use pawl::store::readiness::Report;
+use pawl_api::types::{AppliedPipeline, PipelineDetail, PluginList, PushedPlugin};
+use pawl_domain::id::{Digest, WorkerId};
+use pawl_store::leases::Heartbeat;
+use pawl_store::readiness::Report;
 use pawl_tests::binary;
 use pawl_tests::runtime::block_on;
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ fn a_version_that_a_live_worker_cannot_load_is_stored_and_not_active() -> anyhow
     api.push_echo()?;
     let worker = WorkerId::new();
     let digest = Digest::of(&binary::component("clock")?);
-    let parts = api.parts(1)?;
+    let ports = api.ports()?;
     block_on(async {
         let beat = Heartbeat {
             worker,
@@ -99,9 +99,9 @@ fn a_version_that_a_live_worker_cannot_load_is_stored_and_not_active() -> anyhow
             running: 0,
             draining: false,
         };
-        parts.store.lane().heartbeat(&beat).await?;
+        ports.store.link().heartbeat(&beat).await?;
         let refusal = Some("it wants an interface of a newer Pawl".to_owned());
-        parts.store.report_components(worker, &[Report { digest, refusal }]).await
+        ports.store.report_components(worker, &[Report { digest, refusal }]).await
     })?;
     let push = || api.client.post("/v1/plugins/echo/versions/2", "application/wasm", binary::component("clock")?);
     let problem = push()?.problem(409)?;
@@ -112,7 +112,7 @@ fn a_version_that_a_live_worker_cannot_load_is_stored_and_not_active() -> anyhow
     let plugins: PluginList = api.client.get("/v1/plugins")?.read()?;
     assert_eq!(plugins.plugins[0].active_version.as_deref(), Some("1"));
     assert_eq!(plugins.plugins[0].versions.len(), 2, "it can be activated when the worker is mended");
-    block_on(parts.store.forget_worker(worker))?;
+    block_on(ports.store.forget_worker(worker))?;
     let pushed: PushedPlugin = push()?.read()?;
     assert!(pushed.active && !pushed.created);
     api.stop()

@@ -1,7 +1,7 @@
 //! What wrong requests get, and those without a token.
 
 use anyhow::Context as _;
-use pawl::api::types::AppliedPipeline;
+use pawl_api::types::AppliedPipeline;
 use pawl_tests::runtime::block_on;
 use serde_json::json;
 

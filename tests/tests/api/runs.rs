@@ -2,10 +2,10 @@
 
 use anyhow::Context as _;
 use futures_util::future::join_all;
-use pawl::api::types::{
+use pawl_api::types::{
     AppliedPipeline, Because, EventList, Explanation, Run, RunList, RunStatus, StepDetail, StepStatus,
 };
-use pawl::domain::id::RunId;
+use pawl_domain::id::RunId;
 use pawl_tests::bounds;
 use pawl_tests::runtime::{block_on, handle};
 use serde_json::{Value, json};

@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
-use pawl::api::types::{PushedPlugin, SubmittedRun};
-use pawl::cli::private::{PrivatePostgres, PrivateRedis, free_port};
-use pawl::domain::id::RunId;
-use pawl::engine::Engine;
-use pawl::parts::Parts;
-use pawl::queue::RedisStreams;
-use pawl::store::{Postgres, Schema as _};
-use pawl::{api, engine, worker};
+use pawl_api as api;
+use pawl_api::types::{PushedPlugin, SubmittedRun};
+use pawl_dispatch::Ports;
+use pawl_domain::id::RunId;
+use pawl_engine as engine;
+use pawl_engine::Engine;
+use pawl_queue::RedisStreams;
+use pawl_rehearsal::private::{PrivatePostgres, PrivateRedis, free_port};
+use pawl_store::{Postgres, Schema as _};
 use pawl_tests::client::Answer;
 use pawl_tests::runtime::{block_on, handle};
 use pawl_tests::{Client, binary, bounds, wait};
+use pawl_worker as worker;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -33,6 +35,11 @@ plugin = "echo@1"
 needs = ["first"]
 config = { unused = true }
 "#;
+
+/// An engine for so many steps at once.
+pub fn engine(slots: u32) -> anyhow::Result<Arc<Engine>> {
+    Ok(Arc::new(Engine::new(engine::Config { slots, ..engine::Config::default() })?))
+}
 
 /// An API in this process, with servers of its own.
 pub struct Api {
@@ -71,7 +78,7 @@ impl Api {
     pub fn serve(&mut self) -> anyhow::Result<()> {
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.unwrap_or_default() };
-        self.served = Some(handle().spawn(api::serve(self.config.clone(), self.parts(1)?, shutdown)));
+        self.served = Some(handle().spawn(api::serve(self.config.clone(), self.ports()?, engine(1)?, shutdown)));
         self.stop = Some(stop);
         wait::until_true(bounds::PROCESS, "the API to answer", || {
             Ok(self.client.get("/health").is_ok_and(|answer| answer.status == 200))
@@ -89,17 +96,16 @@ impl Api {
     pub fn worker(&self) -> anyhow::Result<oneshot::Sender<()>> {
         let (stop, stopped) = oneshot::channel::<()>();
         let config = worker::Config { slots: 4, ..worker::Config::default() };
-        handle().spawn(worker::run(config, self.parts(4)?, async { stopped.await.unwrap_or_default() }));
+        handle().spawn(worker::run(config, self.ports()?, engine(4)?, async { stopped.await.unwrap_or_default() }));
         Ok(stop)
     }
 
-    pub fn parts(&self, slots: u32) -> anyhow::Result<Parts> {
+    pub fn ports(&self) -> anyhow::Result<Ports> {
         // A store starts its connections' housekeeping on the runtime that it is made on.
         let _runtime = handle().enter();
         let store = Postgres::new(&self.postgres.url(), 8, Duration::from_millis(2_250))?;
         let queue = RedisStreams::new(&self.redis.url())?;
-        let engine = Engine::new(engine::Config { slots, ..engine::Config::default() })?;
-        Ok(Parts { store: Arc::new(store), queue: Arc::new(queue), engine: Arc::new(engine) })
+        Ok(Ports { store: Arc::new(store), queue: Arc::new(queue) })
     }
 
     pub fn push_echo(&self) -> anyhow::Result<PushedPlugin> {

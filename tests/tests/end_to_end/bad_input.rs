@@ -1,7 +1,7 @@
 //! What users get wrong: each mistake gets a clear error that names the fix, and nothing is half-written.
 
 use anyhow::{Context as _, Result};
-use pawl::api::types::{RunStatus, SubmittedRun};
+use pawl_api::types::{RunStatus, SubmittedRun};
 use pawl_tests::{Cluster, binary, bounds, runtime};
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 //! right component is back.
 
 use anyhow::Result;
-use pawl::domain::id::{Digest, RunId};
+use pawl_domain::id::{Digest, RunId};
 use pawl_tests::{Cluster, Embedded, binary, bounds, wait};
 use serde_json::{Value, json};
 

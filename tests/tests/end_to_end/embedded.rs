@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use pawl::api::types::SubmittedRun;
-use pawl::domain::id::RunId;
+use pawl_api::types::SubmittedRun;
+use pawl_domain::id::RunId;
 use pawl_tests::runtime::block_on;
 use pawl_tests::{Embedded, Target, bounds, wait};
 use serde_json::json;

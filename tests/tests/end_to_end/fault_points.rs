@@ -64,7 +64,7 @@ fn was_broken(cluster: &mut Cluster, worker: &str, action: &str) -> Result<()> {
     })
 }
 
-fn check_results(cluster: &Cluster, target: &Target, runs: &[pawl::domain::id::RunId]) -> Result<()> {
+fn check_results(cluster: &Cluster, target: &Target, runs: &[pawl_domain::id::RunId]) -> Result<()> {
     for (number, run) in runs.iter().enumerate() {
         pipelines::check_everything(number, &cluster.client.output(*run, "join")?)?;
     }
@@ -186,7 +186,7 @@ fn a_submission_whose_answer_is_lost_is_found_again_under_its_key() -> Result<()
             anyhow::ensure!(first.is_err(), "there was an answer: {first:?}");
         }
         cluster.start_api(&[])?;
-        let again: pawl::api::types::SubmittedRun = submit(&cluster)?.read()?;
+        let again: pawl_api::types::SubmittedRun = submit(&cluster)?.read()?;
         assert_eq!(cluster.database.value::<i64>("select count(*) from run")?, 1, "submitted twice");
         cluster.worker("a").start()?;
         cluster.succeeds(again.id, bounds::RECOVERY)?;

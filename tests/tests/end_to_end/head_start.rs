@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use pawl::domain::id::RunId;
+use pawl_domain::id::RunId;
 use pawl_tests::proxy::{Mode, Proxy};
 use pawl_tests::{Cluster, Target, bounds, redis, wait};
 use serde_json::json;

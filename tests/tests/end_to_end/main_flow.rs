@@ -1,7 +1,7 @@
 //! The main job: a pipeline is submitted, executed, and survives the death of the worker that holds it.
 
 use anyhow::Result;
-use pawl::api::types::{RunStatus, SubmittedRun};
+use pawl_api::types::{RunStatus, SubmittedRun};
 use pawl_tests::{Cluster, Target, bounds, wait};
 use serde_json::{Value, json};
 
@@ -104,7 +104,7 @@ fn a_step_that_fails_is_tried_again_and_a_person_can_reopen_what_gave_up() -> Re
     cluster.finish()
 }
 
-fn attempts(cluster: &Cluster, run: pawl::domain::id::RunId) -> Result<i32> {
+fn attempts(cluster: &Cluster, run: pawl_domain::id::RunId) -> Result<i32> {
     cluster.database.value(&format!("select sum(attempts)::int from step where run_id = '{run}'"))
 }
 

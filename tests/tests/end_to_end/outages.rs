@@ -10,7 +10,7 @@ use crate::pipelines;
 
 /// Submits runs that take a while, in a cluster with two workers, and waits until some have ended and some
 /// have not.
-fn in_mid_run(cluster: &mut Cluster) -> Result<Vec<pawl::domain::id::RunId>> {
+fn in_mid_run(cluster: &mut Cluster) -> Result<Vec<pawl_domain::id::RunId>> {
     pipelines::chain_of_naps(cluster, 5)?;
     cluster.worker("a").start()?;
     cluster.worker("b").start()?;

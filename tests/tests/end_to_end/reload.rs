@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use pawl::api::types::{ActivatedPlugin, PushedPlugin};
+use pawl_api::types::{ActivatedPlugin, PushedPlugin};
 use pawl_tests::{Cluster, binary, bounds, wait};
 use serde_json::{Value, json};
 

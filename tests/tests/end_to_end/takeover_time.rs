@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use pawl::domain::id::RunId;
+use pawl_domain::id::RunId;
 use pawl_tests::target::Manner;
 use pawl_tests::{Cluster, Target, bounds, wait};
 

@@ -2,8 +2,8 @@
 //! same on every replay.
 
 use anyhow::{Context as _, Result};
-use pawl::api::types::{Because, Explanation, RunStatus, SentSignal, StepStatus};
-use pawl::domain::id::RunId;
+use pawl_api::types::{Because, Explanation, RunStatus, SentSignal, StepStatus};
+use pawl_domain::id::RunId;
 use pawl_tests::{Cluster, binary, bounds, runtime, wait};
 use serde_json::{Value, json};
 

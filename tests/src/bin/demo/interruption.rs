@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use pawl::api::types::Step;
-use pawl::domain::attempt::Claim;
-use pawl::domain::id::{Fence, RunId, StepId};
+use pawl_api::types::Step;
+use pawl_domain::attempt::Claim;
+use pawl_domain::id::{Fence, RunId, StepId};
 use pawl_tests::runtime::block_on;
 use pawl_tests::{Embedded, wait};
 use serde_json::Value;

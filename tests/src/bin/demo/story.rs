@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use pawl::api::types::Event;
+use pawl_api::types::Event;
 
 use crate::interruption::Interruption;
 

@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
-use pawl::api::types::Event;
-use pawl::domain::id::RunId;
+use pawl_api::types::Event;
+use pawl_domain::id::RunId;
 use pawl_tests::{Client, Target, binary};
 use serde_json::Value;
 

@@ -1,0 +1,356 @@
+//! A client of the API: typed answers, and errors that say what to do.
+//!
+//! All commands that talk to the API go through it, and so do rehearsals. It never tries again by itself: whether that is safe is
+//! for the caller to know.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use pawl_domain::pipeline_file::Format;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::types::{AppliedPipeline, IDEMPOTENCY_KEY, Problem, PushedPlugin, SubmitRun, SubmittedRun};
+
+/// How long an answer may take, besides what the server is asked to wait.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Talks to one API; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    authorization: Option<HeaderValue>,
+}
+
+/// Why there is no answer, or not the wanted one.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is not one.
+    #[error("{0}")]
+    Url(String),
+    /// Nobody listens there.
+    #[error("no API answers at {url} ({})", root(cause))]
+    Unreachable {
+        /// The API's address.
+        url: Box<Url>,
+        /// What the network said.
+        cause: reqwest::Error,
+    },
+    /// The connection broke or the answer took too long: the request may have been carried out.
+    #[error("the API at {url} did not answer completely ({})", root(cause))]
+    Broken {
+        /// The API's address.
+        url: Box<Url>,
+        /// What the network said.
+        cause: reqwest::Error,
+    },
+    /// The API refused, and says why.
+    #[error("{}", describe(.0))]
+    Problem(Box<Problem>),
+    /// Not an answer of Pawl.
+    #[error("{url} answered {status} with something that is no answer of Pawl's API")]
+    Foreign {
+        /// What was asked.
+        url: Box<Url>,
+        /// The HTTP status.
+        status: StatusCode,
+        /// Why the answer can't be read, if it should have been readable.
+        #[source]
+        source: Option<serde_json::Error>,
+    },
+}
+
+/// What the API said is wrong, with all problems of a file, one per line.
+fn describe(problem: &Problem) -> String {
+    let mut text = if problem.detail.is_empty() { problem.title.clone() } else { problem.detail.clone() };
+    for problem in &problem.problems {
+        text.push_str(&format!("\n  {problem}"));
+    }
+    text
+}
+
+/// The innermost cause; the layers above it repeat the URL and each other.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+impl Error {
+    /// What to do about it, where that is not said in the error itself.
+    #[must_use]
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable { .. } => {
+                Some("start an API with `pawl api`, or say where it is with --api-url or PAWL_API_URL")
+            }
+            Self::Foreign { .. } => Some("check the address: --api-url, PAWL_API_URL or `api_url` in pawl.toml"),
+            Self::Problem(problem) if problem.status == 401 => {
+                Some("set PAWL_API_TOKEN, or `api_token` in pawl.toml, to the token of the API")
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the same request may succeed later: the API was not reached, went away or has no database.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } => true,
+            Self::Problem(problem) => problem.status == 503,
+            Self::Url(_) | Self::Foreign { .. } => false,
+        }
+    }
+}
+
+/// A result of the client.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Client {
+    /// A client of the API at `base`.
+    ///
+    /// # Errors
+    /// If `base` is not an HTTP URL or the token can't be sent in a header.
+    pub fn new(base: &str, token: Option<String>) -> Result<Self> {
+        let invalid = |why: String| {
+            Error::Url(format!("the API's address `{base}` is not valid: {why}; it looks like http://127.0.0.1:7340"))
+        };
+        let base = Url::parse(base).map_err(|error| invalid(error.to_string()))?;
+        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
+            return Err(invalid("it does not begin with http:// or https://".to_owned()));
+        }
+        let authorization = token
+            .map(|token| HeaderValue::from_str(&format!("Bearer {token}")))
+            .transpose()
+            .map_err(|_| Error::Url("the API token has characters that no HTTP header may have".to_owned()))?;
+        // The process may have chosen one before: either is fine.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("pawl/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(10))
+            .tcp_nodelay(true);
+        if matches!(base.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(|cause| Error::Unreachable { url: Box::new(base.clone()), cause })?;
+        Ok(Self { http, base, authorization })
+    }
+
+    /// The API's address.
+    #[must_use]
+    pub fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T> {
+        self.answer(self.request(Method::GET, path, query)).await
+    }
+
+    /// Reads an answer that is not to be parsed.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get_bytes(&self, path: &[&str]) -> Result<Vec<u8>> {
+        let response = self.send(self.request(Method::GET, path, &[])).await?;
+        let bytes = response.bytes().await.map_err(|cause| self.broken(cause))?;
+        Ok(bytes.into())
+    }
+
+    /// Reads a run, and waits up to `wait` for its end.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get_waiting<T: DeserializeOwned>(&self, path: &[&str], wait: Duration) -> Result<T> {
+        let wait_ms = wait.as_millis().to_string();
+        self.answer(self.request(Method::GET, path, &[("wait_ms", &wait_ms)]).timeout(TIMEOUT + wait)).await
+    }
+
+    /// Posts a JSON body.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T> {
+        self.post_keyed(path, body, None).await
+    }
+
+    /// Posts a JSON body that may be sent again under its key.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn post_keyed<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+        key: Option<&str>,
+    ) -> Result<T> {
+        let request = self.request_with(path, &[], body);
+        self.answer(match key {
+            Some(key) => request.header(IDEMPOTENCY_KEY, key),
+            None => request,
+        })
+        .await
+    }
+
+    /// Posts a JSON body, and waits up to `wait` for the end of the run that it is about.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn post_waiting<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+        wait: Duration,
+    ) -> Result<T> {
+        let wait_ms = wait.as_millis().to_string();
+        let request = self.request_with(path, &[("wait_ms", &wait_ms)], body).timeout(TIMEOUT + wait);
+        self.answer(request).await
+    }
+
+    fn request_with(&self, path: &[&str], query: &[(&str, &str)], body: &impl Serialize) -> RequestBuilder {
+        let body = serde_json::to_vec(body).expect("requests have only string keys");
+        self.request(Method::POST, path, query).header(CONTENT_TYPE, "application/json").body(body)
+    }
+
+    /// Posts nothing: the path says it all.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn post_empty<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T> {
+        self.answer(self.request(Method::POST, path, &[])).await
+    }
+
+    /// Posts bytes of another type.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn post_bytes<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        media_type: &str,
+        body: Vec<u8>,
+    ) -> Result<T> {
+        self.answer(self.request(Method::POST, path, query).header(CONTENT_TYPE, media_type).body(body)).await
+    }
+
+    /// Submits a run.
+    ///
+    /// # Errors
+    /// See [`Error`]. With a key it may be asked for again; without one, after [`Error::Broken`], the run may exist.
+    pub async fn submit(&self, run: &SubmitRun, idempotency_key: Option<&str>) -> Result<SubmittedRun> {
+        self.post_keyed(&["v1", "runs"], run, idempotency_key).await
+    }
+
+    /// Makes the text the current version of its pipeline.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn apply(&self, text: &str, format: Format) -> Result<AppliedPipeline> {
+        self.post_pipeline(text, format, &[]).await
+    }
+
+    /// Says whether the text could be applied; changes nothing.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn check(&self, text: &str, format: Format) -> Result<AppliedPipeline> {
+        self.post_pipeline(text, format, &[("check", "true")]).await
+    }
+
+    async fn post_pipeline(&self, text: &str, format: Format, query: &[(&str, &str)]) -> Result<AppliedPipeline> {
+        let media_type = match format {
+            Format::Toml => "application/toml",
+            Format::Json => "application/json",
+        };
+        self.post_bytes(&["v1", "pipelines"], query, media_type, text.as_bytes().to_vec()).await
+    }
+
+    /// Stores a component; name and version are its own where they are not given.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn push(
+        &self,
+        component: Vec<u8>,
+        name: Option<&str>,
+        version: Option<&str>,
+        activate: bool,
+    ) -> Result<PushedPlugin> {
+        let mut query = vec![("activate", if activate { "true" } else { "false" })];
+        query.extend(name.map(|name| ("name", name)));
+        query.extend(version.map(|version| ("version", version)));
+        self.post_bytes(&["v1", "plugins"], &query, "application/wasm", component).await
+    }
+
+    /// Opens a stream of server-sent events, to be read chunk by chunk.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn stream(
+        &self,
+        path: &[&str],
+        last_event: u32,
+    ) -> Result<impl futures_util::Stream<Item = Result<Vec<u8>>> + Unpin + use<>> {
+        let request = self
+            .request(Method::GET, path, &[])
+            .header("accept", "text/event-stream")
+            .header("last-event-id", last_event.to_string())
+            // The server sends a comment now and then; silence for a minute means that it is gone.
+            .timeout(Duration::from_secs(24 * 3_600));
+        let response = self.send(request).await?;
+        let base = self.base.clone();
+        Ok(response
+            .bytes_stream()
+            .map_ok(|chunk| chunk.to_vec())
+            .map_err(move |cause| Error::Broken { url: Box::new(base.clone()), cause }))
+    }
+
+    fn request(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
+        let mut url = self.base.clone();
+        url.path_segments_mut().expect("checked when the client was made").pop_if_empty().extend(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = self.http.request(method, url).timeout(TIMEOUT);
+        match &self.authorization {
+            Some(value) => request.header(AUTHORIZATION, value),
+            None => request,
+        }
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
+        let response = self.send(request).await?;
+        let (url, status) = (Box::new(response.url().clone()), response.status());
+        let bytes = response.bytes().await.map_err(|cause| self.broken(cause))?;
+        serde_json::from_slice(&bytes).map_err(|error| Error::Foreign { url, status, source: Some(error) })
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let response = request.send().await.map_err(|cause| match cause.is_connect() {
+            true => Error::Unreachable { url: Box::new(self.base.clone()), cause },
+            false => self.broken(cause),
+        })?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (url, status) = (Box::new(response.url().clone()), response.status());
+        let bytes = response.bytes().await.map_err(|cause| self.broken(cause))?;
+        Err(match serde_json::from_slice(&bytes) {
+            Ok(problem) => Error::Problem(Box::new(problem)),
+            Err(_) => Error::Foreign { url, status, source: None },
+        })
+    }
+
+    fn broken(&self, cause: reqwest::Error) -> Error {
+        Error::Broken { url: Box::new(self.base.clone()), cause }
+    }
+}

@@ -1,0 +1,92 @@
+//! What a replay elsewhere needs: a step's past, and the bytes of a component. Reading only.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use pawl_domain::attempt::Claim;
+use pawl_domain::id::{Digest, Fence, RunId, StepId, StepNo};
+use pawl_domain::journal::History;
+use pawl_domain::pipeline::{Pipeline, default_timeout_ms};
+use pawl_store::runs::StepRow;
+
+use super::problem::Result;
+use super::request::run_id;
+use super::runs::to_raw;
+use super::state::{AppState, step_named};
+use super::types::{Problem, StepJournal, pack_history};
+
+/// The largest past that is handed out, bytes: it is held in memory several times.
+const LARGEST: usize = 128 << 20;
+
+pub(super) async fn show(
+    State(state): State<AppState>,
+    Path((run, step)): Path<(String, String)>,
+) -> Result<Json<StepJournal>> {
+    let run = run_id(&run)?;
+    let pipeline = state.pipeline_of(run).await?;
+    let id = StepId { run, step: step_named(&pipeline, &step)? };
+    let row = step_row(&state, id).await?;
+    let component = row.component.ok_or_else(|| Problem::not_found(format!("step `{step}` has not started")))?;
+    let history = history(&state, id, &row).await?;
+    let input = input(&state, &pipeline, run, id.step).await?;
+    let spec = pipeline.step(id.step);
+    let (length, recorded_by) = (history.length, history.recorded_by.unwrap_or(component));
+    let (checkpoint, segments, signals) = pack_history(history);
+    let size: usize = segments.iter().map(|packed| packed.entries.len()).sum::<usize>()
+        + checkpoint.as_ref().map_or(0, |saved| saved.state.len());
+    if size > LARGEST {
+        return Err(Problem::too_large("a journal that is read over HTTP", LARGEST));
+    }
+    Ok(Json(StepJournal {
+        id,
+        step,
+        component,
+        recorded_by,
+        failures: row.failures,
+        config: to_raw(spec.map_or_else(|| "null".to_owned(), |spec| spec.config.to_string()).into_bytes())?,
+        input: to_raw(input)?,
+        secrets: spec.map_or_else(Vec::new, |spec| spec.secrets.clone()),
+        timeout_ms: spec.map_or_else(default_timeout_ms, |spec| spec.timeout_ms),
+        length,
+        checkpoint,
+        segments,
+        signals,
+    }))
+}
+
+pub(super) async fn component(State(state): State<AppState>, Path(digest): Path<String>) -> Result<Response> {
+    let digest: Digest = digest
+        .parse()
+        .map_err(|_| Problem::bad_request(format!("a component's digest has 64 hexadecimal digits, not {digest:?}")))?;
+    let bytes = state.store.component(digest).await?;
+    Ok(([(CONTENT_TYPE, "application/wasm")], bytes).into_response())
+}
+
+async fn step_row(state: &AppState, id: StepId) -> Result<StepRow> {
+    let (_, rows) = state.store.run(id.run, Some(id.step)).await?;
+    rows.into_iter().next().ok_or_else(|| Problem::not_found(format!("there is no step {id}")))
+}
+
+/// The step's past, as it was at one moment: it is read in several parts.
+async fn history(state: &AppState, id: StepId, row: &StepRow) -> Result<History> {
+    let (journal_length, checkpoint_position) = (row.journal_length, row.checkpoint_position);
+    let claim = Claim { journal_length, checkpoint_position, ..Claim::bare(id, Fence(row.fence)) };
+    let history = state.store.history(&claim).await?;
+    let after = step_row(state, id).await?;
+    let same = |row: &StepRow| (row.fence, row.status, row.journal_length, row.checkpoint_position);
+    if same(row) != same(&after) {
+        return Err(Problem::conflict(format!("step {id} has moved on while its journal was read: ask again")));
+    }
+    Ok(history)
+}
+
+async fn input(state: &AppState, pipeline: &Pipeline, run: RunId, step: StepNo) -> Result<Vec<u8>> {
+    let needs = pipeline.step(step).map_or(&[][..], |spec| &spec.needs);
+    let mut outputs = Vec::with_capacity(needs.len());
+    for need in needs {
+        let output = state.store.step_output(run, *need).await?;
+        outputs.push(output.ok_or_else(|| Problem::conflict("the step waits for the steps that it needs".to_owned()))?);
+    }
+    Ok(pipeline.input_of(step, &state.store.run_input(run).await?, &outputs))
+}

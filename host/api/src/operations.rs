@@ -1,0 +1,93 @@
+//! For those who keep Pawl running: workers, queues, requeues, health.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use pawl_dispatch::requeue;
+use pawl_store::workers::WorkerRow;
+
+use super::problem::Result;
+use super::state::AppState;
+use super::types::{Health, Queue, QueueList, Readiness, Requeued, Worker, WorkerList};
+
+/// How long `/ready` waits for each of the servers.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(super) async fn workers(State(state): State<AppState>) -> Result<Json<WorkerList>> {
+    let rows = state.store.workers().await?;
+    Ok(Json(WorkerList { workers: rows.into_iter().map(Worker::from).collect() }))
+}
+
+pub(super) async fn queues(State(state): State<AppState>) -> Result<Json<QueueList>> {
+    let mut streams = state.queue.streams().await?;
+    streams.sort_by(|one, other| {
+        (&one.stream.queue, one.stream.priority).cmp(&(&other.stream.queue, other.stream.priority))
+    });
+    let queues = streams.into_iter().map(|state| Queue {
+        queue: state.stream.queue,
+        priority: state.stream.priority,
+        depth: state.length as u64,
+        pending: state.pending as u64,
+        consumers: state.consumers.len() as u64,
+    });
+    Ok(Json(QueueList { queues: queues.collect() }))
+}
+
+pub(super) async fn requeue_processing(State(state): State<AppState>) -> Result<Json<Requeued>> {
+    requeued(requeue::processing(&*state.store, &*state.queue).await)
+}
+
+pub(super) async fn requeue_stale(State(state): State<AppState>) -> Result<Json<Requeued>> {
+    requeued(requeue::stale(&*state.store, &*state.queue, state.suspicion).await)
+}
+
+fn requeued(count: pawl_dispatch::Result<usize>) -> Result<Json<Requeued>> {
+    match count {
+        Ok(count) => Ok(Json(Requeued { requeued: count as u64 })),
+        Err(pawl_dispatch::Error::Store(error)) => Err(error.into()),
+        Err(pawl_dispatch::Error::Queue(error)) => Err(error.into()),
+    }
+}
+
+pub(super) async fn health() -> Json<Health> {
+    Json(Health { status: "ok".to_owned() })
+}
+
+pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
+    let schema = tokio::time::timeout(PATIENCE, state.store.check_schema());
+    let ping = tokio::time::timeout(PATIENCE, state.queue.ping());
+    let (schema, ping) = tokio::join!(schema, ping);
+    let reasons: Vec<String> = [
+        schema
+            .map_or_else(|_| Some("Postgres is not available".to_owned()), |checked| Some(checked.err()?.to_string())),
+        ping.map_or_else(|_| Some("Redis is not available".to_owned()), |answered| Some(answered.err()?.to_string())),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let (code, status) = match reasons.is_empty() {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    (code, Json(Readiness { status: status.to_owned(), reasons }))
+}
+
+impl From<WorkerRow> for Worker {
+    fn from(row: WorkerRow) -> Self {
+        Self {
+            id: row.id,
+            host: row.host,
+            pid: row.pid,
+            slots: row.slots,
+            running: row.running,
+            queues: row.queues,
+            draining: row.draining,
+            alive: row.alive,
+            started_at_ms: row.started_at_ms,
+            renewed_at_ms: row.renewed_at_ms,
+            expires_at_ms: row.expires_at_ms,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Pipelines over HTTP: apply, check, list, show.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use pawl_domain::pipeline::{Pipeline, StepSpec};
+use pawl_domain::pipeline_file::{self, Format};
+use pawl_store as store;
+use pawl_store::pipelines::PipelineRow;
+use serde::Deserialize;
+
+use super::problem::Result;
+use super::request::{Params, read_body, require_media_type};
+use super::state::{AppState, step_name};
+use super::types::{AppliedPipeline, PipelineDetail, PipelineList, PipelineStep, PipelineSummary, Problem};
+
+/// Largest pipeline file: ten thousand steps with some config each.
+const FILE_BYTES: usize = 4 << 20;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApplyParams {
+    #[serde(default)]
+    check: bool,
+}
+
+pub(super) async fn apply(
+    State(state): State<AppState>,
+    Params(params): Params<ApplyParams>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response> {
+    let bytes = read_body(body, &headers, "a pipeline", FILE_BYTES).await?;
+    let format = match require_media_type(&headers, &["application/toml", "application/json"])? {
+        "application/json" => Format::Json,
+        _ => Format::Toml,
+    };
+    let plugins = state.store.known_plugins().await?;
+    let pipeline =
+        pipeline_file::read(&bytes, format, state.limits.steps, Some(&plugins)).map_err(Problem::invalid_pipeline)?;
+    // A second time, when it is known which plugins it uses: most of their schemas are in memory.
+    let schemas = state.known_schemas(&pipeline).await?;
+    let pipeline = pipeline_file::read_with_schemas(&bytes, format, state.limits.steps, Some(&plugins), &schemas)
+        .map_err(Problem::invalid_pipeline)?;
+    let changed = !params.check && state.store.apply_pipeline(&pipeline).await?;
+    if changed {
+        state.schemas.forget();
+    }
+    let status = if changed { StatusCode::CREATED } else { StatusCode::OK };
+    let (digest, step_count) = (pipeline.digest(), pipeline.steps.len() as u32);
+    Ok((status, Json(AppliedPipeline { name: pipeline.name, digest, step_count, changed })).into_response())
+}
+
+pub(super) async fn list(State(state): State<AppState>) -> Result<Json<PipelineList>> {
+    let rows = state.store.pipelines().await?;
+    Ok(Json(PipelineList { pipelines: rows.into_iter().map(PipelineSummary::from).collect() }))
+}
+
+pub(super) async fn show(State(state): State<AppState>, Path(name): Path<String>) -> Result<Json<PipelineDetail>> {
+    let (row, pipeline) = state.store.pipeline(&name).await.map_err(|error| match error {
+        store::Error::NotFound(detail) => Problem::unknown_pipeline(&detail),
+        error => error.into(),
+    })?;
+    let steps = pipeline.steps.iter().map(|step| step_of(&pipeline, step)).collect();
+    Ok(Json(PipelineDetail { summary: row.into(), versions: pipeline.versions, steps }))
+}
+
+fn step_of(pipeline: &Pipeline, step: &StepSpec) -> PipelineStep {
+    PipelineStep {
+        name: step.name.clone(),
+        plugin: step.plugin.clone(),
+        version: step.version.clone(),
+        needs: step.needs.iter().map(|need| step_name(pipeline, *need)).collect(),
+        config: step.config.clone(),
+        retry: step.retry,
+        timeout_ms: step.timeout_ms,
+        queue: step.queue.clone(),
+        priority: step.priority,
+    }
+}
+
+impl From<PipelineRow> for PipelineSummary {
+    fn from(row: PipelineRow) -> Self {
+        Self { name: row.name, digest: row.digest, step_count: row.step_count, updated_at_ms: row.updated_at_ms }
+    }
+}

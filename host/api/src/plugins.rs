@@ -1,0 +1,189 @@
+//! Plugins over HTTP: push, list, activate. A component is compiled and asked what it is before anything
+//! is stored, so that what can be claimed can also be loaded.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use pawl_domain::id::Digest;
+use pawl_domain::pipeline_file::{check_name, check_version};
+use pawl_engine::{LoadError, Manifest};
+use pawl_store as store;
+use pawl_store::plugins::{NewVersion, PluginRow};
+use serde::Deserialize;
+
+use super::activation::until_all_can_load;
+use super::problem::Result;
+use super::request::{Params, read_body, read_json, require_media_type};
+use super::state::AppState;
+use super::types::{ActivatePlugin, ActivatedPlugin, Plugin, PluginList, PluginVersion, Problem, PushedPlugin};
+
+const REQUEST_BYTES: usize = 4 << 10;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PushParams {
+    #[serde(default = "yes")]
+    activate: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PushAsDescribedParams {
+    name: Option<String>,
+    version: Option<String>,
+    #[serde(default = "yes")]
+    activate: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+pub(super) async fn push(
+    State(state): State<AppState>,
+    Path((name, version)): Path<(String, String)>,
+    Params(params): Params<PushParams>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response> {
+    let bytes = read_component(&state, body, &headers).await?;
+    store(&state, bytes, Some(name), Some(version), params.activate).await
+}
+
+pub(super) async fn push_as_described(
+    State(state): State<AppState>,
+    Params(params): Params<PushAsDescribedParams>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response> {
+    let bytes = read_component(&state, body, &headers).await?;
+    store(&state, bytes, params.name, params.version, params.activate).await
+}
+
+async fn read_component(state: &AppState, body: Body, headers: &HeaderMap) -> Result<Vec<u8>> {
+    let bytes = read_body(body, headers, "a component", state.limits.component_bytes).await?;
+    require_media_type(headers, &["application/wasm"])?;
+    Ok(bytes)
+}
+
+async fn store(
+    state: &AppState,
+    bytes: Vec<u8>,
+    name: Option<String>,
+    version: Option<String>,
+    activate: bool,
+) -> Result<Response> {
+    // Before the work: what is wrong with the request itself.
+    if let Some(name) = &name {
+        check_name(name).map_err(|rule| Problem::bad_request(format!("the name of a plugin {rule}")))?;
+    }
+    if let Some(version) = &version {
+        check_version(version).map_err(|rule| Problem::bad_request(format!("the version of a plugin {rule}")))?;
+    }
+    let (digest, bytes, manifest) = describe(state, bytes).await?;
+    let own = |what: &str, rule: String| {
+        Problem::invalid_component(format!("the component's own {what} {rule}: give another one with --{what}"))
+    };
+    let name = name.map_or_else(|| check_name(&manifest.name).map(|()| manifest.name.clone()), Ok);
+    let name = name.map_err(|rule| own("name", rule))?;
+    let version = version.map_or_else(|| check_version(&manifest.version).map(|()| manifest.version.clone()), Ok);
+    let version = version.map_err(|rule| own("version", rule))?;
+    let manifest = serde_json::to_value(&manifest).map_err(|error| Problem::internal(&error))?;
+    let manifest_bytes = manifest.to_string().into_bytes();
+    // Stored first: workers read it from there.
+    let manifest_of = &manifest_bytes;
+    let new =
+        NewVersion { name: &name, version: &version, digest, bytes: &bytes, manifest: manifest_of, activate: false };
+    let mut pushed = state.store.push_version(new).await.map_err(|error| match error {
+        store::Error::Conflict(detail) => Problem::version_exists(detail),
+        error => error.into(),
+    })?;
+    if activate && !pushed.active {
+        until_all_can_load(state, digest).await?;
+        state.store.activate(&name, &version).await?;
+        pushed.active = true;
+    }
+    state.schemas.forget();
+    let status = if pushed.created { StatusCode::CREATED } else { StatusCode::OK };
+    let answer = PushedPlugin {
+        size_bytes: bytes.len() as u64,
+        active: pushed.active,
+        created: pushed.created,
+        name,
+        version,
+        digest,
+        manifest,
+    };
+    Ok((status, Json(answer)).into_response())
+}
+
+/// Compiles a component and asks it what it is, on a thread that may block.
+async fn describe(state: &AppState, bytes: Vec<u8>) -> Result<(Digest, Vec<u8>, Manifest)> {
+    let _turn = state.compiling.acquire().await.map_err(|error| Problem::internal(&error))?;
+    let engine = std::sync::Arc::clone(&state.engine);
+    let described = tokio::task::spawn_blocking(move || {
+        let digest = Digest::of(&bytes);
+        let prepared = engine.prepare(digest, &bytes)?;
+        let manifest = engine.describe(&prepared)?;
+        Ok::<_, LoadError>((digest, bytes, manifest))
+    });
+    Ok(described.await.map_err(|error| Problem::internal(&error))??)
+}
+
+pub(super) async fn list(State(state): State<AppState>) -> Result<Json<PluginList>> {
+    let plugins = state.store.plugins().await?;
+    Ok(Json(PluginList { plugins: plugins.into_iter().map(Plugin::from).collect() }))
+}
+
+pub(super) async fn activate(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<ActivatedPlugin>> {
+    let ActivatePlugin { version } = read_json(body, &headers, "a request to activate", REQUEST_BYTES).await?;
+    let digest = state.store.component_of(&name, Some(&version)).await;
+    if let Ok(digest) = digest {
+        until_all_can_load(&state, digest).await?;
+    }
+    // It says better than the lookup what is wrong with the name.
+    let previous = state.store.activate(&name, &version).await.map_err(unknown)?;
+    state.schemas.forget();
+    Ok(Json(ActivatedPlugin { name, version, previous }))
+}
+
+/// Workers that have loaded the version before answer at once.
+pub(super) async fn rollback(State(state): State<AppState>, Path(name): Path<String>) -> Result<Json<ActivatedPlugin>> {
+    let plugins = state.store.plugins().await?;
+    let before = plugins.iter().find(|plugin| plugin.name == name).and_then(|plugin| {
+        plugin.versions.iter().find(|version| plugin.previous_version.as_ref() == Some(&version.version))
+    });
+    if let Some(before) = before {
+        until_all_can_load(&state, before.digest).await?;
+    }
+    let (version, previous) = state.store.rollback(&name).await.map_err(unknown)?;
+    state.schemas.forget();
+    Ok(Json(ActivatedPlugin { name, version, previous: Some(previous) }))
+}
+
+fn unknown(error: store::Error) -> Problem {
+    match error {
+        store::Error::NotFound(detail) => Problem::unknown_plugin(&detail),
+        error => error.into(),
+    }
+}
+
+impl From<PluginRow> for Plugin {
+    fn from(row: PluginRow) -> Self {
+        let versions = row.versions.into_iter().map(|version| PluginVersion {
+            version: version.version,
+            digest: version.digest,
+            size_bytes: version.size_bytes,
+            manifest: serde_json::from_slice(&version.manifest).unwrap_or_default(),
+            created_at_ms: version.created_at_ms,
+        });
+        Self { name: row.name, active_version: row.active_version, versions: versions.collect() }
+    }
+}

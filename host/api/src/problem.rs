@@ -1,0 +1,183 @@
+//! The one mapping from what can go wrong to HTTP: RFC 9457 problems that say what to do. Whoever handles
+//! a request returns a [`Problem`]; bugs and damage are logged here, once.
+
+use std::error::Error;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pawl_engine::LoadError;
+use pawl_queue as queue;
+use pawl_store as store;
+
+use super::types::{FileProblem, PROBLEM_JSON, Problem};
+
+/// The result of handling a request.
+pub(super) type Result<T> = std::result::Result<T, Problem>;
+
+/// When to try again after an outage, seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+impl Problem {
+    fn new(status: StatusCode, kind: &str, title: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("/problems/{kind}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            problems: Vec::new(),
+        }
+    }
+
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        let detail =
+            "this API wants a token: send `Authorization: Bearer <token>`; the CLI takes it from PAWL_API_TOKEN";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
+    }
+
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+    }
+
+    pub(super) fn unknown_pipeline(detail: &str) -> Self {
+        let detail = format!("{detail}; `pawl pipeline list` shows all");
+        Self::new(StatusCode::NOT_FOUND, "unknown-pipeline", "Unknown pipeline", detail)
+    }
+
+    pub(super) fn unknown_plugin(detail: &str) -> Self {
+        let detail = format!("{detail}; `pawl plugin list` shows all");
+        Self::new(StatusCode::NOT_FOUND, "unknown-plugin", "Unknown plugin", detail)
+    }
+
+    pub(super) fn method_not_allowed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
+    }
+
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", "Conflict", detail)
+    }
+
+    pub(super) fn idempotency_conflict(key: &str) -> Self {
+        let detail = format!(
+            "the idempotency key {key:?} was used before with another pipeline or input: send what was sent then, or take a new key"
+        );
+        Self::new(StatusCode::CONFLICT, "idempotency-conflict", "Idempotency key reused", detail)
+    }
+
+    pub(super) fn version_exists(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "version-exists", "Version exists", detail)
+    }
+
+    pub(super) fn too_large(what: &str, limit_bytes: usize) -> Self {
+        let detail = format!("{what} may have {}: send less, or a reference to it", size(limit_bytes));
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail)
+    }
+
+    pub(super) fn unsupported_media_type(wanted: &str) -> Self {
+        let detail = format!("send the body with `content-type: {wanted}`");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type", detail)
+    }
+
+    pub(super) fn invalid_pipeline(problems: Vec<FileProblem>) -> Self {
+        let detail = match problems.len() {
+            1 => "there is a problem with the pipeline, and nothing was changed".to_owned(),
+            count => format!("there are {count} problems with the pipeline, and nothing was changed"),
+        };
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-pipeline", "Invalid pipeline", detail);
+        Self { problems, ..problem }
+    }
+
+    pub(super) fn invalid_component(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-component", "Invalid component", detail)
+    }
+
+    pub(super) fn invalid_input(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-input", "Invalid input", detail)
+    }
+
+    pub(super) fn refused_by_workers(who: impl std::fmt::Display) -> Self {
+        let detail = format!("the component is stored, and not active: {who}");
+        Self::new(StatusCode::CONFLICT, "refused-by-workers", "Refused by workers", detail)
+    }
+
+    pub(super) fn workers_not_ready(who: &str, patience: std::time::Duration) -> Self {
+        let detail = format!(
+            "the component is stored, and not active: {who} did not say within {} s whether it can be loaded there; \
+             activate it again, or stop what hangs",
+            patience.as_secs()
+        );
+        Self::new(StatusCode::CONFLICT, "workers-not-ready", "Workers not ready", detail)
+    }
+
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable", detail)
+    }
+
+    /// A bug, or damage; the client gets no details, the log does.
+    pub(super) fn internal(error: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error, "a request failed");
+        let detail = "this is a bug in Pawl or in its setup; the log of the API has the details";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::NotFound(detail) => Self::not_found(detail),
+            store::Error::Conflict(detail) => Self::conflict(detail),
+            store::Error::Unavailable(..) => {
+                tracing::debug!(error = &error as &dyn Error, "a request has to wait for Postgres");
+                Self::unavailable("Postgres is not available: try again; nothing that was answered is lost")
+            }
+            store::Error::Schema { .. } | store::Error::ForeignSchema { .. } => Self::unavailable(error.to_string()),
+            store::Error::Damaged(_) => {
+                tracing::error!(error = &error as &dyn Error, "stored bytes are damaged");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", "Damaged", error.to_string())
+            }
+            store::Error::Refused(..) | store::Error::Config(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<queue::Error> for Problem {
+    fn from(error: queue::Error) -> Self {
+        tracing::debug!(error = &error as &dyn Error, "a request has to wait for Redis");
+        Self::unavailable("Redis is not available: try again; nothing is lost, delivery is made up for later")
+    }
+}
+
+impl From<LoadError> for Problem {
+    fn from(error: LoadError) -> Self {
+        match &error {
+            LoadError::TooLarge { limit_bytes, .. } => Self::too_large("a component", *limit_bytes),
+            _ => Self::invalid_component(error.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).expect("a problem has only string keys");
+        let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            StatusCode::UNAUTHORIZED => {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+fn size(bytes: usize) -> String {
+    const MIB: usize = 1 << 20;
+    if bytes >= MIB && bytes.is_multiple_of(MIB) { format!("{} MiB", bytes / MIB) } else { format!("{bytes} bytes") }
+}

@@ -1,0 +1,292 @@
+//! Runs over HTTP: submit, list, look, wait, and what a person may do to one.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use pawl_dispatch::submissions::Refused;
+use pawl_domain::id::{RunId, StepId};
+use pawl_domain::pipeline::Pipeline;
+use pawl_store::control::{Resume, since_checkpoint};
+use pawl_store::runs::{RunFilter, RunRow, StepRow};
+use pawl_store::submit::{NewRun, Submission};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::component::to_resume_on;
+use super::explain::{EXPLAINED_STEPS, explain};
+use super::parked::ways_out;
+use super::problem::Result;
+use super::request::{Params, read_json, run_id};
+use super::state::{AppState, step_name, step_named};
+use super::types::{
+    Changed, Explanation, IDEMPOTENCY_KEY, Problem, ResumeStep, Run, RunList, RunStatus, RunSummary, Step, StepDetail,
+    StepStatus, SubmitRun, SubmittedRun,
+};
+
+/// Longest idempotency key, characters.
+const KEY_LENGTH: usize = 200;
+
+/// Runs on a page, unless the client says otherwise, and at most.
+const PAGE: u32 = 50;
+const LONGEST_PAGE: u32 = 1_000;
+
+/// Longest wait for a run's end.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// What is around a submission's input.
+const ENVELOPE_BYTES: usize = 4 << 10;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubmitParams {
+    wait_ms: Option<u64>,
+}
+
+pub(super) async fn submit(
+    State(state): State<AppState>,
+    Params(params): Params<SubmitParams>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response> {
+    let limit = state.limits.input_bytes;
+    let too_large = || Problem::too_large("a run's input", limit);
+    let request = read_json::<SubmitRun>(body, &headers, "a submission", limit + ENVELOPE_BYTES).await;
+    let request = request.map_err(|problem| if problem.status == 413 { too_large() } else { problem })?;
+    let input = request.input.get().as_bytes();
+    if input.len() > limit {
+        return Err(too_large());
+    }
+    let key = idempotency_key(&headers)?;
+    let run = NewRun::new(request.pipeline.clone(), input.to_vec(), key.clone());
+    let id = run.id;
+    if let Err(problem) = state.check_input(&run).await
+        // With the key of a run that is there, this is a question for it, whatever its steps would take now.
+        && (key.is_none() || state.store.run_marks(&[id]).await?.is_empty())
+    {
+        return Err(problem);
+    }
+    // Before the commit, so that no word of the end is missed.
+    let end = wait_of(params.wait_ms).map(|wait| (wait, state.watch.await_end_of_new(id)));
+    let submission = state.submissions.submit(run).await.map_err(|refused| match refused {
+        Refused::Unavailable | Refused::TooMany => Problem::unavailable(refused.to_string()),
+        Refused::Content(_) => Problem::internal(&refused),
+    })?;
+    let created = match submission {
+        Submission::Created => true,
+        Submission::Same => false,
+        Submission::KeyReused => return Err(Problem::idempotency_conflict(key.as_deref().unwrap_or_default())),
+        Submission::UnknownPipeline => {
+            return Err(Problem::unknown_pipeline(&state.store.unknown_pipeline(&request.pipeline).await.to_string()));
+        }
+    };
+    let mut status = if created { RunStatus::Pending } else { status_of(&state, id).await? };
+    if let Some((wait, mut end)) = end.filter(|_| !status.is_ended()) {
+        status = tokio::time::timeout(wait, end.end_of_new()).await.ok().flatten().unwrap_or(status);
+    }
+    let answer = Json(SubmittedRun { id, status, created });
+    Ok((StatusCode::ACCEPTED, [(LOCATION, format!("/v1/runs/{id}"))], answer).into_response())
+}
+
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=KEY_LENGTH).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => Err(Problem::bad_request(format!("an idempotency key has 1 to {KEY_LENGTH} printable ASCII characters"))),
+    }
+}
+
+/// How long a request waits for the end of its run, if it does.
+fn wait_of(wait_ms: Option<u64>) -> Option<Duration> {
+    let wait = Duration::from_millis(wait_ms.filter(|wait_ms| *wait_ms > 0)?);
+    Some(wait.min(LONGEST_WAIT))
+}
+
+async fn status_of(state: &AppState, run: RunId) -> Result<RunStatus> {
+    let marks = state.store.run_marks(&[run]).await?;
+    marks.first().map(|mark| mark.status).ok_or_else(|| Problem::not_found(format!("there is no run {run}")))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParams {
+    status: Option<RunStatus>,
+    pipeline: Option<String>,
+    limit: Option<u32>,
+    before: Option<RunId>,
+}
+
+pub(super) async fn list(State(state): State<AppState>, Params(params): Params<ListParams>) -> Result<Json<RunList>> {
+    let limit = params.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let filter = RunFilter {
+        status: params.status,
+        pipeline: params.pipeline.as_deref(),
+        before: params.before,
+        limit: limit + 1,
+    };
+    let rows = state.store.runs(&filter).await?;
+    let has_more = rows.len() > limit as usize;
+    let runs: Vec<RunSummary> = rows.into_iter().take(limit as usize).map(RunSummary::from).collect();
+    let next = runs.last().map(|run| run.id).filter(|_| has_more);
+    Ok(Json(RunList { runs, next }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShowParams {
+    wait_ms: Option<u64>,
+    steps: Option<bool>,
+}
+
+pub(super) async fn show(
+    State(state): State<AppState>,
+    Path(run): Path<String>,
+    Params(params): Params<ShowParams>,
+) -> Result<Json<Run>> {
+    let id = run_id(&run)?;
+    if let Some(wait) = wait_of(params.wait_ms) {
+        // Whatever it was told, or if time is up: the answer is what the database says then.
+        let _ = tokio::time::timeout(wait, state.watch.await_end(id).ended()).await;
+    }
+    if params.steps == Some(false) {
+        return Ok(Json(Run { summary: state.store.run_alone(id).await?.into(), steps: Vec::new() }));
+    }
+    let (row, steps) = state.store.run(id, None).await?;
+    let pipeline = state.pipeline(row.pipeline_digest).await?;
+    let steps = steps.into_iter().map(|step| step_of(&pipeline, step)).collect();
+    Ok(Json(Run { summary: row.into(), steps }))
+}
+
+pub(super) async fn show_step(
+    State(state): State<AppState>,
+    Path((run, step)): Path<(String, String)>,
+) -> Result<Json<StepDetail>> {
+    let id = run_id(&run)?;
+    let pipeline = state.pipeline_of(id).await?;
+    let number = step_named(&pipeline, &step)?;
+    let (_, rows) = state.store.run(id, Some(number)).await?;
+    let row = rows.into_iter().next().ok_or_else(|| Problem::not_found(format!("run {id} has no step `{step}`")))?;
+    let output = state.store.step_output(id, number).await?.map(to_raw).transpose()?;
+    let is_parked = row.status == StepStatus::Parked;
+    let ways_out = if is_parked { ways_out(id, &step, row.error.as_deref()) } else { Vec::new() };
+    Ok(Json(StepDetail { step: step_of(&pipeline, row), output, ways_out }))
+}
+
+pub(super) async fn output(State(state): State<AppState>, Path(run): Path<String>) -> Result<Response> {
+    let id = run_id(&run)?;
+    let pipeline = state.pipeline_of(id).await?;
+    let output = state.store.run_output(id, &pipeline).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], output).into_response())
+}
+
+pub(super) async fn why(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<Explanation>> {
+    let id = run_id(&run)?;
+    // In this order: a step that moves in between is missing from the reasons only if it has ended.
+    let live = state.store.live_steps(id, EXPLAINED_STEPS).await?;
+    let (row, _) = state.store.run(id, Some(pawl_domain::id::StepNo(0))).await?;
+    let pipeline = state.pipeline(row.pipeline_digest).await?;
+    Ok(Json(explain(&row, &pipeline, &live)))
+}
+
+pub(super) async fn cancel(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<Changed>> {
+    let id = run_id(&run)?;
+    let pipeline = state.pipeline_of(id).await?;
+    state.store.cancel(id).await?;
+    state.changed(id, &pipeline, &[]).await.map(Json)
+}
+
+pub(super) async fn retry(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<Changed>> {
+    let id = run_id(&run)?;
+    let pipeline = state.pipeline_of(id).await?;
+    let ready = state.store.retry(id, None).await?;
+    state.changed(id, &pipeline, &ready).await.map(Json)
+}
+
+pub(super) async fn retry_step(
+    State(state): State<AppState>,
+    Path((run, step)): Path<(String, String)>,
+) -> Result<Json<Changed>> {
+    let id = run_id(&run)?;
+    let pipeline = state.pipeline_of(id).await?;
+    let ready = state.store.retry(id, Some(step_named(&pipeline, &step)?)).await?;
+    state.changed(id, &pipeline, &ready).await.map(Json)
+}
+
+pub(super) async fn resume_step(
+    State(state): State<AppState>,
+    Path((run, step)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Changed>> {
+    let request: ResumeStep = read_json(body, &headers, "a request to resume", ENVELOPE_BYTES).await?;
+    let id = run_id(&run)?;
+    let pipeline = state.pipeline_of(id).await?;
+    let number = step_named(&pipeline, &step)?;
+    let on = to_resume_on(&state, &pipeline, &step, &request.on).await?;
+    let forget = match request.from_checkpoint {
+        true => Some(since_checkpoint(&*state.store, StepId { run: id, step: number }).await?),
+        false => None,
+    };
+    let ready = state.store.resume(id, number, &Resume { on, forget }).await?;
+    state.changed(id, &pipeline, &ready).await.map(Json)
+}
+
+pub(super) fn to_raw(json: Vec<u8>) -> Result<Box<RawValue>> {
+    // Checked when it was recorded, and its digest when it was read.
+    let text = String::from_utf8(json).map_err(|error| Problem::internal(&error))?;
+    RawValue::from_string(text).map_err(|error| Problem::internal(&error))
+}
+
+fn step_of(pipeline: &Pipeline, row: StepRow) -> Step {
+    let spec = pipeline.step(row.no);
+    Step {
+        name: step_name(pipeline, row.no),
+        status: row.status,
+        plugin: spec.map(|spec| spec.plugin.clone()).unwrap_or_default(),
+        version: spec.and_then(|spec| spec.version.clone()),
+        component: row.component,
+        needs: spec.map_or_else(Vec::new, |spec| spec.needs.iter().map(|need| step_name(pipeline, *need)).collect()),
+        queue: spec.map(|spec| spec.queue.clone()).unwrap_or_default(),
+        priority: spec.map(|spec| spec.priority).unwrap_or_default(),
+        attempts: row.attempts,
+        failures: row.failures,
+        crashes: row.crashes,
+        fence: row.fence,
+        worker: row.worker,
+        journal_length: row.journal_length,
+        checkpoint_position: row.checkpoint_position,
+        progress: row.progress,
+        progress_message: row.progress_message,
+        error: row
+            .error
+            .map(|error| serde_json::from_slice(&error).unwrap_or_else(|_| String::from_utf8_lossy(&error).into())),
+        ready_at_ms: row.ready_at_ms,
+        due_at_ms: row.due_at_ms,
+        awaits: row.awaits,
+        claimed_at_ms: row.claimed_at_ms,
+        started_at_ms: row.started_at_ms,
+        ended_at_ms: row.ended_at_ms,
+    }
+}
+
+impl From<RunRow> for RunSummary {
+    fn from(row: RunRow) -> Self {
+        Self {
+            id: row.id,
+            pipeline: row.pipeline,
+            pipeline_digest: row.pipeline_digest,
+            status: row.status,
+            step_count: row.step_count,
+            live_steps: row.live_steps,
+            event_count: row.event_count,
+            idempotency_key: row.idempotency_key,
+            created_at_ms: row.created_at_ms,
+            started_at_ms: row.started_at_ms,
+            ended_at_ms: row.ended_at_ms,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Starts and stops the API process.
+//!
+//! Postgres and Redis may be away when it starts: it serves at once, says so in `/ready`, and refuses what
+//! needs them until they are there. A schema that is not this build's ends it: mending that takes a person.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use pawl_dispatch::Ports;
+use pawl_dispatch::submissions::Submissions;
+use pawl_domain::limits::Limits;
+use pawl_domain::suspicion::Suspicion;
+use pawl_engine::Engine;
+use pawl_store::{self as store, Store};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::router;
+use super::state::AppState;
+use super::watch::Watch;
+
+/// How the API is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address and port; port 0 takes a free one.
+    pub listen: String,
+    /// The token that requests must carry, if any.
+    pub token: Option<String>,
+    /// How long a shutdown waits for requests under way.
+    pub grace: Duration,
+    /// When a step is blamed for the deaths of its workers, for requeues on an operator's word.
+    pub suspicion: Suspicion,
+    /// What requests must keep within.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:7340".to_owned(),
+            token: None,
+            grace: Duration::from_secs(10),
+            suspicion: Suspicion::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Why the API does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address can't be had.
+    #[error("can't listen on {address}: another process may have it; choose another with --listen")]
+    Bind {
+        /// As configured.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The database's schema is wrong.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The listening socket broke.
+    #[error("serving failed")]
+    Io(#[source] std::io::Error),
+}
+
+/// Pauses between looks at a database that is away.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Serves until `shutdown`, then lets requests under way end.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve(
+    config: Config,
+    ports: Ports,
+    engine: Arc<Engine>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let state = prepare(&config, ports, engine);
+    // A wrong schema is said before anything listens, if Postgres is there to tell.
+    match state.store.check_schema().await {
+        Err(error) if !error.is_passing() => return Err(error.into()),
+        _ => {}
+    }
+    let bind = |source| ServeError::Bind { address: config.listen.clone(), source };
+    let listener = TcpListener::bind(&config.listen).await.map_err(bind)?;
+    let address: SocketAddr = listener.local_addr().map_err(bind)?;
+    eprintln!("listening on http://{address}");
+
+    let watch = state.watch.clone();
+    let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+    let signal = {
+        let watch = watch.clone();
+        async move {
+            shutdown.await;
+            tracing::info!("shutting down: requests under way may end");
+            watch.close();
+            let _ = stopping.send(());
+        }
+    };
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    let serving = axum::serve(listener, router(state.clone())).with_graceful_shutdown(signal);
+    // Tasks of their own, which run where the readers do: otherwise each wake-up would go by way of this thread.
+    let mut readers = JoinSet::new();
+    readers.spawn(async move { watch.run().await });
+    readers.spawn(wake_readers(state.clone()));
+    tokio::select! {
+        served = serving => served.map_err(ServeError::Io),
+        error = wait_for_schema(&*state.store) => Err(error.into()),
+        // They go on for ever, unless one panics: then nobody would be told anything any more.
+        Some(ended) = readers.join_next() => ended.map_err(|panic| ServeError::Io(std::io::Error::other(panic))),
+        () = grace(stopped, config.grace) => {
+            tracing::warn!("requests were still under way at the end of the grace period");
+            Ok(())
+        }
+    }
+}
+
+fn prepare(config: &Config, Ports { store, queue }: Ports, engine: Arc<Engine>) -> AppState {
+    AppState {
+        submissions: Submissions::start(&store, Arc::clone(&queue)),
+        watch: Watch::new(store.clone()),
+        store,
+        queue,
+        engine,
+        compiling: Arc::new(Semaphore::new(1)),
+        limits: config.limits,
+        suspicion: config.suspicion,
+        token_hash: config.token.as_ref().map(|token| blake3::hash(token.as_bytes())),
+        pipelines: Arc::default(),
+        schemas: Arc::default(),
+    }
+}
+
+/// Looks until the schema could be checked. Returns only if it is not this build's.
+async fn wait_for_schema(store: &dyn Store) -> store::Error {
+    let mut pause = FIRST_PAUSE;
+    let mut is_out = false;
+    loop {
+        match store.check_schema().await {
+            Ok(()) => {
+                if is_out {
+                    tracing::info!("Postgres is there");
+                }
+                return std::future::pending().await;
+            }
+            Err(error) if !error.is_passing() => return error,
+            Err(error) => {
+                if !std::mem::replace(&mut is_out, true) {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "waiting for Postgres");
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+async fn wake_readers(state: AppState) {
+    state.queue.run_changes(&|moved| state.watch.wake(moved)).await;
+}
+
+async fn grace(stopped: tokio::sync::oneshot::Receiver<()>, grace: Duration) {
+    if stopped.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(grace).await;
+}

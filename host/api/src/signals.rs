@@ -1,0 +1,50 @@
+//! Signals to runs.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use pawl_domain::wait::check_signal_name;
+use pawl_store::signals::{NewSignal, Sent};
+use serde::de::IgnoredAny;
+
+use super::problem::Result;
+use super::request::{read_body, require_media_type, run_id};
+use super::runs::idempotency_key;
+use super::state::AppState;
+use super::types::{Problem, SentSignal};
+
+/// What a signal carries if its sender says nothing.
+const NOTHING: &[u8] = b"null";
+
+pub(super) async fn send(
+    State(state): State<AppState>,
+    Path((run, name)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<SentSignal>)> {
+    let id = run_id(&run)?;
+    let payload = payload(&state, &headers, body).await?;
+    check_signal_name(&name).map_err(|rule| Problem::bad_request(format!("the name of a signal {rule}")))?;
+    let key = idempotency_key(&headers)?;
+    let pipeline = state.pipeline_of(id).await?;
+    let signal = NewSignal { name: &name, payload: &payload, key: key.as_deref() };
+    let (created, ready) = match state.store.signal(id, signal).await? {
+        Sent::New(ready) => (true, ready),
+        Sent::Same => (false, Vec::new()),
+    };
+    let steps = if ready.is_empty() { Vec::new() } else { state.changed(id, &pipeline, &ready).await?.steps };
+    Ok((StatusCode::ACCEPTED, Json(SentSignal { id, name, created, steps })))
+}
+
+async fn payload(state: &AppState, headers: &HeaderMap, body: Body) -> Result<Vec<u8>> {
+    let payload = read_body(body, headers, "what a signal carries", state.limits.entry_bytes).await?;
+    if payload.is_empty() {
+        return Ok(NOTHING.to_vec());
+    }
+    require_media_type(headers, &["application/json"])?;
+    match serde_json::from_slice::<IgnoredAny>(&payload) {
+        Ok(_) => Ok(payload),
+        Err(error) => Err(Problem::bad_request(format!("the body is not valid JSON: {error}"))),
+    }
+}

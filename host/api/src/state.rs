@@ -1,0 +1,106 @@
+//! What all handlers share, and the few things that several of them do with it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use pawl_base::lock;
+use pawl_dispatch::submissions::Submissions;
+use pawl_domain::id::{Digest, RunId, StepNo};
+use pawl_domain::limits::Limits;
+use pawl_domain::pipeline::Pipeline;
+use pawl_domain::pipeline_file::closest;
+use pawl_domain::ready::{Moved, Ready};
+use pawl_domain::suspicion::Suspicion;
+use pawl_engine::Engine;
+use pawl_queue::{FollowUp, SharedQueue};
+use pawl_store::{self as store, SharedStore};
+
+use super::problem::Result;
+use super::schemas::Known;
+use super::types::{Changed, Problem};
+use super::watch::Watch;
+
+/// Pipeline versions kept in memory; they never change.
+const KEPT_PIPELINES: usize = 256;
+
+/// What handlers share; cheap to clone.
+#[derive(Clone)]
+pub(super) struct AppState {
+    pub(super) store: SharedStore,
+    pub(super) queue: SharedQueue,
+    /// Checks and describes pushed components; executes nothing.
+    pub(super) engine: Arc<Engine>,
+    /// One component is compiled at a time: the API's processors are for requests.
+    pub(super) compiling: Arc<tokio::sync::Semaphore>,
+    pub(super) submissions: Submissions,
+    pub(super) watch: Watch,
+    pub(super) limits: Limits,
+    pub(super) suspicion: Suspicion,
+    /// Of the token that requests must carry.
+    pub(super) token_hash: Option<blake3::Hash>,
+    pub(super) pipelines: Arc<Mutex<HashMap<Digest, Arc<Pipeline>>>>,
+    /// What documents must fit.
+    pub(super) schemas: Arc<Known>,
+}
+
+impl AppState {
+    /// A pipeline version, from memory if it was asked for before.
+    pub(super) async fn pipeline(&self, digest: Digest) -> Result<Arc<Pipeline>> {
+        Ok(self.store_pipeline(digest).await?)
+    }
+
+    /// The same, for those who treat a failure of the store in their own way.
+    pub(super) async fn store_pipeline(&self, digest: Digest) -> store::Result<Arc<Pipeline>> {
+        if let Some(known) = self.kept().get(&digest) {
+            return Ok(Arc::clone(known));
+        }
+        let pipeline = Arc::new(self.store.pipeline_version(digest).await?);
+        let mut kept = self.kept();
+        if kept.len() >= KEPT_PIPELINES {
+            kept.clear();
+        }
+        kept.insert(digest, Arc::clone(&pipeline));
+        Ok(pipeline)
+    }
+
+    /// The pipeline of a run.
+    pub(super) async fn pipeline_of(&self, run: RunId) -> Result<Arc<Pipeline>> {
+        let digest = self.store.pipeline_of_run(run).await?;
+        self.pipeline(digest).await
+    }
+
+    /// Delivers what a person's word made ready, and tells the readers of the run. What can't be delivered
+    /// now is found as lost later.
+    pub(super) async fn changed(&self, run: RunId, pipeline: &Pipeline, ready: &[Ready]) -> Result<Changed> {
+        // Those who await the run's end are woken by a cancellation, too.
+        let marks = self.store.run_marks(&[run]).await;
+        let ended = marks.as_ref().is_ok_and(|marks| marks.iter().any(|mark| mark.status.is_ended()));
+        let moved = [Moved { run, ended }];
+        if let Err(error) = self.queue.follow_up(FollowUp { ready, moved: &moved, ..FollowUp::default() }).await {
+            tracing::warn!(%error, run.id = %run, "steps were not delivered now and will be found as lost");
+        }
+        self.watch.wake(&moved);
+        let marks = marks?;
+        let status = marks.first().ok_or_else(|| Problem::not_found(format!("there is no run {run}")))?.status;
+        let steps = ready.iter().map(|ready| step_name(pipeline, ready.id.step)).collect();
+        Ok(Changed { id: run, status, steps })
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<Pipeline>>> {
+        lock(&self.pipelines)
+    }
+}
+
+/// A step's name; its number if the pipeline does not have it.
+pub(super) fn step_name(pipeline: &Pipeline, step: StepNo) -> String {
+    pipeline.step(step).map_or_else(|| step.to_string(), |spec| spec.name.clone())
+}
+
+/// The number of the step of that name.
+pub(super) fn step_named(pipeline: &Pipeline, name: &str) -> Result<StepNo> {
+    pipeline.step_named(name).ok_or_else(|| {
+        let meant = closest(name, pipeline.steps.iter().map(|step| step.name.as_str()));
+        let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+        Problem::not_found(format!("pipeline `{}` has no step `{name}`{meant}", pipeline.name))
+    })
+}

@@ -1,0 +1,84 @@
+//! Workers, queues, health.
+
+use pawl_domain::id::WorkerId;
+use pawl_domain::pipeline::Priority;
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/workers`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WorkerList {
+    /// Newest first.
+    pub workers: Vec<Worker>,
+}
+
+/// A worker process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Worker {
+    /// New at every start.
+    pub id: WorkerId,
+    /// The machine.
+    pub host: String,
+    /// The process there.
+    pub pid: u32,
+    /// How many steps it executes at once.
+    pub slots: u32,
+    /// How many it says it executes now.
+    pub running: u32,
+    /// The queues it reads.
+    pub queues: Vec<String>,
+    /// Whether it takes no more steps.
+    pub draining: bool,
+    /// Whether its lease is good.
+    pub alive: bool,
+    /// Start.
+    pub started_at_ms: i64,
+    /// The last heartbeat.
+    pub renewed_at_ms: i64,
+    /// The end of its lease.
+    pub expires_at_ms: i64,
+}
+
+/// `GET /v1/queues`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct QueueList {
+    /// By queue, most urgent first.
+    pub queues: Vec<Queue>,
+}
+
+/// One stream of a queue.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Queue {
+    /// The queue.
+    pub queue: String,
+    /// The priority.
+    pub priority: Priority,
+    /// Messages in the stream, delivered or not.
+    pub depth: u64,
+    /// Messages delivered and not acknowledged.
+    pub pending: u64,
+    /// Consumers of the group.
+    pub consumers: u64,
+}
+
+/// The answer to `POST /admin/requeue_processing` and `POST /admin/requeue_stale`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Requeued {
+    /// How many steps were delivered again.
+    pub requeued: u64,
+}
+
+/// `GET /health`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Health {
+    /// `ok`.
+    pub status: String,
+}
+
+/// `GET /ready`: 200, or 503 with reasons.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Readiness {
+    /// `ready` or `not ready`.
+    pub status: String,
+    /// What is missing.
+    pub reasons: Vec<String>,
+}

@@ -1,0 +1,78 @@
+//! Pipelines and their versions.
+
+use pawl_domain::id::Digest;
+use pawl_domain::pipeline::{Priority, Versions};
+use pawl_domain::retry::RetryPolicy;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// `GET /v1/pipelines`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PipelineList {
+    /// By name.
+    pub pipelines: Vec<PipelineSummary>,
+}
+
+/// A pipeline's current version.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PipelineSummary {
+    /// Unique.
+    pub name: String,
+    /// The version.
+    pub digest: Digest,
+    /// How many steps it has.
+    pub step_count: u32,
+    /// When this version became the current one.
+    pub updated_at_ms: i64,
+}
+
+/// `GET /v1/pipelines/{name}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PipelineDetail {
+    /// The version.
+    #[serde(flatten)]
+    pub summary: PipelineSummary,
+    /// When steps that name no version get one.
+    pub versions: Versions,
+    /// In an order that respects `needs`.
+    pub steps: Vec<PipelineStep>,
+}
+
+/// A step as the pipeline has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PipelineStep {
+    /// Unique in the pipeline.
+    pub name: String,
+    /// The plugin that executes it.
+    pub plugin: String,
+    /// Its version; if there is none, the one that is active when `versions` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Steps whose outputs it takes.
+    pub needs: Vec<String>,
+    /// Given to the guest as it is.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub config: Value,
+    /// What happens after a failure.
+    pub retry: RetryPolicy,
+    /// Longest time for one attempt.
+    pub timeout_ms: u64,
+    /// The queue whose workers execute it.
+    pub queue: String,
+    /// Its priority in the queue.
+    pub priority: Priority,
+}
+
+/// `POST /v1/pipelines`: 201 for a new version, 200 if this version is the current one or it was only
+/// checked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AppliedPipeline {
+    /// The pipeline.
+    pub name: String,
+    /// The version.
+    pub digest: Digest,
+    /// How many steps it has.
+    pub step_count: u32,
+    /// Whether this is now another version than before; never with `check=true`.
+    pub changed: bool,
+}

@@ -1,0 +1,76 @@
+//! Plugins and their versions.
+
+use pawl_domain::id::Digest;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// `GET /v1/plugins`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PluginList {
+    /// By name.
+    pub plugins: Vec<Plugin>,
+}
+
+/// A plugin and its versions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Plugin {
+    /// Unique.
+    pub name: String,
+    /// The version that steps get which ask for none.
+    pub active_version: Option<String>,
+    /// Newest first.
+    pub versions: Vec<PluginVersion>,
+}
+
+/// A version of a plugin.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PluginVersion {
+    /// As pushed.
+    pub version: String,
+    /// The component.
+    pub digest: Digest,
+    /// The component's size.
+    pub size_bytes: u64,
+    /// What the component says about itself.
+    pub manifest: Value,
+    /// When it was pushed.
+    pub created_at_ms: i64,
+}
+
+/// `POST /v1/plugins/{name}/versions/{version}`: 201 if it is new, 200 if the same bytes were there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PushedPlugin {
+    /// The plugin.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// The component.
+    pub digest: Digest,
+    /// The component's size.
+    pub size_bytes: u64,
+    /// Whether this version is the active one now.
+    pub active: bool,
+    /// False if the same bytes were there before.
+    pub created: bool,
+    /// What the component says about itself.
+    pub manifest: Value,
+}
+
+/// `POST /v1/plugins/{name}/activate`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActivatePlugin {
+    /// A pushed version.
+    pub version: String,
+}
+
+/// The answer to an activation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ActivatedPlugin {
+    /// The plugin.
+    pub name: String,
+    /// The version that is active now.
+    pub version: String,
+    /// The one that was active before, to go back to.
+    pub previous: Option<String>,
+}

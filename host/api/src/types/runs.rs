@@ -1,0 +1,288 @@
+//! Runs, their steps, their history.
+
+use pawl_domain::id::{Digest, RunId, WorkerId};
+use pawl_domain::pipeline::Priority;
+use pawl_domain::status::{RunStatus, StepStatus};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// `POST /v1/runs`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitRun {
+    /// The pipeline's name; its current version is taken.
+    pub pipeline: String,
+    /// Any JSON; `null` if it is left out.
+    #[serde(default = "null")]
+    pub input: Box<RawValue>,
+}
+
+fn null() -> Box<RawValue> {
+    RawValue::NULL.to_owned()
+}
+
+/// The answer to a submission, 202. The run is committed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SubmittedRun {
+    /// The run.
+    pub id: RunId,
+    /// `pending` for a new run, unless the request waited.
+    pub status: RunStatus,
+    /// False if the idempotency key's run was there before.
+    pub created: bool,
+}
+
+/// A run without its steps and payloads.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// The run.
+    pub id: RunId,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The pipeline's version.
+    pub pipeline_digest: Digest,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// All its steps.
+    pub step_count: u32,
+    /// Its steps that have not ended.
+    pub live_steps: u32,
+    /// The number of its last event.
+    pub event_count: u32,
+    /// As given at submission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// Submission.
+    pub created_at_ms: i64,
+    /// First claim of a step.
+    pub started_at_ms: Option<i64>,
+    /// End.
+    pub ended_at_ms: Option<i64>,
+}
+
+/// `GET /v1/runs`, newest first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunList {
+    /// One page.
+    pub runs: Vec<RunSummary>,
+    /// What to pass as `before` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<RunId>,
+}
+
+/// `GET /v1/runs/{id}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Run {
+    /// The run itself.
+    #[serde(flatten)]
+    pub summary: RunSummary,
+    /// In the order of the pipeline.
+    pub steps: Vec<Step>,
+}
+
+/// A step without its payloads.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Step {
+    /// Unique in the pipeline.
+    pub name: String,
+    /// Where it stands.
+    pub status: StepStatus,
+    /// The plugin that executes it.
+    pub plugin: String,
+    /// The version that the pipeline asks for; if there is none, the one that is active when its `versions` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The component that it runs on; none before its start, if that decides.
+    pub component: Option<Digest>,
+    /// Steps whose outputs it takes.
+    pub needs: Vec<String>,
+    /// Its queue.
+    pub queue: String,
+    /// Its priority in the queue.
+    pub priority: Priority,
+    /// Attempts that were begun.
+    pub attempts: u32,
+    /// Attempts that failed. They count against the retry policy.
+    pub failures: u32,
+    /// Attempts that ended with their worker, without durable progress since the last of these.
+    pub crashes: u32,
+    /// Grows with every claim and takeover.
+    pub fence: i64,
+    /// Who has it, or had it last.
+    pub worker: Option<WorkerId>,
+    /// Journal entries.
+    pub journal_length: u32,
+    /// Where the last checkpoint stands in the journal.
+    pub checkpoint_position: Option<u32>,
+    /// From 0 to 1, as the step last said.
+    pub progress: Option<f32>,
+    /// As the step last said.
+    pub progress_message: Option<String>,
+    /// The failure of the last attempt, or why the step is parked.
+    pub error: Option<Value>,
+    /// When it last became ready.
+    pub ready_at_ms: Option<i64>,
+    /// When it wakes.
+    pub due_at_ms: Option<i64>,
+    /// The signal that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<String>,
+    /// The last claim.
+    pub claimed_at_ms: Option<i64>,
+    /// The first claim.
+    pub started_at_ms: Option<i64>,
+    /// End.
+    pub ended_at_ms: Option<i64>,
+}
+
+/// `GET /v1/runs/{id}/steps/{step}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepDetail {
+    /// The step itself.
+    #[serde(flatten)]
+    pub step: Step,
+    /// Its output, once it has succeeded.
+    pub output: Option<Box<RawValue>>,
+    /// What a person can do about a step that is parked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ways_out: Vec<WayOut>,
+}
+
+/// What a person can do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayOut {
+    /// A command of `pawl`.
+    pub command: String,
+    /// When to choose it.
+    pub what: String,
+}
+
+/// One line of a run's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// From 1, without gaps.
+    pub number: u32,
+    /// When it was committed.
+    pub at_ms: i64,
+    /// For example `step.started`.
+    pub kind: String,
+    /// Absent for events of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// The step's fence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<i64>,
+    /// Who did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerId>,
+    /// What a person wants to know besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// `GET /v1/runs/{id}/events` as JSON. As server-sent events, each event's data is an [`Event`], its `id`
+/// the number, its `event` the kind; the stream ends after the run's end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EventList {
+    /// In order, from `after` on.
+    pub events: Vec<Event>,
+    /// Whether the run has ended, so that these are all.
+    pub ended: bool,
+}
+
+/// `GET /v1/runs/{id}/explain`: why the run has not ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The run.
+    pub id: RunId,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// One line for a person.
+    pub summary: String,
+    /// One for each step that has not ended and waits for more than other steps.
+    pub reasons: Vec<Reason>,
+}
+
+/// Why a step has not ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reason {
+    /// The step.
+    pub step: String,
+    /// Where it stands.
+    pub status: StepStatus,
+    /// What kind of reason.
+    pub because: Because,
+    /// One line for a person.
+    pub message: String,
+    /// The worker that has the step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerId>,
+    /// When this reason ends by itself: the end of the lease, the due time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<i64>,
+    /// What a person can do about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ways_out: Vec<WayOut>,
+}
+
+/// The kinds of reasons why a step has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Because {
+    /// A live worker executes it.
+    Lease,
+    /// Its worker's lease ran out; the next sweep takes it over.
+    ExpiredLease,
+    /// It is in a queue.
+    Queue,
+    /// It waits for a time.
+    Due,
+    /// It waits for a signal.
+    Signal,
+    /// It waits for a person.
+    Person,
+    /// Another step has failed: it will not start.
+    Failing,
+}
+
+/// The answer to cancel, retry and resume.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Changed {
+    /// The run.
+    pub id: RunId,
+    /// Where it stands now.
+    pub status: RunStatus,
+    /// The steps that became ready by this.
+    pub steps: Vec<String>,
+}
+
+/// The answer to `POST /v1/runs/{id}/signals/{name}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SentSignal {
+    /// The run.
+    pub id: RunId,
+    /// The signal's name.
+    pub name: String,
+    /// False if it was sent before, under the same idempotency key.
+    pub created: bool,
+    /// The step that has waited for it. If there is none, it waits for a step.
+    pub steps: Vec<String>,
+}
+
+/// `POST /v1/runs/{id}/steps/{step}/resume`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeStep {
+    /// `pinned` (the component that the step has), `latest` (the plugin's active version) or a digest, of which the
+    /// first digits are enough.
+    #[serde(default = "pinned")]
+    pub on: String,
+    /// Forget the journal after the last checkpoint, or all of it if there is none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_checkpoint: bool,
+}
+
+fn pinned() -> String {
+    "pinned".to_owned()
+}

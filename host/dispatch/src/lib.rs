@@ -1,0 +1,33 @@
+//! What is committed to the store first and told to the queue after it, for everybody who does so: [`submissions`] (HTTP,
+//! schedules, `pawl dev`, tests) and [`requeue`], the sweeps as a person asks for them.
+//!
+//! A crash between the commit and the telling loses nothing: steps that were not delivered are found as lost.
+
+use pawl_queue::SharedQueue;
+use pawl_store::SharedStore;
+
+pub mod requeue;
+pub mod submissions;
+
+/// Why something that takes both ports was not done, or not to its end: asked for again, it goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store did not do it.
+    #[error(transparent)]
+    Store(#[from] pawl_store::Error),
+    /// The queue did not do it.
+    #[error(transparent)]
+    Queue(#[from] pawl_queue::Error),
+}
+
+/// A result of both ports.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The two ports of a process, chosen and set up by whoever starts it; cheap to clone. Roles of one process share them.
+#[derive(Clone)]
+pub struct Ports {
+    /// The truth.
+    pub store: SharedStore,
+    /// The delivery.
+    pub queue: SharedQueue,
+}

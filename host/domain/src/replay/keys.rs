@@ -1,0 +1,49 @@
+//! What is derived from a step's identity: the keys of its effects and its random bytes. Both must be the
+//! same in every attempt and on every worker, so nothing else goes in.
+
+use crate::id::{Digest, StepId};
+
+/// What an effect's key is made of, besides run and step.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum KeyOf<'a> {
+    /// The guest named the effect.
+    Name(&'a str),
+    /// The effect's place among the step's effects.
+    Ordinal(u32),
+    /// A `once`.
+    Once(&'a str),
+    /// A named effect inside a `once` with this key.
+    NameInOnce(Digest, &'a str),
+    /// The place of an effect inside a `once` with this key.
+    OrdinalInOnce(Digest, u32),
+}
+
+/// The key of an effect.
+pub(super) fn key(step: StepId, of: KeyOf<'_>) -> Digest {
+    let mut hasher = blake3::Hasher::new_derive_key("pawl idempotency key of an effect, v1");
+    hasher.update(step.run.0.as_bytes()).update(&step.step.0.to_be_bytes());
+    // The first byte keeps the kinds apart: all after it has a fixed length but for one last part.
+    match of {
+        KeyOf::Name(name) => hasher.update(&[0]).update(name.as_bytes()),
+        KeyOf::Ordinal(ordinal) => hasher.update(&[1]).update(&ordinal.to_be_bytes()),
+        KeyOf::Once(name) => hasher.update(&[2]).update(name.as_bytes()),
+        KeyOf::NameInOnce(once, name) => hasher.update(&[3]).update(&once.0).update(name.as_bytes()),
+        KeyOf::OrdinalInOnce(once, ordinal) => hasher.update(&[4]).update(&once.0).update(&ordinal.to_be_bytes()),
+    };
+    Digest(*hasher.finalize().as_bytes())
+}
+
+/// `len` bytes of the step's random stream from `position` on. A `once` has a stream of its own, since a
+/// finished one is skipped with all that was drawn inside.
+pub(super) fn random(step: StepId, once: Option<Digest>, position: u64, len: u32) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new_derive_key("pawl random bytes of a step, v1");
+    hasher.update(step.run.0.as_bytes()).update(&step.step.0.to_be_bytes());
+    if let Some(once) = once {
+        hasher.update(&once.0);
+    }
+    let mut stream = hasher.finalize_xof();
+    stream.set_position(position);
+    let mut bytes = vec![0; len as usize];
+    stream.fill(&mut bytes);
+    bytes
+}

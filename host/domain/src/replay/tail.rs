@@ -1,0 +1,59 @@
+//! What an attempt leaves behind if it fails and is retried: which entries since the last checkpoint the
+//! next attempt replays, and which become notes.
+//!
+//! ```text
+//!  checkpoint      A ok       B failed
+//!      │  … entries │  … entries │ …          the attempt fails
+//!      └──── kept ──┘└── dropped; B's request stays as a note ──┘
+//! ```
+
+use std::collections::HashSet;
+
+use crate::id::Digest;
+use crate::journal::Entry;
+
+/// The entries since the last checkpoint, reduced to what a cut needs.
+#[derive(Debug)]
+pub(super) struct Tail {
+    /// The checkpoint's position.
+    start: u32,
+    /// The position after the last successful effect; `start` if there is none.
+    kept_until: u32,
+    /// The position after the last entry.
+    end: u32,
+    /// Keys under which requests left, with their positions.
+    left: Vec<(u32, Digest)>,
+}
+
+impl Tail {
+    pub(super) fn new(start: u32) -> Self {
+        Self { start, kept_until: start, end: start, left: Vec::new() }
+    }
+
+    /// Entries since the checkpoint.
+    pub(super) fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    pub(super) fn push(&mut self, position: u32, entry: &Entry) {
+        self.end = position + 1;
+        match entry {
+            Entry::Answered { answer, .. } if answer.is_success() => self.kept_until = self.end,
+            Entry::OnceFinished { .. } | Entry::OnceKept { .. } => self.kept_until = self.end,
+            Entry::Intent { key, .. } | Entry::Attempted { key, .. } => self.left.push((position, *key)),
+            _ => {}
+        }
+    }
+
+    /// Where a retry cuts the journal.
+    pub(super) fn cut_at(&self, from_checkpoint: bool) -> u32 {
+        if from_checkpoint { self.start } else { self.kept_until }
+    }
+
+    /// The keys that left in what is dropped by a cut at `at`, each once, in order.
+    pub(super) fn left_since(&self, at: u32) -> Vec<Digest> {
+        let mut seen = HashSet::new();
+        let since = self.left.iter().filter(|(position, _)| *position >= at);
+        since.map(|(_, key)| *key).filter(|key| seen.insert(*key)).collect()
+    }
+}

@@ -1,0 +1,196 @@
+//! What the end of a guest means for its step: a decision, without side effects. The order of the
+//! questions matters and is the same as in the code:
+//!
+//! 1. Was it stopped from outside (lease, drain, time), or does it wait? Then it did nothing wrong.
+//! 2. Did it leave its recorded path, or end before the path did? Then a person decides; whatever it
+//!    returned, trapped on or failed with was not what it did before.
+//! 3. Did it break a limit or a rule, trap, fail, or return something?
+
+use pawl_domain::attempt::{Cause, Cut, Divergence, Failure, Outcome};
+use pawl_domain::limits::Limits;
+use pawl_domain::replay::{Fault, Refused};
+use pawl_domain::schema::{Misfit, Schema};
+use pawl_domain::wait::Wait;
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+use super::execute::{backtrace, trap_reason};
+use super::guest::{Guest, Halt};
+use super::host::types::{self, FailureKind};
+use super::load::Prepared;
+use super::recorder::Stop;
+use super::secrets::Secrets;
+use super::wasi;
+
+/// How a guest ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// It returned.
+    Returned(Result<String, types::Failure>),
+    /// It trapped, was halted, or could not even start.
+    Broken(wasmtime::Error),
+    /// The host's fault.
+    HostPanicked(String),
+    /// The input can't be handed to it.
+    InputNotText,
+    /// The input does not fit the component's schema; it was not called.
+    InputMisfit(Misfit),
+}
+
+/// The outcome, and what another attempt would keep of the journal after a failure.
+pub(super) fn outcome_of(guest: &mut Guest, end: End, component: &Prepared) -> (Outcome, Option<Cut>) {
+    let failure = match judge(guest, end, component.schemas().and_then(|schemas| schemas.output.as_ref())) {
+        Ok(output) => return (Outcome::Succeeded(output.into_bytes()), None),
+        Err(Verdict::Stopped(stop)) => return (stop.into(), None),
+        Err(Verdict::Suspended(wait)) => return (Outcome::Suspended(wait), None),
+        Err(Verdict::Diverged(mut divergence)) => {
+            let digest = component.digest();
+            divergence.component = Some(digest);
+            divergence.recorded_by.get_or_insert(digest);
+            return (Outcome::Diverged(divergence), None);
+        }
+        Err(Verdict::Failed(failure)) => failure,
+    };
+    // Also where the failure is final: a person's retry must not replay it.
+    let cut = guest.replay.cut(failure.from_checkpoint);
+    (Outcome::Failed(failure), Some(cut))
+}
+
+impl From<Stop> for Outcome {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::LeaseLost => Self::LeaseLost,
+            Stop::Draining => Self::HandedBack,
+        }
+    }
+}
+
+enum Verdict {
+    Stopped(Stop),
+    Suspended(Wait),
+    Diverged(Box<Divergence>),
+    Failed(Failure),
+}
+
+fn judge(guest: &mut Guest, end: End, schema: Option<&Schema>) -> Result<String, Verdict> {
+    match end {
+        End::Returned(Ok(output)) => {
+            finish(guest, "return", None)?;
+            if let Some(name) = guest.replay.open_once() {
+                return Err(failed(Cause::Fatal, Refused::LeftOpen(name.to_owned()).to_string()));
+            }
+            check_output(output, schema, guest)
+        }
+        End::Returned(Err(failure)) => {
+            finish(guest, &format!("return the failure {:?}", failure.message), None)?;
+            Err(Verdict::Failed(from_guest(redacted(failure, guest.secrets()), &guest.limits)))
+        }
+        End::Broken(error) => Err(broken(guest, error)),
+        End::HostPanicked(message) => {
+            tracing::error!(run.id = %guest.step.run, step.no = %guest.step.step, panic = %message,
+                "the host failed while it executed a step");
+            Err(failed(Cause::Trap, "the host failed while it executed the step; its log says more".into()))
+        }
+        End::InputNotText => Err(failed(Cause::Fatal, "the input is not text in UTF-8".into())),
+        End::InputMisfit(misfit) => Err(unfit(Cause::InvalidInput, "input", misfit, guest.secrets())),
+    }
+}
+
+fn broken(guest: &mut Guest, error: wasmtime::Error) -> Verdict {
+    let backtrace = backtrace(&error);
+    let halt = match error.downcast::<Halt>() {
+        Ok(Halt::Stop(stop)) => return Verdict::Stopped(stop),
+        Ok(Halt::Suspend(wait)) => return Verdict::Suspended(wait),
+        Ok(Halt::Deadline) => return failed(Cause::Timeout, "the attempt took longer than the step may".into()),
+        // Also in the middle of a replay: another worker may have it.
+        Ok(halt @ Halt::NoSecret { .. }) => return failed(Cause::Retry, halt.to_string()),
+        Ok(Halt::Diverged(mut divergence)) => {
+            divergence.backtrace = backtrace;
+            return Verdict::Diverged(divergence);
+        }
+        Ok(halt) => Ok(halt),
+        Err(error) => wasi::broken_limit(&error).ok_or_else(|| trap_reason(&error)),
+    };
+    let how = halt.as_ref().map_or_else(|reason| format!("trap: {reason}"), ToString::to_string);
+    if let Err(ended) = finish(guest, &how, backtrace.clone()) {
+        return ended;
+    }
+    let (cause, message) = match halt {
+        Ok(Halt::Limit(message)) => (Cause::Limit, message),
+        Ok(other) => (Cause::Fatal, other.to_string()),
+        // A guest that gets no memory usually gives up with a trap.
+        Err(reason) => match guest.memory.refused() {
+            Some(refused) => (Cause::Limit, format!("{refused} ({reason})")),
+            None if reason.contains("fuel allocated for hostcalls") => {
+                (Cause::Limit, "the guest handed more to the host than the largest checkpoint or output".into())
+            }
+            None => (Cause::Trap, reason),
+        },
+    };
+    let details = backtrace.map(|frames| json!({ "backtrace": frames.lines().collect::<Vec<_>>() }).to_string());
+    Verdict::Failed(Failure { cause, message, details, delay_ms: None, from_checkpoint: false })
+}
+
+/// Whether the guest has done all that it did before.
+fn finish(guest: &mut Guest, how: &str, backtrace: Option<String>) -> Result<(), Verdict> {
+    match guest.replay.finish(how) {
+        Ok(()) => Ok(()),
+        Err(Fault::Diverged(mut divergence)) => {
+            divergence.backtrace = backtrace;
+            Err(Verdict::Diverged(divergence))
+        }
+        Err(Fault::Refused(refused)) => Err(failed(Cause::Fatal, refused.to_string())),
+    }
+}
+
+/// Outputs go into the database and into other steps' inputs as they are, so they must be JSON. A tree is built
+/// only where there is a schema that they must fit.
+fn check_output(output: String, schema: Option<&Schema>, guest: &Guest) -> Result<String, Verdict> {
+    let (size, limit) = (output.len(), guest.limits.output_bytes);
+    if size > limit {
+        return Err(failed(Cause::Limit, format!("an output may have {limit} bytes, this one has {size}")));
+    }
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(&output) {
+        return Err(failed(Cause::InvalidOutput, format!("the output is not JSON: {error}")));
+    }
+    match schema.map_or(Ok(()), |schema| schema.check(output.as_bytes())) {
+        Ok(()) => Ok(output),
+        Err(misfit) => Err(unfit(Cause::InvalidOutput, "output", misfit, guest.secrets())),
+    }
+}
+
+/// A document that does not fit its schema: one line for a person, all of them in the details.
+fn unfit(cause: Cause, what: &str, misfit: Misfit, secrets: &Secrets) -> Verdict {
+    let misfits: Vec<_> = misfit.0.iter().map(|line| secrets.redact(line)).collect();
+    let first = misfits.first().map_or("$", AsRef::as_ref);
+    let more = if misfits.len() > 1 { " (and more, see the details)" } else { "" };
+    let message = format!("the {what} does not fit the component's schema: {first}{more}");
+    let details = (misfits.len() > 1).then(|| json!({ "misfits": misfits }).to_string());
+    Verdict::Failed(Failure { cause, message, details, delay_ms: None, from_checkpoint: false })
+}
+
+fn redacted(failure: types::Failure, secrets: &Secrets) -> types::Failure {
+    let redact = |text: String| secrets.redact(&text).into_owned();
+    types::Failure { message: redact(failure.message), details: failure.details.map(redact), ..failure }
+}
+
+fn from_guest(failure: types::Failure, limits: &Limits) -> Failure {
+    let types::Failure { kind, mut message, details } = failure;
+    message.truncate(message.floor_char_boundary(limits.log_line_bytes));
+    let details = details.map(|details| match serde_json::from_str::<IgnoredAny>(&details) {
+        _ if details.len() > limits.entry_bytes => json!("left out: larger than a journal entry may be").to_string(),
+        Ok(_) => details,
+        // Text is better than nothing.
+        Err(_) => json!(details).to_string(),
+    });
+    match kind {
+        FailureKind::Fatal => Failure { cause: Cause::Fatal, message, details, delay_ms: None, from_checkpoint: false },
+        FailureKind::Retry(types::Retry { delay_ms, from_checkpoint }) => {
+            Failure { cause: Cause::Retry, message, details, delay_ms, from_checkpoint }
+        }
+    }
+}
+
+fn failed(cause: Cause, message: String) -> Verdict {
+    Verdict::Failed(Failure { cause, message, details: None, delay_ms: None, from_checkpoint: false })
+}

@@ -1,0 +1,212 @@
+//! One guest during one attempt: everything that its host calls and its limits need. It is the data of the
+//! wasmtime store, made anew for every attempt.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use pawl_domain::attempt::Divergence;
+use pawl_domain::id::StepId;
+use pawl_domain::journal::Entry;
+use pawl_domain::limits::Limits;
+use pawl_domain::replay::{Fault, Refused, Replay};
+use pawl_domain::secret::variable_of;
+use pawl_domain::wait::Wait;
+use wasmtime::{ResourceLimiter, UpdateDeadline};
+
+use super::clock::Deadline;
+use super::host::Log;
+use super::host::outgoing::Outgoing;
+use super::recorder::{Recorder, Stop};
+use super::secrets::Secrets;
+use super::settings::TABLE_ELEMENTS;
+use super::threads::LifeSign;
+use super::wasi::Wasi;
+
+/// The state of a guest.
+pub(super) struct Guest {
+    pub(super) step: StepId,
+    /// Attempts that failed before this one.
+    pub(super) failures: u32,
+    pub(super) config: String,
+    pub(super) deadline: Deadline,
+    pub(super) limits: Limits,
+    pub(super) replay: Replay,
+    /// None while the guest is only asked to describe itself: then every host call is refused.
+    pub(super) recorder: Option<Arc<dyn Recorder>>,
+    pub(super) http: Arc<Outgoing>,
+    pub(super) sign: Arc<LifeSign>,
+    pub(super) memory: MemoryLimiter,
+    /// With the names that its lines have and the values that they must not have; also in the hands of the
+    /// streams to which the guest prints.
+    pub(super) log: Arc<Log>,
+    /// What a component that imports WASI has of it; none before its first call.
+    pub(super) wasi: Option<Box<Wasi>>,
+}
+
+/// Why the host ends a guest in the middle of its code. The guest can't catch it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Halt {
+    #[error(transparent)]
+    Stop(#[from] Stop),
+    #[error("the attempt's time is over")]
+    Deadline,
+    #[error("{0}")]
+    Limit(String),
+    #[error(transparent)]
+    Refused(Refused),
+    #[error("the replay left the journal")]
+    Diverged(Box<Divergence>),
+    #[error("the step waits")]
+    Suspend(Wait),
+    #[error(
+        "the pipeline grants the step the secret `{name}`, but this worker has no value for it: start it with {variable}",
+        variable = variable_of(name)
+    )]
+    NoSecret { name: String },
+    #[error("`describe` must not call the host")]
+    Describing,
+}
+
+impl From<Fault> for Halt {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Diverged(divergence) => Self::Diverged(divergence),
+            Fault::Refused(refused) => Self::Refused(refused),
+        }
+    }
+}
+
+impl Guest {
+    /// What the pipeline grants the step.
+    pub(super) fn secrets(&self) -> &Secrets {
+        &self.log.secrets
+    }
+
+    /// The way to the world outside.
+    pub(super) fn recorder(&self) -> Result<&dyn Recorder, Halt> {
+        self.recorder.as_deref().ok_or(Halt::Describing)
+    }
+
+    /// Adds an answer of the world to the journal.
+    pub(super) fn record(&mut self, entry: &Entry) -> Result<(), Halt> {
+        self.make_room_for_entry()?;
+        self.hand_over(entry)
+    }
+
+    /// All that must precede a new entry: the limit, and the facts that the guest knows.
+    pub(super) fn make_room_for_entry(&mut self) -> Result<(), Halt> {
+        let limit = self.limits.journal_entries;
+        if self.replay.entries_since_checkpoint() >= limit {
+            return Err(Halt::Limit(format!(
+                "the step made more than {limit} journal entries since its last checkpoint: save checkpoints more often"
+            )));
+        }
+        if let Some(facts) = self.replay.unrecorded_facts() {
+            self.hand_over(&facts)?;
+        }
+        Ok(())
+    }
+
+    /// The same, without the facts before it.
+    pub(super) fn hand_over(&mut self, entry: &Entry) -> Result<(), Halt> {
+        let recorder = self.recorder()?;
+        self.sign.waiting(|| recorder.record(entry))?;
+        self.replay.record(entry);
+        Ok(())
+    }
+
+    /// Waits until everything recorded is durable.
+    pub(super) fn barrier(&self) -> Result<(), Halt> {
+        let recorder = self.recorder()?;
+        Ok(self.sign.away(|| recorder.barrier())?)
+    }
+
+    /// The last check before a request leaves.
+    pub(super) fn clear_to_leave(&self) -> Result<(), Halt> {
+        let recorder = self.recorder()?;
+        Ok(self.sign.away(|| recorder.clear_to_leave())?)
+    }
+
+    /// Whether the guest must not go on.
+    pub(super) fn halt(&self) -> Option<Halt> {
+        let stop = self.recorder.as_ref().and_then(|recorder| recorder.stop());
+        stop.map(Halt::Stop).or_else(|| self.deadline.is_over().then_some(Halt::Deadline))
+    }
+
+    /// Called by the guest's own code whenever the epoch has been raised.
+    pub(super) fn at_epoch(&self) -> wasmtime::Result<UpdateDeadline> {
+        self.sign.beat();
+        match self.halt() {
+            Some(halt) => Err(halt.into()),
+            None => Ok(UpdateDeadline::Continue(1)),
+        }
+    }
+}
+
+/// What a guest's memories and tables may take, and what they have taken.
+#[derive(Debug)]
+pub(super) struct MemoryLimiter {
+    budget: Budget,
+    elements_left: usize,
+    /// What was refused last; explains a trap that follows.
+    refused: Option<String>,
+    limit_bytes: usize,
+}
+
+impl MemoryLimiter {
+    pub(super) fn new(limit_bytes: usize) -> Self {
+        Self { budget: Budget::new(limit_bytes), elements_left: TABLE_ELEMENTS, refused: None, limit_bytes }
+    }
+
+    /// For memory of the host's that counts as the guest's own.
+    pub(super) fn budget(&self) -> Budget {
+        self.budget.clone()
+    }
+
+    pub(super) fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+}
+
+impl ResourceLimiter for MemoryLimiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current);
+        let fits = self.budget.take(more);
+        if !fits {
+            let limit = self.limit_bytes;
+            self.refused = Some(format!("the guest's memory may take {limit} bytes, it asked for {desired}"));
+        }
+        Ok(fits)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current);
+        let fits = more <= self.elements_left;
+        if fits {
+            self.elements_left -= more;
+        } else {
+            self.refused =
+                Some(format!("the guest's tables may have {TABLE_ELEMENTS} elements, it asked for {desired}"));
+        }
+        Ok(fits)
+    }
+}
+
+/// Bytes that a guest's memories may still take, together with what the host holds for it.
+#[derive(Debug, Clone)]
+pub(super) struct Budget(Arc<AtomicUsize>);
+
+impl Budget {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(bytes)))
+    }
+
+    /// Takes all of it or nothing.
+    pub(super) fn take(&self, bytes: usize) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,196 @@
+//! A recorder that keeps everything in memory and can lose the world at any write: for trying a component
+//! without a server, and for the engine's own tests.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use pawl_base::lock;
+use pawl_domain::attempt::Cut;
+use pawl_domain::journal::{Checkpoint, Entry, History};
+use pawl_domain::wait::Wait;
+
+use super::recorder::{Recorder, Stop};
+
+/// What a database would hold of one step.
+#[derive(Debug)]
+pub struct InMemory {
+    kept: Mutex<Kept>,
+    /// Writes that succeed before the worker "dies".
+    writes_left: AtomicU32,
+    stop: Mutex<Option<Stop>>,
+    barriers: AtomicUsize,
+    progress: Mutex<Vec<(f64, String)>>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Kept {
+    entries: Vec<Entry>,
+    checkpoint: Option<Checkpoint>,
+    /// Signals that nobody has taken, oldest first, and those that were given to a position.
+    inbox: Vec<Signal>,
+    given: BTreeMap<u32, Signal>,
+}
+
+/// A signal's name and the JSON bytes that it carries.
+type Signal = (String, Vec<u8>);
+
+/// A step that would wait for ever: nobody sends the signal of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the step waits for the signal {0:?}, which nobody sends")]
+pub struct NeverSent(pub String);
+
+impl Default for InMemory {
+    fn default() -> Self {
+        Self::crashing_after(u32::MAX)
+    }
+}
+
+impl InMemory {
+    /// The write after so many, and all others, find the lease lost.
+    #[must_use]
+    pub fn crashing_after(writes: u32) -> Self {
+        Self {
+            kept: Mutex::default(),
+            writes_left: AtomicU32::new(writes),
+            stop: Mutex::default(),
+            barriers: AtomicUsize::new(0),
+            progress: Mutex::default(),
+        }
+    }
+
+    /// Sends the step a signal, before it waits for it.
+    pub fn signal(&self, name: &str, payload: &[u8]) {
+        self.kept().inbox.push((name.to_owned(), payload.to_vec()));
+    }
+
+    /// The commit of a suspension, and what ends the wait: a sleep is over at once, a signal that was sent is
+    /// there, and a timeout passes.
+    ///
+    /// # Errors
+    /// [`Stop`] if the worker is dead by then; inside it [`NeverSent`].
+    pub fn suspend(&self, wait: &Wait) -> Result<Result<(), NeverSent>, Stop> {
+        let mut kept = self.write()?;
+        let position = u32::try_from(kept.entries.len()).unwrap_or(u32::MAX);
+        if let Wait::Signal { name, timeout_ms } = wait {
+            match kept.inbox.iter().position(|(sent, _)| sent == name) {
+                Some(place) => {
+                    let signal = kept.inbox.remove(place);
+                    kept.given.insert(position, signal);
+                }
+                None if timeout_ms.is_none() => return Ok(Err(NeverSent(name.clone()))),
+                None => {}
+            }
+        }
+        kept.entries.push(wait.entry());
+        Ok(Ok(()))
+    }
+
+    /// The same database with another worker.
+    #[must_use]
+    pub fn survived(&self) -> Self {
+        Self { kept: Mutex::new(self.kept().clone()), ..Self::default() }
+    }
+
+    /// From now on the guest is told to stop.
+    pub fn stop_with(&self, stop: Stop) {
+        *lock(&self.stop) = Some(stop);
+    }
+
+    /// Whether no write succeeds any more.
+    #[must_use]
+    pub fn has_crashed(&self) -> bool {
+        self.writes_left.load(Ordering::SeqCst) == 0
+    }
+
+    /// The journal.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        self.kept().entries.clone()
+    }
+
+    /// Where the last checkpoint stands.
+    #[must_use]
+    pub fn checkpoint_position(&self) -> Option<u32> {
+        self.kept().checkpoint.as_ref().map(|checkpoint| checkpoint.position)
+    }
+
+    /// How often the guest has waited for durability.
+    #[must_use]
+    pub fn barriers(&self) -> usize {
+        self.barriers.load(Ordering::SeqCst)
+    }
+
+    /// What the guest told about its progress.
+    #[must_use]
+    pub fn progress(&self) -> Vec<(f64, String)> {
+        lock(&self.progress).clone()
+    }
+
+    /// What the commit of a failure leaves.
+    pub fn cut(&self, Cut { at, notes }: Cut) {
+        let mut kept = self.kept();
+        kept.entries.truncate(at as usize);
+        kept.entries.extend(notes);
+        let mut inbox: Vec<Signal> = kept.given.split_off(&at).into_values().collect();
+        inbox.append(&mut kept.inbox);
+        kept.inbox = inbox;
+    }
+
+    /// What is read before an attempt: nothing that a replay will not touch.
+    #[must_use]
+    pub fn history(&self) -> History {
+        let Kept { entries, checkpoint, given, .. } = self.kept().clone();
+        let length = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+        let part = |from: u32, to: u32| (from, entries[from as usize..to as usize].to_vec());
+        let segments = match &checkpoint {
+            Some(Checkpoint { prelude: Some(prelude), position, .. }) => {
+                vec![part(0, *prelude), part(*position, length)]
+            }
+            _ => vec![part(0, length)],
+        };
+        let signals = given.into_iter().map(|(position, (_, payload))| (position, payload)).collect();
+        History { checkpoint, segments, length, signals, recorded_by: None }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        lock(&self.kept)
+    }
+
+    fn write(&self) -> Result<MutexGuard<'_, Kept>, Stop> {
+        let one_less = |left: u32| left.checked_sub(1);
+        match self.writes_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+            Ok(_) => Ok(self.kept()),
+            Err(_) => Err(Stop::LeaseLost),
+        }
+    }
+}
+
+impl Recorder for InMemory {
+    fn record(&self, entry: &Entry) -> Result<(), Stop> {
+        self.write()?.entries.push(entry.clone());
+        Ok(())
+    }
+
+    fn barrier(&self) -> Result<(), Stop> {
+        self.barriers.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn clear_to_leave(&self) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Stop> {
+        self.write()?.checkpoint = Some(checkpoint);
+        Ok(())
+    }
+
+    fn progress(&self, fraction: f64, message: String) {
+        lock(&self.progress).push((fraction, message));
+    }
+
+    fn stop(&self) -> Option<Stop> {
+        *lock(&self.stop)
+    }
+}

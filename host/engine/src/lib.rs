@@ -1,0 +1,120 @@
+//! Executes components. The only module that knows wasmtime.
+//!
+//! ```text
+//!  bytes ──prepare──▶ Prepared ──execute(attempt, recorder)──▶ Executed
+//!         (compiled once      │   on a guest thread: a new store and instance for every attempt,
+//!          per digest)        │   host calls through the replay machine, answers to the recorder
+//!                             └─describe──▶ Manifest
+//! ```
+//!
+//! The worker executes attempts, `pawl plugin` and the API describe components. A guest can neither panic
+//! nor stall the process: it ends with an outcome, whatever it does.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use clock::boot_time;
+pub use execute::{Attempt, Executed};
+pub use load::{LoadError, Prepared, imports_of, refused_import};
+pub use manifest::Manifest;
+pub use secrets::Secrets;
+pub use threads::{GuestThreads, Job, Stuck};
+
+use pawl_domain::id::Digest;
+use pawl_domain::limits::Limits;
+
+mod cache;
+mod clock;
+mod ending;
+mod execute;
+mod guest;
+mod host;
+pub mod in_memory;
+mod load;
+mod manifest;
+pub mod read_only;
+pub mod recorder;
+mod secrets;
+mod settings;
+mod threads;
+mod wasi;
+
+/// How an engine is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What guests must keep within.
+    pub limits: Limits,
+    /// The folder for compiled components, shared by all processes of a machine; without it, every process
+    /// compiles anew.
+    pub cache_dir: Option<PathBuf>,
+    /// How many guests execute at the same time.
+    pub slots: u32,
+    /// How often a guest is asked whether it must stop.
+    pub tick_ms: u64,
+    /// What compiled components may take in memory; the least recently used go first.
+    pub cache_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { limits: Limits::default(), cache_dir: None, slots: 16, tick_ms: 10, cache_bytes: 512 << 20 }
+    }
+}
+
+/// Executes components; shared by all guest threads.
+#[derive(Debug)]
+pub struct Engine {
+    limits: Limits,
+    /// None where the system has no address space for a pool.
+    pooling: Option<load::Target>,
+    on_demand: load::Target,
+    cache: cache::Cache,
+    http: Arc<host::outgoing::Outgoing>,
+}
+
+/// The engine can't start on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("the WebAssembly engine can't start")]
+pub struct StartError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl From<wasmtime::Error> for StartError {
+    fn from(error: wasmtime::Error) -> Self {
+        Self(error.into_boxed_dyn_error())
+    }
+}
+
+impl Engine {
+    /// Sets up both wasmtime engines and starts the ticker that interrupts guests.
+    ///
+    /// # Errors
+    /// [`StartError`] if the cache folder can't be used or the machine is not one that wasmtime compiles
+    /// for.
+    pub fn new(config: Config) -> Result<Self, StartError> {
+        let common = settings::common(config.cache_dir.as_deref())?;
+        let on_demand = load::Target::new(&settings::on_demand(&common))?;
+        let pooling = load::Target::new(&settings::pooling(&common, config.slots, &config.limits))
+            .inspect_err(|error| tracing::warn!(%error, "no pool of instances here: every instance is made on demand"))
+            .ok();
+        let engines: Vec<_> = pooling.iter().chain([&on_demand]).map(|target| target.engine.clone()).collect();
+        clock::start_ticker(&engines, Duration::from_millis(config.tick_ms.max(1)))
+            .map_err(|error| StartError(error.into()))?;
+        let cache = cache::Cache::new(config.cache_bytes);
+        Ok(Self { limits: config.limits, pooling, on_demand, cache, http: Arc::default() })
+    }
+
+    /// The component of that digest, if it is ready to be executed at once.
+    #[must_use]
+    pub fn prepared(&self, digest: Digest) -> Option<Arc<Prepared>> {
+        self.cache.get(digest)
+    }
+
+    /// Compiles a component, or waits for somebody who is compiling it already. Takes from milliseconds to
+    /// seconds: for a thread that may block.
+    ///
+    /// # Errors
+    /// [`LoadError`] says what is wrong with the component and how to mend it.
+    pub fn prepare(&self, digest: Digest, bytes: &[u8]) -> Result<Arc<Prepared>, LoadError> {
+        self.cache.get_or_load(digest, || Prepared::load(self, digest, bytes))
+    }
+}

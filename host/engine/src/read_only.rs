@@ -1,0 +1,58 @@
+//! A recorder that ends the guest where its journal ends: nothing is written, nothing leaves. For replays that only
+//! look.
+
+use std::sync::OnceLock;
+
+use pawl_domain::journal::{Checkpoint, Entry};
+use pawl_domain::replay::tell;
+
+use super::recorder::{Recorder, Stop};
+
+/// What went past the end of the journal first, if anything has.
+#[derive(Debug, Default)]
+pub struct ReadOnly {
+    live: OnceLock<String>,
+}
+
+impl ReadOnly {
+    /// The call that ended the guest, in words.
+    #[must_use]
+    pub fn live(&self) -> Option<&str> {
+        self.live.get().map(String::as_str)
+    }
+
+    fn end(&self, call: String) -> Result<(), Stop> {
+        // The first one counts.
+        let _ = self.live.set(call);
+        Err(Stop::LeaseLost)
+    }
+}
+
+impl Recorder for ReadOnly {
+    fn record(&self, entry: &Entry) -> Result<(), Stop> {
+        match entry {
+            // Recorded before what depends on it, which follows.
+            Entry::Context { .. } => Ok(()),
+            entry => self.end(tell(entry, None).call),
+        }
+    }
+
+    /// All that is recorded is durable.
+    fn barrier(&self) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn clear_to_leave(&self) -> Result<(), Stop> {
+        self.end("http.send()".to_owned())
+    }
+
+    fn checkpoint(&self, _: Checkpoint) -> Result<(), Stop> {
+        self.end("durable.checkpoint()".to_owned())
+    }
+
+    fn progress(&self, _: f64, _: String) {}
+
+    fn stop(&self) -> Option<Stop> {
+        None
+    }
+}

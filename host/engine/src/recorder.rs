@@ -1,0 +1,52 @@
+//! The port through which an executing guest reaches the world outside the engine: the writer that makes
+//! its answers durable, and the worker's trust in its lease. The worker implements it; see
+//! `worker/recorder.rs`. Called on the guest's own thread, so these functions may block.
+
+use pawl_domain::journal::{Checkpoint, Entry};
+
+/// Why a guest must stop at once. It is not the guest's fault; nothing more of it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// The fence was raised, the lease ran out, the step was cancelled or taken over.
+    #[error("the step is no longer this worker's")]
+    LeaseLost,
+    /// The worker is draining: hand the step back.
+    #[error("the worker is draining")]
+    Draining,
+}
+
+/// What an executing guest needs from its worker.
+pub trait Recorder: Send + Sync {
+    /// Hands an entry to the writer and returns at once. Entries are numbered from the journal's length at
+    /// the claim on.
+    ///
+    /// # Errors
+    /// [`Stop`] if the step's writes are no longer accepted.
+    fn record(&self, entry: &Entry) -> Result<(), Stop>;
+
+    /// A barrier: waits until everything recorded is durable.
+    ///
+    /// # Errors
+    /// [`Stop`] if that can't happen any more.
+    fn barrier(&self) -> Result<(), Stop>;
+
+    /// Right before a request leaves: waits until the step's claim is durable, and checks that the worker may
+    /// still act for the step.
+    ///
+    /// # Errors
+    /// [`Stop`] if it may not.
+    fn clear_to_leave(&self) -> Result<(), Stop>;
+
+    /// Hands a checkpoint to the writer and returns at once. A newer one supersedes one that has not been
+    /// sent yet.
+    ///
+    /// # Errors
+    /// [`Stop`] if the step's writes are no longer accepted.
+    fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Stop>;
+
+    /// Remembers how far the step is; written along with whatever is written next.
+    fn progress(&self, fraction: f64, message: String);
+
+    /// Whether the guest must stop now; asked at every epoch.
+    fn stop(&self) -> Option<Stop>;
+}

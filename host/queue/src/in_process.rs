@@ -1,0 +1,247 @@
+//! The queue of `pawl dev`: streams in memory, in the process that publishes and reads them. It forgets
+//! everything when the process ends, as Redis may at any moment; the scheduler finds what is ready.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pawl_base::lock;
+use pawl_domain::id::{StepId, WorkerId};
+use pawl_domain::ready::{Moved, Start};
+use tokio::sync::{Notify, broadcast};
+
+use super::{Consumer, Delivery, FollowUp, Queue, Reader, Result, Stream, StreamState, Wake, Watermark};
+
+/// Wake-ups kept for a reader of changes that is behind; it polls for what it misses.
+const CHANGES_KEPT: usize = 1_024;
+
+/// Streams in memory.
+#[derive(Debug)]
+pub struct InProcess {
+    shared: Arc<Shared>,
+    changes: broadcast::Sender<Vec<Moved>>,
+    plugins: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    streams: Mutex<BTreeMap<Stream, Log>>,
+    published: Notify,
+}
+
+/// One stream: what nobody has read, and what was read and not acknowledged.
+#[derive(Debug, Default)]
+struct Log {
+    last_entry: u64,
+    unread: VecDeque<(u64, Message)>,
+    pending: BTreeMap<u64, (String, Message)>,
+    /// When each consumer last read.
+    consumers: HashMap<String, Instant>,
+}
+
+#[derive(Debug, Clone)]
+struct Message {
+    step: StepId,
+    ready_at_ms: i64,
+    start: Option<Start>,
+}
+
+impl InProcess {
+    /// Empty streams.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { shared: Arc::default(), changes: broadcast::channel(CHANGES_KEPT).0, plugins: Notify::new() }
+    }
+}
+
+impl Default for InProcess {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Shared {
+    fn streams(&self) -> MutexGuard<'_, BTreeMap<Stream, Log>> {
+        // Nothing panics while the lock is held.
+        lock(&self.streams)
+    }
+}
+
+impl Log {
+    /// Up to `count` messages, from now on pending at `consumer`.
+    fn read(&mut self, stream: &Arc<Stream>, consumer: &str, count: usize) -> Vec<Delivery> {
+        self.consumers.insert(consumer.to_owned(), Instant::now());
+        let read: Vec<(u64, Message)> = self.unread.drain(..count.min(self.unread.len())).collect();
+        let pending = read.iter().map(|(entry, message)| (*entry, (consumer.to_owned(), message.clone())));
+        self.pending.extend(pending);
+        read.into_iter().map(|(entry, message)| message.delivery(stream, entry)).collect()
+    }
+
+    fn watermark(&self) -> Watermark {
+        let oldest = self.unread.front();
+        oldest.map_or(Watermark::AllDelivered, |(_, message)| Watermark::DeliveredBefore(message.ready_at_ms))
+    }
+
+    fn consumers(&self) -> Vec<Consumer> {
+        let mut consumers: Vec<Consumer> = self
+            .consumers
+            .iter()
+            .map(|(name, read_at)| Consumer {
+                name: name.clone(),
+                pending: self.pending.values().filter(|(consumer, _)| consumer == name).count(),
+                idle_ms: u64::try_from(read_at.elapsed().as_millis()).unwrap_or(u64::MAX),
+            })
+            .collect();
+        consumers.sort_by(|one, other| one.name.cmp(&other.name));
+        consumers
+    }
+}
+
+impl Message {
+    fn delivery(&self, stream: &Arc<Stream>, entry: u64) -> Delivery {
+        Delivery {
+            stream: Arc::clone(stream),
+            entry: entry.to_string(),
+            step: Some(self.step),
+            ready_at_ms: self.ready_at_ms,
+            start: self.start.clone(),
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for InProcess {
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn follow_up(&self, after: FollowUp<'_>) -> Result<()> {
+        let mut streams = self.shared.streams();
+        for delivery in after.done {
+            if let (Some(log), Ok(entry)) = (streams.get_mut(&*delivery.stream), delivery.entry.parse()) {
+                log.pending.remove(&entry);
+            }
+        }
+        for ready in after.ready {
+            let log = streams.entry(Stream { queue: ready.queue.clone(), priority: ready.priority }).or_default();
+            log.last_entry += 1;
+            let message = Message { step: ready.id, ready_at_ms: ready.ready_at_ms, start: ready.start.clone() };
+            log.unread.push_back((log.last_entry, message));
+        }
+        drop(streams);
+        if !after.ready.is_empty() {
+            self.shared.published.notify_waiters();
+        }
+        if !after.moved.is_empty() {
+            // Without a reader there is nobody to be told.
+            let _ = self.changes.send(after.moved.to_vec());
+        }
+        Ok(())
+    }
+
+    fn reader(&self, consumer: WorkerId, queues: &[String], block: Duration) -> Result<Box<dyn Reader>> {
+        let streams = Stream::of_all(queues);
+        Ok(Box::new(StreamReader { shared: Arc::clone(&self.shared), consumer: consumer.to_string(), streams, block }))
+    }
+
+    async fn watermark(&self, stream: &Stream) -> Result<Watermark> {
+        Ok(self.shared.streams().get(stream).map_or(Watermark::AllDelivered, Log::watermark))
+    }
+
+    async fn consumers(&self, stream: &Stream) -> Result<Vec<Consumer>> {
+        Ok(self.shared.streams().get(stream).map(Log::consumers).unwrap_or_default())
+    }
+
+    async fn adopt(&self, stream: &Arc<Stream>, dead: &str, adopter: &str, limit: usize) -> Result<Vec<Delivery>> {
+        let mut streams = self.shared.streams();
+        let Some(log) = streams.get_mut(&**stream) else { return Ok(Vec::new()) };
+        let held = log.pending.iter_mut().filter(|(_, (consumer, _))| consumer == dead).take(limit);
+        let adopted: Vec<Delivery> = held
+            .map(|(entry, (consumer, message))| {
+                adopter.clone_into(consumer);
+                message.delivery(stream, *entry)
+            })
+            .collect();
+        if adopted.is_empty() {
+            log.consumers.remove(dead);
+        } else {
+            log.consumers.entry(adopter.to_owned()).or_insert_with(Instant::now);
+        }
+        Ok(adopted)
+    }
+
+    async fn streams(&self) -> Result<Vec<StreamState>> {
+        let streams = self.shared.streams();
+        let state = |(stream, log): (&Stream, &Log)| StreamState {
+            stream: stream.clone(),
+            length: log.unread.len() + log.pending.len(),
+            pending: log.pending.len(),
+            oldest_unread_ms: log.unread.front().map(|(_, message)| message.ready_at_ms),
+            consumers: log.consumers(),
+        };
+        Ok(streams.iter().map(state).collect())
+    }
+
+    async fn tell_plugins(&self) -> Result<()> {
+        self.plugins.notify_one();
+        Ok(())
+    }
+
+    async fn plugin_changes(&self, wake: &(dyn Fn() + Send + Sync)) {
+        loop {
+            self.plugins.notified().await;
+            wake();
+        }
+    }
+
+    async fn run_changes(&self, wake: &Wake<'_>) {
+        let mut changes = self.changes.subscribe();
+        loop {
+            match changes.recv().await {
+                Ok(moved) => wake(&moved),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                // The sender lives as long as `self`.
+                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// One consumer.
+struct StreamReader {
+    shared: Arc<Shared>,
+    consumer: String,
+    streams: Vec<Arc<Stream>>,
+    block: Duration,
+}
+
+#[async_trait]
+impl Reader for StreamReader {
+    fn streams(&self) -> &[Arc<Stream>] {
+        &self.streams
+    }
+
+    async fn read(&mut self, count: usize) -> Result<Vec<Delivery>> {
+        let until = tokio::time::Instant::now() + self.block;
+        loop {
+            let mut published = std::pin::pin!(self.shared.published.notified());
+            // From here on no publication is missed.
+            published.as_mut().enable();
+            let deliveries = self.take(count);
+            if !deliveries.is_empty() || tokio::time::timeout_at(until, published).await.is_err() {
+                return Ok(deliveries);
+            }
+        }
+    }
+}
+
+impl StreamReader {
+    fn take(&self, count: usize) -> Vec<Delivery> {
+        let mut streams = self.shared.streams();
+        let read = |stream: &Arc<Stream>| {
+            streams.entry(Stream::clone(stream)).or_default().read(stream, &self.consumer, count)
+        };
+        self.streams.iter().flat_map(read).collect()
+    }
+}

@@ -1,0 +1,73 @@
+//! Wake-ups, for those who read runs and for workers: hints that save a poll, nothing more.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use pawl_domain::id::RunId;
+use pawl_domain::ready::Moved;
+use redis::Client;
+use uuid::Uuid;
+
+/// A run in a message: its id, and a byte that says whether it has ended.
+const PACKED: usize = 17;
+
+/// Pause between attempts to subscribe.
+const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
+
+/// Calls `hear` with every message of a channel, for ever. After a loss of Redis it subscribes again; what was
+/// missed in between is for the caller's own polling.
+pub(super) async fn listen(client: &Client, channel: &str, hear: &(dyn Fn(&[u8]) + Send + Sync)) {
+    let mut told = false;
+    loop {
+        match subscribe(client, channel, hear, &mut told).await {
+            Ok(()) => {}
+            Err(error) if told => tracing::debug!(error = %error, channel, "still no subscription to Redis"),
+            Err(error) => {
+                told = true;
+                tracing::warn!(error = %error, channel, "no subscription to Redis: readers poll");
+            }
+        }
+        tokio::time::sleep(RESUBSCRIBE_AFTER).await;
+    }
+}
+
+async fn subscribe(
+    client: &Client,
+    channel: &str,
+    hear: &(dyn Fn(&[u8]) + Send + Sync),
+    told: &mut bool,
+) -> redis::RedisResult<()> {
+    let mut subscription = client.get_async_pubsub().await?;
+    subscription.subscribe(channel).await?;
+    *told = false;
+    let mut messages = subscription.on_message();
+    while let Some(message) = messages.next().await {
+        hear(&message.get_payload::<Vec<u8>>()?);
+    }
+    Ok(())
+}
+
+/// Runs as one message.
+pub(super) fn pack(moved: &[Moved]) -> Vec<u8> {
+    moved.iter().flat_map(|moved| moved.run.0.into_bytes().into_iter().chain([u8::from(moved.ended)])).collect()
+}
+
+pub(super) fn unpack(message: &[u8]) -> Vec<Moved> {
+    let run = |packed: &[u8]| {
+        let (ended, id) = packed.split_last()?;
+        Some(Moved { run: RunId(Uuid::from_slice(id).ok()?), ended: *ended == 1 })
+    };
+    message.chunks_exact(PACKED).filter_map(run).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        let moved = [Moved { run: RunId::new(), ended: false }, Moved { run: RunId::new(), ended: true }];
+        assert_eq!(unpack(&pack(&moved)), moved);
+        assert_eq!(unpack(&[1, 2, 3]), []);
+    }
+}

@@ -1,0 +1,182 @@
+//! `pawl pipeline`: apply, list, show and check pipelines.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use pawl_api::client::{Client, Error};
+use pawl_api::types::{AppliedPipeline, FileProblem, PipelineDetail, PipelineList};
+use pawl_domain::id::Digest;
+use pawl_domain::limits::Limits;
+use pawl_domain::pipeline_file::{self, Format};
+use serde::Serialize;
+
+use super::exit::End;
+use super::output::{Answer, Output, Table, ago, duration, fields, or_dash};
+
+/// Verbs of `pawl pipeline`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Make a file the current version of its pipeline; runs in progress keep theirs
+    Apply {
+        /// TOML, or JSON if the name ends with .json
+        file: PathBuf,
+    },
+    /// All pipelines
+    List,
+    /// A pipeline's current version
+    Show {
+        /// The pipeline's name
+        name: String,
+    },
+    /// Say everything that is wrong with a file; plugins are looked up if the API can be reached
+    Check {
+        /// TOML, or JSON if the name ends with .json
+        file: PathBuf,
+    },
+}
+
+/// Carries out a verb.
+pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::Result<()> {
+    match verb {
+        Verb::Apply { file } => apply_file(client, &file, output).await?,
+        Verb::List => output.print(&client.get::<PipelineList>(&["v1", "pipelines"], &[]).await?)?,
+        Verb::Show { name } => {
+            output.print(&client.get::<PipelineDetail>(&["v1", "pipelines", &name], &[]).await?)?;
+        }
+        Verb::Check { file } => check(client, &file, output).await?,
+    }
+    Ok(())
+}
+
+/// A pipeline as a user wrote it.
+#[derive(Debug)]
+struct Source {
+    name: String,
+    text: String,
+    format: Format,
+}
+
+fn read(file: &Path) -> anyhow::Result<Source> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| End::Usage(format!("can't read {name}")))?;
+    let format = Format::of_file(&name);
+    Ok(Source { name, text, format })
+}
+
+/// Applies a file; what is wrong with it is shown in its text.
+async fn apply_file(client: &Client, file: &Path, output: Output) -> anyhow::Result<()> {
+    let source = read(file)?;
+    match client.apply(&source.text, source.format).await {
+        Ok(applied) => Ok(output.print(&applied)?),
+        Err(Error::Problem(problem)) if !problem.problems.is_empty() => Err(show(&problem.problems, &source)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Checks here what can be checked without plugins, and asks the API for the rest if it can be reached.
+async fn check(client: &Client, file: &Path, output: Output) -> anyhow::Result<()> {
+    let source = read(file)?;
+    let pipeline = pipeline_file::read(source.text.as_bytes(), source.format, Limits::default().steps, None)
+        .map_err(|problems| show(&problems, &source))?;
+    let plugins_checked = match client.check(&source.text, source.format).await {
+        Ok(_) => true,
+        Err(Error::Problem(problem)) if !problem.problems.is_empty() => {
+            return Err(show(&problem.problems, &source));
+        }
+        Err(Error::Unreachable { url, .. }) => {
+            eprintln!("note: no API answers at {url}, so plugins were not looked up");
+            false
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let steps = pipeline.steps.len();
+    Ok(output.print(&Checked { name: pipeline.name.clone(), digest: pipeline.digest(), steps, plugins_checked })?)
+}
+
+fn show(problems: &[FileProblem], source: &Source) -> anyhow::Error {
+    eprint!("{}", pipeline_file::render(problems, &source.name, &source.text));
+    let count = problems.len();
+    eprintln!("{}: {count} problem{}", source.name, if count == 1 { "" } else { "s" });
+    End::Said.into()
+}
+
+/// A file in which nothing is wrong.
+#[derive(Debug, Serialize)]
+struct Checked {
+    name: String,
+    digest: Digest,
+    steps: usize,
+    plugins_checked: bool,
+}
+
+impl Answer for Checked {
+    fn ids(&self) -> Vec<String> {
+        vec![self.name.clone()]
+    }
+
+    fn text(&self) -> String {
+        let looked_up = if self.plugins_checked { "plugins exist" } else { "plugins not looked up" };
+        format!("{} is good: {} steps, {looked_up}, version {}", self.name, self.steps, self.digest.short())
+    }
+}
+
+impl Answer for AppliedPipeline {
+    fn ids(&self) -> Vec<String> {
+        vec![self.name.clone()]
+    }
+
+    fn text(&self) -> String {
+        let what = if self.changed { "applied" } else { "is unchanged" };
+        format!("{} {what}: {} steps, version {}", self.name, self.step_count, self.digest.short())
+    }
+}
+
+impl Answer for PipelineList {
+    fn ids(&self) -> Vec<String> {
+        self.pipelines.iter().map(|pipeline| pipeline.name.clone()).collect()
+    }
+
+    fn text(&self) -> String {
+        let mut table = Table::new(["PIPELINE", "STEPS", "VERSION", "UPDATED"]);
+        for pipeline in &self.pipelines {
+            table.row([
+                pipeline.name.clone(),
+                pipeline.step_count.to_string(),
+                pipeline.digest.short(),
+                ago(pipeline.updated_at_ms),
+            ]);
+        }
+        table.to_string()
+    }
+}
+
+impl Answer for PipelineDetail {
+    fn ids(&self) -> Vec<String> {
+        self.steps.iter().map(|step| step.name.clone()).collect()
+    }
+
+    fn text(&self) -> String {
+        let head = fields(&[
+            ("pipeline", self.summary.name.clone()),
+            ("version", self.summary.digest.to_string()),
+            ("updated", ago(self.summary.updated_at_ms)),
+            ("plugins", format!("their active versions at the {}", self.versions.as_str())),
+        ]);
+        let mut table = Table::new(["STEP", "PLUGIN", "NEEDS", "ATTEMPTS", "TIMEOUT", "QUEUE", "PRIORITY", "CONFIG"]);
+        for step in &self.steps {
+            let version = step.version.as_ref().map_or(String::new(), |version| format!("@{version}"));
+            table.row([
+                step.name.clone(),
+                format!("{}{version}", step.plugin),
+                or_dash((!step.needs.is_empty()).then(|| step.needs.join(","))),
+                step.retry.max_attempts.to_string(),
+                duration(i64::try_from(step.timeout_ms).unwrap_or(i64::MAX)),
+                step.queue.clone(),
+                step.priority.as_str().to_owned(),
+                or_dash((!step.config.is_null()).then_some(&step.config)),
+            ]);
+        }
+        format!("{head}\n{table}")
+    }
+}

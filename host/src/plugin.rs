@@ -1,0 +1,221 @@
+//! `pawl plugin`: build components, push, list, activate them and go back.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use pawl_api::types::{ActivatePlugin, ActivatedPlugin, PluginList, PushedPlugin};
+
+use super::exit::{End, usage};
+use super::output::{Answer, Output, Table, ago, print, size};
+use super::plugin_build;
+use super::plugin_new::{self, New};
+use super::plugin_test::{self, Test};
+use super::settings::Settings;
+
+/// Verbs of `pawl plugin`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Begin a plugin: a step that builds, a pipeline with it, and how to go on
+    #[command(after_help = "Examples:\n  pawl plugin new hello\n  pawl plugin new hello --lang python")]
+    New(New),
+    /// Make components of plugins in Rust, Python or JavaScript
+    #[command(
+        after_help = "Examples:\n  pawl plugin build plugins/echo\n  pawl plugin build plugins/echo -o echo.wasm\n  \
+                            pawl plugin build plugins/* --out-dir components"
+    )]
+    Build(Build),
+    /// Execute a component once, outside any server, and let it crash on the way
+    #[command(after_help = "Requests are really sent, also once more after a crash.\n\nExamples:\n  \
+                            pawl plugin test target/plugins/batch.wasm --input '{\"items\": 5}'\n  \
+                            pawl plugin test target/plugins/batch.wasm --input @job.json --crash-at 3\n  \
+                            pawl plugin test target/plugins/batch.wasm --input @job.json --crash-everywhere")]
+    Test(Test),
+    /// Store a component and make it its plugin's active version
+    #[command(after_help = "Example:\n  pawl plugin push target/plugins/echo.wasm --version 1.2.0")]
+    Push(Push),
+    /// Plugins and their versions
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Make a pushed version the active one; steps that have begun keep theirs
+    #[command(after_help = "Example:\n  pawl plugin activate echo@1.1.0")]
+    Activate {
+        /// For example echo@1.1.0
+        #[arg(value_name = "NAME@VERSION")]
+        plugin: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Make the version active again that was so before
+    #[command(after_help = "Example:\n  pawl plugin rollback echo")]
+    Rollback {
+        /// The plugin's name
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// Arguments of `pawl plugin build`.
+#[derive(Debug, Args)]
+pub(super) struct Build {
+    /// Folders with a Cargo.toml, pyproject.toml or package.json
+    #[arg(value_name = "DIR", default_value = ".")]
+    folders: Vec<PathBuf>,
+    /// Where the component of a single plugin goes [default: target/plugins/NAME.wasm]
+    #[arg(short = 'o', long, value_name = "FILE", conflicts_with = "out_dir")]
+    out: Option<PathBuf>,
+    /// Where components go, as NAME.wasm
+    #[arg(long, value_name = "DIR")]
+    out_dir: Option<PathBuf>,
+}
+
+/// Arguments of `pawl plugin push`.
+#[derive(Debug, Args)]
+pub(super) struct Push {
+    /// A component (.wasm)
+    file: PathBuf,
+    /// The plugin's name [default: what the component says]
+    #[arg(long)]
+    name: Option<String>,
+    /// The version [default: what the component says]
+    #[arg(long = "version", value_name = "V")]
+    version: Option<String>,
+    /// Store it without making it the active version
+    #[arg(long)]
+    no_activate: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Carries out a verb.
+pub(super) async fn run(verb: Verb, settings: &Settings) -> anyhow::Result<()> {
+    let client = &settings.client()?;
+    match verb {
+        Verb::New(new) => plugin_new::run(&new)?,
+        Verb::Build(build) => self::build(&build)?,
+        Verb::Test(test) => plugin_test::run(&test)?,
+        Verb::Push(push) => {
+            let bytes = std::fs::read(&push.file)
+                .with_context(|| End::Usage(format!("can't read the component {}", push.file.display())))?;
+            let pushed = client
+                .push(bytes, push.name.as_deref(), push.version.as_deref(), !push.no_activate)
+                .await
+                .with_context(|| format!("{} was not pushed", push.file.display()))?;
+            push.output.print(&pushed)?;
+        }
+        Verb::List { output } => output.print(&client.get::<PluginList>(&["v1", "plugins"], &[]).await?)?,
+        Verb::Activate { plugin, output } => {
+            let Some((name, version)) = plugin.split_once('@') else {
+                return Err(usage(format!("`{plugin}` names no version; write NAME@VERSION, see `pawl plugin list`")));
+            };
+            let body = ActivatePlugin { version: version.to_owned() };
+            let path = ["v1", "plugins", name, "activate"];
+            output.print(&client.post::<ActivatedPlugin>(&path, &body).await?)?;
+        }
+        Verb::Rollback { name, output } => {
+            let path = ["v1", "plugins", &name, "rollback"];
+            output.print(&client.post::<ActivatedPlugin>(&path, &serde_json::json!({})).await?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Builds, and prints where the components are.
+fn build(build: &Build) -> anyhow::Result<()> {
+    let built = match (&build.out, build.folders.as_slice()) {
+        (Some(out), [folder]) => vec![plugin_build::build(folder, Some(out))?],
+        (Some(_), _) => return Err(usage("-o takes the component of one plugin; for several use --out-dir")),
+        (None, folders) => plugin_build::build_many(folders, plugin_build::Purpose::Release)?,
+    };
+    for component in built {
+        let file = match &build.out_dir {
+            Some(folder) => copy(&component.path, folder)?,
+            None => component.path,
+        };
+        eprintln!("{} ({}, {})", component.name, size(component.size_bytes), component.target);
+        eprintln!("  asks the host for {}", asked(&component.imports));
+        print(&file.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// The interfaces of Pawl by name, and how many of WASI, which is what a language's runtime wants.
+fn asked(imports: &[String]) -> String {
+    let name = |import: &String| Some(import.strip_prefix("pawl:step/")?.split('@').next()?.to_owned());
+    let mut names: Vec<_> = imports.iter().filter_map(name).collect();
+    let wasi = imports.len() - names.len();
+    // Types are nothing that is asked for.
+    names.retain(|name| name != "types");
+    match wasi {
+        0 => {}
+        wasi => names.push(format!("{wasi} interfaces of WASI")),
+    }
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
+/// Copies a file into a folder, unless it is there already.
+fn copy(file: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(folder).with_context(|| format!("can't create {}", folder.display()))?;
+    let target = folder.join(file.file_name().context("a component has a name")?);
+    if target.canonicalize().ok() != file.canonicalize().ok() {
+        std::fs::copy(file, &target).with_context(|| format!("can't write {}", target.display()))?;
+    }
+    Ok(target)
+}
+
+impl Answer for PushedPlugin {
+    fn ids(&self) -> Vec<String> {
+        vec![format!("{}@{}", self.name, self.version)]
+    }
+
+    fn text(&self) -> String {
+        let what = if self.created { "stored" } else { "was there before" };
+        let active = if self.active { "active" } else { "not active" };
+        let (size, digest) = (size(self.size_bytes), self.digest.short());
+        format!("{}@{} {what}, {active} ({size}, component {digest})", self.name, self.version)
+    }
+}
+
+impl Answer for ActivatedPlugin {
+    fn ids(&self) -> Vec<String> {
+        vec![format!("{}@{}", self.name, self.version)]
+    }
+
+    fn text(&self) -> String {
+        let back = match &self.previous {
+            Some(previous) if *previous != self.version => format!(" (before: {previous})"),
+            _ => String::new(),
+        };
+        format!("{}@{} is active{back}", self.name, self.version)
+    }
+}
+
+impl Answer for PluginList {
+    fn ids(&self) -> Vec<String> {
+        let of = |plugin: &pawl_api::types::Plugin| {
+            plugin.versions.iter().map(|version| format!("{}@{}", plugin.name, version.version)).collect::<Vec<_>>()
+        };
+        self.plugins.iter().flat_map(of).collect()
+    }
+
+    fn text(&self) -> String {
+        let mut table = Table::new(["PLUGIN", "VERSION", "ACTIVE", "COMPONENT", "SIZE", "PUSHED"]);
+        for plugin in &self.plugins {
+            for version in &plugin.versions {
+                let active = plugin.active_version.as_ref() == Some(&version.version);
+                table.row([
+                    plugin.name.clone(),
+                    version.version.clone(),
+                    if active { "yes" } else { "-" }.to_owned(),
+                    version.digest.short(),
+                    size(version.size_bytes),
+                    ago(version.created_at_ms),
+                ]);
+            }
+        }
+        table.to_string()
+    }
+}

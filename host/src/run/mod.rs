@@ -1,0 +1,256 @@
+//! `pawl run`: submit runs, look at them, change their course.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use pawl_api::client::Client;
+use pawl_api::types::{Changed, EventList, Explanation, Run, RunList, RunStatus, SentSignal, StepDetail, SubmitRun};
+use pawl_domain::id::RunId;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::exit::End;
+use super::input;
+use super::output::{Output, print};
+
+mod replay;
+mod resume;
+mod show;
+mod sse;
+mod watch;
+
+/// How long one request waits for the end of a run.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// Verbs of `pawl run`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Submit a run; once this has answered, it is never lost
+    #[command(after_help = "Examples:\n  pawl run submit temperatures --input '{\"city\": \"seattle\"}' --wait\n  \
+                            pawl run submit temperatures --input @input.json --idempotency-key order-17\n  \
+                            jq .order input.json | pawl run submit temperatures --input -")]
+    Submit(Submit),
+    /// Runs, newest first
+    List(List),
+    /// A run with its steps, or one step with its output
+    Get {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+        /// Show this step, with its output or error
+        #[arg(long)]
+        step: Option<String>,
+    },
+    /// The output of a run, byte by byte as its steps wrote it
+    Output {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+    },
+    /// Follow a run to its end; exit code 1 if it did not succeed
+    Watch {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+    },
+    /// The history of a run so far
+    Events {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+        /// Only events after this number
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        after: u32,
+    },
+    /// Why a run has not ended
+    Explain {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+    },
+    /// Stop a run: nothing new starts, running steps are stopped
+    Cancel {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+    },
+    /// Open the failed and parked steps of a run again, or one of them
+    Retry {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+        /// Only this step
+        #[arg(long)]
+        step: Option<String>,
+    },
+    /// Let a parked step go on, or one that sleeps
+    #[command(after_help = "A step that has left its journal is parked: `pawl run explain RUN` says where.\n\n\
+                            Examples:\n  pawl run resume RUN                                # as it is\n  \
+                            pawl run resume RUN load --pin 3f9a0c11d2e4        # on the component that made the journal\n  \
+                            pawl run resume RUN load --from-checkpoint --latest")]
+    Resume(resume::Arguments),
+    /// Run a step against its journal, here, without any effect: shows each call; exit code 1 if it goes another way
+    #[command(after_help = "Examples:\n  pawl run replay RUN load\n  \
+                            pawl run replay RUN load --component load.wasm     # would this one fit?")]
+    Replay(replay::Arguments),
+    /// Send a signal to a run; a step that waits for it goes on, or the next one that will
+    #[command(after_help = "Examples:\n  pawl run signal RUN approved --payload '{\"by\": \"ana\"}'\n  \
+                            pawl run signal RUN approved --idempotency-key approval-17")]
+    Signal(Signal),
+}
+
+/// Arguments of `pawl run submit`.
+#[derive(Debug, Args)]
+pub(super) struct Submit {
+    /// The pipeline's name
+    pipeline: String,
+    /// JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-", default_value = "null")]
+    input: String,
+    /// Makes it safe to submit again: the same key is the same run
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// Wait for the end and show the run; exit code 1 if it did not succeed
+    #[arg(long)]
+    wait: bool,
+}
+
+/// Arguments of `pawl run signal`.
+#[derive(Debug, Args)]
+pub(super) struct Signal {
+    /// The run's id
+    #[arg(value_parser = run_id)]
+    run: String,
+    /// The signal's name
+    name: String,
+    /// What it carries: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-", default_value = "null")]
+    payload: String,
+    /// Makes it safe to send again: the same key is the same signal
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+/// Arguments of `pawl run list`.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only runs of this status
+    #[arg(long)]
+    status: Option<RunStatus>,
+    /// Only runs of this pipeline
+    #[arg(long)]
+    pipeline: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+    /// Only runs older than this one: the next page
+    #[arg(long, value_name = "RUN", value_parser = run_id)]
+    before: Option<String>,
+}
+
+/// A mistyped id is told here, before anything is asked.
+fn run_id(text: &str) -> Result<String, String> {
+    let id: Result<RunId, _> = text.parse();
+    id.map(|id| id.to_string()).map_err(|_| "a run's id looks like 0199b2c4-6e1f-7c3a-9d52-7f0a1b2c3d4e".to_owned())
+}
+
+/// Carries out a verb.
+pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::Result<()> {
+    match verb {
+        Verb::Submit(submit) => self::submit(submit, client, output).await?,
+        Verb::List(list) => self::list(&list, client, output).await?,
+        Verb::Get { run, step: None } => output.print(&client.get::<Run>(&["v1", "runs", &run], &[]).await?)?,
+        Verb::Get { run, step: Some(step) } => {
+            output.print(&client.get::<StepDetail>(&["v1", "runs", &run, "steps", &step], &[]).await?)?;
+        }
+        Verb::Output { run } => {
+            let bytes = client.get_bytes(&["v1", "runs", &run, "output"]).await?;
+            print(&String::from_utf8_lossy(&bytes))?;
+        }
+        Verb::Watch { run } => match watch::follow(client, &run, output).await? {
+            RunStatus::Succeeded => {}
+            _ => return Err(End::Said.into()),
+        },
+        Verb::Events { run, after } => {
+            let after = after.to_string();
+            let path = ["v1", "runs", &run, "events"];
+            output.print(&client.get::<EventList>(&path, &[("after", &after)]).await?)?;
+        }
+        Verb::Explain { run } => {
+            output.print(&client.get::<Explanation>(&["v1", "runs", &run, "explain"], &[]).await?)?;
+        }
+        Verb::Cancel { run } => {
+            output.print(&client.post_empty::<Changed>(&["v1", "runs", &run, "cancel"]).await?)?;
+        }
+        Verb::Retry { run, step: None } => {
+            output.print(&client.post_empty::<Changed>(&["v1", "runs", &run, "retry"]).await?)?;
+        }
+        Verb::Retry { run, step: Some(step) } => {
+            output.print(&client.post_empty::<Changed>(&["v1", "runs", &run, "steps", &step, "retry"]).await?)?;
+        }
+        Verb::Signal(signal) => {
+            let payload = input::json("--payload", &signal.payload)?;
+            let path = ["v1", "runs", &signal.run, "signals", &signal.name];
+            let key = signal.idempotency_key.as_deref();
+            output.print(&client.post_keyed::<SentSignal>(&path, &payload, key).await?)?;
+        }
+        Verb::Replay(arguments) => {
+            let replayed = replay::replay(arguments, client).await?;
+            output.print(&replayed)?;
+            if !replayed.fits() {
+                return Err(End::Said.into());
+            }
+        }
+        Verb::Resume(arguments) => output.print(&resume::resume(arguments, client).await?)?,
+    }
+    Ok(())
+}
+
+async fn submit(submit: Submit, client: &Client, output: Output) -> anyhow::Result<()> {
+    let body = SubmitRun { pipeline: submit.pipeline, input: input::json("--input", &submit.input)? };
+    let submitted = client.submit(&body, submit.idempotency_key.as_deref()).await?;
+    if !submit.wait {
+        return Ok(output.print(&submitted)?);
+    }
+    eprintln!("run {} was submitted; waiting for its end (Ctrl-C stops waiting, not the run)", submitted.id);
+    let id = submitted.id.to_string();
+    let run = ended(client, &id).await?;
+    if run.summary.status != RunStatus::Succeeded {
+        output.print(&run)?;
+        return Err(End::Said.into());
+    }
+    let result = client.get(&["v1", "runs", &id, "output"], &[]).await?;
+    Ok(output.print(&Succeeded { run, output: result })?)
+}
+
+/// A run that was waited for, with what it has put out.
+#[derive(Debug, Serialize)]
+struct Succeeded {
+    #[serde(flatten)]
+    run: Run,
+    output: Box<RawValue>,
+}
+
+/// Waits for the end of a run.
+async fn ended(client: &Client, run: &str) -> pawl_api::client::Result<Run> {
+    loop {
+        let found: Run = client.get_waiting(&["v1", "runs", run], WAIT).await?;
+        if found.summary.status.is_ended() {
+            return Ok(found);
+        }
+    }
+}
+
+async fn list(list: &List, client: &Client, output: Output) -> anyhow::Result<()> {
+    let limit = list.limit.to_string();
+    let mut query = vec![("limit", limit.as_str())];
+    query.extend(list.status.map(|status| ("status", status.as_str())));
+    query.extend(list.pipeline.as_deref().map(|pipeline| ("pipeline", pipeline)));
+    query.extend(list.before.as_deref().map(|before| ("before", before)));
+    let found: RunList = client.get(&["v1", "runs"], &query).await?;
+    output.print(&found)?;
+    if let Some(next) = found.next {
+        eprintln!("there are more: add --before {next}");
+    }
+    Ok(())
+}

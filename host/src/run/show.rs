@@ -1,0 +1,292 @@
+//! How runs, steps, events and explanations look to people.
+
+use pawl_api::types::{
+    Changed, Event, EventList, Explanation, Run, RunList, RunSummary, SentSignal, Step, StepDetail, StepStatus,
+    SubmittedRun, WayOut,
+};
+use pawl_domain::attempt::Divergence;
+
+use super::Succeeded;
+use crate::output::{Answer, Table, ago, duration, fields, now_ms, or_dash, short};
+
+impl Answer for SubmittedRun {
+    fn ids(&self) -> Vec<String> {
+        vec![self.id.to_string()]
+    }
+
+    fn text(&self) -> String {
+        let what = if self.created { "submitted" } else { "was there before (same idempotency key)" };
+        format!("run {} {what}, {}\nfollow it with: pawl run watch {}", self.id, self.status, self.id)
+    }
+}
+
+impl Answer for RunList {
+    fn ids(&self) -> Vec<String> {
+        self.runs.iter().map(|run| run.id.to_string()).collect()
+    }
+
+    fn text(&self) -> String {
+        let mut table = Table::new(["RUN", "PIPELINE", "STATUS", "STEPS", "SUBMITTED", "TOOK"]);
+        for run in &self.runs {
+            table.row([
+                run.id.to_string(),
+                run.pipeline.clone(),
+                run.status.to_string(),
+                format!("{}/{}", run.step_count - run.live_steps.min(run.step_count), run.step_count),
+                ago(run.created_at_ms),
+                took(run),
+            ]);
+        }
+        table.to_string()
+    }
+}
+
+impl Answer for Run {
+    fn ids(&self) -> Vec<String> {
+        vec![self.summary.id.to_string()]
+    }
+
+    fn text(&self) -> String {
+        let run = &self.summary;
+        let mut head = vec![
+            ("run", run.id.to_string()),
+            ("pipeline", format!("{} (version {})", run.pipeline, run.pipeline_digest.short())),
+            ("status", run.status.to_string()),
+            ("submitted", ago(run.created_at_ms)),
+            ("took", took(run)),
+        ];
+        head.extend(run.idempotency_key.as_ref().map(|key| ("key", key.clone())));
+        let mut table =
+            Table::new(["STEP", "STATUS", "PLUGIN", "ATTEMPTS", "TOOK", "JOURNAL", "CHECKPOINT", "WORKER", "NOTE"]);
+        for step in &self.steps {
+            table.row([
+                step.name.clone(),
+                step.status.to_string(),
+                plugin(step),
+                attempts(step),
+                step_took(step),
+                step.journal_length.to_string(),
+                or_dash(step.checkpoint_position),
+                or_dash(step.worker.map(short)),
+                note(step),
+            ]);
+        }
+        format!("{}\n{table}", fields(&head))
+    }
+}
+
+impl Answer for Succeeded {
+    fn ids(&self) -> Vec<String> {
+        self.run.ids()
+    }
+
+    fn text(&self) -> String {
+        format!("{}\noutput\n{}\n", self.run.text(), self.output.get())
+    }
+}
+
+impl Answer for StepDetail {
+    fn ids(&self) -> Vec<String> {
+        vec![self.step.name.clone()]
+    }
+
+    fn text(&self) -> String {
+        let step = &self.step;
+        let mut text = fields(&[
+            ("step", step.name.clone()),
+            ("status", step.status.to_string()),
+            ("plugin", plugin(step)),
+            ("component", or_dash(step.component)),
+            ("needs", or_dash((!step.needs.is_empty()).then(|| step.needs.join(", ")))),
+            ("queue", format!("{}, priority {}", step.queue, step.priority.as_str())),
+            ("attempts", attempts(step)),
+            ("took", step_took(step)),
+            ("worker", or_dash(step.worker)),
+            ("fence", step.fence.to_string()),
+            ("journal", format!("{} entries", step.journal_length)),
+            ("checkpoint", or_dash(step.checkpoint_position.map(|position| format!("at entry {position}")))),
+            ("note", note(step)),
+        ]);
+        if let Some(error) = &step.error {
+            match serde_json::from_value::<Divergence>(error.clone()) {
+                Ok(divergence) => text.push_str(&format!("\ndivergence\n{}\n", report(&divergence))),
+                Err(_) => text.push_str(&format!("\nerror\n{error:#}\n")),
+            }
+        }
+        text.push_str(&ways(&self.ways_out));
+        if let Some(output) = &self.output {
+            text.push_str(&format!("\noutput\n{}\n", output.get()));
+        }
+        text
+    }
+}
+
+impl Answer for EventList {
+    fn ids(&self) -> Vec<String> {
+        self.events.iter().map(|event| event.number.to_string()).collect()
+    }
+
+    fn text(&self) -> String {
+        let start_ms = self.events.first().map_or(0, |event| event.at_ms);
+        let mut table = Table::new(["NO", "TIME", "EVENT", "STEP", "WORKER", "NOTE"]);
+        for event in &self.events {
+            table.row([
+                event.number.to_string(),
+                since(start_ms, event.at_ms),
+                event.kind.clone(),
+                or_dash(event.step.as_ref()),
+                or_dash(event.worker.map(short)),
+                event.note.clone().unwrap_or_default(),
+            ]);
+        }
+        table.to_string()
+    }
+}
+
+/// An event on one line, for reading along: columns are as wide as names usually are.
+pub(super) fn line(event: &Event, start_ms: i64) -> String {
+    let step = event.step.as_deref().unwrap_or("");
+    let mut line = format!("{:>11}  {:<18} {step:<16}", since(start_ms, event.at_ms), event.kind);
+    if let Some(worker) = event.worker {
+        line.push_str(&format!("  worker {}", short(worker)));
+    }
+    if let Some(note) = event.note.as_deref().filter(|note| !note.is_empty()) {
+        line.push_str(&format!("  {}", note.replace(|c: char| c.is_control(), " ")));
+    }
+    line.trim_end().to_owned()
+}
+
+impl Answer for Explanation {
+    fn ids(&self) -> Vec<String> {
+        self.reasons.iter().map(|reason| reason.step.clone()).collect()
+    }
+
+    fn text(&self) -> String {
+        let head = format!("run {} is {}: {}", self.id, self.status, self.summary);
+        if self.reasons.is_empty() {
+            return head;
+        }
+        let mut table = Table::new(["STEP", "STATUS", "WHY", "WORKER", "UNTIL"]);
+        for reason in &self.reasons {
+            let until = reason.until_ms.map(|until_ms| match until_ms - now_ms() {
+                left_ms @ 0.. => format!("in {}", duration(left_ms)),
+                over_ms => format!("{} ago", duration(-over_ms)),
+            });
+            table.row([
+                reason.step.clone(),
+                reason.status.to_string(),
+                reason.message.clone(),
+                or_dash(reason.worker.map(short)),
+                or_dash(until),
+            ]);
+        }
+        let all: Vec<WayOut> = self.reasons.iter().flat_map(|reason| reason.ways_out.clone()).collect();
+        format!("{head}\n\n{table}{}", ways(&all))
+    }
+}
+
+/// Where and how a replay left its journal.
+pub(super) fn report(divergence: &Divergence) -> String {
+    let mut rows = vec![
+        ("position", divergence.position.to_string()),
+        ("recorded", or_dash(divergence.expected.as_ref())),
+        ("called", divergence.actual.clone()),
+    ];
+    rows.extend(divergence.difference.as_ref().map(|difference| ("differs in", difference.clone())));
+    rows.extend(divergence.recorded_by.map(|digest| ("recorded by", digest.to_string())));
+    rows.extend(divergence.component.map(|digest| ("executed", digest.to_string())));
+    rows.extend(divergence.backtrace.as_ref().map(|frames| ("called from", format!("\n{frames}"))));
+    fields(&rows)
+}
+
+fn ways(ways: &[WayOut]) -> String {
+    if ways.is_empty() {
+        return String::new();
+    }
+    let lines: Vec<String> = ways.iter().map(|way| format!("  {}\n      {}", way.command, way.what)).collect();
+    format!("\nways out\n{}\n", lines.join("\n"))
+}
+
+impl Answer for Changed {
+    fn ids(&self) -> Vec<String> {
+        vec![self.id.to_string()]
+    }
+
+    fn text(&self) -> String {
+        let steps = match self.steps.as_slice() {
+            [] => String::new(),
+            steps => format!("; ready again: {}", steps.join(", ")),
+        };
+        format!("run {} is {}{steps}", self.id, self.status)
+    }
+}
+
+impl Answer for SentSignal {
+    fn ids(&self) -> Vec<String> {
+        vec![self.id.to_string()]
+    }
+
+    fn text(&self) -> String {
+        let what = match (self.created, self.steps.as_slice()) {
+            (false, _) => "was sent before (same idempotency key)".to_owned(),
+            (true, []) => "is in the run's inbox: the next step that waits for it takes it".to_owned(),
+            (true, steps) => format!("was taken by {}", steps.join(", ")),
+        };
+        format!("signal {:?} to run {} {what}", self.name, self.id)
+    }
+}
+
+fn since(start_ms: i64, at_ms: i64) -> String {
+    let ms = (at_ms - start_ms).max(0);
+    format!("+{}.{:03} s", ms / 1_000, ms % 1_000)
+}
+
+fn took(run: &RunSummary) -> String {
+    match (run.started_at_ms, run.ended_at_ms) {
+        (_, Some(end_ms)) => duration((end_ms - run.created_at_ms).max(0)),
+        (Some(_), None) => format!("{} so far", duration((now_ms() - run.created_at_ms).max(0))),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+fn step_took(step: &Step) -> String {
+    match (step.started_at_ms, step.ended_at_ms) {
+        (Some(start_ms), Some(end_ms)) => duration((end_ms - start_ms).max(0)),
+        (Some(start_ms), None) => format!("{} so far", duration((now_ms() - start_ms).max(0))),
+        (None, _) => "-".to_owned(),
+    }
+}
+
+fn plugin(step: &Step) -> String {
+    match &step.version {
+        Some(version) => format!("{}@{version}", step.plugin),
+        None => step.plugin.clone(),
+    }
+}
+
+/// For example `3 (1 failed, 1 crashed)`.
+fn attempts(step: &Step) -> String {
+    let parts: Vec<String> = [(step.failures, "failed"), (step.crashes, "crashed")]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    if parts.is_empty() { step.attempts.to_string() } else { format!("{} ({})", step.attempts, parts.join(", ")) }
+}
+
+fn note(step: &Step) -> String {
+    if let Some(message) = step.error.as_ref().and_then(|error| error.get("message")?.as_str()) {
+        return message.to_owned();
+    }
+    if let Some(signal) = &step.awaits {
+        let until = step.due_at_ms.map(|due_ms| format!(" for {} more", duration((due_ms - now_ms()).max(0))));
+        return format!("waits for the signal {signal:?}{}", until.unwrap_or_default());
+    }
+    match (step.status, step.due_at_ms, step.progress) {
+        (StepStatus::Waiting, Some(due_ms), _) => format!("wakes in {}", duration((due_ms - now_ms()).max(0))),
+        (StepStatus::Running, _, Some(progress)) => {
+            format!("{:.0} % {}", progress * 100.0, step.progress_message.as_deref().unwrap_or(""))
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,82 @@
+//! `pawl run watch`: follows a run's events to its end, over lost connections and restarts of the API.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::StreamExt as _;
+use pawl_api::client::{Client, Error};
+use pawl_api::types::{Event, RunStatus};
+
+use super::{show, sse};
+use crate::output::{Format, Output, print};
+
+/// Pause before a stream is opened again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The server sends a comment now and then: longer silence means that it is gone.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// What has been seen of a run.
+#[derive(Debug, Default)]
+struct Seen {
+    number: u32,
+    start_ms: Option<i64>,
+    /// How the run ended, if its end was the last that was seen of it.
+    ended: Option<RunStatus>,
+}
+
+/// Shows every event once, in order; returns how the run ended. As JSON, each line is an event.
+pub(super) async fn follow(client: &Client, run: &str, output: Output) -> anyhow::Result<RunStatus> {
+    let mut seen = Seen::default();
+    let mut told = false;
+    loop {
+        match read(client, run, &mut seen, output).await {
+            Ok(()) => told = false,
+            // Before the first event, an API that can't be reached is more likely a wrong address than an
+            // outage.
+            Err(error) if seen.number > 0 && error.downcast_ref().is_some_and(Error::is_passing) => {
+                if !told {
+                    eprintln!("the connection is lost ({error}); trying again");
+                }
+                told = true;
+            }
+            Err(error) => return Err(error),
+        }
+        if let Some(status) = seen.ended {
+            return Ok(status);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Reads one stream to its end, from after the last event that was seen.
+async fn read(client: &Client, run: &str, seen: &mut Seen, output: Output) -> anyhow::Result<()> {
+    let mut stream = client.stream(&["v1", "runs", run, "events"], seen.number).await?;
+    let mut parser = sse::Parser::default();
+    while let Ok(Some(chunk)) = tokio::time::timeout(SILENCE, stream.next()).await {
+        for data in parser.push(&chunk?) {
+            let event: Event = serde_json::from_str(&data).context("the API sent an event that can't be read")?;
+            if event.number > seen.number {
+                tell(&event, &data, seen, output)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tell(event: &Event, data: &str, seen: &mut Seen, output: Output) -> anyhow::Result<()> {
+    seen.number = event.number;
+    seen.ended = match event.kind.as_str() {
+        "run.succeeded" => Some(RunStatus::Succeeded),
+        "run.failed" => Some(RunStatus::Failed),
+        "run.cancelled" => Some(RunStatus::Cancelled),
+        _ => None,
+    };
+    let start_ms = *seen.start_ms.get_or_insert(event.at_ms);
+    match output.format() {
+        Format::Table => print(&show::line(event, start_ms))?,
+        Format::Json => print(data)?,
+        Format::Ids => print(&event.number.to_string())?,
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! The truth: what is not in the store has not happened. A port with two implementations, which pass one
+//! conformance suite: [`Postgres`] for production, [`Sqlite`] for `pawl dev`.
+//!
+//! The port's traits stand in files by noun, beside the rows that they give; `write` and `submit` hold what
+//! passes through a [`Link`]. Only this module knows SQL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub mod components;
+pub mod control;
+pub mod doctor;
+mod error;
+pub mod events;
+pub mod history;
+pub mod leases;
+pub mod live;
+pub mod pipelines;
+pub mod plugins;
+mod postgres;
+pub mod readiness;
+pub mod runs;
+pub mod signals;
+mod sqlite;
+pub mod submit;
+pub mod workers;
+pub mod write;
+
+pub use error::{Error, Result};
+pub use postgres::Postgres;
+pub use sqlite::Sqlite;
+
+use events::RunMark;
+use leases::{Heartbeat, Pulse};
+use pawl_domain::id::{Digest, RunId, WorkerId};
+use pawl_domain::ready::Ready;
+use submit::{NewRun, Submission};
+use write::{Batch, Written};
+
+/// The whole port.
+pub trait Store:
+    Schema
+    + components::Components
+    + control::Control
+    + doctor::Invariants
+    + events::Events
+    + history::Histories
+    + leases::Sweeps
+    + live::Live
+    + pipelines::Pipelines
+    + plugins::Plugins
+    + readiness::Readiness
+    + runs::Runs
+    + signals::Signals
+    + workers::Workers
+    + Send
+    + Sync
+{
+}
+
+/// A store that many share.
+pub type SharedStore = Arc<dyn Store>;
+
+/// The store itself.
+#[async_trait]
+pub trait Schema {
+    /// For people: what it is.
+    fn name(&self) -> &'static str;
+
+    /// Brings the schema up to date.
+    ///
+    /// # Errors
+    /// [`Error`] if the store can't be reached or holds migrations that this build doesn't know.
+    async fn migrate(&self) -> Result<()>;
+
+    /// Checks that the schema is the one of this build.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] if it is older or newer, [`Error::ForeignSchema`] if it is another one.
+    async fn check_schema(&self) -> Result<()>;
+
+    /// A way in for a loop that writes all the time and must wait for nobody else's reads.
+    fn link(&self) -> Box<dyn Link>;
+}
+
+/// The way in of one loop, one call at a time. Each call is one round trip and one commit. A call that was
+/// given up, or failed, leaves the link as good as new; what it sent may have been committed.
+#[async_trait]
+pub trait Link: Send {
+    /// Sends a batch for `worker`, and waits for its commit. A batch may be sent again after a lost answer: the
+    /// answer is then what the first one would have been.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: it may have been committed; send it again. [`Error::Refused`]: it was not,
+    /// because of the content of a member.
+    async fn write(&mut self, worker: WorkerId, batch: &Batch) -> Result<Written>;
+
+    /// Submits `runs` in one commit. The answers are in their order; the steps are to be delivered.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: it may have been committed; send it again with the same ids.
+    async fn submit(&mut self, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>)>;
+
+    /// Where these runs stand, those that there are.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn run_marks(&mut self, runs: &[RunId]) -> Result<Vec<RunMark>>;
+
+    /// Begins or renews a worker's lease.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: it may have been renewed.
+    async fn heartbeat(&mut self, beat: &Heartbeat<'_>) -> Result<Pulse>;
+}
+
+/// Bounds a conversation with the store by `limit`: a server that has gone silent resets nothing.
+///
+/// # Errors
+/// That of `work`, or [`Error::Unavailable`] when time is up; what was sent may have been committed.
+pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Error::silent()))
+}
+
+/// Bytes that were read, if they are those that were written.
+fn verified(bytes: Vec<u8>, digest: Digest, what: impl FnOnce() -> String) -> Result<Vec<u8>> {
+    if Digest::of(&bytes) == digest { Ok(bytes) } else { Err(Error::Damaged(what())) }
+}

@@ -1,0 +1,49 @@
+//! What a run that has not ended waits for: the facts of `pawl run explain`.
+
+use async_trait::async_trait;
+use pawl_domain::id::{RunId, StepNo, WorkerId};
+use pawl_domain::pipeline::Priority;
+use pawl_domain::status::StepStatus;
+
+use super::Result;
+
+/// A step that has not ended and does not just wait for other steps, and what may move it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveStep {
+    /// Its place in the pipeline.
+    pub no: StepNo,
+    /// Where it stands.
+    pub status: StepStatus,
+    /// Who has it, or had it last.
+    pub worker: Option<WorkerId>,
+    /// The end of that worker's lease.
+    pub lease_end_ms: Option<i64>,
+    /// When it wakes.
+    pub due_at_ms: Option<i64>,
+    /// The signal that wakes it.
+    pub awaits: Option<String>,
+    /// When it became ready.
+    pub ready_at_ms: Option<i64>,
+    /// Its queue.
+    pub queue: String,
+    /// Its priority.
+    pub priority: Priority,
+    /// Live workers that serve its queue.
+    pub queue_workers: u32,
+    /// Steps of all queues that became ready before it.
+    pub ready_before: u32,
+    /// JSON: the failure of the last attempt, or why it is parked.
+    pub error: Option<Vec<u8>>,
+    /// The database's clock.
+    pub now_ms: i64,
+}
+
+/// Reading what live steps wait for.
+#[async_trait]
+pub trait Live {
+    /// Up to `limit` steps of a run that have not ended and are not blocked, with what may move them.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    async fn live_steps(&self, run: RunId, limit: u32) -> Result<Vec<LiveStep>>;
+}

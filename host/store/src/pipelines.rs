@@ -1,0 +1,65 @@
+//! Pipelines: names that point to versions. A version never changes; runs keep the one they began with.
+
+use async_trait::async_trait;
+use pawl_domain::id::Digest;
+use pawl_domain::pipeline::Pipeline;
+use pawl_domain::pipeline_file::closest;
+
+use super::{Error, Result, verified};
+
+/// A pipeline's current version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineRow {
+    /// Unique.
+    pub name: String,
+    /// The version.
+    pub digest: Digest,
+    /// How many steps it has.
+    pub step_count: u32,
+    /// When it became the current one.
+    pub updated_at_ms: i64,
+}
+
+/// Pipelines and their versions.
+#[async_trait]
+pub trait Pipelines {
+    /// Makes `pipeline` the current version of its name, in one commit. Returns whether another one, or
+    /// none, was current before.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if a step's plugin is gone.
+    async fn apply_pipeline(&self, pipeline: &Pipeline) -> Result<bool>;
+
+    /// All pipelines by name.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn pipelines(&self) -> Result<Vec<PipelineRow>>;
+
+    /// A pipeline's current version.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] with a guess at what was meant; [`Error::Damaged`].
+    async fn pipeline(&self, name: &str) -> Result<(PipelineRow, Pipeline)>;
+
+    /// What to tell somebody who named a pipeline that is not there.
+    async fn unknown_pipeline(&self, name: &str) -> Error;
+
+    /// A version of a pipeline, current or not.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Damaged`].
+    async fn pipeline_version(&self, digest: Digest) -> Result<Pipeline>;
+}
+
+pub(super) fn no_pipeline(name: &str, known: &[String]) -> Error {
+    let meant = closest(name, known.iter().map(String::as_str));
+    let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+    Error::NotFound(format!("there is no pipeline `{name}`{meant}"))
+}
+
+/// A version from its canonical form.
+pub(super) fn pipeline_of(digest: Digest, spec: Vec<u8>) -> Result<Pipeline> {
+    let what = || format!("pipeline version {digest}");
+    serde_json::from_slice(&verified(spec, digest, what)?).map_err(|_| Error::Damaged(what()))
+}

@@ -1,0 +1,68 @@
+//! What a run that has not ended waits for: the facts of `pawl run explain`.
+
+use async_trait::async_trait;
+use pawl_domain::id::{RunId, StepNo, WorkerId};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::{Postgres, parse};
+use crate::Result;
+use crate::live::{Live, LiveStep};
+
+#[async_trait]
+impl Live for Postgres {
+    async fn live_steps(&self, run: RunId, limit: u32) -> Result<Vec<LiveStep>> {
+        let rows = sqlx::query(
+            "with live as (
+                 select s.*, p.queue, p.priority
+                 from step s
+                 join run r on r.id = s.run_id
+                 join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = s.step_no
+                 where s.run_id = $1 and s.status in ('ready', 'running', 'waiting', 'parked')
+                 order by s.step_no
+                 limit $2
+             ), served as (
+                 select q.queue, count(w.id)::int as workers
+                 from (select distinct queue from live) as q
+                 left join worker w on q.queue = any (w.queues) and w.expires_at > clock_timestamp() and not w.draining
+                 group by q.queue
+             )
+             select l.step_no, l.status as step_status, l.worker_id, l.queue, l.priority, l.error, l.awaits,
+                    v.workers as queue_workers,
+                    case when l.status = 'ready' then
+                        (select count(*)::int from step o where o.ready_at < l.ready_at)
+                    else 0 end as ready_before,
+                    (extract(epoch from w.expires_at) * 1000)::bigint as lease_end_ms,
+                    (extract(epoch from l.due_at) * 1000)::bigint as due_at_ms,
+                    (extract(epoch from l.ready_at) * 1000)::bigint as ready_at_ms,
+                    (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
+             from live l
+             join served v on v.queue = l.queue
+             left join worker w on w.id = l.worker_id
+             order by l.step_no",
+        )
+        .bind(run.0)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(live_step).collect()
+    }
+}
+
+fn live_step(row: &PgRow) -> Result<LiveStep> {
+    Ok(LiveStep {
+        no: StepNo(row.try_get("step_no")?),
+        status: parse(row, "step_status")?,
+        worker: row.try_get::<Option<_>, _>("worker_id")?.map(WorkerId),
+        lease_end_ms: row.try_get("lease_end_ms")?,
+        due_at_ms: row.try_get("due_at_ms")?,
+        awaits: row.try_get("awaits")?,
+        ready_at_ms: row.try_get("ready_at_ms")?,
+        queue: row.try_get("queue")?,
+        priority: parse(row, "priority")?,
+        queue_workers: row.try_get::<i32, _>("queue_workers")?.cast_unsigned(),
+        ready_before: row.try_get::<i32, _>("ready_before")?.cast_unsigned(),
+        error: row.try_get("error")?,
+        now_ms: row.try_get("now_ms")?,
+    })
+}

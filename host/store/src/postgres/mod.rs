@@ -1,0 +1,163 @@
+//! The store of production: Postgres.
+//!
+//! Reads and rare writes are plain statements, one verb and one transaction each, in files by noun. The hot
+//! paths are server-side functions, versioned by name, one round trip each: see `migrations/`.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pawl_domain::id::{Digest, RunId, StepId, StepNo};
+use pawl_domain::ready::Ready;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::{Connection, PgConnection, Row};
+
+use crate::{Error, Link, Result, Schema, Store};
+
+mod components;
+mod control;
+mod doctor;
+mod error;
+mod events;
+mod history;
+mod leases;
+mod link;
+mod live;
+mod pipelines;
+mod plugins;
+mod readiness;
+mod runs;
+mod signals;
+mod submit;
+mod workers;
+mod write;
+
+/// For people.
+const NAME: &str = "Postgres";
+
+/// Access to the database; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    pool: PgPool,
+    options: PgConnectOptions,
+}
+
+/// How long a pooled connection may have been idle and is used without a question.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+
+/// The schema that this build of Pawl reads and writes.
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
+
+impl Postgres {
+    /// Prepares access; connects when first used. `session_timeout` bounds every statement, lock wait and
+    /// idle transaction: below half a lease, so that nothing hangs past it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the URL is not one.
+    pub fn new(database_url: &str, connections: u32, session_timeout: Duration) -> Result<Self> {
+        let timeout_ms = session_timeout.as_millis().to_string();
+        let options = PgConnectOptions::from_str(database_url)
+            .map_err(|error| Error::Config(format!("the database URL is not valid: {error}")))?
+            .application_name("pawl")
+            .options([
+                ("synchronous_commit", "on"),
+                ("statement_timeout", timeout_ms.as_str()),
+                ("lock_timeout", timeout_ms.as_str()),
+                ("idle_in_transaction_session_timeout", timeout_ms.as_str()),
+                ("tcp_user_timeout", timeout_ms.as_str()),
+                // All hot statements look rows up by key, a few to a few hundred at a time. Their plans are
+                // made once, also while tables are still empty, and must not change with statistics.
+                ("plan_cache_mode", "force_generic_plan"),
+                ("enable_seqscan", "off"),
+                ("enable_hashjoin", "off"),
+                ("enable_mergejoin", "off"),
+                ("jit", "off"),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(session_timeout)
+            // A connection that was used just now is taken to be alive: asking it first would double the round
+            // trips. One that is not fails its statement with an error that passes.
+            .test_before_acquire(false)
+            .before_acquire(|conn, meta| {
+                Box::pin(async move { Ok(meta.idle_for < TRUSTED_IDLE || conn.ping().await.is_ok()) })
+            })
+            .connect_lazy_with(options.clone());
+        Ok(Self { pool, options })
+    }
+
+    /// A connection of its own, outside the pool.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database can't be reached.
+    pub async fn connect(&self) -> Result<PgConnection> {
+        Ok(PgConnection::connect_with(&self.options).await?)
+    }
+}
+
+impl Store for Postgres {}
+
+#[async_trait]
+impl Schema for Postgres {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        Ok(MIGRATIONS.run(&self.pool).await?)
+    }
+
+    async fn check_schema(&self) -> Result<()> {
+        let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+        let found: std::result::Result<Vec<(i64, Vec<u8>)>, _> =
+            sqlx::query_as("select version, checksum from _sqlx_migrations where success order by version")
+                .fetch_all(&self.pool)
+                .await;
+        let applied = match found {
+            Ok(applied) => applied,
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let found = applied.last().map_or(0, |(version, _)| *version);
+        if found != needed {
+            return Err(Error::Schema { found, needed });
+        }
+        let ours = |(version, checksum): &(i64, Vec<u8>)| {
+            MIGRATIONS.iter().any(|known| known.version == *version && *known.checksum == **checksum)
+        };
+        match applied.iter().find(|migration| !ours(migration)) {
+            Some((version, _)) => Err(Error::ForeignSchema { version: *version }),
+            None => Ok(()),
+        }
+    }
+
+    fn link(&self) -> Box<dyn Link> {
+        Box::new(link::PostgresLane::new(self.clone()))
+    }
+}
+
+fn ready_of(row: &PgRow) -> Result<Ready> {
+    let priority: &str = row.try_get("priority")?;
+    Ok(Ready {
+        id: StepId { run: RunId(row.try_get("run_id")?), step: StepNo(row.try_get("step_no")?) },
+        queue: row.try_get("queue")?,
+        priority: priority.parse().unwrap_or_default(),
+        ready_at_ms: row.try_get("ready_at_ms")?,
+        start: None,
+    })
+}
+
+fn digest_of(row: &PgRow, column: &str) -> Result<Digest> {
+    let bytes: &[u8] = row.try_get(column)?;
+    Digest::try_from(bytes).map_err(|_| Error::Damaged(format!("the column {column}")))
+}
+
+/// A word of ours; the database's CHECKs admit no others.
+fn parse<T>(row: &PgRow, column: &str) -> Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let word: &str = row.try_get(column)?;
+    word.parse().map_err(|error| Error::Refused(NAME, Box::new(error)))
+}

@@ -1,0 +1,128 @@
+//! Pipelines: names that point to versions. A version never changes; runs keep the one they began with.
+
+use async_trait::async_trait;
+use pawl_domain::id::Digest;
+use pawl_domain::pipeline::{Pipeline, StepSpec};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::{Postgres, digest_of};
+use crate::pipelines::{PipelineRow, Pipelines, no_pipeline, pipeline_of};
+use crate::{Error, Result};
+
+#[async_trait]
+impl Pipelines for Postgres {
+    async fn apply_pipeline(&self, pipeline: &Pipeline) -> Result<bool> {
+        let digest = pipeline.digest();
+        let mut transaction = self.patient().await?;
+        let inserted = sqlx::query(
+            "insert into pipeline_version (digest, name, spec, steps, versions) values ($1, $2, $3, $4, $5)
+             on conflict (digest) do nothing",
+        )
+        .bind(&digest.0[..])
+        .bind(&pipeline.name)
+        .bind(pipeline.canonical())
+        .bind(i32::try_from(pipeline.steps.len()).unwrap_or(i32::MAX))
+        .bind(pipeline.versions.as_str())
+        .execute(&mut *transaction)
+        .await?;
+        if inserted.rows_affected() == 1 {
+            insert_steps(&mut transaction, pipeline, digest).await?;
+        }
+        let changed = sqlx::query(
+            "insert into pipeline (name, digest) values ($1, $2)
+             on conflict (name) do update set digest = excluded.digest, updated_at = now()
+             where pipeline.digest <> excluded.digest",
+        )
+        .bind(&pipeline.name)
+        .bind(&digest.0[..])
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(changed.rows_affected() == 1)
+    }
+
+    async fn pipelines(&self) -> Result<Vec<PipelineRow>> {
+        let rows = sqlx::query(
+            "select p.name, p.digest, (extract(epoch from p.updated_at) * 1000)::bigint as updated_at_ms,
+                    v.steps as step_count
+             from pipeline p join pipeline_version v on v.digest = p.digest order by p.name",
+        );
+        rows.fetch_all(&self.pool).await?.iter().map(pipeline_row).collect()
+    }
+
+    async fn pipeline(&self, name: &str) -> Result<(PipelineRow, Pipeline)> {
+        let row = sqlx::query(
+            "select p.name, p.digest, (extract(epoch from p.updated_at) * 1000)::bigint as updated_at_ms,
+                    v.steps as step_count, v.spec
+             from pipeline p join pipeline_version v on v.digest = p.digest where p.name = $1",
+        )
+        .bind(name)
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Err(self.unknown_pipeline(name).await) };
+        let summary = pipeline_row(&row)?;
+        let pipeline = pipeline_of(summary.digest, row.try_get("spec")?)?;
+        Ok((summary, pipeline))
+    }
+
+    async fn unknown_pipeline(&self, name: &str) -> Error {
+        let known: Result<Vec<String>> =
+            sqlx::query_scalar("select name from pipeline").fetch_all(&self.pool).await.map_err(Error::from);
+        let known = known.unwrap_or_default();
+        no_pipeline(name, &known)
+    }
+
+    async fn pipeline_version(&self, digest: Digest) -> Result<Pipeline> {
+        let spec: Option<Vec<u8>> = sqlx::query_scalar("select spec from pipeline_version where digest = $1")
+            .bind(&digest.0[..])
+            .fetch_optional(&self.pool)
+            .await?;
+        pipeline_of(digest, spec.ok_or_else(|| Error::NotFound(format!("there is no pipeline version {digest}")))?)
+    }
+}
+
+/// The rows that server-side functions decide with; the edges come flat, since SQL has no ragged arrays.
+async fn insert_steps(
+    transaction: &mut sqlx::postgres::PgTransaction<'_>,
+    pipeline: &Pipeline,
+    digest: Digest,
+) -> Result<()> {
+    let edges = || pipeline.numbered().flat_map(|(number, step)| step.needs.iter().map(move |need| (number.0, need.0)));
+    let column = |of: fn(&StepSpec) -> &str| pipeline.steps.iter().map(of).collect::<Vec<_>>();
+    sqlx::query(
+        "with edge as (
+             select * from unnest($6::int[], $7::int[]) with ordinality as e (step, need, place)
+         ), needs as (
+             select step, array_agg(need order by place) as needs from edge group by step
+         ), successors as (
+             select need as step, array_agg(step order by step) as successors from edge group by need
+         )
+         insert into pipeline_step (digest, step_no, plugin, version, needs, successors, queue, priority)
+         select $1, s.place - 1, s.plugin, s.version, coalesce(n.needs, '{}'), coalesce(u.successors, '{}'),
+                s.queue, s.priority
+         from unnest($2::text[], $3::text[], $4::text[], $5::text[]) with ordinality
+             as s (plugin, version, queue, priority, place)
+         left join needs n on n.step = s.place - 1
+         left join successors u on u.step = s.place - 1",
+    )
+    .bind(&digest.0[..])
+    .bind(column(|step| &step.plugin))
+    .bind(pipeline.steps.iter().map(|step| step.version.as_deref()).collect::<Vec<_>>())
+    .bind(column(|step| &step.queue))
+    .bind(column(|step| step.priority.as_str()))
+    .bind(edges().map(|(step, _)| step).collect::<Vec<_>>())
+    .bind(edges().map(|(_, need)| need).collect::<Vec<_>>())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+fn pipeline_row(row: &PgRow) -> Result<PipelineRow> {
+    Ok(PipelineRow {
+        name: row.try_get("name")?,
+        digest: digest_of(row, "digest")?,
+        step_count: row.try_get::<i32, _>("step_count")?.cast_unsigned(),
+        updated_at_ms: row.try_get("updated_at_ms")?,
+    })
+}

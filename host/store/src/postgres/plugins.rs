@@ -1,0 +1,198 @@
+//! Plugins: names with versions, each a component; one version is active. A version never changes.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use pawl_domain::id::{Digest, StepNo};
+use pawl_domain::pipeline_file::{KnownPlugin, KnownPlugins};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::components::insert_component;
+use super::{Postgres, digest_of};
+use crate::Result;
+use crate::plugins::{
+    FirstSteps, NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version, no_version, nothing_before,
+    other_bytes,
+};
+
+#[async_trait]
+impl Plugins for Postgres {
+    async fn push_version(&self, new: NewVersion<'_>) -> Result<PushedVersion> {
+        let mut transaction = self.patient().await?;
+        insert_component(&mut transaction, new.digest, new.bytes).await?;
+        sqlx::query("insert into plugin (name) values ($1) on conflict (name) do nothing")
+            .bind(new.name)
+            .execute(&mut *transaction)
+            .await?;
+        let inserted = sqlx::query(
+            "insert into plugin_version (name, version, digest, manifest) values ($1, $2, $3, $4)
+             on conflict (name, version) do nothing",
+        )
+        .bind(new.name)
+        .bind(new.version)
+        .bind(&new.digest.0[..])
+        .bind(new.manifest)
+        .execute(&mut *transaction)
+        .await?;
+        // After the insert, so that it sees what another push has committed in the meantime.
+        let row = sqlx::query(
+            "select v.digest, p.active_version = v.version as active
+             from plugin_version v join plugin p on p.name = v.name where v.name = $1 and v.version = $2",
+        )
+        .bind(new.name)
+        .bind(new.version)
+        .fetch_one(&mut *transaction)
+        .await?;
+        let stored = digest_of(&row, "digest")?;
+        if stored != new.digest {
+            return Err(other_bytes(&new, stored));
+        }
+        if new.activate {
+            sqlx::query(
+                "update plugin set active_version = $2, previous_version = active_version
+                 where name = $1 and active_version is distinct from $2",
+            )
+            .bind(new.name)
+            .bind(new.version)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        let was_active = row.try_get::<Option<bool>, _>("active")?.unwrap_or(false);
+        Ok(PushedVersion { created: inserted.rows_affected() == 1, active: new.activate || was_active })
+    }
+
+    async fn activate(&self, name: &str, version: &str) -> Result<Option<String>> {
+        let previous: Option<Option<String>> = sqlx::query_scalar(
+            "with before as (
+                 select p.name, p.active_version from plugin p
+                 where p.name = $1 and exists (select from plugin_version v where v.name = $1 and v.version = $2)
+                 for no key update
+             )
+             update plugin p set
+                 active_version = $2,
+                 previous_version = case when p.active_version = $2 then p.previous_version else p.active_version end
+             from before b where p.name = b.name returning b.active_version",
+        )
+        .bind(name)
+        .bind(version)
+        .fetch_optional(&self.pool)
+        .await?;
+        match previous {
+            Some(previous) => Ok(previous),
+            None => Err(missing_version(&self.known_plugins().await?, name, version)),
+        }
+    }
+
+    async fn rollback(&self, name: &str) -> Result<(String, String)> {
+        let swapped: Option<(String, String)> = sqlx::query_as(
+            "update plugin set active_version = previous_version, previous_version = active_version
+             where name = $1 and previous_version is not null returning active_version, previous_version",
+        )
+        .bind(name)
+        .fetch_optional(&self.pool)
+        .await?;
+        match swapped {
+            Some(swapped) => Ok(swapped),
+            None => Err(nothing_before(&self.known_plugins().await?, name)),
+        }
+    }
+
+    async fn plugins(&self) -> Result<Vec<PluginRow>> {
+        let rows = sqlx::query(
+            "select p.name, p.active_version, p.previous_version, v.version, v.digest, v.manifest,
+                    octet_length(c.bytes)::bigint as size_bytes,
+                    (extract(epoch from v.created_at) * 1000)::bigint as created_at_ms
+             from plugin p
+             join plugin_version v on v.name = p.name
+             join component c on c.digest = v.digest
+             order by p.name, v.created_at desc, v.version desc",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut plugins: Vec<PluginRow> = Vec::new();
+        for row in rows {
+            let name: String = row.try_get("name")?;
+            if plugins.last().is_none_or(|plugin| plugin.name != name) {
+                let (active_version, previous_version) =
+                    (row.try_get("active_version")?, row.try_get("previous_version")?);
+                plugins.push(PluginRow { name, active_version, previous_version, versions: Vec::new() });
+            }
+            let version = VersionRow {
+                version: row.try_get("version")?,
+                digest: digest_of(&row, "digest")?,
+                size_bytes: row.try_get::<i64, _>("size_bytes")?.cast_unsigned(),
+                manifest: row.try_get("manifest")?,
+                created_at_ms: row.try_get("created_at_ms")?,
+            };
+            plugins.last_mut().expect("one was pushed above").versions.push(version);
+        }
+        Ok(plugins)
+    }
+
+    async fn known_plugins(&self) -> Result<KnownPlugins> {
+        let rows = sqlx::query(
+            "select p.name, p.active_version is not null as has_active,
+                    array_agg(v.version order by v.version) as versions
+             from plugin p join plugin_version v on v.name = p.name
+             group by p.name",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut plugins = BTreeMap::new();
+        for row in rows {
+            let versions: Vec<String> = row.try_get("versions")?;
+            let plugin =
+                KnownPlugin { versions: versions.into_iter().collect(), has_active: row.try_get("has_active")? };
+            plugins.insert(row.try_get("name")?, plugin);
+        }
+        Ok(KnownPlugins(plugins))
+    }
+
+    async fn component_of(&self, name: &str, version: Option<&str>) -> Result<Digest> {
+        let row = sqlx::query(
+            "select v.digest from plugin p join plugin_version v on v.name = p.name
+             where p.name = $1 and v.version = coalesce($2, p.active_version)",
+        )
+        .bind(name)
+        .bind(version)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| digest_of(&row, "digest")).transpose()?.ok_or_else(|| no_version(name, version))
+    }
+
+    async fn first_steps(&self, pipeline: &str) -> Result<Option<FirstSteps>> {
+        let rows = sqlx::query(
+            "select p.digest as pipeline, t.step_no, v.digest
+             from pipeline p
+             join pipeline_step t on t.digest = p.digest and cardinality(t.needs) = 0
+             join plugin on plugin.name = t.plugin
+             join plugin_version v on v.name = t.plugin and v.version = coalesce(t.version, plugin.active_version)
+             where p.name = $1 order by t.step_no",
+        )
+        .bind(pipeline)
+        .fetch_all(&self.pool)
+        .await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let pipeline = digest_of(first, "pipeline")?;
+        let component = |row| -> Result<_> { Ok((StepNo(PgRow::try_get(row, "step_no")?), digest_of(row, "digest")?)) };
+        Ok(Some(FirstSteps { pipeline, components: rows.iter().map(component).collect::<Result<_>>()? }))
+    }
+
+    async fn manifest(&self, component: Digest) -> Result<Option<Vec<u8>>> {
+        let manifest = sqlx::query_scalar("select manifest from plugin_version where digest = $1 limit 1")
+            .bind(&component.0[..])
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(manifest)
+    }
+
+    async fn has_component(&self, digest: Digest) -> Result<bool> {
+        let found = sqlx::query_scalar("select exists (select from component where digest = $1)")
+            .bind(&digest.0[..])
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(found)
+    }
+}

@@ -1,0 +1,178 @@
+//! Runs, as people read them: lists and states without payloads, payloads one by one and verified by their
+//! digest.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
+use pawl_domain::pipeline::Pipeline;
+use pawl_domain::status::RunStatus;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::{Postgres, digest_of, parse};
+use crate::runs::{RunFilter, RunRow, Runs, StepRow, no_output, no_run};
+use crate::{Result, verified};
+
+/// What is read of a run; a macro, so that statements stay constants.
+macro_rules! run_columns {
+    () => {
+        "r.id, v.name as pipeline, r.pipeline_digest, r.status, r.steps as step_count, r.live, r.failing, r.event_count,
+         r.idempotency_key, (extract(epoch from r.created_at) * 1000)::bigint as run_created_at_ms,
+         (extract(epoch from r.started_at) * 1000)::bigint as run_started_at_ms,
+         (extract(epoch from r.ended_at) * 1000)::bigint as run_ended_at_ms"
+    };
+}
+
+#[async_trait]
+impl Runs for Postgres {
+    async fn runs(&self, filter: &RunFilter<'_>) -> Result<Vec<RunRow>> {
+        let rows = sqlx::query(concat!(
+            "select ",
+            run_columns!(),
+            " from run r join pipeline_version v on v.digest = r.pipeline_digest
+             where ($1::text is null or r.status = $1) and ($2::text is null or v.name = $2)
+               and ($3::uuid is null or (r.created_at, r.id) < ((select created_at from run where id = $3), $3))
+             order by r.created_at desc, r.id desc
+             limit $4"
+        ))
+        .bind(filter.status.map(RunStatus::as_str))
+        .bind(filter.pipeline)
+        .bind(filter.before.map(|run| run.0))
+        .bind(i64::from(filter.limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(run_row).collect()
+    }
+
+    async fn run_alone(&self, run: RunId) -> Result<RunRow> {
+        let row = sqlx::query(concat!(
+            "select ",
+            run_columns!(),
+            " from run r join pipeline_version v on v.digest = r.pipeline_digest where r.id = $1"
+        ))
+        .bind(run.0)
+        .fetch_optional(&self.pool)
+        .await?;
+        run_row(&row.ok_or_else(|| no_run(run))?)
+    }
+
+    async fn run(&self, run: RunId, only: Option<StepNo>) -> Result<(RunRow, Vec<StepRow>)> {
+        let rows = sqlx::query(concat!(
+            "select ",
+            run_columns!(),
+            ", s.step_no, s.status as step_status, s.component, s.attempts, s.failures, s.crashes, s.fence,
+                    s.worker_id, s.journal_length, s.checkpoint_position, s.error, s.progress, s.progress_message,
+                    case when s.status = 'waiting' then s.awaits end as awaits,
+                    (extract(epoch from s.ready_at) * 1000)::bigint as ready_at_ms,
+                    (extract(epoch from s.due_at) * 1000)::bigint as due_at_ms,
+                    (extract(epoch from s.claimed_at) * 1000)::bigint as claimed_at_ms,
+                    (extract(epoch from s.started_at) * 1000)::bigint as started_at_ms,
+                    (extract(epoch from s.ended_at) * 1000)::bigint as ended_at_ms
+             from run r
+             join pipeline_version v on v.digest = r.pipeline_digest
+             join step s on s.run_id = r.id
+             where r.id = $1 and ($2::int is null or s.step_no = $2)
+             order by s.step_no"
+        ))
+        .bind(run.0)
+        .bind(only.map(|step| step.0))
+        .fetch_all(&self.pool)
+        .await?;
+        let first = rows.first().ok_or_else(|| no_run(run))?;
+        Ok((run_row(first)?, rows.iter().map(step_row).collect::<Result<_>>()?))
+    }
+
+    async fn run_output(&self, run: RunId, pipeline: &Pipeline) -> Result<Vec<u8>> {
+        let rows = sqlx::query(
+            "select r.status, s.step_no, s.output, s.output_digest
+             from run r
+             join pipeline_step p on p.digest = r.pipeline_digest and p.successors = '{}'
+             join step s on s.run_id = r.id and s.step_no = p.step_no
+             where r.id = $1",
+        )
+        .bind(run.0)
+        .fetch_all(&self.pool)
+        .await?;
+        let status: RunStatus = parse(rows.first().ok_or_else(|| no_run(run))?, "status")?;
+        let mut outputs = BTreeMap::new();
+        for row in &rows {
+            let step = StepNo(row.try_get("step_no")?);
+            outputs.extend(
+                verified_output(row, || format!("the output of step {run}/{step}"))?.map(|output| (step, output)),
+            );
+        }
+        let made = if status == RunStatus::Succeeded { pipeline.output_of(&outputs) } else { None };
+        made.ok_or_else(|| no_output(run, status))
+    }
+
+    async fn step_output(&self, run: RunId, step: StepNo) -> Result<Option<Vec<u8>>> {
+        let row = sqlx::query("select output, output_digest from step where run_id = $1 and step_no = $2")
+            .bind(run.0)
+            .bind(step.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        verified_output(&row.ok_or_else(|| no_run(run))?, || format!("the output of step {run}/{step}"))
+    }
+
+    async fn run_input(&self, run: RunId) -> Result<Vec<u8>> {
+        let input: Option<Vec<u8>> =
+            sqlx::query_scalar("select input from run where id = $1").bind(run.0).fetch_optional(&self.pool).await?;
+        input.ok_or_else(|| no_run(run))
+    }
+
+    async fn pipeline_of_run(&self, run: RunId) -> Result<Digest> {
+        let row =
+            sqlx::query("select pipeline_digest from run where id = $1").bind(run.0).fetch_optional(&self.pool).await?;
+        digest_of(&row.ok_or_else(|| no_run(run))?, "pipeline_digest")
+    }
+}
+
+fn run_row(row: &PgRow) -> Result<RunRow> {
+    let count = |column: &str| row.try_get::<i32, _>(column).map(i32::cast_unsigned);
+    Ok(RunRow {
+        id: RunId(row.try_get("id")?),
+        pipeline: row.try_get("pipeline")?,
+        pipeline_digest: digest_of(row, "pipeline_digest")?,
+        status: parse(row, "status")?,
+        step_count: count("step_count")?,
+        live_steps: count("live")?,
+        failing: row.try_get("failing")?,
+        event_count: count("event_count")?,
+        idempotency_key: row.try_get("idempotency_key")?,
+        created_at_ms: row.try_get("run_created_at_ms")?,
+        started_at_ms: row.try_get("run_started_at_ms")?,
+        ended_at_ms: row.try_get("run_ended_at_ms")?,
+    })
+}
+
+fn step_row(row: &PgRow) -> Result<StepRow> {
+    let count = |column: &str| row.try_get::<i32, _>(column).map(i32::cast_unsigned);
+    let component: Option<&[u8]> = row.try_get("component")?;
+    Ok(StepRow {
+        no: StepNo(row.try_get("step_no")?),
+        status: parse(row, "step_status")?,
+        component: component.map(|_| digest_of(row, "component")).transpose()?,
+        attempts: count("attempts")?,
+        failures: count("failures")?,
+        crashes: count("crashes")?,
+        fence: row.try_get("fence")?,
+        worker: row.try_get::<Option<_>, _>("worker_id")?.map(WorkerId),
+        journal_length: count("journal_length")?,
+        checkpoint_position: row.try_get::<Option<i32>, _>("checkpoint_position")?.map(i32::cast_unsigned),
+        progress: row.try_get("progress")?,
+        progress_message: row.try_get("progress_message")?,
+        error: row.try_get("error")?,
+        ready_at_ms: row.try_get("ready_at_ms")?,
+        due_at_ms: row.try_get("due_at_ms")?,
+        awaits: row.try_get("awaits")?,
+        claimed_at_ms: row.try_get("claimed_at_ms")?,
+        started_at_ms: row.try_get("started_at_ms")?,
+        ended_at_ms: row.try_get("ended_at_ms")?,
+    })
+}
+
+fn verified_output(row: &PgRow, what: impl FnOnce() -> String) -> Result<Option<Vec<u8>>> {
+    let Some(output) = row.try_get::<Option<Vec<u8>>, _>("output")? else { return Ok(None) };
+    verified(output, digest_of(row, "output_digest")?, what).map(Some)
+}

@@ -1,0 +1,148 @@
+//! Runs, as people read them: lists and states without payloads, payloads one by one and verified by their
+//! digest.
+
+use async_trait::async_trait;
+use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
+use pawl_domain::pipeline::Pipeline;
+use pawl_domain::status::{RunStatus, StepStatus};
+
+use super::{Error, Result};
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter<'a> {
+    /// Only these.
+    pub status: Option<RunStatus>,
+    /// Only of the pipeline of this name, in any version.
+    pub pipeline: Option<&'a str>,
+    /// Only those submitted before this one.
+    pub before: Option<RunId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A run without its steps and payloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRow {
+    /// The run.
+    pub id: RunId,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The pipeline's version.
+    pub pipeline_digest: Digest,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// All its steps.
+    pub step_count: u32,
+    /// Its steps that have not ended.
+    pub live_steps: u32,
+    /// Whether a step has failed.
+    pub failing: bool,
+    /// The number of its last event.
+    pub event_count: u32,
+    /// As given at submission.
+    pub idempotency_key: Option<String>,
+    /// Submission.
+    pub created_at_ms: i64,
+    /// First claim of a step.
+    pub started_at_ms: Option<i64>,
+    /// End.
+    pub ended_at_ms: Option<i64>,
+}
+
+/// The state of a step; what its pipeline says of it is not repeated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepRow {
+    /// Its place in the pipeline.
+    pub no: StepNo,
+    /// Where it stands.
+    pub status: StepStatus,
+    /// The component that it runs on; none before its start, if that decides.
+    pub component: Option<Digest>,
+    /// Attempts that were begun.
+    pub attempts: u32,
+    /// Attempts that failed.
+    pub failures: u32,
+    /// Attempts that ended with their worker.
+    pub crashes: u32,
+    /// Grows with every claim and takeover.
+    pub fence: i64,
+    /// Who has it, or had it last.
+    pub worker: Option<WorkerId>,
+    /// Journal entries.
+    pub journal_length: u32,
+    /// Where the last checkpoint stands in the journal.
+    pub checkpoint_position: Option<u32>,
+    /// From 0 to 1.
+    pub progress: Option<f32>,
+    /// A word about it.
+    pub progress_message: Option<String>,
+    /// JSON: the failure of the last attempt, or why it is parked.
+    pub error: Option<Vec<u8>>,
+    /// When it last became ready.
+    pub ready_at_ms: Option<i64>,
+    /// When it wakes.
+    pub due_at_ms: Option<i64>,
+    /// The signal that it waits for.
+    pub awaits: Option<String>,
+    /// The last claim.
+    pub claimed_at_ms: Option<i64>,
+    /// The first claim.
+    pub started_at_ms: Option<i64>,
+    /// End.
+    pub ended_at_ms: Option<i64>,
+}
+
+/// Reading runs.
+#[async_trait]
+pub trait Runs {
+    /// Runs, newest first, without payloads.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn runs(&self, filter: &RunFilter<'_>) -> Result<Vec<RunRow>>;
+
+    /// A run without its steps.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn run_alone(&self, run: RunId) -> Result<RunRow>;
+
+    /// A run and its steps, or only one of them, as they stood at one moment, without payloads.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn run(&self, run: RunId, only: Option<StepNo>) -> Result<(RunRow, Vec<StepRow>)>;
+
+    /// The output of a run that has succeeded, made of its last steps' outputs.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Conflict`] if it has not succeeded; [`Error::Damaged`].
+    async fn run_output(&self, run: RunId, pipeline: &Pipeline) -> Result<Vec<u8>>;
+
+    /// The output of one step, if it has one.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Damaged`].
+    async fn step_output(&self, run: RunId, step: StepNo) -> Result<Option<Vec<u8>>>;
+
+    /// The run's input: JSON bytes.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn run_input(&self, run: RunId) -> Result<Vec<u8>>;
+
+    /// The run's pipeline version.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn pipeline_of_run(&self, run: RunId) -> Result<Digest>;
+}
+
+pub(super) fn no_run(run: RunId) -> Error {
+    Error::NotFound(format!("there is no run {run}"))
+}
+
+pub(super) fn no_output(run: RunId, status: RunStatus) -> Error {
+    Error::Conflict(format!("run {run} has no output: it is {status}"))
+}

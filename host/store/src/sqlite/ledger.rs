@@ -1,0 +1,261 @@
+//! One change of the store, whatever it is: the connection inside a transaction, the time, and what every change
+//! of a state ends with: events, counters and the run's own state.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pawl_base::lock;
+use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
+use pawl_domain::pipeline::{Pipeline, StepSpec};
+use pawl_domain::ready::Ready;
+use pawl_domain::status::{RunStatus, StepStatus};
+use pawl_domain::succession::Plan;
+use pawl_domain::transition;
+use rusqlite::Connection;
+
+use super::plugins::component_of;
+use super::row;
+use super::rows::{Run, Step};
+use crate::pipelines::pipeline_of;
+use crate::{Error, Result};
+
+/// Plans kept in memory.
+const PLANS: usize = 1_000;
+
+/// Pipeline versions, as they were read; they never change.
+pub(super) type Plans = Mutex<HashMap<Digest, Arc<Plan>>>;
+
+/// A change under way.
+pub(super) struct Ledger<'c> {
+    pub(super) conn: &'c Connection,
+    plans: &'c Plans,
+    /// One time for all of it.
+    pub(super) now_ms: i64,
+}
+
+/// Something that has happened to a step.
+#[derive(Debug, Clone)]
+pub(super) struct Happened {
+    pub(super) step: StepId,
+    pub(super) kind: &'static str,
+    pub(super) fence: i64,
+    pub(super) worker: Option<WorkerId>,
+    pub(super) note: Option<String>,
+}
+
+impl Happened {
+    pub(super) fn to(step: &Step, kind: &'static str) -> Self {
+        Self { step: step.id, kind, fence: step.fence, worker: None, note: None }
+    }
+
+    pub(super) fn by(self, worker: WorkerId) -> Self {
+        Self { worker: Some(worker), ..self }
+    }
+
+    pub(super) fn noting(self, note: impl Into<String>) -> Self {
+        Self { note: Some(note.into()), ..self }
+    }
+
+    /// What it adds to the count of running steps.
+    fn running(&self) -> i32 {
+        match self.kind {
+            "step.started" | "step.resumed" => 1,
+            "step.succeeded" | "step.failed" | "step.retrying" | "step.waiting" | "step.handed_back"
+            | "step.lease_expired" => -1,
+            // By its worker, or by a takeover, which has counted its lease's end.
+            "step.parked" if self.worker.is_some() => -1,
+            _ => 0,
+        }
+    }
+
+    /// What it takes from the count of steps that have not ended.
+    fn ended(&self) -> i32 {
+        match self.kind {
+            "step.succeeded" | "step.failed" | "step.cancelled" => 1,
+            "step.reopened" => -1,
+            _ => 0,
+        }
+    }
+}
+
+impl<'c> Ledger<'c> {
+    pub(super) fn new(conn: &'c Connection, plans: &'c Plans) -> Self {
+        Self { conn, plans, now_ms: now_ms() }
+    }
+
+    pub(super) fn run(&self, id: RunId) -> Result<Option<Run>> {
+        Run::read(self.conn, id)
+    }
+
+    pub(super) fn step(&self, id: StepId) -> Result<Option<Step>> {
+        Step::read(self.conn, id)
+    }
+
+    /// Whether a run is of this pipeline version, and asks for just this.
+    pub(super) fn asks_for(&self, run: RunId, pipeline: Digest, request: Digest) -> Result<bool> {
+        let sql = "select 1 from run where id = ?1 and pipeline_digest = ?2 and request_digest = ?3";
+        Ok(row(self.conn, sql, (run.0, &pipeline.0[..], &request.0[..]), |_| Ok(()))?.is_some())
+    }
+
+    /// The component that a step runs on: the one that it has got, or that its plugin has now.
+    pub(super) fn component_for(&self, step: &Step) -> Result<Digest> {
+        if let Some(component) = step.component {
+            return Ok(component);
+        }
+        let damaged = || Error::Damaged(format!("the pipeline of step {}", step.id));
+        let plan = self.plan(self.run(step.id.run)?.ok_or_else(damaged)?.pipeline)?;
+        self.component_now(plan.pipeline.step(step.id.step).ok_or_else(damaged)?)
+    }
+
+    /// What a spec's plugin and version stand for now.
+    pub(super) fn component_now(&self, spec: &StepSpec) -> Result<Digest> {
+        let found = component_of(self.conn, &spec.plugin, spec.version.as_deref())?;
+        found.ok_or_else(|| Error::Conflict(format!("plugin `{}` has no version that is active", spec.plugin)))
+    }
+
+    /// A pipeline version.
+    pub(super) fn plan(&self, digest: Digest) -> Result<Arc<Plan>> {
+        if let Some(known) = self.plans().get(&digest) {
+            return Ok(Arc::clone(known));
+        }
+        let plan = Arc::new(Plan::new(digest, read_pipeline(self.conn, digest)?));
+        let mut plans = self.plans();
+        if plans.len() >= PLANS {
+            plans.clear();
+        }
+        plans.insert(digest, Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    fn plans(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<Plan>>> {
+        lock(self.plans)
+    }
+
+    /// Takes what has happened to steps, in the order in which it did, and
+    /// - counts the steps that run and that have not ended, and marks runs with a failed step as failing;
+    /// - moves the runs;
+    /// - numbers the events, without gaps, the run's own first and last.
+    ///
+    /// Returns the runs that have ended by it.
+    pub(super) fn record(&self, happened: &[Happened]) -> Result<Vec<RunId>> {
+        let mut runs: Vec<RunId> = Vec::new();
+        let mut by_run: HashMap<RunId, Vec<&Happened>> = HashMap::new();
+        for event in happened {
+            by_run.entry(event.step.run).or_insert_with(|| {
+                runs.push(event.step.run);
+                Vec::new()
+            });
+            by_run.entry(event.step.run).or_default().push(event);
+        }
+        let mut ended = Vec::new();
+        for id in runs {
+            let mut run = self.run(id)?.ok_or_else(|| Error::Damaged(format!("run {id}")))?;
+            self.record_run(&mut run, &by_run[&id])?;
+            if run.live == 0 {
+                ended.push(id);
+            }
+        }
+        Ok(ended)
+    }
+
+    fn record_run(&self, run: &mut Run, happened: &[&Happened]) -> Result<()> {
+        run.live = run.live.saturating_add_signed(-happened.iter().map(|event| event.ended()).sum::<i32>());
+        run.running = run.running.saturating_add_signed(happened.iter().map(|event| event.running()).sum());
+        run.failing |= happened.iter().any(|event| event.kind == "step.failed");
+        let starts = happened.iter().any(|event| matches!(event.kind, "step.started" | "step.resumed"));
+        if starts && run.status == RunStatus::Pending {
+            self.tell(run, "run.started", None)?;
+            run.started_at = Some(self.now_ms);
+        }
+        run.status = transition::run(run.status, run.live, run.failing, run.started_at.is_some());
+        for event in happened {
+            self.tell(run, event.kind, Some(event))?;
+        }
+        if run.live == 0 {
+            run.ended_at = Some(self.now_ms);
+            self.tell(run, ended_kind(run.status), None)?;
+        }
+        run.write(self.conn)
+    }
+
+    /// The next event of a run.
+    pub(super) fn tell(&self, run: &mut Run, kind: &str, event: Option<&Happened>) -> Result<()> {
+        self.tell_noting(run, kind, event, event.and_then(|event| event.note.as_deref()))
+    }
+
+    /// The same with a note of its own.
+    pub(super) fn tell_noting(
+        &self,
+        run: &mut Run,
+        kind: &str,
+        event: Option<&Happened>,
+        note: Option<&str>,
+    ) -> Result<()> {
+        run.event_count += 1;
+        let mut statement = self.conn.prepare_cached(
+            "insert into event (run_id, number, at, kind, step_no, fence, worker_id, note)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?;
+        statement.execute((
+            run.id.0,
+            run.event_count,
+            self.now_ms,
+            kind,
+            event.map(|event| event.step.step.0),
+            event.map(|event| event.fence),
+            event.and_then(|event| event.worker).map(|worker| worker.0),
+            note,
+        ))?;
+        Ok(())
+    }
+
+    /// Ends the steps of a run that neither run nor have ended.
+    pub(super) fn stop_what_does_not_run(&self, run: RunId, note: &str) -> Result<Vec<Happened>> {
+        let mut stopped = Vec::new();
+        for mut step in Step::all_of(self.conn, run)? {
+            if !step.status.is_ended() && step.status != StepStatus::Running {
+                step.change(transition::StepChange::Stopped, self.now_ms)?;
+                step.write(self.conn)?;
+                stopped.push(Happened::to(&step, "step.cancelled").noting(note));
+            }
+        }
+        Ok(stopped)
+    }
+
+    /// Those of the steps that are ready now, to be delivered.
+    pub(super) fn ready_of(&self, steps: impl IntoIterator<Item = StepId>) -> Result<Vec<Ready>> {
+        let mut ready = Vec::new();
+        for id in steps {
+            ready.extend(self.step(id)?.and_then(|step| step.ready()));
+        }
+        Ok(ready)
+    }
+}
+
+/// The store's clock: this machine's, in ms since 1970.
+pub(super) fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// How the end of a run is told.
+pub(super) fn ended_kind(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Failed => "run.failed",
+        RunStatus::Cancelled => "run.cancelled",
+        _ => "run.succeeded",
+    }
+}
+
+/// A pipeline version.
+pub(super) fn read_pipeline(conn: &Connection, digest: Digest) -> Result<Pipeline> {
+    let sql = "select spec from pipeline_version where digest = ?1";
+    let spec = row(conn, sql, [&digest.0[..]], |row| Ok(row.get::<_, Vec<u8>>("spec")?))?;
+    pipeline_of(digest, spec.ok_or_else(|| Error::NotFound(format!("there is no pipeline version {digest}")))?)
+}
+
+/// What a step needs.
+pub(super) fn needs_of(plan: &Plan, step: StepNo) -> &[StepNo] {
+    plan.pipeline.step(step).map_or(&[], |spec| &spec.needs)
+}

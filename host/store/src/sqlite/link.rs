@@ -1,0 +1,38 @@
+//! The way in of one loop. All links lead to the one writing thread, which commits in groups.
+
+use async_trait::async_trait;
+use pawl_domain::id::{RunId, WorkerId};
+use pawl_domain::ready::Ready;
+
+use super::{Sqlite, leases, submit, write};
+use crate::events::{Events as _, RunMark};
+use crate::leases::{Heartbeat, Pulse};
+use crate::submit::{NewRun, Submission};
+use crate::write::{Batch, Written};
+use crate::{Link, Result};
+
+/// A link is the store itself.
+pub(super) struct SqliteLane(pub(super) Sqlite);
+
+#[async_trait]
+impl Link for SqliteLane {
+    async fn write(&mut self, worker: WorkerId, batch: &Batch) -> Result<Written> {
+        let batch = batch.clone();
+        self.0.change(move |ledger| write::write(ledger, worker, &batch)).await
+    }
+
+    async fn submit(&mut self, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>)> {
+        let runs = runs.to_vec();
+        self.0.change(move |ledger| submit::submit(ledger, &runs)).await
+    }
+
+    async fn run_marks(&mut self, runs: &[RunId]) -> Result<Vec<RunMark>> {
+        self.0.run_marks(runs).await
+    }
+
+    async fn heartbeat(&mut self, beat: &Heartbeat<'_>) -> Result<Pulse> {
+        let queues = serde_json::Value::from(beat.queues).to_string();
+        let (host, beat) = (beat.host.to_owned(), Heartbeat { host: "", queues: &[], ..beat.clone() });
+        self.0.change(move |ledger| leases::heartbeat(ledger, &beat, &host, &queues)).await
+    }
+}

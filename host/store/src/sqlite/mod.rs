@@ -1,0 +1,211 @@
+//! The store of `pawl dev`: one SQLite file, used by one process. It keeps the promises of the production store
+//! with the means of a single writer: there are no locks, and every change is a job on one thread
+//! ([`thread`]), which decides with the state machines of `domain` and writes row by row ([`ledger`]).
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pawl_domain::id::Digest;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
+
+use super::{Error, Link, Result, Schema, Store};
+use ledger::{Ledger, Plans};
+use thread::Thread;
+
+mod components;
+mod control;
+mod doctor;
+mod events;
+mod history;
+mod journal;
+mod leases;
+mod ledger;
+mod link;
+mod live;
+mod pipelines;
+mod plugins;
+mod readiness;
+mod rows;
+mod runs;
+mod signals;
+mod submit;
+mod sweeps;
+mod thread;
+mod workers;
+mod write;
+
+/// For people.
+const NAME: &str = "SQLite";
+
+/// The tables, and the version of that file.
+const SCHEMA: &str = include_str!("schema.sql");
+const VERSION: i64 = 1;
+
+/// A database file that this process owns; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    writer: Thread,
+    reader: Thread,
+    plans: Arc<Plans>,
+    /// Held for as long as anybody may write.
+    _lock: Arc<File>,
+}
+
+impl Sqlite {
+    /// Opens the database in `folder`, or makes it. All workers that it knows are dead: nobody else can have run
+    /// since, so their steps may be taken over at once.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the folder can't be used or another process has it; [`Error::Schema`] if it was made
+    /// by another version.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let unusable =
+            |error: std::io::Error| Error::Config(format!("can't use the folder {}: {error}", folder.display()));
+        std::fs::create_dir_all(folder).map_err(unusable)?;
+        let lock = File::create(folder.join("lock")).map_err(unusable)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                let folder = folder.display();
+                Error::Config(format!("another pawl uses {folder}: stop it, or choose another folder with --data"))
+            }
+            TryLockError::Error(error) => unusable(error),
+        })?;
+        let file = folder.join("pawl.sqlite");
+        let conn = thread::open(&file)?;
+        prepare(&conn)?;
+        Ok(Self {
+            writer: Thread::writing(conn)?,
+            reader: Thread::reading(thread::open(&file)?)?,
+            plans: Arc::default(),
+            _lock: Arc::new(lock),
+        })
+    }
+
+    /// Reads.
+    async fn read<T: Send + 'static>(&self, job: impl FnOnce(&Connection) -> Result<T> + Send + 'static) -> Result<T> {
+        self.reader.run(job).await
+    }
+
+    /// Changes something, in one commit with others.
+    async fn change<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Ledger<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let plans = Arc::clone(&self.plans);
+        self.writer.run(move |conn| job(&Ledger::new(conn, &plans))).await
+    }
+}
+
+/// Makes the tables if they are not there, and ends the leases of a process that was here before.
+fn prepare(conn: &Connection) -> Result<()> {
+    let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (found, ours) = (pragma("user_version")?, schema_mark());
+    if found == 0 {
+        conn.execute_batch(&format!(
+            "begin; {SCHEMA} pragma user_version = {VERSION}; pragma application_id = {ours}; commit"
+        ))?;
+    } else if found != VERSION {
+        return Err(Error::Schema { found, needed: VERSION });
+    } else if pragma("application_id")? != ours {
+        return Err(Error::ForeignSchema { version: VERSION });
+    }
+    conn.execute("update worker set expires_at = 0", [])?;
+    Ok(())
+}
+
+/// Tells this build's tables from others of the same version, as checksums of migrations do for Postgres.
+fn schema_mark() -> i64 {
+    let [a, b, c, d, ..] = Digest::of(SCHEMA.as_bytes()).0;
+    i64::from(u32::from_be_bytes([a, b, c, d]) >> 1)
+}
+
+impl Store for Sqlite {}
+
+#[async_trait]
+impl Schema for Sqlite {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    /// The tables were made when it was opened.
+    async fn migrate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn check_schema(&self) -> Result<()> {
+        self.read(|_| Ok(())).await
+    }
+
+    fn link(&self) -> Box<dyn Link> {
+        Box::new(link::SqliteLane(self.clone()))
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode as Code;
+        match error.sqlite_error_code() {
+            // They pass: somebody reads with another program, or the disk has to be given room.
+            Some(
+                Code::DatabaseBusy | Code::DatabaseLocked | Code::DiskFull | Code::SystemIoFailure | Code::CannotOpen,
+            ) => Self::Unavailable(NAME, error.into()),
+            _ => Self::Refused(NAME, error.into()),
+        }
+    }
+}
+
+/// A commit that failed for all that were in it.
+fn unavailable(error: &rusqlite::Error) -> Error {
+    Error::Unavailable(NAME, error.to_string().into())
+}
+
+fn digest_of(row: &Row<'_>, column: &str) -> Result<Digest> {
+    let bytes = row.get_ref(column)?.as_blob().unwrap_or_default();
+    Digest::try_from(bytes).map_err(|_| Error::Damaged(format!("the column {column}")))
+}
+
+fn maybe_digest_of(row: &Row<'_>, column: &str) -> Result<Option<Digest>> {
+    let is_null = matches!(row.get_ref(column)?, ValueRef::Null);
+    if is_null { Ok(None) } else { digest_of(row, column).map(Some) }
+}
+
+/// A word of ours; the tables' CHECKs admit no others.
+fn parse<T>(row: &Row<'_>, column: &str) -> Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let word: String = row.get(column)?;
+    word.parse().map_err(|error| Error::Refused(NAME, Box::new(error)))
+}
+
+/// All rows of a statement.
+fn rows<T>(
+    conn: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+    mut of: impl FnMut(&Row<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(of(row)?);
+    }
+    Ok(all)
+}
+
+/// The row of a statement, if there is one.
+fn row<T>(
+    conn: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+    of: impl FnOnce(&Row<'_>) -> Result<T>,
+) -> Result<Option<T>> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    rows.next()?.map(of).transpose()
+}

@@ -1,0 +1,73 @@
+//! Pipelines: names that point to versions. A version never changes; runs keep the one they began with.
+
+use async_trait::async_trait;
+use pawl_domain::id::Digest;
+use pawl_domain::pipeline::Pipeline;
+
+use super::ledger::read_pipeline;
+use super::{Sqlite, digest_of, row, rows};
+use crate::pipelines::{PipelineRow, Pipelines, no_pipeline, pipeline_of};
+use crate::{Error, Result};
+
+#[async_trait]
+impl Pipelines for Sqlite {
+    async fn apply_pipeline(&self, pipeline: &Pipeline) -> Result<bool> {
+        let (digest, name, spec) = (pipeline.digest(), pipeline.name.clone(), pipeline.canonical());
+        let steps = pipeline.steps.len() as i64;
+        self.change(move |ledger| {
+            ledger.conn.execute(
+                "insert into pipeline_version (digest, name, spec, steps, created_at) values (?1, ?2, ?3, ?4, ?5)
+                 on conflict (digest) do nothing",
+                (&digest.0[..], &name, spec, steps, ledger.now_ms),
+            )?;
+            let changed = ledger.conn.execute(
+                "insert into pipeline (name, digest, updated_at) values (?1, ?2, ?3)
+                 on conflict (name) do update set digest = excluded.digest, updated_at = excluded.updated_at
+                 where pipeline.digest <> excluded.digest",
+                (&name, &digest.0[..], ledger.now_ms),
+            )?;
+            Ok(changed == 1)
+        })
+        .await
+    }
+
+    async fn pipelines(&self) -> Result<Vec<PipelineRow>> {
+        self.read(|conn| {
+            let sql = "select p.name, p.digest, p.updated_at, v.steps
+                       from pipeline p join pipeline_version v on v.digest = p.digest order by p.name";
+            rows(conn, sql, [], pipeline_row)
+        })
+        .await
+    }
+
+    async fn pipeline(&self, name: &str) -> Result<(PipelineRow, Pipeline)> {
+        let asked = name.to_owned();
+        let found = self.read(move |conn| {
+            let sql = "select p.name, p.digest, p.updated_at, v.steps, v.spec
+                       from pipeline p join pipeline_version v on v.digest = p.digest where p.name = ?1";
+            row(conn, sql, [asked], |row| Ok((pipeline_row(row)?, row.get::<_, Vec<u8>>("spec")?)))
+        });
+        match found.await? {
+            Some((summary, spec)) => Ok((summary.clone(), pipeline_of(summary.digest, spec)?)),
+            None => Err(self.unknown_pipeline(name).await),
+        }
+    }
+
+    async fn unknown_pipeline(&self, name: &str) -> Error {
+        let known = self.read(|conn| rows(conn, "select name from pipeline", [], |row| Ok(row.get("name")?))).await;
+        no_pipeline(name, &known.unwrap_or_default())
+    }
+
+    async fn pipeline_version(&self, digest: Digest) -> Result<Pipeline> {
+        self.read(move |conn| read_pipeline(conn, digest)).await
+    }
+}
+
+fn pipeline_row(row: &rusqlite::Row<'_>) -> Result<PipelineRow> {
+    Ok(PipelineRow {
+        name: row.get("name")?,
+        digest: digest_of(row, "digest")?,
+        step_count: row.get("steps")?,
+        updated_at_ms: row.get("updated_at")?,
+    })
+}

@@ -1,0 +1,155 @@
+//! Runs, as people read them.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
+use pawl_domain::pipeline::Pipeline;
+use pawl_domain::status::RunStatus;
+use rusqlite::Row;
+
+use super::{Sqlite, digest_of, maybe_digest_of, parse, row, rows};
+use crate::runs::{RunFilter, RunRow, Runs, StepRow, no_output, no_run};
+use crate::{Result, verified};
+
+/// What is read of a run; a macro, so that statements stay constants.
+macro_rules! run_query {
+    () => {
+        "select r.id, v.name as pipeline, r.pipeline_digest, r.status, r.steps, r.live, r.failing, r.event_count,
+                r.idempotency_key, r.created_at, r.started_at, r.ended_at
+         from run r join pipeline_version v on v.digest = r.pipeline_digest "
+    };
+}
+
+#[async_trait]
+impl Runs for Sqlite {
+    async fn runs(&self, filter: &RunFilter<'_>) -> Result<Vec<RunRow>> {
+        let status = filter.status.map(RunStatus::as_str);
+        let pipeline = filter.pipeline.map(str::to_owned);
+        let (before, limit) = (filter.before.map(|run| run.0), filter.limit);
+        self.read(move |conn| {
+            let sql = concat!(
+                run_query!(),
+                "where (?1 is null or r.status = ?1) and (?2 is null or v.name = ?2)
+                   and (?3 is null or (r.created_at, r.id) < ((select created_at from run where id = ?3), ?3))
+                 order by r.created_at desc, r.id desc limit ?4"
+            );
+            rows(conn, sql, (status, pipeline, before, limit), run_row)
+        })
+        .await
+    }
+
+    async fn run_alone(&self, run: RunId) -> Result<RunRow> {
+        let found =
+            self.read(move |conn| row(conn, concat!(run_query!(), "where r.id = ?1"), [run.0], run_row)).await?;
+        found.ok_or_else(|| no_run(run))
+    }
+
+    async fn run(&self, run: RunId, only: Option<StepNo>) -> Result<(RunRow, Vec<StepRow>)> {
+        let found = self.read(move |conn| {
+            let Some(found) = row(conn, concat!(run_query!(), "where r.id = ?1"), [run.0], run_row)? else {
+                return Ok(None);
+            };
+            let sql =
+                "select step_no, status, component, attempts, failures, crashes, fence, worker_id, journal_length,
+                              checkpoint_position, error, progress, progress_message, ready_at, due_at,
+                              iif(status = 'waiting', awaits, null) as awaits, claimed_at,
+                              started_at, ended_at
+                       from step where run_id = ?1 and (?2 is null or step_no = ?2) order by step_no";
+            Ok(Some((found, rows(conn, sql, (run.0, only.map(|step| step.0)), step_row)?)))
+        });
+        found.await?.filter(|(_, steps)| !steps.is_empty()).ok_or_else(|| no_run(run))
+    }
+
+    async fn run_output(&self, run: RunId, pipeline: &Pipeline) -> Result<Vec<u8>> {
+        let successors = pipeline.successors();
+        let last: Vec<StepNo> = pipeline
+            .numbered()
+            .map(|(number, _)| number)
+            .zip(&successors)
+            .filter(|(_, successors)| successors.is_empty())
+            .map(|(number, _)| number)
+            .collect();
+        let found = self.read(move |conn| {
+            let sql = "select status from run where id = ?1";
+            let Some(status) = row(conn, sql, [run.0], |row| parse::<RunStatus>(row, "status"))? else {
+                return Ok(None);
+            };
+            let mut outputs = BTreeMap::new();
+            for step in last {
+                outputs.extend(output(conn, run, step)?.flatten().map(|output| (step, output)));
+            }
+            Ok(Some((status, outputs)))
+        });
+        let (status, outputs) = found.await?.ok_or_else(|| no_run(run))?;
+        let made = if status == RunStatus::Succeeded { pipeline.output_of(&outputs) } else { None };
+        made.ok_or_else(|| no_output(run, status))
+    }
+
+    async fn step_output(&self, run: RunId, step: StepNo) -> Result<Option<Vec<u8>>> {
+        self.read(move |conn| output(conn, run, step)).await?.ok_or_else(|| no_run(run))
+    }
+
+    async fn run_input(&self, run: RunId) -> Result<Vec<u8>> {
+        let sql = "select input from run where id = ?1";
+        let input = self.read(move |conn| row(conn, sql, [run.0], |row| Ok(row.get::<_, Vec<u8>>("input")?))).await?;
+        input.ok_or_else(|| no_run(run))
+    }
+
+    async fn pipeline_of_run(&self, run: RunId) -> Result<Digest> {
+        let found = self.read(move |conn| {
+            row(conn, "select pipeline_digest from run where id = ?1", [run.0], |row| digest_of(row, "pipeline_digest"))
+        });
+        found.await?.ok_or_else(|| no_run(run))
+    }
+}
+
+/// The output of a step that there is, if it has one.
+fn output(conn: &rusqlite::Connection, run: RunId, step: StepNo) -> Result<Option<Option<Vec<u8>>>> {
+    let sql = "select output, output_digest from step where run_id = ?1 and step_no = ?2";
+    row(conn, sql, (run.0, step.0), |row| {
+        let Some(output) = row.get::<_, Option<Vec<u8>>>("output")? else { return Ok(None) };
+        verified(output, digest_of(row, "output_digest")?, || format!("the output of step {run}/{step}")).map(Some)
+    })
+}
+
+fn run_row(row: &Row<'_>) -> Result<RunRow> {
+    Ok(RunRow {
+        id: RunId(row.get("id")?),
+        pipeline: row.get("pipeline")?,
+        pipeline_digest: digest_of(row, "pipeline_digest")?,
+        status: parse(row, "status")?,
+        step_count: row.get("steps")?,
+        live_steps: row.get("live")?,
+        failing: row.get("failing")?,
+        event_count: row.get("event_count")?,
+        idempotency_key: row.get("idempotency_key")?,
+        created_at_ms: row.get("created_at")?,
+        started_at_ms: row.get("started_at")?,
+        ended_at_ms: row.get("ended_at")?,
+    })
+}
+
+fn step_row(row: &Row<'_>) -> Result<StepRow> {
+    Ok(StepRow {
+        no: StepNo(row.get("step_no")?),
+        status: parse(row, "status")?,
+        component: maybe_digest_of(row, "component")?,
+        attempts: row.get("attempts")?,
+        failures: row.get("failures")?,
+        crashes: row.get("crashes")?,
+        fence: row.get("fence")?,
+        worker: row.get::<_, Option<_>>("worker_id")?.map(WorkerId),
+        journal_length: row.get("journal_length")?,
+        checkpoint_position: row.get("checkpoint_position")?,
+        progress: row.get("progress")?,
+        progress_message: row.get("progress_message")?,
+        error: row.get("error")?,
+        ready_at_ms: row.get("ready_at")?,
+        due_at_ms: row.get("due_at")?,
+        awaits: row.get("awaits")?,
+        claimed_at_ms: row.get("claimed_at")?,
+        started_at_ms: row.get("started_at")?,
+        ended_at_ms: row.get("ended_at")?,
+    })
+}

@@ -1,0 +1,104 @@
+//! Submissions, as `pawl_submit_v1` does them for Postgres (`migrations/0004_submit.sql`).
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use pawl_domain::id::{Digest, RunId};
+use pawl_domain::pipeline::StepSpec;
+use pawl_domain::ready::{Ready, Start};
+use pawl_domain::status::RunStatus;
+use pawl_domain::succession::Plan;
+
+use super::ledger::Ledger;
+use super::rows::{Run, Step};
+use super::{digest_of, row};
+use crate::submit::{NewRun, Submission};
+use crate::{Error, Result};
+
+/// Submits `runs`.
+pub(super) fn submit(ledger: &Ledger<'_>, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>)> {
+    // What the steps of a pipeline run on, resolved once for all runs of it.
+    let mut resolved: HashMap<Digest, Vec<Option<Digest>>> = HashMap::new();
+    let mut answers = Vec::with_capacity(runs.len());
+    let mut ready = Vec::new();
+    for run in runs {
+        let answer = match request_digest_of(ledger, run.id)? {
+            Some(request) if request == run.request_digest() => Submission::Same,
+            Some(_) => Submission::KeyReused,
+            None => match current_version(ledger, &run.pipeline)? {
+                None => Submission::UnknownPipeline,
+                Some(digest) => {
+                    let plan = ledger.plan(digest)?;
+                    let components = match resolved.entry(digest) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => new.insert(components_of(ledger, &plan)?),
+                    };
+                    create(ledger, run, &plan, components)?;
+                    Submission::Created
+                }
+            },
+        };
+        answers.push(answer);
+        if matches!(answer, Submission::Created | Submission::Same)
+            && let Some(Run { status: RunStatus::Pending, id, pipeline, .. }) = ledger.run(run.id)?
+        {
+            let steps = Step::all_of(ledger.conn, id)?;
+            let start = |step: &Step| Start::new(pipeline, step.component, &run.input);
+            ready.extend(steps.iter().filter_map(|step| Some(Ready { start: start(step), ..step.ready()? })));
+        }
+    }
+    Ok((answers, ready))
+}
+
+fn request_digest_of(ledger: &Ledger<'_>, run: RunId) -> Result<Option<Digest>> {
+    let sql = "select request_digest from run where id = ?1";
+    row(ledger.conn, sql, [run.0], |row| digest_of(row, "request_digest"))
+}
+
+fn current_version(ledger: &Ledger<'_>, pipeline: &str) -> Result<Option<Digest>> {
+    row(ledger.conn, "select digest from pipeline where name = ?1", [pipeline], |row| digest_of(row, "digest"))
+}
+
+/// Each step stays on the component that its plugin's version points to now, unless its start decides.
+fn components_of(ledger: &Ledger<'_>, plan: &Plan) -> Result<Vec<Option<Digest>>> {
+    let component = |spec: &StepSpec| {
+        let component = ledger.component_now(spec)?;
+        Ok(Some(component).filter(|_| !plan.pipeline.resolves_at_start(spec)))
+    };
+    plan.pipeline.steps.iter().map(component).collect()
+}
+
+fn create(ledger: &Ledger<'_>, run: &NewRun, plan: &Plan, components: &[Option<Digest>]) -> Result<()> {
+    let mut insert = ledger.conn.prepare_cached(
+        "insert into run (id, pipeline_digest, status, input, idempotency_key, request_digest, steps, live, event_count,
+                          created_at)
+         values (?1, ?2, 'pending', ?3, ?4, ?5, ?6, ?6, 0, ?7)",
+    )?;
+    insert.execute((
+        run.id.0,
+        &plan.digest.0[..],
+        &run.input,
+        &run.idempotency_key,
+        &run.request_digest().0[..],
+        plan.pipeline.steps.len() as i64,
+        ledger.now_ms,
+    ))?;
+    let mut insert = ledger.conn.prepare_cached(
+        "insert into step (run_id, step_no, queue, priority, status, unmet, ready_at, component)
+         values (?1, ?2, ?3, ?4, case ?5 when 0 then 'ready' else 'blocked' end, ?5, case ?5 when 0 then ?6 end, ?7)",
+    )?;
+    for ((number, spec), component) in plan.pipeline.numbered().zip(components) {
+        insert.execute((
+            run.id.0,
+            number.0,
+            &spec.queue,
+            spec.priority.as_str(),
+            spec.needs.len() as i64,
+            ledger.now_ms,
+            component.as_ref().map(|component| &component.0[..]),
+        ))?;
+    }
+    let mut run = ledger.run(run.id)?.ok_or_else(|| Error::Damaged(format!("run {}", run.id)))?;
+    ledger.tell(&mut run, "run.submitted", None)?;
+    run.write(ledger.conn)
+}

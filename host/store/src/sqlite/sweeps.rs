@@ -1,0 +1,170 @@
+//! The sweeps, as `migrations/0005_leases.sql` does them for Postgres.
+
+use async_trait::async_trait;
+use pawl_domain::id::{Fence, RunId, StepId, StepNo, WorkerId};
+use pawl_domain::pipeline::Priority;
+use pawl_domain::ready::Ready;
+use pawl_domain::suspicion::Suspicion;
+use pawl_domain::transition::StepChange;
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use super::ledger::{Happened, Ledger, now_ms};
+use super::rows::Step;
+use super::{Sqlite, rows};
+use crate::Result;
+use crate::leases::Sweeps;
+
+#[async_trait]
+impl Sweeps for Sqlite {
+    async fn take_over(&self, limit: usize, suspicion: Suspicion) -> Result<Vec<Ready>> {
+        self.change(move |ledger| take_over(ledger, limit, suspicion)).await
+    }
+
+    async fn wake(&self, limit: usize) -> Result<Vec<Ready>> {
+        self.change(move |ledger| wake(ledger, limit)).await
+    }
+
+    async fn lost(&self, queue: &str, priority: Priority, before_ms: i64, limit: usize) -> Result<Vec<Ready>> {
+        let queue = queue.to_owned();
+        self.change(move |ledger| {
+            let sql = "select run_id, step_no from step
+                       where ready_at < ?1 and queue = ?2 and priority = ?3 order by ready_at limit ?4";
+            let found = steps(ledger.conn, sql, (before_ms, queue, priority.as_str(), limit as i64))?;
+            ready_anew(ledger, &found)
+        })
+        .await
+    }
+
+    async fn redeliver_ready(&self, limit: usize) -> Result<Vec<Ready>> {
+        self.change(move |ledger| {
+            let sql = "select run_id, step_no from step where ready_at is not null order by ready_at limit ?1";
+            ready_anew(ledger, &steps(ledger.conn, sql, [limit as i64])?)
+        })
+        .await
+    }
+
+    async fn running_of(&self, worker: WorkerId) -> Result<Vec<(StepId, Fence)>> {
+        self.read(move |conn| {
+            let sql = "select s.run_id, s.step_no, s.fence from run r join step s on s.run_id = r.id
+                       where r.running > 0 and s.status = 'running' and s.worker_id = ?1";
+            rows(conn, sql, [worker.0], |row| Ok((step_of(row)?, Fence(row.get("fence")?))))
+        })
+        .await
+    }
+
+    async fn live_workers(&self) -> Result<Vec<WorkerId>> {
+        self.read(|conn| {
+            rows(conn, "select id from worker where expires_at > ?1", [now_ms()], |row| Ok(WorkerId(row.get("id")?)))
+        })
+        .await
+    }
+
+    async fn forgive_crash(&self, worker: WorkerId) -> Result<()> {
+        self.change(move |ledger| {
+            let to_come = "update step set crash_mark = -1 where status = 'running' and worker_id = ?1
+                           and run_id in (select id from run where running > 0)";
+            ledger.conn.prepare_cached(to_come)?.execute([worker.0])?;
+            let past =
+                "update step set crashes = crashes - 1 where ready_at is not null and worker_id = ?1 and crashes > 0";
+            ledger.conn.prepare_cached(past)?.execute([worker.0])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn forget_worker(&self, worker: WorkerId) -> Result<()> {
+        self.change(move |ledger| {
+            ledger.conn.execute("delete from worker where id = ?1", [worker.0])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn take_over(ledger: &Ledger<'_>, limit: usize, suspicion: Suspicion) -> Result<Vec<Ready>> {
+    let sql = "select distinct run_id from (
+                   select s.run_id from run r join step s on s.run_id = r.id
+                   where r.running > 0 and s.status = 'running'
+                     and not exists (select 1 from worker w where w.id = s.worker_id and w.expires_at > ?1)
+                   limit ?2)";
+    let runs = rows(ledger.conn, sql, (ledger.now_ms, limit as i64), |row| Ok(RunId(row.get("run_id")?)))?;
+    let mut expired = Vec::new();
+    let mut moved = Vec::new();
+    for run in runs {
+        let failing = ledger.run(run)?.is_some_and(|run| run.failing);
+        let sql = "select run_id, step_no from step s where run_id = ?1 and status = 'running'
+                   and not exists (select 1 from worker w where w.id = s.worker_id and w.expires_at > ?2)
+                   order by step_no";
+        for id in steps(ledger.conn, sql, (run.0, ledger.now_ms))? {
+            let Some(mut step) = ledger.step(id)? else { continue };
+            let (dead, kind) = (step.worker, expire(&mut step, failing, suspicion, ledger.now_ms)?);
+            step.write(ledger.conn)?;
+            let lease_expired = Happened::to(&step, "step.lease_expired").noting(step.progress_note());
+            expired.push(Happened { worker: dead, ..lease_expired });
+            moved.push(Happened::to(&step, kind));
+        }
+    }
+    let steps: Vec<StepId> = moved.iter().map(|event| event.step).collect();
+    expired.append(&mut moved);
+    ledger.record(&expired)?;
+    ledger.conn.execute(
+        // A lease is good for as long as its end lies ahead.
+        "delete from worker where expires_at <= ?1 and not exists (
+             select 1 from run r join step s on s.run_id = r.id
+             where r.running > 0 and s.status = 'running' and s.worker_id = worker.id)",
+        [ledger.now_ms],
+    )?;
+    ledger.ready_of(steps)
+}
+
+/// What the end of its worker's lease means for a step; returns how that is told.
+fn expire(step: &mut Step, failing: bool, suspicion: Suspicion, now_ms: i64) -> Result<&'static str> {
+    let reached = i64::from(step.journal_length) + i64::from(step.checkpoint_ordinal);
+    step.crashes = suspicion.after_crash(step.crashes, reached > step.crash_mark, step.alone);
+    step.crash_mark = reached;
+    step.alone = false;
+    let (change, kind) = match failing {
+        true => (StepChange::Stopped, "step.cancelled"),
+        false if suspicion.is_poison(step.crashes) => (StepChange::Poisoned, "step.parked"),
+        false => (StepChange::LeaseEnded, "step.ready"),
+    };
+    step.change(change, now_ms)?;
+    if change == StepChange::Poisoned {
+        step.error = Some(suspicion.poison(step.crashes).into_bytes());
+    }
+    Ok(kind)
+}
+
+fn wake(ledger: &Ledger<'_>, limit: usize) -> Result<Vec<Ready>> {
+    let sql = "select run_id, step_no from step where due_at <= ?1 order by due_at limit ?2";
+    let due = steps(ledger.conn, sql, (ledger.now_ms, limit as i64))?;
+    let mut happened = Vec::with_capacity(due.len());
+    for id in &due {
+        let Some(mut step) = ledger.step(*id)? else { continue };
+        let note = step.awaits.as_ref().map_or_else(|| "due".to_owned(), |name| format!("no signal {name} in time"));
+        step.change(StepChange::Due, ledger.now_ms)?;
+        step.write(ledger.conn)?;
+        happened.push(Happened::to(&step, "step.ready").noting(note));
+    }
+    ledger.record(&happened)?;
+    ledger.ready_of(due)
+}
+
+/// Ready steps with a new `ready_at`, so that they are not found again at once.
+fn ready_anew(ledger: &Ledger<'_>, steps: &[StepId]) -> Result<Vec<Ready>> {
+    for id in steps {
+        let mut update =
+            ledger.conn.prepare_cached("update step set ready_at = ?3 where run_id = ?1 and step_no = ?2")?;
+        update.execute((id.run.0, id.step.0, ledger.now_ms))?;
+    }
+    ledger.ready_of(steps.iter().copied())
+}
+
+fn steps(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Vec<StepId>> {
+    rows(conn, sql, params, step_of)
+}
+
+fn step_of(row: &rusqlite::Row<'_>) -> Result<StepId> {
+    Ok(StepId { run: RunId(row.get::<_, Uuid>("run_id")?), step: StepNo(row.get("step_no")?) })
+}

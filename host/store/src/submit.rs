@@ -1,0 +1,43 @@
+//! Submissions: what somebody wants, and what became of it.
+
+use pawl_domain::id::{Digest, RunId};
+
+/// A run that somebody wants.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// New, or derived from the idempotency key.
+    pub id: RunId,
+    /// By name; the version is the current one at the commit.
+    pub pipeline: String,
+    /// JSON bytes.
+    pub input: Vec<u8>,
+    /// The key, if the client gave one.
+    pub idempotency_key: Option<String>,
+}
+
+impl NewRun {
+    /// A run with an id of its own, or the one that its key stands for.
+    #[must_use]
+    pub fn new(pipeline: String, input: Vec<u8>, idempotency_key: Option<String>) -> Self {
+        let id = idempotency_key.as_deref().map_or_else(RunId::new, RunId::from_idempotency_key);
+        Self { id, pipeline, input, idempotency_key }
+    }
+
+    /// Two submissions with one key are the same if this is.
+    pub(super) fn request_digest(&self) -> Digest {
+        Digest::of_request(&self.pipeline, &self.input)
+    }
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submission {
+    /// There is a new run.
+    Created,
+    /// The key was used before for the same request: that run it is.
+    Same,
+    /// The key was used before for another request.
+    KeyReused,
+    /// No pipeline of that name.
+    UnknownPipeline,
+}

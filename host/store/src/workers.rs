@@ -1,0 +1,43 @@
+//! Worker processes, as people see them.
+
+use async_trait::async_trait;
+use pawl_domain::id::WorkerId;
+
+use super::Result;
+
+/// A worker process and its lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerRow {
+    /// New at every start.
+    pub id: WorkerId,
+    /// The machine.
+    pub host: String,
+    /// The process there.
+    pub pid: u32,
+    /// How many steps it executes at once.
+    pub slots: u32,
+    /// How many it said it executes.
+    pub running: u32,
+    /// The queues it reads.
+    pub queues: Vec<String>,
+    /// Whether it takes no more steps.
+    pub draining: bool,
+    /// Whether its lease is good, by the database's clock.
+    pub alive: bool,
+    /// Start.
+    pub started_at_ms: i64,
+    /// The last heartbeat.
+    pub renewed_at_ms: i64,
+    /// The end of its lease.
+    pub expires_at_ms: i64,
+}
+
+/// Reading workers.
+#[async_trait]
+pub trait Workers {
+    /// All workers that have not been forgotten, newest first.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    async fn workers(&self) -> Result<Vec<WorkerRow>>;
+}

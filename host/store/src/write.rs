@@ -1,0 +1,260 @@
+//! The group writer's batch: what the concurrent steps of a worker want to write, in one round trip and one
+//! commit (see [`Link::write`](super::Link::write)), and its answer.
+
+use std::time::Duration;
+
+use pawl_domain::attempt::Claim;
+use pawl_domain::id::{Digest, Fence, RunId, StepId};
+use pawl_domain::journal::{Checkpoint, Entry, pack};
+use pawl_domain::ready::{Moved, Ready};
+use pawl_domain::succession::Succession;
+use pawl_domain::wait::Wait;
+
+/// Everything that is sent at once.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// One for each step that writes.
+    pub members: Vec<Member>,
+    /// Ready steps that the worker wants.
+    pub claims: Vec<StepId>,
+}
+
+/// One step's share of a batch.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The step.
+    pub id: StepId,
+    /// The worker's right to it.
+    pub fence: Fence,
+    /// Its step was run ahead of its claim: both the claim and the success are written by it.
+    pub ahead: Option<Ahead>,
+    /// The step runs alone on its worker from now on: it is a suspect.
+    pub alone: bool,
+    /// Drop the journal's rows from this position on first; signals that they had taken return to the inbox.
+    pub cut: Option<u32>,
+    /// Entries to append.
+    pub segment: Option<Segment>,
+    /// State to save.
+    pub checkpoint: Option<Checkpoint>,
+    /// How far the step is, from 0 to 1, and a word about it.
+    pub progress: Option<(f32, String)>,
+    /// How the attempt ended.
+    pub settlement: Option<Settlement>,
+}
+
+/// How the step of a member was run ahead. It succeeds, and writes no checkpoint. What was guessed for it must be true
+/// at the commit, or nothing is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ahead {
+    /// A head start: the step is ready, and nobody has claimed it before.
+    Start {
+        /// The component that it ran on.
+        component: Digest,
+        /// The pipeline version.
+        pipeline: Digest,
+        /// [`Digest::of_request`] of the run: it says that the input is the run's.
+        request: Digest,
+    },
+    /// A follower: the step is still blocked, and its only need is the step of the member before it in the batch.
+    Follows {
+        /// The component that it ran on.
+        component: Digest,
+    },
+}
+
+impl Ahead {
+    /// The component that the step ran on.
+    #[must_use]
+    pub fn component(&self) -> Digest {
+        match self {
+            Self::Start { component, .. } | Self::Follows { component } => *component,
+        }
+    }
+}
+
+impl Member {
+    /// Nothing to write yet.
+    #[must_use]
+    pub fn bare(id: StepId, fence: Fence) -> Self {
+        Self {
+            id,
+            fence,
+            ahead: None,
+            alone: false,
+            cut: None,
+            segment: None,
+            checkpoint: None,
+            progress: None,
+            settlement: None,
+        }
+    }
+
+    /// Whether it goes with the member before it in the batch.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        matches!(self.ahead, Some(Ahead::Follows { .. }))
+    }
+
+    /// Whether its step was given a head start.
+    #[must_use]
+    pub fn starts_ahead(&self) -> bool {
+        matches!(self.ahead, Some(Ahead::Start { .. }))
+    }
+
+    /// Whether the step's attempt ends with it.
+    #[must_use]
+    pub fn ends(&self) -> bool {
+        self.settlement.is_some()
+    }
+
+    /// What follows the step's success.
+    #[must_use]
+    pub fn succession(&self) -> Option<&Succession> {
+        match &self.settlement {
+            Some(Settlement::Succeeded { then, .. }) => Some(then),
+            _ => None,
+        }
+    }
+
+    /// After how long its step wakes at the latest, if it waits for a time.
+    #[must_use]
+    pub fn due_after(&self) -> Option<Duration> {
+        match &self.settlement {
+            Some(Settlement::Retry { delay_ms, .. }) => Some(Duration::from_millis(*delay_ms)),
+            Some(Settlement::Suspended { wait, .. }) => wait.due_after_ms().map(Duration::from_millis),
+            _ => None,
+        }
+    }
+
+    /// Whether its step waits for a time or a signal from now on.
+    #[must_use]
+    pub fn suspends(&self) -> bool {
+        matches!(self.settlement, Some(Settlement::Suspended { .. }))
+    }
+
+    /// What it adds to a batch.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        self.segment.as_ref().map_or(0, |segment| segment.bytes.len())
+            + self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.state.len())
+            + self.settlement.as_ref().and_then(Settlement::payload).map_or(0, <[u8]>::len)
+    }
+}
+
+/// All entries of a step in one batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// The position of the first entry.
+    pub first: u32,
+    /// How many.
+    pub length: u32,
+    /// Packed by [`pawl_domain::journal::append`].
+    pub bytes: Vec<u8>,
+}
+
+impl Segment {
+    /// These entries, from position `first` on.
+    #[must_use]
+    pub fn of(first: u32, entries: &[Entry]) -> Self {
+        Self { first, length: u32::try_from(entries.len()).unwrap_or(u32::MAX), bytes: pack(entries) }
+    }
+}
+
+/// What the end of an attempt means for the step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// It has its output.
+    Succeeded {
+        /// JSON bytes.
+        output: Vec<u8>,
+        /// What follows, in the same commit.
+        then: Succession,
+    },
+    /// It has failed for good; the error as JSON.
+    Failed(Vec<u8>),
+    /// It failed and is tried again later; the error as JSON.
+    Retry {
+        /// JSON bytes.
+        error: Vec<u8>,
+        /// From the commit on.
+        delay_ms: u64,
+    },
+    /// It waits; its entry is the last one of the segment in the same member. If the inbox has the signal, it
+    /// is given to the entry and the step is ready at once.
+    Suspended {
+        /// What for.
+        wait: Wait,
+        /// The position of its entry.
+        position: u32,
+    },
+    /// A person decides; the reason as JSON.
+    Parked(Vec<u8>),
+    /// The worker gives it back without fault: it is ready again.
+    Released,
+}
+
+impl Settlement {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Succeeded { .. } => "succeeded",
+            Self::Failed(_) => "failed",
+            Self::Retry { .. } => "retry",
+            Self::Suspended { .. } => "suspended",
+            Self::Parked(_) => "parked",
+            Self::Released => "released",
+        }
+    }
+
+    pub(super) fn payload(&self) -> Option<&[u8]> {
+        match self {
+            Self::Succeeded { output, .. } => Some(output),
+            Self::Failed(error) | Self::Retry { error, .. } | Self::Parked(error) => Some(error),
+            Self::Suspended { .. } | Self::Released => None,
+        }
+    }
+}
+
+/// The answer to a batch, after its commit.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// By place in the batch.
+    pub members: Vec<Verdict>,
+    /// Claimed steps: those asked for, and successors.
+    pub claimed: Vec<Claim>,
+    /// Asked for, and not ready (any more).
+    pub not_ready: Vec<StepId>,
+    /// Asked for, and locked by somebody: ask again.
+    pub busy: Vec<StepId>,
+    /// To be delivered.
+    pub ready: Vec<Ready>,
+    /// Runs that have ended.
+    pub ended: Vec<RunId>,
+}
+
+/// What became of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Written.
+    Written,
+    /// The step is no longer this worker's: nothing was written.
+    LeaseLost,
+    /// The segment does not start where the journal ends: nothing was written. A fault of the worker.
+    Gap,
+}
+
+impl Written {
+    /// Runs of `batch` that moved: those whose steps ended or were claimed.
+    #[must_use]
+    pub fn moved(&self, batch: &Batch) -> Vec<Moved> {
+        let settled = batch
+            .members
+            .iter()
+            .zip(&self.members)
+            .filter(|(member, verdict)| member.ends() && **verdict == Verdict::Written);
+        let mut runs: Vec<RunId> = settled.map(|(member, _)| member.id.run).collect();
+        runs.extend(self.claimed.iter().map(Claim::run));
+        runs.sort_unstable();
+        runs.dedup();
+        runs.into_iter().map(|run| Moved { run, ended: self.ended.contains(&run) }).collect()
+    }
+}

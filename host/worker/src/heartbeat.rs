@@ -1,0 +1,127 @@
+//! The heartbeat: renews the worker's lease on a thread, a runtime and a connection of its own, so that
+//! neither guests nor a full pool can hold it up. It renews only while the rest of the process lives.
+//!
+//! ```text
+//!   begin ──▶ renewed ──every lease/5──▶ renewed ── … ──▶ expired: the incarnation ends
+//!                │  the answer tells when the next lease ends and the next step is due
+//!                └──▶ pulse ──▶ scheduler
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl_base::lock;
+use pawl_store::leases::{Heartbeat, Pulse};
+use pawl_store::{self as store, Link};
+use tokio::sync::{oneshot, watch};
+
+use super::flow::Flow;
+use super::trust::boottime_ms;
+use super::vitals::Vitals;
+
+/// Who beats.
+pub struct Beating {
+    /// The worker, its store and what it runs.
+    pub flow: Arc<Flow>,
+    /// How long a lease lasts.
+    pub lease: Duration,
+    /// Whether the process makes progress.
+    pub vitals: Arc<Vitals>,
+    /// Where the answers go.
+    pub pulse: watch::Sender<Pulse>,
+}
+
+/// Begins the lease, then renews it on a thread of its own. The receiver hears when the lease can't be
+/// renewed any more.
+///
+/// # Errors
+/// If the lease can't be begun.
+pub async fn begin(beating: Beating) -> store::Result<oneshot::Receiver<()>> {
+    let mut heart = Heart { host: host_name(), link: beating.flow.store.link(), beating };
+    store::within(heart.beating.lease / 2, heart.beat(true)).await?;
+    let (expired, end) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("heartbeat".into())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(heart.run(expired)),
+                Err(error) => tracing::error!(%error, "the heartbeat can't start"),
+            }
+        })
+        .map_err(|error| store::Error::Unavailable("a thread for the heartbeat", error.into()))?;
+    Ok(end)
+}
+
+struct Heart {
+    beating: Beating,
+    host: String,
+    link: Box<dyn Link>,
+}
+
+impl Heart {
+    async fn run(mut self, mut expired: oneshot::Sender<()>) {
+        // The first beat's connection belongs to the runtime that made it.
+        self.link = self.beating.flow.store.link();
+        let interval = self.beating.lease / 5;
+        let mut outage = false;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(if outage { interval / 4 } else { interval }) => {}
+                () = expired.closed() => return,
+            }
+            if let Some(part) = self.beating.vitals.stuck(self.beating.lease / 2) {
+                tracing::error!(part, "no progress: the lease is not renewed");
+                continue;
+            }
+            match tokio::time::timeout(self.beating.lease / 2, self.beat(false)).await {
+                Ok(Ok(true)) => {
+                    if std::mem::take(&mut outage) {
+                        tracing::info!("Postgres is back: the lease is renewed");
+                    }
+                }
+                Ok(Ok(false)) => {
+                    let _ = expired.send(());
+                    return;
+                }
+                failed => {
+                    if !std::mem::replace(&mut outage, true) {
+                        let reason = match failed {
+                            Ok(Err(error)) => error.chain(),
+                            _ => "no answer in time".to_owned(),
+                        };
+                        tracing::warn!(reason, "the lease was not renewed");
+                    }
+                }
+            }
+        }
+    }
+
+    /// One renewal; whether the lease still stands.
+    async fn beat(&mut self, begin: bool) -> store::Result<bool> {
+        let flow = &self.beating.flow;
+        let beat = Heartbeat {
+            worker: flow.worker,
+            lease_ms: u32::try_from(self.beating.lease.as_millis()).unwrap_or(u32::MAX),
+            begin,
+            host: &self.host,
+            pid: std::process::id(),
+            slots: flow.slots,
+            queues: &flow.queues,
+            running: lock(&flow.sessions).len(),
+            draining: flow.draining.load(std::sync::atomic::Ordering::Relaxed),
+        };
+        let sent_ms = boottime_ms();
+        let pulse = self.link.heartbeat(&beat).await?;
+        if pulse.alive {
+            flow.trust.renewed(sent_ms, self.beating.lease);
+            let _ = self.beating.pulse.send(pulse);
+        }
+        Ok(pulse.alive)
+    }
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+}

@@ -1,0 +1,41 @@
+//! Steps of workers whose lease has ended become ready again, under a new fence.
+//!
+//! The pulse tells when the next lease ends. Besides, there is a sweep once a lease: a claim may land behind
+//! the sweep that has forgotten its worker.
+
+use pawl_store::{self as store, within};
+
+use super::{SWEEP, Scheduler, due, next, tell};
+
+/// Sweeps when the next lease ends, for ever.
+pub async fn run(mut scheduler: Scheduler) {
+    let mut outage = false;
+    loop {
+        let regular = tokio::time::sleep(scheduler.lease);
+        tokio::select! {
+            () = due(&mut scheduler.pulse, |pulse| pulse.next_lease_end_ms) => {}
+            () = regular => {}
+        }
+        let taken = run_once(&scheduler).await;
+        tell(&mut outage, "no takeover: Postgres is away", taken);
+        next(&mut scheduler.pulse).await;
+    }
+}
+
+/// One sweep; returns how many steps are to be delivered.
+///
+/// # Errors
+/// If the database is away. A crash or a loss of Redis after the commit leaves ready steps that are found as
+/// lost.
+pub async fn run_once(scheduler: &Scheduler) -> store::Result<usize> {
+    let ready = within(scheduler.patience(), scheduler.store.take_over(SWEEP, scheduler.suspicion)).await?;
+    if ready.is_empty() {
+        return Ok(0);
+    }
+    tracing::warn!(steps = ready.len(), "leases have ended: their steps are ready again");
+    pawl_base::fault::point("takeover.committed.before_publish");
+    if let Err(error) = scheduler.queue.publish(&ready).await {
+        tracing::warn!(%error, "taken over, not delivered: the steps will be found as lost");
+    }
+    Ok(ready.len())
+}

@@ -1,0 +1,50 @@
+//! Steps that wait become ready when they are due. The database's clock decides; a worker's only wakes it.
+
+use std::time::Duration;
+
+use pawl_store::{self as store, within};
+use tokio::sync::mpsc;
+
+use super::{SWEEP, Scheduler, due, next, tell};
+
+/// Sweeps when the next step is due, for ever.
+pub async fn run(mut scheduler: Scheduler) {
+    let mut outage = false;
+    loop {
+        due(&mut scheduler.pulse, |pulse| pulse.next_due_ms).await;
+        let woken = run_once(&scheduler).await;
+        tell(&mut outage, "no step is woken: Postgres is away", woken);
+        next(&mut scheduler.pulse).await;
+    }
+}
+
+/// Sweeps for steps of this worker that are due before the next pulse could tell: `soon` brings their
+/// delays. What is due after a lease is told by a pulse in any case.
+pub async fn run_soon(scheduler: Scheduler, mut soon: mpsc::UnboundedReceiver<Duration>) {
+    while let Some(delay) = soon.recv().await {
+        if delay > scheduler.lease {
+            continue;
+        }
+        let scheduler = scheduler.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            if let Err(error) = run_once(&scheduler).await {
+                tracing::debug!(%error, "a due step is left to the next sweep");
+            }
+        });
+    }
+}
+
+/// One sweep; returns how many steps were woken.
+///
+/// # Errors
+/// If the database is away.
+pub async fn run_once(scheduler: &Scheduler) -> store::Result<usize> {
+    let ready = within(scheduler.patience(), scheduler.store.wake(SWEEP)).await?;
+    if !ready.is_empty()
+        && let Err(error) = scheduler.queue.publish(&ready).await
+    {
+        tracing::warn!(%error, "woken, not delivered: the steps will be found as lost");
+    }
+    Ok(ready.len())
+}

@@ -1,0 +1,62 @@
+//! The guest's side of a session: what its thread hands over, and what it waits for.
+
+use pawl_domain::journal::{Checkpoint, Entry};
+use pawl_engine::recorder::{Recorder, Stop};
+
+use super::{BULK_BYTES, Session};
+
+impl Recorder for Session {
+    fn record(&self, entry: &Entry) -> Result<(), Stop> {
+        let mut state = self.state();
+        if let Some(stop) = state.stop {
+            return Err(stop);
+        }
+        state.append(entry);
+        self.queue(&mut state);
+        Ok(())
+    }
+
+    fn barrier(&self) -> Result<(), Stop> {
+        let mut state = self.state();
+        let target = state.recorded;
+        self.queue_unclaimed(&mut state);
+        self.wait(state, |state| !state.is_ahead() && state.durable >= target)
+    }
+
+    fn clear_to_leave(&self) -> Result<(), Stop> {
+        let mut state = self.state();
+        self.queue_unclaimed(&mut state);
+        self.wait(state, |state| !state.is_ahead())
+    }
+
+    fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Stop> {
+        let mut state = self.state();
+        if let Some(stop) = state.stop {
+            return Err(stop);
+        }
+        if state.checkpoint.is_some() || state.bulk.is_some() {
+            pawl_base::fault::point("checkpoint.in_flight.superseded");
+        }
+        if checkpoint.state.len() < BULK_BYTES {
+            state.bulk = None;
+            state.checkpoint = Some(checkpoint);
+            self.queue(&mut state);
+        } else {
+            state.checkpoint = None;
+            state.bulk = Some(checkpoint);
+            if state.bulk_is_ready() {
+                self.outbox.push_bulk(self.this.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn progress(&self, fraction: f64, message: String) {
+        // Postgres' text holds no NUL. Written along with the next write, never a reason for one.
+        self.state().progress = Some((fraction.clamp(0.0, 1.0) as f32, message.replace('\0', "")));
+    }
+
+    fn stop(&self) -> Option<Stop> {
+        self.allowed(&self.state()).err()
+    }
+}

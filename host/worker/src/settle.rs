@@ -1,0 +1,68 @@
+//! What the end of an attempt means for its step: a pure decision.
+
+use pawl_domain::attempt::{Claim, Cut, Failure, Outcome};
+use pawl_domain::retry::{Decision, RetryPolicy, after_failure as retry_after_failure};
+use pawl_domain::succession::Succession;
+use pawl_domain::wait::Wait;
+use pawl_engine::Executed;
+use pawl_store::write::Settlement;
+
+/// What is to be done with an attempt that has ended.
+#[derive(Debug, PartialEq)]
+pub enum Settling {
+    /// Write the outcome.
+    Write(Settlement),
+    /// Write that the step waits, and the entry of the wait.
+    Suspend(Wait),
+    /// Cut the journal and write the outcome, in one commit.
+    CutAndWrite(Cut, Settlement),
+    /// Nothing: the step is no longer this worker's.
+    Lost,
+}
+
+/// Decides what the end of an attempt means; `then` is what follows if it has succeeded.
+#[must_use]
+pub fn decide(executed: Executed, policy: &RetryPolicy, claim: &Claim, then: Succession) -> Settling {
+    match executed.outcome {
+        Outcome::Succeeded(output) => Settling::Write(Settlement::Succeeded { output, then }),
+        Outcome::Failed(failure) => {
+            let settlement = after_failure(&failure, policy, claim.failures);
+            // Also when the step has failed for good: a person's retry must not replay the failure.
+            match executed.cut {
+                Some(cut) => Settling::CutAndWrite(cut, settlement),
+                None => Settling::Write(settlement),
+            }
+        }
+        Outcome::Diverged(divergence) => {
+            let mut report = serde_json::to_value(&divergence).unwrap_or_default();
+            if let Some(report) = report.as_object_mut() {
+                report.insert("cause".into(), "divergence".into());
+                report.insert("message".into(), divergence.message().into());
+            }
+            Settling::Write(Settlement::Parked(json(&report)))
+        }
+        Outcome::Suspended(wait) => Settling::Suspend(wait),
+        Outcome::HandedBack => Settling::Write(Settlement::Released),
+        Outcome::LeaseLost => Settling::Lost,
+    }
+}
+
+fn after_failure(failure: &Failure, policy: &RetryPolicy, failures: u32) -> Settlement {
+    match retry_after_failure(policy, failures, failure, jitter()) {
+        Decision::RetryAfter(delay) => {
+            let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            Settlement::Retry { error: json(failure), delay_ms }
+        }
+        Decision::GiveUp => Settlement::Failed(json(failure)),
+    }
+}
+
+/// From 0 to 1. A new id's last bytes are random, which is all the chance that a delay needs.
+fn jitter() -> f64 {
+    let random = uuid::Uuid::now_v7().as_u128() as u32;
+    f64::from(random) / f64::from(u32::MAX)
+}
+
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("only string keys")
+}
