@@ -84,10 +84,10 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let state = prepare(&config, ports, engine);
     // A wrong schema is said before anything listens, if Postgres is there to tell.
-    match state.store.check_schema().await {
+    let is_checked = match state.store.check_schema().await {
         Err(error) if !error.is_passing() => return Err(error.into()),
-        _ => {}
-    }
+        checked => checked.is_ok(),
+    };
     let bind = |source| ServeError::Bind { address: config.listen.clone(), source };
     let listener = TcpListener::bind(&config.listen).await.map_err(bind)?;
     let address: SocketAddr = listener.local_addr().map_err(bind)?;
@@ -114,7 +114,7 @@ pub async fn serve(
     readers.spawn(wake_readers(state.clone()));
     tokio::select! {
         served = serving => served.map_err(ServeError::Io),
-        error = wait_for_schema(&*state.store) => Err(error.into()),
+        error = wait_for_schema(&*state.store), if !is_checked => Err(error.into()),
         // They go on for ever, unless one panics: then nobody would be told anything any more.
         Some(ended) = readers.join_next() => ended.map_err(|panic| ServeError::Io(std::io::Error::other(panic))),
         () = grace(stopped, config.grace) => {
