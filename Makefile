@@ -29,11 +29,13 @@ setup-servers:
 setup-test:
 	@.ci/setup test
 
+# $(1): their folders.
 define build_guests
 	$(env)
 	echo "building the guests into target/plugins" >&2
-	target/debug/pawl plugin build $$(dirname plugins/*/Cargo.toml) >target/guests.log 2>&1 || { cat target/guests.log >&2; exit 1; }
+	target/debug/pawl plugin build $(1) >target/guests.log 2>&1 || { cat target/guests.log >&2; exit 1; }
 endef
+all_guests := $$(dirname plugins/*/Cargo.toml)
 
 # All programs at once: the features of dependencies are those of the whole workspace, so that nothing is built
 # twice.
@@ -42,7 +44,7 @@ build: setup
 	cargo build --workspace --bins
 
 guests: build
-	@$(build_guests)
+	@$(call build_guests,$(all_guests))
 
 # The same programs, and the tests, which ask for more features of some dependencies.
 build-tests: setup-test
@@ -50,10 +52,10 @@ build-tests: setup-test
 	cargo nextest run --workspace --no-run
 
 test-guests: build-tests
-	@$(build_guests)
+	@$(call build_guests,$(all_guests))
 
-demo: guests
-	@$(env)
+demo: build
+	@$(call build_guests,plugins/demo-*)
 	target/debug/demo
 
 drill: setup-servers guests
