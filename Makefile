@@ -2,6 +2,7 @@
 # its own: private Postgres and Redis in a folder of their own, on free ports. The demo needs none.
 #
 #   make demo            the demo pipeline on `pawl dev`, which is killed in the middle
+#   make check           formatting, lints and the tests that need no server: for the minute between two edits
 #   make test            all checks and all tests
 #   make test-languages  steps in Python and JavaScript; sets up their compilers in .pawl
 #   make drill           the recovery drill; summary and logs in target/drill
@@ -11,7 +12,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-languages languages drill bench build build-tests guests test-guests lint docs doctests licences setup setup-servers setup-test
+.PHONY: help check demo test test-languages languages drill bench build build-tests guests test-guests lint docs doctests licences setup setup-servers setup-test
 
 # Each recipe begins with it: the Rust toolchain is found and named tools are in PATH.
 env := . .ci/env
@@ -66,6 +67,12 @@ bench: setup-servers guests
 	@$(env)
 	cargo build --quiet --release --workspace --bins
 	target/release/bench
+
+check: setup-test
+	@$(env)
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	cargo nextest run --workspace --lib --status-level fail
 
 lint: setup-test
 	@$(env)
