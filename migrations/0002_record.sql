@@ -1,4 +1,6 @@
--- What every change of a state ends with: events, counters and the run's own state, in one place.
+-- What every change of a state by workers and sweeps ends with: events, counters and the run's own state, in one place.
+-- The kinds of events, and what each does to the counters, are those of EventKind (host/domain/src/event.rs), which a
+-- test holds against this file.
 
 -- Something that has happened to a step. The events of a commit are numbered in the order of their array.
 create type pawl_event_v1 as (
@@ -52,11 +54,12 @@ begin
                           + (old.live = d.ended)::int
         from delta d join run old on old.id = d.run_id
         where r.id = d.run_id
-        returning r.id, r.status, d.started and old.status = 'pending' as begins, r.live = 0 as ends, old.event_count, d.*
+        returning r.id, r.status, d.started and old.status = 'pending' as begins, r.live = 0 as ends, old.event_count, d.*,
+                  case when r.live = 0 then array[case r.status when 'failed' then 'run.failed' else 'run.succeeded' end] end as ending
     ), told as (
         insert into event (run_id, first, kinds, steps, fences, workers, notes)
         select id, event_count + 1,
-               case when begins then '{run.started}'::text[] end || kinds || case when ends then array['run.' || status] end,
+               case when begins then '{run.started}'::text[] end || kinds || ending,
                case when begins then '{null}'::int[] end || steps || case when ends then '{null}'::int[] end,
                case when begins then '{null}'::bigint[] end || fences || case when ends then '{null}'::bigint[] end,
                case when begins then '{null}'::uuid[] end || workers || case when ends then '{null}'::uuid[] end,

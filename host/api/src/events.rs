@@ -88,7 +88,7 @@ fn event_of(pipeline: &Pipeline, row: EventRow) -> Event {
     Event {
         number: row.number,
         at_ms: row.at_ms,
-        kind: row.kind,
+        kind: row.kind.to_string(),
         step: row.step.map(|step| step_name(pipeline, step)),
         fence: row.fence,
         worker: row.worker,

@@ -18,6 +18,7 @@ pub use pipelines::*;
 pub use plugins::*;
 pub use runs::*;
 
+pub use pawl_domain::event::EventKind;
 pub use pawl_domain::pipeline_file::Problem as FileProblem;
 pub use pawl_domain::status::{RunStatus, StepStatus, UnknownStatus};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use pawl_api::client::{Client, Error};
-use pawl_api::types::{Event, RunStatus};
+use pawl_api::types::{Event, EventKind, RunStatus};
 
 use super::{show, sse};
 use crate::output::{Format, Output, print};
@@ -66,10 +66,10 @@ async fn read(client: &Client, run: &str, seen: &mut Seen, output: Output) -> an
 
 fn tell(event: &Event, data: &str, seen: &mut Seen, output: Output) -> anyhow::Result<()> {
     seen.number = event.number;
-    seen.ended = match event.kind.as_str() {
-        "run.succeeded" => Some(RunStatus::Succeeded),
-        "run.failed" => Some(RunStatus::Failed),
-        "run.cancelled" => Some(RunStatus::Cancelled),
+    seen.ended = match event.kind.parse() {
+        Ok(EventKind::RunSucceeded) => Some(RunStatus::Succeeded),
+        Ok(EventKind::RunFailed) => Some(RunStatus::Failed),
+        Ok(EventKind::RunCancelled) => Some(RunStatus::Cancelled),
         _ => None,
     };
     let start_ms = *seen.start_ms.get_or_insert(event.at_ms);

@@ -1,6 +1,7 @@
 //! The history of runs, and the marks by which a reader sees that there is more of it.
 
 use async_trait::async_trait;
+use pawl_domain::event::EventKind;
 use pawl_domain::id::{RunId, StepNo, WorkerId};
 use pawl_domain::status::RunStatus;
 
@@ -13,8 +14,8 @@ pub struct EventRow {
     pub number: u32,
     /// When it was committed.
     pub at_ms: i64,
-    /// For example `step.started`.
-    pub kind: String,
+    /// What it tells.
+    pub kind: EventKind,
     /// None for events of the run.
     pub step: Option<StepNo>,
     /// The step's fence.

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use futures_util::future::join_all;
 use pawl_api::types::{
-    AppliedPipeline, Because, EventList, Explanation, Run, RunList, RunStatus, StepDetail, StepStatus,
+    AppliedPipeline, Because, EventKind, EventList, Explanation, Run, RunList, RunStatus, StepDetail, StepStatus,
 };
 use pawl_domain::id::RunId;
 use pawl_tests::bounds;
@@ -44,7 +44,7 @@ fn a_run_is_submitted_explained_followed_and_read() -> anyhow::Result<()> {
 
     let list: EventList = api.client.get(&format!("/v1/runs/{run}/events"))?.read()?;
     assert!(list.ended);
-    assert_eq!(list.events.last().map(|event| event.kind.as_str()), Some("run.succeeded"));
+    assert_eq!(list.events.last().map(|event| event.is(EventKind::RunSucceeded)), Some(true));
     let numbers: Vec<u32> = list.events.iter().map(|event| event.number).collect();
     assert_eq!(numbers, (1..=ended.summary.event_count).collect::<Vec<_>>());
     let streamed =

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::process::Output;
 
 use anyhow::Result;
+use pawl_domain::event::EventKind;
 use pawl_tests::{Cluster, Target, binary, bounds, wait};
 use serde_json::{Value, json};
 
@@ -54,8 +55,8 @@ fn survives(plugin: &str) -> Result<()> {
     let performed: BTreeMap<String, usize> = (0..METERS).map(|meter| (format!("/meter/{meter}"), 1)).collect();
     assert_eq!(target.performed("/meter"), performed, "every reading was reported once");
 
-    let kinds: Vec<String> = cluster.client.events(run)?.into_iter().map(|event| event.kind).collect();
-    assert!(kinds.iter().any(|kind| kind == "step.resumed"), "{kinds:?}");
+    let events = cluster.client.events(run)?;
+    assert!(events.iter().any(|event| event.is(EventKind::StepResumed)), "{events:?}");
     let counted: i32 = cluster.database.value("select failures from step")?;
     assert_eq!(counted, 0, "a crash used up a retry");
     cluster.finish_with(&[&target])

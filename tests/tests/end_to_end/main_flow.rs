@@ -1,7 +1,7 @@
 //! The main job: a pipeline is submitted, executed, and survives the death of the worker that holds it.
 
 use anyhow::Result;
-use pawl_api::types::{RunStatus, SubmittedRun};
+use pawl_api::types::{EventKind, RunStatus, SubmittedRun};
 use pawl_tests::{Cluster, Target, bounds, wait};
 use serde_json::{Value, json};
 
@@ -20,8 +20,8 @@ fn a_pipeline_with_a_fan_out_a_join_and_effects_gives_its_result() -> Result<()>
     let events = cluster.client.events(run)?;
     let numbers: Vec<u32> = events.iter().map(|event| event.number).collect();
     assert_eq!(numbers, (1..=events.len() as u32).collect::<Vec<_>>());
-    assert_eq!(events.first().map(|event| event.kind.as_str()), Some("run.submitted"));
-    assert_eq!(events.last().map(|event| event.kind.as_str()), Some("run.succeeded"));
+    assert_eq!(events.first().map(|event| event.is(EventKind::RunSubmitted)), Some(true));
+    assert_eq!(events.last().map(|event| event.is(EventKind::RunSucceeded)), Some(true));
     cluster.finish_with(&[&target])
 }
 
@@ -48,10 +48,12 @@ fn a_replacement_goes_on_from_the_checkpoint_of_a_killed_worker() -> Result<()> 
     assert_eq!(failures, 0, "a crash used up a retry");
 
     // The four stages of a recovery, in order, in the run's history.
-    let kinds: Vec<String> = cluster.client.events(run)?.into_iter().map(|event| event.kind).collect();
-    let stages = ["step.started", "step.lease_expired", "step.ready", "step.resumed", "step.succeeded"];
-    let mut rest = kinds.iter();
-    assert!(stages.iter().all(|stage| rest.any(|kind| kind == stage)), "{kinds:?}");
+    use EventKind::{StepLeaseExpired, StepReady, StepResumed, StepStarted, StepSucceeded};
+    let events = cluster.client.events(run)?;
+    let mut rest = events.iter();
+    for stage in [StepStarted, StepLeaseExpired, StepReady, StepResumed, StepSucceeded] {
+        assert!(rest.any(|event| event.is(stage)), "no {stage} in its place: {events:?}");
+    }
     cluster.finish()
 }
 
@@ -69,9 +71,10 @@ fn a_worker_that_is_asked_to_end_hands_its_steps_back_at_once() -> Result<()> {
     let status = cluster.the("first")?.terminate(bounds::PROCESS)?;
     assert!(status.success(), "the drained worker ended with {status}");
     cluster.succeeds(run, bounds::RECOVERY)?;
-    let kinds: Vec<String> = cluster.client.events(run)?.into_iter().map(|event| event.kind).collect();
-    assert!(kinds.iter().any(|kind| kind == "step.handed_back"), "{kinds:?}");
-    assert!(!kinds.iter().any(|kind| kind == "step.lease_expired"), "a drain is no crash: {kinds:?}");
+    let events = cluster.client.events(run)?;
+    let told = |kind| events.iter().any(|event| event.is(kind));
+    assert!(told(EventKind::StepHandedBack), "{events:?}");
+    assert!(!told(EventKind::StepLeaseExpired), "a drain is no crash: {events:?}");
     let counted: i32 = cluster.database.value("select failures + crashes from step")?;
     assert_eq!(counted, 0, "a drain was counted as a failure or a crash");
     cluster.finish()
@@ -165,7 +168,7 @@ fn events_can_be_followed_and_resumed_by_number() -> Result<()> {
     let numbers = |events: &[(u32, Value)]| events.iter().map(|(number, _)| *number).collect::<Vec<_>>();
     let from_start = stream(&[])?;
     assert_eq!(numbers(&from_start), (1..=all.len() as u32).collect::<Vec<_>>());
-    assert_eq!(from_start.last().map(|(_, data)| data["kind"].clone()), Some(json!("run.succeeded")));
+    assert_eq!(from_start.last().map(|(_, data)| data["kind"].clone()), Some(json!(EventKind::RunSucceeded.as_str())));
     let resumed = stream(&[("last-event-id", "4")])?;
     assert_eq!(numbers(&resumed), (5..=all.len() as u32).collect::<Vec<_>>());
     cluster.finish()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use pawl_domain::event::EventKind;
 use pawl_tests::{Cluster, bounds};
 use serde_json::json;
 
@@ -21,7 +22,7 @@ fn two_workers_share_a_runs_parallel_branches_and_each_step_runs_once() -> Resul
     cluster.succeeds(run, bounds::RUN)?;
 
     let mut starts: BTreeMap<String, Vec<_>> = BTreeMap::new();
-    for event in cluster.client.events(run)?.into_iter().filter(|event| event.kind == "step.started") {
+    for event in cluster.client.events(run)?.into_iter().filter(|event| event.is(EventKind::StepStarted)) {
         starts.entry(event.step.unwrap_or_default()).or_default().push(event.worker);
     }
     assert_eq!(starts.len(), 26);

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
+use pawl_domain::event::EventKind;
 use pawl_domain::id::RunId;
 use pawl_tests::target::Manner;
 use pawl_tests::{Cluster, Target, bounds, wait};
@@ -57,7 +58,7 @@ fn a_killed_workers_step_runs_again_elsewhere_within_six_and_a_half_seconds() ->
 
 fn resumed_ms(cluster: &Cluster, run: RunId) -> Result<wait::Look<i64>> {
     let events = cluster.client.events(run)?;
-    let resumed = events.iter().find(|event| event.kind == "step.resumed");
+    let resumed = events.iter().find(|event| event.is(EventKind::StepResumed));
     Ok(resumed
         .map_or_else(|| wait::Look::NotYet(format!("{} events", events.len())), |event| wait::Look::Done(event.at_ms)))
 }

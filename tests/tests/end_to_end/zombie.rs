@@ -1,6 +1,7 @@
 //! A worker that is stopped past its lease and goes on later: the most dangerous kind of dead.
 
 use anyhow::Result;
+use pawl_domain::event::EventKind;
 use pawl_tests::{Cluster, bounds, wait};
 use serde_json::json;
 
@@ -33,7 +34,7 @@ fn nothing_that_a_stopped_worker_writes_after_the_takeover_is_accepted() -> Resu
     assert_ne!(winner, stopped);
     let after = rows_of_attempts(&cluster)?;
     assert!(after.starts_with(&before), "history was rewritten:\n{before:?}\n{after:?}");
-    for event in cluster.client.events(run)?.iter().skip_while(|event| event.kind != "step.lease_expired").skip(1) {
+    for event in cluster.client.events(run)?.iter().skip_while(|event| !event.is(EventKind::StepLeaseExpired)).skip(1) {
         assert_ne!(event.worker.map(|id| id.to_string()), Some(stopped.clone()), "{event:?}");
     }
 

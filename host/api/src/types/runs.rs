@@ -1,5 +1,6 @@
 //! Runs, their steps, their history.
 
+use pawl_domain::event::EventKind;
 use pawl_domain::id::{Digest, RunId, WorkerId};
 use pawl_domain::pipeline::Priority;
 use pawl_domain::status::{RunStatus, StepStatus};
@@ -165,7 +166,7 @@ pub struct Event {
     pub number: u32,
     /// When it was committed.
     pub at_ms: i64,
-    /// For example `step.started`.
+    /// For example `step.started`. A word, so that a client shows also those that it does not know.
     pub kind: String,
     /// Absent for events of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -179,6 +180,14 @@ pub struct Event {
     /// What a person wants to know besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+impl Event {
+    /// Whether it tells this.
+    #[must_use]
+    pub fn is(&self, kind: EventKind) -> bool {
+        self.kind == kind.as_str()
+    }
 }
 
 /// `GET /v1/runs/{id}/events` as JSON. As server-sent events, each event's data is an [`Event`], its `id`

@@ -59,7 +59,7 @@ fn event_row(row: &PgRow) -> Result<EventRow> {
     Ok(EventRow {
         number: row.try_get::<i32, _>("number")?.cast_unsigned(),
         at_ms: row.try_get("at_ms")?,
-        kind: row.try_get("kind")?,
+        kind: parse(row, "kind")?,
         step: row.try_get::<Option<i32>, _>("step")?.map(StepNo),
         fence: row.try_get("fence")?,
         worker: row.try_get::<Option<_>, _>("worker")?.map(WorkerId),

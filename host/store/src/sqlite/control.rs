@@ -1,6 +1,7 @@
 //! What a person may do to a run, as `migrations/0006_control.sql` does it for Postgres.
 
 use async_trait::async_trait;
+use pawl_domain::event::EventKind;
 use pawl_domain::id::{RunId, StepId, StepNo};
 use pawl_domain::ready::Ready;
 use pawl_domain::status::{RunStatus, StepStatus};
@@ -41,10 +42,10 @@ fn cancel(ledger: &Ledger<'_>, id: RunId) -> Result<()> {
         if !step.status.is_ended() {
             step.change(StepChange::Stopped, ledger.now_ms)?;
             step.write(ledger.conn)?;
-            ledger.tell(&mut run, "step.cancelled", Some(&Happened::to(&step, "step.cancelled")))?;
+            ledger.tell(&mut run, EventKind::StepCancelled, Some(&Happened::to(&step, EventKind::StepCancelled)))?;
         }
     }
-    ledger.tell(&mut run, "run.cancelled", None)?;
+    ledger.tell(&mut run, EventKind::RunCancelled, None)?;
     Run { status: RunStatus::Cancelled, live: 0, running: 0, ended_at: Some(ledger.now_ms), ..run }.write(ledger.conn)
 }
 
@@ -64,7 +65,7 @@ fn retry(ledger: &Ledger<'_>, id: RunId, only: Option<StepNo>) -> Result<Vec<Rea
         return Err(control::nothing_to_retry(id, only));
     }
     if run.ended_at.is_some() {
-        ledger.tell_noting(&mut run, "run.reopened", None, Some(ASKED))?;
+        ledger.tell_noting(&mut run, EventKind::RunReopened, None, Some(ASKED))?;
     }
     for place in failed.iter().chain(&parked) {
         let step = &mut steps[*place];
@@ -83,7 +84,7 @@ fn retry(ledger: &Ledger<'_>, id: RunId, only: Option<StepNo>) -> Result<Vec<Rea
     {
         let step = &steps[place];
         step.write(ledger.conn)?;
-        let kind = if was_parked { "step.ready" } else { "step.reopened" };
+        let kind = if was_parked { EventKind::StepReady } else { EventKind::StepReopened };
         ledger.tell(&mut run, kind, Some(&Happened::to(step, kind).noting(ASKED)))?;
         all.push(step.id);
     }
@@ -141,7 +142,7 @@ fn resume(ledger: &Ledger<'_>, id: StepId, how: &Resume) -> Result<Vec<Ready>> {
         step.recorded_by = step.recorded_by.filter(|_| *kept > 0);
     }
     step.write(ledger.conn)?;
-    let mut happened = vec![Happened::to(&step, "step.ready").noting(how.note())];
+    let mut happened = vec![Happened::to(&step, EventKind::StepReady).noting(how.note())];
     if look_at_inbox {
         happened.extend(ledger.give_signals(id.run)?);
     }

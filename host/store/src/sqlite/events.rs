@@ -17,7 +17,7 @@ impl Events for Sqlite {
                 Ok(EventRow {
                     number: row.get("number")?,
                     at_ms: row.get("at")?,
-                    kind: row.get("kind")?,
+                    kind: parse(row, "kind")?,
                     step: row.get::<_, Option<i32>>("step_no")?.map(StepNo),
                     fence: row.get("fence")?,
                     worker: row.get::<_, Option<_>>("worker_id")?.map(WorkerId),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pawl_base::lock;
+use pawl_domain::event::{Counted, EventKind};
 use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::pipeline::{Pipeline, StepSpec};
 use pawl_domain::ready::Ready;
@@ -38,14 +39,14 @@ pub(super) struct Ledger<'c> {
 #[derive(Debug, Clone)]
 pub(super) struct Happened {
     pub(super) step: StepId,
-    pub(super) kind: &'static str,
+    pub(super) kind: EventKind,
     pub(super) fence: i64,
     pub(super) worker: Option<WorkerId>,
     pub(super) note: Option<String>,
 }
 
 impl Happened {
-    pub(super) fn to(step: &Step, kind: &'static str) -> Self {
+    pub(super) fn to(step: &Step, kind: EventKind) -> Self {
         Self { step: step.id, kind, fence: step.fence, worker: None, note: None }
     }
 
@@ -57,25 +58,8 @@ impl Happened {
         Self { note: Some(note.into()), ..self }
     }
 
-    /// What it adds to the count of running steps.
-    fn running(&self) -> i32 {
-        match self.kind {
-            "step.started" | "step.resumed" => 1,
-            "step.succeeded" | "step.failed" | "step.retrying" | "step.waiting" | "step.handed_back"
-            | "step.lease_expired" => -1,
-            // By its worker, or by a takeover, which has counted its lease's end.
-            "step.parked" if self.worker.is_some() => -1,
-            _ => 0,
-        }
-    }
-
-    /// What it takes from the count of steps that have not ended.
-    fn ended(&self) -> i32 {
-        match self.kind {
-            "step.succeeded" | "step.failed" | "step.cancelled" => 1,
-            "step.reopened" => -1,
-            _ => 0,
-        }
+    fn counted(&self) -> Counted {
+        self.kind.counted(self.worker.is_some())
     }
 }
 
@@ -160,12 +144,12 @@ impl<'c> Ledger<'c> {
     }
 
     fn record_run(&self, run: &mut Run, happened: &[&Happened]) -> Result<()> {
-        run.live = run.live.saturating_add_signed(-happened.iter().map(|event| event.ended()).sum::<i32>());
-        run.running = run.running.saturating_add_signed(happened.iter().map(|event| event.running()).sum());
-        run.failing |= happened.iter().any(|event| event.kind == "step.failed");
-        let starts = happened.iter().any(|event| matches!(event.kind, "step.started" | "step.resumed"));
-        if starts && run.status == RunStatus::Pending {
-            self.tell(run, "run.started", None)?;
+        let counted: Counted = happened.iter().map(|event| event.counted()).sum();
+        run.live = run.live.saturating_add_signed(counted.live);
+        run.running = run.running.saturating_add_signed(counted.running);
+        run.failing |= counted.fails;
+        if counted.begins && run.status == RunStatus::Pending {
+            self.tell(run, EventKind::RunStarted, None)?;
             run.started_at = Some(self.now_ms);
         }
         run.status = transition::run(run.status, run.live, run.failing, run.started_at.is_some());
@@ -180,7 +164,7 @@ impl<'c> Ledger<'c> {
     }
 
     /// The next event of a run.
-    pub(super) fn tell(&self, run: &mut Run, kind: &str, event: Option<&Happened>) -> Result<()> {
+    pub(super) fn tell(&self, run: &mut Run, kind: EventKind, event: Option<&Happened>) -> Result<()> {
         self.tell_noting(run, kind, event, event.and_then(|event| event.note.as_deref()))
     }
 
@@ -188,7 +172,7 @@ impl<'c> Ledger<'c> {
     pub(super) fn tell_noting(
         &self,
         run: &mut Run,
-        kind: &str,
+        kind: EventKind,
         event: Option<&Happened>,
         note: Option<&str>,
     ) -> Result<()> {
@@ -201,7 +185,7 @@ impl<'c> Ledger<'c> {
             run.id.0,
             run.event_count,
             self.now_ms,
-            kind,
+            kind.as_str(),
             event.map(|event| event.step.step.0),
             event.map(|event| event.fence),
             event.and_then(|event| event.worker).map(|worker| worker.0),
@@ -217,7 +201,7 @@ impl<'c> Ledger<'c> {
             if !step.status.is_ended() && step.status != StepStatus::Running {
                 step.change(transition::StepChange::Stopped, self.now_ms)?;
                 step.write(self.conn)?;
-                stopped.push(Happened::to(&step, "step.cancelled").noting(note));
+                stopped.push(Happened::to(&step, EventKind::StepCancelled).noting(note));
             }
         }
         Ok(stopped)
@@ -240,11 +224,11 @@ pub(super) fn now_ms() -> i64 {
 }
 
 /// How the end of a run is told.
-pub(super) fn ended_kind(status: RunStatus) -> &'static str {
+pub(super) fn ended_kind(status: RunStatus) -> EventKind {
     match status {
-        RunStatus::Failed => "run.failed",
-        RunStatus::Cancelled => "run.cancelled",
-        _ => "run.succeeded",
+        RunStatus::Failed => EventKind::RunFailed,
+        RunStatus::Cancelled => EventKind::RunCancelled,
+        _ => EventKind::RunSucceeded,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Signals: sent to a run, taken by its steps; as `migrations/0007_signals.sql` does it for Postgres.
 
 use async_trait::async_trait;
+use pawl_domain::event::EventKind;
 use pawl_domain::id::{Digest, RunId, StepId, StepNo};
 use pawl_domain::transition::StepChange;
 
@@ -66,7 +67,7 @@ impl Ledger<'_> {
             }
             step.change(StepChange::Signalled, self.now_ms)?;
             step.write(self.conn)?;
-            given.push(Happened::to(&step, "step.ready").noting(format!("signal {name}")));
+            given.push(Happened::to(&step, EventKind::StepReady).noting(format!("signal {name}")));
         }
         Ok(given)
     }

@@ -1,6 +1,7 @@
 //! The sweeps, as `migrations/0005_leases.sql` does them for Postgres.
 
 use async_trait::async_trait;
+use pawl_domain::event::EventKind;
 use pawl_domain::id::{Fence, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::pipeline::Priority;
 use pawl_domain::ready::Ready;
@@ -100,7 +101,7 @@ fn take_over(ledger: &Ledger<'_>, limit: usize, suspicion: Suspicion) -> Result<
             let Some(mut step) = ledger.step(id)? else { continue };
             let (dead, kind) = (step.worker, expire(&mut step, failing, suspicion, ledger.now_ms)?);
             step.write(ledger.conn)?;
-            let lease_expired = Happened::to(&step, "step.lease_expired").noting(step.progress_note());
+            let lease_expired = Happened::to(&step, EventKind::StepLeaseExpired).noting(step.progress_note());
             expired.push(Happened { worker: dead, ..lease_expired });
             moved.push(Happened::to(&step, kind));
         }
@@ -119,15 +120,15 @@ fn take_over(ledger: &Ledger<'_>, limit: usize, suspicion: Suspicion) -> Result<
 }
 
 /// What the end of its worker's lease means for a step; returns how that is told.
-fn expire(step: &mut Step, failing: bool, suspicion: Suspicion, now_ms: i64) -> Result<&'static str> {
+fn expire(step: &mut Step, failing: bool, suspicion: Suspicion, now_ms: i64) -> Result<EventKind> {
     let reached = i64::from(step.journal_length) + i64::from(step.checkpoint_ordinal);
     step.crashes = suspicion.after_crash(step.crashes, reached > step.crash_mark, step.alone);
     step.crash_mark = reached;
     step.alone = false;
     let (change, kind) = match failing {
-        true => (StepChange::Stopped, "step.cancelled"),
-        false if suspicion.is_poison(step.crashes) => (StepChange::Poisoned, "step.parked"),
-        false => (StepChange::LeaseEnded, "step.ready"),
+        true => (StepChange::Stopped, EventKind::StepCancelled),
+        false if suspicion.is_poison(step.crashes) => (StepChange::Poisoned, EventKind::StepParked),
+        false => (StepChange::LeaseEnded, EventKind::StepReady),
     };
     step.change(change, now_ms)?;
     if change == StepChange::Poisoned {
@@ -145,7 +146,7 @@ fn wake(ledger: &Ledger<'_>, limit: usize) -> Result<Vec<Ready>> {
         let note = step.awaits.as_ref().map_or_else(|| "due".to_owned(), |name| format!("no signal {name} in time"));
         step.change(StepChange::Due, ledger.now_ms)?;
         step.write(ledger.conn)?;
-        happened.push(Happened::to(&step, "step.ready").noting(note));
+        happened.push(Happened::to(&step, EventKind::StepReady).noting(note));
     }
     ledger.record(&happened)?;
     ledger.ready_of(due)

@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use pawl_domain::event::EventKind;
 use pawl_domain::id::{Digest, RunId, StepId, WorkerId};
 use pawl_domain::journal::Checkpoint;
 use pawl_domain::status::StepStatus;
@@ -143,12 +144,12 @@ impl Writing<'_, '_> {
     fn outcome(&mut self, step: &mut Step, settlement: &Settlement) -> Result<()> {
         let now_ms = self.ledger.now_ms;
         let (change, kind) = match settlement {
-            Settlement::Succeeded { .. } => (StepChange::Succeeded, "step.succeeded"),
-            Settlement::Failed(_) => (StepChange::Failed, "step.failed"),
-            Settlement::Retry { .. } => (StepChange::RetryLater, "step.retrying"),
-            Settlement::Suspended { .. } => (StepChange::Suspended, "step.waiting"),
-            Settlement::Parked(_) => (StepChange::Parked, "step.parked"),
-            Settlement::Released => (StepChange::HandedBack, "step.handed_back"),
+            Settlement::Succeeded { .. } => (StepChange::Succeeded, EventKind::StepSucceeded),
+            Settlement::Failed(_) => (StepChange::Failed, EventKind::StepFailed),
+            Settlement::Retry { .. } => (StepChange::RetryLater, EventKind::StepRetrying),
+            Settlement::Suspended { .. } => (StepChange::Suspended, EventKind::StepWaiting),
+            Settlement::Parked(_) => (StepChange::Parked, EventKind::StepParked),
+            Settlement::Released => (StepChange::HandedBack, EventKind::StepHandedBack),
         };
         step.change(change, now_ms)?;
         let mut happened = Happened::to(step, kind).by(self.worker);
@@ -207,9 +208,9 @@ impl Writing<'_, '_> {
         let now_ms = self.ledger.now_ms;
         step.unmet = 0;
         step.claim(claim, self.worker, component, now_ms)?;
-        self.happened.push(Happened::to(&step, "step.started").by(self.worker));
+        self.happened.push(Happened::to(&step, EventKind::StepStarted).by(self.worker));
         step.change(StepChange::Succeeded, now_ms)?;
-        self.happened.push(Happened::to(&step, "step.succeeded").by(self.worker));
+        self.happened.push(Happened::to(&step, EventKind::StepSucceeded).by(self.worker));
         step.journal_length = member.segment.as_ref().map_or(0, |segment| segment.length);
         (step.progress, step.progress_message) = member.progress.clone().unzip();
         step.error = None;
@@ -330,11 +331,11 @@ impl Writing<'_, '_> {
             if step.unmet == 0 && wanted {
                 let component = self.ledger.component_for(&step)?;
                 step.claim(StepChange::Continued, self.worker, component, self.ledger.now_ms)?;
-                self.happened.push(Happened::to(&step, "step.started").by(self.worker));
+                self.happened.push(Happened::to(&step, EventKind::StepStarted).by(self.worker));
                 self.continued.push(id);
             } else if step.unmet == 0 {
                 step.change(StepChange::NeedsMet, self.ledger.now_ms)?;
-                self.happened.push(Happened::to(&step, "step.ready"));
+                self.happened.push(Happened::to(&step, EventKind::StepReady));
             }
             step.write(self.ledger.conn)?;
         }
@@ -352,9 +353,9 @@ impl Writing<'_, '_> {
                 step.claim(StepChange::Claimed, self.worker, component, self.ledger.now_ms)?;
                 step.write(self.ledger.conn)?;
                 self.happened.push(if step.attempts > 1 {
-                    Happened::to(&step, "step.resumed").by(self.worker).noting(step.progress_note())
+                    Happened::to(&step, EventKind::StepResumed).by(self.worker).noting(step.progress_note())
                 } else {
-                    Happened::to(&step, "step.started").by(self.worker)
+                    Happened::to(&step, EventKind::StepStarted).by(self.worker)
                 });
             }
         }

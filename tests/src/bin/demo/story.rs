@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use pawl_api::types::Event;
+use pawl_api::types::{Event, EventKind};
 
 use crate::interruption::Interruption;
 
@@ -12,7 +12,7 @@ pub(crate) fn timeline(events: &[Event], interruption: &Interruption) -> String 
     let seconds = |at_ms: i64| (at_ms - began) as f64 / 1_000.0;
     let mut lines: Vec<(i64, String)> = events
         .iter()
-        .filter(|event| event.kind != "step.ready")
+        .filter(|event| !event.is(EventKind::StepReady))
         .map(|event| (event.at_ms, line(event, interruption)))
         .collect();
     let place = lines.partition_point(|(at_ms, _)| *at_ms <= interruption.killed_ms);
@@ -26,7 +26,7 @@ pub(crate) fn timeline(events: &[Event], interruption: &Interruption) -> String 
 
 fn line(event: &Event, interruption: &Interruption) -> String {
     let step = event.step.as_deref().unwrap_or("");
-    let saved = interruption.saved_rows.get(step).filter(|_| event.kind == "step.resumed");
+    let saved = interruption.saved_rows.get(step).filter(|_| event.is(EventKind::StepResumed));
     let from = saved.map(|rows| format!("from row {rows}")).unwrap_or_default();
     format!("{:<20} {step:<16} {from}", event.kind)
 }

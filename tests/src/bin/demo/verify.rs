@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
-use pawl_api::types::Event;
+use pawl_api::types::{Event, EventKind};
 use pawl_domain::id::RunId;
 use pawl_tests::{Client, Target, binary};
 use serde_json::Value;
@@ -147,11 +147,11 @@ fn times(count: usize) -> String {
 pub(crate) fn history(events: &[Event]) -> anyhow::Result<()> {
     anyhow::ensure!(events.iter().zip(1..).all(|(event, number)| event.number == number), "the history has a gap");
     let mut rest = events.iter();
-    for stage in ["step.started", "step.lease_expired", "step.ready", "step.resumed", "step.succeeded", "run.succeeded"]
-    {
-        anyhow::ensure!(rest.any(|event| event.kind == stage), "the history has no {stage} in its place");
+    use EventKind::{RunSucceeded, StepLeaseExpired, StepReady, StepResumed, StepStarted, StepSucceeded};
+    for stage in [StepStarted, StepLeaseExpired, StepReady, StepResumed, StepSucceeded, RunSucceeded] {
+        anyhow::ensure!(rest.any(|event| event.is(stage)), "the history has no {stage} in its place");
     }
-    let failed = events.iter().any(|event| event.kind == "step.failed" || event.kind == "step.retrying");
+    let failed = events.iter().any(|event| event.is(EventKind::StepFailed) || event.is(EventKind::StepRetrying));
     anyhow::ensure!(!failed, "the crash used up a retry");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What the worker is told of a batch: the claims with all that its guests begin with, and what is to be delivered.
 
 use pawl_domain::attempt::Claim;
+use pawl_domain::event::EventKind;
 use pawl_domain::id::{Fence, RunId, StepId, StepNo};
 use pawl_domain::status::StepStatus;
 
@@ -28,7 +29,8 @@ impl Writing<'_, '_> {
                 None => {}
             }
         }
-        let delivered = self.happened.iter().filter(|event| matches!(event.kind, "step.ready" | "step.handed_back"));
+        let delivered =
+            self.happened.iter().filter(|event| matches!(event.kind, EventKind::StepReady | EventKind::StepHandedBack));
         written.ready = self.ledger.ready_of(delivered.map(|event| event.step))?;
         Ok(())
     }
