@@ -231,7 +231,7 @@ pub(super) async fn resume_step(
         true => Some(since_checkpoint(&*state.store, StepId { run: id, step: number }).await?),
         false => None,
     };
-    let ready = state.store.resume(id, number, &Resume { on, forget }).await?;
+    let ready = state.store.resume(id, number, Resume { on, forget }).await?;
     state.changed(id, &pipeline, &ready).await.map(Json)
 }
 

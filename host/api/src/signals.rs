@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use pawl_domain::wait::check_signal_name;
-use pawl_store::signals::{NewSignal, Sent};
+use pawl_store::control::{Sent, Signal};
 use serde::de::IgnoredAny;
 
 use super::problem::Result;
@@ -28,7 +28,7 @@ pub(super) async fn send(
     check_signal_name(&name).map_err(|rule| Problem::bad_request(format!("the name of a signal {rule}")))?;
     let key = idempotency_key(&headers)?;
     let pipeline = state.pipeline_of(id).await?;
-    let signal = NewSignal { name: &name, payload: &payload, key: key.as_deref() };
+    let signal = Signal { name: name.clone(), payload, key };
     let (created, ready) = match state.store.signal(id, signal).await? {
         Sent::New(ready) => (true, ready),
         Sent::Same => (false, Vec::new()),

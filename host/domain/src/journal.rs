@@ -135,7 +135,7 @@ const FORMAT: u8 = 1;
 /// Packs entries into the bytes of one segment.
 ///
 /// ```
-/// use pawl::domain::journal::{pack, unpack, Entry};
+/// use pawl_domain::journal::{pack, unpack, Entry};
 /// let entries = [Entry::Now { unix_ns: 7 }];
 /// assert_eq!(unpack(&pack(&entries)).unwrap(), entries);
 /// ```
@@ -154,6 +154,25 @@ pub fn append(segment: &mut Vec<u8>, entry: &Entry) {
         segment.push(FORMAT);
     }
     postcard::to_io(entry, segment).expect("an entry can always be written to memory");
+}
+
+/// All entries of a step in one batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// The position of the first entry.
+    pub first: u32,
+    /// How many.
+    pub length: u32,
+    /// Packed by [`append`].
+    pub bytes: Vec<u8>,
+}
+
+impl Segment {
+    /// These entries, from position `first` on.
+    #[must_use]
+    pub fn of(first: u32, entries: &[Entry]) -> Self {
+        Self { first, length: u32::try_from(entries.len()).unwrap_or(u32::MAX), bytes: pack(entries) }
+    }
 }
 
 /// Reads the entries of one segment.

@@ -1,5 +1,5 @@
-//! The states of runs and steps, by name: the same words in Rust, SQL, HTTP and CLI. The functions in
-//! `migrations/` decide how they follow on each other.
+//! The states of runs and steps, by name: the same words in Rust, SQL, HTTP and CLI. How they follow on
+//! each other stands in [`super::transition`].
 
 use serde::{Deserialize, Serialize};
 

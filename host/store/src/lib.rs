@@ -22,7 +22,6 @@ pub mod plugins;
 mod postgres;
 pub mod readiness;
 pub mod runs;
-pub mod signals;
 mod sqlite;
 pub mod submit;
 pub mod workers;
@@ -53,7 +52,6 @@ pub trait Store:
     + plugins::Plugins
     + readiness::Readiness
     + runs::Runs
-    + signals::Signals
     + workers::Workers
     + Send
     + Sync

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Digest, Fence, RunId, StepId};
-use pawl_domain::journal::{Checkpoint, Entry, pack};
+use pawl_domain::journal::Checkpoint;
 use pawl_domain::ready::{Moved, Ready};
 use pawl_domain::succession::Succession;
 use pawl_domain::wait::Wait;
+
+pub use pawl_domain::journal::Segment;
 
 /// Everything that is sent at once.
 #[derive(Debug, Clone, Default)]
@@ -138,25 +140,6 @@ impl Member {
         self.segment.as_ref().map_or(0, |segment| segment.bytes.len())
             + self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.state.len())
             + self.settlement.as_ref().and_then(Settlement::payload).map_or(0, <[u8]>::len)
-    }
-}
-
-/// All entries of a step in one batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Segment {
-    /// The position of the first entry.
-    pub first: u32,
-    /// How many.
-    pub length: u32,
-    /// Packed by [`pawl_domain::journal::append`].
-    pub bytes: Vec<u8>,
-}
-
-impl Segment {
-    /// These entries, from position `first` on.
-    #[must_use]
-    pub fn of(first: u32, entries: &[Entry]) -> Self {
-        Self { first, length: u32::try_from(entries.len()).unwrap_or(u32::MAX), bytes: pack(entries) }
     }
 }
 

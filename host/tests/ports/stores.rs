@@ -1,6 +1,7 @@
 //! What a store does besides the state machines: plugins, pipelines, what people read, leases, refusals.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
@@ -9,6 +10,7 @@ use pawl_domain::status::{RunStatus, StepStatus};
 use pawl_domain::succession::Plan;
 use pawl_domain::suspicion::Suspicion;
 use pawl_rehearsal::private::PrivatePostgres;
+use pawl_store::control::Signal;
 use pawl_store::leases::Heartbeat;
 use pawl_store::plugins::NewVersion;
 use pawl_store::readiness::Report;
@@ -44,6 +46,7 @@ async fn conforms(store: &SharedStore) {
     a_lease_that_has_ended_cannot_be_renewed(store).await;
     ready_steps_are_found_again(store).await;
     what_waits_can_be_named(store, runs[1]).await;
+    a_run_that_never_stands_still_can_be_stopped(store).await;
     let violations = store.doctor(Duration::from_secs(60), false).await.expect("checked");
     assert_eq!(violations, []);
 }
@@ -290,4 +293,30 @@ async fn what_waits_can_be_named(store: &SharedStore, run: RunId) {
     assert_eq!(store.live_steps(run, 1).await.expect("live steps").len(), 1);
     store.cancel(run).await.expect("cancelled");
     assert_eq!(store.live_steps(run, 10).await.expect("live steps"), []);
+}
+
+/// Each signal moves the run, often between the reading of it and the decision on it.
+async fn a_run_that_never_stands_still_can_be_stopped(store: &SharedStore) {
+    let run = NewRun::new("pair".into(), b"1".to_vec(), None);
+    let id = run.id;
+    store.link().submit(&[run]).await.expect("submitted");
+    let (counter, senders) = (Arc::new(AtomicU32::new(0)), 3);
+    let sender = async |store: SharedStore, sent: Arc<AtomicU32>| loop {
+        let signal = Signal { name: "go".into(), payload: b"1".to_vec(), key: None };
+        match store.signal(id, signal).await {
+            Ok(_) => sent.fetch_add(1, Ordering::Relaxed),
+            Err(Error::Conflict(why)) if why.contains("has ended") => break,
+            Err(error) => panic!("{error}"),
+        };
+    };
+    let stopped = async {
+        while counter.load(Ordering::Relaxed) < 100 {
+            tokio::task::yield_now().await;
+        }
+        store.cancel(id).await
+    };
+    let sending = (0..senders).map(|_| sender(Arc::clone(store), Arc::clone(&counter)));
+    let (_, stopped) = tokio::join!(futures_util::future::join_all(sending), stopped);
+    stopped.expect("cancelled");
+    assert_eq!(store.run_alone(id).await.expect("the run").status, RunStatus::Cancelled);
 }

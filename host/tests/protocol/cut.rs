@@ -52,14 +52,14 @@ pub async fn cut_by_a_person(store: &SharedStore) {
     let whole = history().await;
     let other = ResumeOn::Component(Digest::of(COMPONENTS[1].1));
     let too_late = Some(since_checkpoint(&**store, id).await.expect("what to forget"));
-    store.resume(id.run, id.step, &Resume::on(other)).await.expect("resumed");
-    let moved = store.resume(id.run, id.step, &Resume { on: other, forget: too_late }).await;
+    store.resume(id.run, id.step, Resume::on(other)).await.expect("resumed");
+    let moved = store.resume(id.run, id.step, Resume { on: other, forget: too_late }).await;
     assert!(matches!(moved, Err(Error::Conflict(_))), "{moved:?} on {}", store.name());
     let recorded_by = Some(Digest::of(COMPONENTS[0].1));
     assert_eq!(history().await, History { recorded_by, ..whole }, "nothing is lost by it on {}", store.name());
 
     let forget = Some(since_checkpoint(&**store, id).await.expect("what to forget"));
-    let ready = store.resume(id.run, id.step, &Resume { on: ResumeOn::Pinned, forget }).await.expect("resumed");
+    let ready = store.resume(id.run, id.step, Resume { on: ResumeOn::Pinned, forget }).await.expect("resumed");
     assert_eq!(ready.iter().map(|ready| ready.id).collect::<Vec<_>>(), [id]);
     let cut = history().await;
     let notes = [Entry::Attempted { key, request }, Entry::OnceKept { name: "x".into(), value: b"1".to_vec() }];
@@ -71,6 +71,6 @@ pub async fn cut_by_a_person(store: &SharedStore) {
     assert!(note.contains("from its checkpoint at entry 1"), "{note:?} on {}", store.name());
 
     let back = Resume::on(ResumeOn::Component(Digest::of(COMPONENTS[0].1)));
-    store.resume(id.run, id.step, &back).await.expect("resumed");
+    store.resume(id.run, id.step, back).await.expect("resumed");
     assert_eq!(history().await.recorded_by, None, "on {}", store.name());
 }

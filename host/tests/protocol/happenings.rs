@@ -5,8 +5,7 @@ use pawl_domain::status::{RunStatus, StepStatus};
 use pawl_domain::suspicion::Suspicion;
 use pawl_domain::transition::StepChange;
 use pawl_domain::wait::Wait;
-use pawl_store::control::{Resume, ResumeOn, since_checkpoint};
-use pawl_store::signals::{NewSignal, Sent};
+use pawl_store::control::{Resume, ResumeOn, Sent, Signal, since_checkpoint};
 use pawl_store::{Error, SharedStore};
 
 use crate::chance::Chance;
@@ -82,7 +81,8 @@ impl World {
         let payload: &'static [u8] = if chance.below(4) == 0 { b"2" } else { b"1" };
         let known = key.and_then(|key| run.keys.get(key).copied());
         for Tested { store, .. } in &self.stores {
-            let sent = store.signal(id, NewSignal { name, payload, key }).await;
+            let signal = Signal { name: name.into(), payload: payload.into(), key: key.map(str::to_owned) };
+            let sent = store.signal(id, signal).await;
             let fits = match (known, run.status.is_ended()) {
                 (Some(before), _) if before == payload => matches!(sent, Ok(Sent::Same)),
                 (Some(_), _) | (None, true) => matches!(sent, Err(Error::Conflict(_))),
@@ -124,7 +124,7 @@ impl World {
                         false => Ok(None),
                     };
                     let Ok(forget) = forget else { return false };
-                    store.resume(id, step, &Resume { on: ResumeOn::Pinned, forget }).await.is_ok()
+                    store.resume(id, step, Resume { on: ResumeOn::Pinned, forget }).await.is_ok()
                 };
                 let done = all(&self.stores, resume).await;
                 let may = match run.steps[number].status {

@@ -1,71 +1,55 @@
-//! What a person may do to a run: the calls to `migrations/0006_control.sql`.
+//! What somebody outside does to a run: read without a lock ([`known`]), decided in `domain`, and applied by one call
+//! that does so only if the run is still as it was read ([`apply`]).
 
 use async_trait::async_trait;
-use pawl_domain::id::{Digest, RunId, StepNo};
-use pawl_domain::ready::Ready;
-use sqlx::Row;
+use pawl_domain::decision::Verb;
+use pawl_domain::id::RunId;
+use sqlx::PgConnection;
 
-use super::{Postgres, ready_of};
-use crate::Result;
-use crate::control::{self, Control, Resume, ResumeOn};
-use crate::runs::no_run;
+use super::Postgres;
+use crate::control::{Control, Done};
+use crate::{Error, Result};
+
+mod apply;
+mod known;
+
+/// How often it is decided anew because the run has moved, before the run is held still.
+const ATTEMPTS: u32 = 3;
 
 #[async_trait]
 impl Control for Postgres {
-    async fn cancel(&self, run: RunId) -> Result<()> {
-        let verdict: String =
-            sqlx::query_scalar("select verdict from pawl_cancel_v1($1)").bind(run.0).fetch_one(&self.pool).await?;
-        match verdict.as_str() {
-            "cancelled" => Ok(()),
-            "ended" => Err(control::has_ended(run)),
-            _ => Err(no_run(run)),
+    async fn act(&self, run: RunId, verb: Verb) -> Result<Done> {
+        let mut conn = self.pool.acquire().await?;
+        for _ in 0..ATTEMPTS {
+            if let Some(done) = attempt(&mut conn, run, &verb).await? {
+                return Ok(done);
+            }
         }
+        drop(conn);
+        self.act_while_it_stands_still(run, &verb).await
     }
+}
 
-    async fn retry(&self, run: RunId, step: Option<StepNo>) -> Result<Vec<Ready>> {
-        let rows = sqlx::query("select * from pawl_retry_v1($1, $2)")
-            .bind(run.0)
-            .bind(step.map(|step| step.0))
-            .fetch_all(&self.pool)
-            .await?;
-        let verdict: &str = rows.first().map(|row| row.try_get("verdict")).transpose()?.unwrap_or("reopened");
-        match verdict {
-            "reopened" => rows.iter().map(ready_of).collect(),
-            "nothing" => Err(control::nothing_to_retry(run, step)),
-            "cancelled" => Err(control::was_cancelled(run)),
-            _ => Err(no_run(run)),
-        }
+impl Postgres {
+    /// A run of thousands of steps moves in every commit of its workers, and a person must be able to stop it all the
+    /// same. So the last attempt holds its row, for three round trips: the only transaction that waits for its client,
+    /// which the session's time limits end if the client is lost.
+    async fn act_while_it_stands_still(&self, run: RunId, verb: &Verb) -> Result<Done> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("select from run where id = $1 for no key update").bind(run.0).execute(&mut *transaction).await?;
+        let done = attempt(&mut transaction, run, verb).await?;
+        transaction.commit().await?;
+        done.ok_or_else(|| Error::Conflict(format!("run {run} has moved under its lock")))
     }
+}
 
-    async fn resume(&self, run: RunId, step: StepNo, how: &Resume) -> Result<Vec<Ready>> {
-        let component = match how.on {
-            ResumeOn::Pinned => None,
-            ResumeOn::Component(digest) => Some(digest.0.to_vec()),
-        };
-        let forget = how.forget.as_ref();
-        let entries = forget.map(|forget| forget.segment.bytes.as_slice());
-        let rows = sqlx::query("select * from pawl_resume_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
-            .bind(run.0)
-            .bind(step.0)
-            .bind(component)
-            .bind(how.note())
-            .bind(forget.map(|forget| forget.fence.0))
-            .bind(forget.map(|forget| forget.kept.cast_signed()))
-            .bind(forget.map(|forget| forget.segment.first.cast_signed()))
-            .bind(forget.map(|forget| forget.segment.length.cast_signed()))
-            .bind(entries.map(|entries| Digest::of(entries).0.to_vec()))
-            .bind(entries)
-            .fetch_all(&self.pool)
-            .await?;
-        let verdict: &str = rows.first().map(|row| row.try_get("verdict")).transpose()?.unwrap_or("unknown");
-        match verdict {
-            "resumed" => rows.iter().map(ready_of).collect(),
-            "running" => Err(control::is_running()),
-            "awaits" => Err(control::awaits_signal()),
-            "blocked" => Err(control::is_blocked()),
-            "ended" => Err(control::step_has_ended()),
-            "moved" => Err(control::has_moved()),
-            _ => Err(no_run(run)),
-        }
+/// None if the run has moved since it was read.
+async fn attempt(conn: &mut PgConnection, run: RunId, verb: &Verb) -> Result<Option<Done>> {
+    let known = known::read(conn, run, &verb.look()).await?;
+    let changes = verb.decide(known)?;
+    if changes.are_none() {
+        return Ok(Some(Done::default()));
     }
+    let ready = apply::apply(conn, run, &changes).await?;
+    Ok(ready.map(|ready| Done { is_new: true, ready }))
 }

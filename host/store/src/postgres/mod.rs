@@ -27,7 +27,6 @@ mod pipelines;
 mod plugins;
 mod readiness;
 mod runs;
-mod signals;
 mod submit;
 mod workers;
 mod write;
@@ -150,6 +149,11 @@ fn ready_of(row: &PgRow) -> Result<Ready> {
 fn digest_of(row: &PgRow, column: &str) -> Result<Digest> {
     let bytes: &[u8] = row.try_get(column)?;
     Digest::try_from(bytes).map_err(|_| Error::Damaged(format!("the column {column}")))
+}
+
+fn maybe_digest_of(row: &PgRow, column: &str) -> Result<Option<Digest>> {
+    let bytes: Option<&[u8]> = row.try_get(column)?;
+    bytes.map(|_| digest_of(row, column)).transpose()
 }
 
 /// A word of ours; the database's CHECKs admit no others.

@@ -10,7 +10,7 @@ use pawl_domain::status::RunStatus;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::{Postgres, digest_of, parse};
+use super::{Postgres, digest_of, maybe_digest_of, parse};
 use crate::runs::{RunFilter, RunRow, Runs, StepRow, no_output, no_run};
 use crate::{Result, verified};
 
@@ -148,11 +148,10 @@ fn run_row(row: &PgRow) -> Result<RunRow> {
 
 fn step_row(row: &PgRow) -> Result<StepRow> {
     let count = |column: &str| row.try_get::<i32, _>(column).map(i32::cast_unsigned);
-    let component: Option<&[u8]> = row.try_get("component")?;
     Ok(StepRow {
         no: StepNo(row.try_get("step_no")?),
         status: parse(row, "step_status")?,
-        component: component.map(|_| digest_of(row, "component")).transpose()?,
+        component: maybe_digest_of(row, "component")?,
         attempts: count("attempts")?,
         failures: count("failures")?,
         crashes: count("crashes")?,

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pawl_base::lock;
+use pawl_domain::decision::Told;
 use pawl_domain::event::{Counted, EventKind};
-use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
+use pawl_domain::id::{Digest, Fence, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::pipeline::{Pipeline, StepSpec};
 use pawl_domain::ready::Ready;
 use pawl_domain::status::{RunStatus, StepStatus};
@@ -149,52 +150,35 @@ impl<'c> Ledger<'c> {
         run.running = run.running.saturating_add_signed(counted.running);
         run.failing |= counted.fails;
         if counted.begins && run.status == RunStatus::Pending {
-            self.tell(run, EventKind::RunStarted, None)?;
+            self.tell(run, &Told::of_run(EventKind::RunStarted), None)?;
             run.started_at = Some(self.now_ms);
         }
         run.status = transition::run(run.status, run.live, run.failing, run.started_at.is_some());
         for event in happened {
-            self.tell(run, event.kind, Some(event))?;
+            let step = Some((event.step.step, Fence(event.fence)));
+            self.tell(run, &Told { kind: event.kind, step, note: event.note.clone() }, event.worker)?;
         }
         if run.live == 0 {
             run.ended_at = Some(self.now_ms);
-            self.tell(run, ended_kind(run.status), None)?;
+            self.tell(run, &Told::of_run(EventKind::of_end(run.status)), None)?;
         }
         run.write(self.conn)
     }
 
     /// The next event of a run.
-    pub(super) fn tell(&self, run: &mut Run, kind: EventKind, event: Option<&Happened>) -> Result<()> {
-        self.tell_noting(run, kind, event, event.and_then(|event| event.note.as_deref()))
-    }
-
-    /// The same with a note of its own.
-    pub(super) fn tell_noting(
-        &self,
-        run: &mut Run,
-        kind: EventKind,
-        event: Option<&Happened>,
-        note: Option<&str>,
-    ) -> Result<()> {
+    pub(super) fn tell(&self, run: &mut Run, told: &Told, by: Option<WorkerId>) -> Result<()> {
         run.event_count += 1;
         let mut statement = self.conn.prepare_cached(
             "insert into event (run_id, number, at, kind, step_no, fence, worker_id, note)
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?;
-        statement.execute((
-            run.id.0,
-            run.event_count,
-            self.now_ms,
-            kind.as_str(),
-            event.map(|event| event.step.step.0),
-            event.map(|event| event.fence),
-            event.and_then(|event| event.worker).map(|worker| worker.0),
-            note,
-        ))?;
+        let (step, fence) = told.step.map(|(no, fence)| (no.0, fence.0)).unzip();
+        let (kind, by, note) = (told.kind.as_str(), by.map(|worker| worker.0), &told.note);
+        statement.execute((run.id.0, run.event_count, self.now_ms, kind, step, fence, by, note))?;
         Ok(())
     }
 
-    /// Ends the steps of a run that neither run nor have ended.
+    /// Ends the steps of a run that fails, but for those that run.
     pub(super) fn stop_what_does_not_run(&self, run: RunId, note: &str) -> Result<Vec<Happened>> {
         let mut stopped = Vec::new();
         for mut step in Step::all_of(self.conn, run)? {
@@ -221,15 +205,6 @@ impl<'c> Ledger<'c> {
 pub(super) fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// How the end of a run is told.
-pub(super) fn ended_kind(status: RunStatus) -> EventKind {
-    match status {
-        RunStatus::Failed => EventKind::RunFailed,
-        RunStatus::Cancelled => EventKind::RunCancelled,
-        _ => EventKind::RunSucceeded,
-    }
 }
 
 /// A pipeline version.

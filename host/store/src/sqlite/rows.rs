@@ -1,6 +1,7 @@
 //! Rows of runs and steps as the writer changes them: read, changed in memory, written back whole. What is large
 //! (inputs, outputs) stays behind.
 
+use pawl_domain::decision::Waits;
 use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::pipeline::Priority;
 use pawl_domain::ready::Ready;
@@ -21,6 +22,7 @@ pub(super) struct Run {
     pub(super) running: u32,
     pub(super) failing: bool,
     pub(super) event_count: u32,
+    pub(super) signal_count: u32,
     pub(super) started_at: Option<i64>,
     pub(super) ended_at: Option<i64>,
 }
@@ -60,7 +62,8 @@ pub(super) struct Step {
 
 impl Run {
     pub(super) fn read(conn: &Connection, id: RunId) -> Result<Option<Self>> {
-        let sql = "select pipeline_digest, status, live, running, failing, event_count, started_at, ended_at
+        let sql =
+            "select pipeline_digest, status, live, running, failing, event_count, signal_count, started_at, ended_at
                    from run where id = ?1";
         row(conn, sql, [id.0], |row| {
             Ok(Self {
@@ -71,6 +74,7 @@ impl Run {
                 running: row.get("running")?,
                 failing: row.get("failing")?,
                 event_count: row.get("event_count")?,
+                signal_count: row.get("signal_count")?,
                 started_at: row.get("started_at")?,
                 ended_at: row.get("ended_at")?,
             })
@@ -80,7 +84,7 @@ impl Run {
     pub(super) fn write(&self, conn: &Connection) -> Result<()> {
         let mut statement = conn.prepare_cached(
             "update run set status = :status, live = :live, running = :running, failing = :failing,
-                            event_count = :event_count, started_at = :started_at, ended_at = :ended_at
+                            event_count = :event_count, signal_count = :signal_count, started_at = :started_at, ended_at = :ended_at
              where id = :id",
         )?;
         statement.execute(named_params! {
@@ -90,6 +94,7 @@ impl Run {
             ":running": self.running,
             ":failing": self.failing,
             ":event_count": self.event_count,
+            ":signal_count": self.signal_count,
             ":started_at": self.started_at,
             ":ended_at": self.ended_at,
         })?;
@@ -116,6 +121,17 @@ impl Step {
     pub(super) fn all_of(conn: &Connection, run: RunId) -> Result<Vec<Self>> {
         let sql = concat!("select ", step_columns!(), " from step where run_id = ?1 order by step_no");
         rows(conn, sql, [run.0], Self::of)
+    }
+
+    /// The steps of a run that wait for a signal, or were stopped while they did, by number; only for this one, if it
+    /// is named.
+    pub(super) fn awaiting(conn: &Connection, run: RunId, signal: Option<&str>) -> Result<Vec<Self>> {
+        let any = concat!(
+            "select ",
+            step_columns!(),
+            " from step where run_id = ?1 and awaits is not null and (?2 is null or awaits = ?2) order by step_no"
+        );
+        rows(conn, any, (run.0, signal), Self::of)
     }
 
     fn of(row: &rusqlite::Row<'_>) -> Result<Self> {
@@ -233,6 +249,11 @@ impl Step {
     /// Whether `worker` may write for it under `fence`.
     pub(super) fn is_held(&self, worker: WorkerId, fence: i64) -> bool {
         self.status == StepStatus::Running && self.worker == Some(worker) && self.fence == fence
+    }
+
+    /// The wait that has not ended.
+    pub(super) fn waits(&self) -> Option<Waits> {
+        self.awaits_position.map(|position| Waits { position, signal: self.awaits.clone() })
     }
 
     /// Its message, if it is ready.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use pawl_domain::decision::Told;
 use pawl_domain::event::EventKind;
 use pawl_domain::id::{Digest, RunId};
 use pawl_domain::pipeline::StepSpec;
@@ -100,6 +101,6 @@ fn create(ledger: &Ledger<'_>, run: &NewRun, plan: &Plan, components: &[Option<D
         ))?;
     }
     let mut run = ledger.run(run.id)?.ok_or_else(|| Error::Damaged(format!("run {}", run.id)))?;
-    ledger.tell(&mut run, EventKind::RunSubmitted, None)?;
+    ledger.tell(&mut run, &Told::of_run(EventKind::RunSubmitted), None)?;
     run.write(ledger.conn)
 }

@@ -1,0 +1,145 @@
+//! A decision under way: what is known, changed step by step by the rules of [`transition`], and what is to be told of
+//! it. The counters of the run follow from the states of its steps.
+
+use std::collections::BTreeMap;
+
+use super::changes::{Changes, Given, GoesOn, RunChanged, StepChanged, Told};
+use super::known::{Known, StepState, Unread};
+use super::refusal::Refusal;
+use super::resume::Forget;
+use super::signal::{Signal, give};
+use crate::event::EventKind;
+use crate::id::StepNo;
+use crate::status::StepStatus;
+use crate::transition::{self, StepChange};
+
+/// A decision under way.
+pub(super) struct Draft<'v> {
+    /// The run as it is by now.
+    pub(super) known: Known,
+    seen: (u32, u32),
+    was_live: bool,
+    touched: BTreeMap<StepNo, Besides>,
+    cut: Option<(StepNo, &'v Forget)>,
+    sent: Option<&'v Signal>,
+    given: Vec<Given>,
+    told: Vec<Told>,
+}
+
+/// What is changed of a step besides its state.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Besides {
+    pub(super) failures_forgiven: bool,
+    pub(super) crashes_forgiven: bool,
+    pub(super) goes_on: Option<GoesOn>,
+}
+
+impl<'v> Draft<'v> {
+    pub(super) fn of(known: Known) -> Self {
+        Self {
+            seen: (known.run.event_count, known.run.signal_count),
+            was_live: known.run.live > 0,
+            known,
+            touched: BTreeMap::new(),
+            cut: None,
+            sent: None,
+            given: Vec::new(),
+            told: Vec::new(),
+        }
+    }
+
+    /// The steps in one of these states.
+    pub(super) fn those(&self, is_meant: impl Fn(&StepState) -> bool) -> Vec<StepNo> {
+        self.known.steps.iter().filter(|(_, step)| is_meant(step)).map(|(no, _)| *no).collect()
+    }
+
+    /// A step changes. What it gives can be filled with more that is changed of it.
+    pub(super) fn change(&mut self, no: StepNo, change: StepChange) -> Result<&mut Besides, Refusal> {
+        let run = &mut self.known.run;
+        let step = self.known.steps.get_mut(&no).ok_or(Refusal::NoStep(run.id, no))?;
+        let before = step.status;
+        step.status = transition::step(before, change)?;
+        step.fence.0 += i64::from(change.raises_fence());
+        if let StepChange::Reopened { unmet } = change {
+            step.unmet = unmet;
+        }
+        if !matches!(step.status, StepStatus::Waiting | StepStatus::Cancelled) {
+            step.waits = None;
+        }
+        let counted =
+            |is_counted: fn(StepStatus) -> bool| i32::from(is_counted(step.status)) - i32::from(is_counted(before));
+        run.live = run.live.saturating_add_signed(counted(|status| !status.is_ended()));
+        run.running = run.running.saturating_add_signed(counted(|status| status == StepStatus::Running));
+        Ok(self.touched.entry(no).or_default())
+    }
+
+    /// The history tells of a step.
+    pub(super) fn tell(&mut self, kind: EventKind, no: StepNo, note: Option<String>) {
+        let step = self.known.steps.get(&no).map(|step| (no, step.fence));
+        self.told.push(Told { kind, step, note });
+    }
+
+    /// The history tells of the run.
+    pub(super) fn tell_of_run(&mut self, kind: EventKind, note: Option<String>) {
+        self.told.push(Told { note, ..Told::of_run(kind) });
+    }
+
+    /// Everything that has not ended is stopped; running steps lose their fence at once.
+    pub(super) fn stop_all(&mut self) -> Result<(), Refusal> {
+        for no in self.those(|step| !step.status.is_ended()) {
+            self.change(no, StepChange::Stopped)?;
+            self.tell(EventKind::StepCancelled, no, None);
+        }
+        Ok(())
+    }
+
+    /// The journal of a step is cut.
+    pub(super) fn cut(&mut self, no: StepNo, forget: &'v Forget) {
+        self.cut = Some((no, forget));
+    }
+
+    /// A signal comes into the inbox.
+    pub(super) fn send(&mut self, signal: &'v Signal) {
+        let number = self.known.run.signal_count + 1;
+        self.known.run.signal_count = number;
+        self.known.inbox.push(Unread { number, name: signal.name.clone() });
+        self.sent = Some(signal);
+    }
+
+    /// What lies in the inbox goes to the steps that wait for it.
+    pub(super) fn give_signals(&mut self) -> Result<(), Refusal> {
+        let is_waiting = |step: &&StepState| step.status == StepStatus::Waiting;
+        let waiting = self.known.steps.iter().filter(|(_, step)| is_waiting(step));
+        let given = give(waiting.filter_map(|(no, step)| Some((*no, step.waits.as_ref()?))), &self.known.inbox);
+        for (given, name) in given {
+            self.change(given.step, StepChange::Signalled)?;
+            self.tell(EventKind::StepReady, given.step, Some(format!("signal {name}")));
+            self.given.push(given);
+        }
+        Ok(())
+    }
+
+    /// All of it. If the run ends by it, the history says so last, with this note.
+    pub(super) fn finish(mut self, note: Option<String>) -> Changes<'v> {
+        let run = self.known.run;
+        let status = transition::run(run.status, run.live, run.failing, run.started);
+        if run.live == 0 && self.was_live {
+            self.tell_of_run(EventKind::of_end(status), note);
+        }
+        let Known { steps, .. } = &self.known;
+        let changed = |(no, besides): (StepNo, Besides)| {
+            let StepState { status, unmet, fence, .. } = steps[&no];
+            let Besides { failures_forgiven, crashes_forgiven, goes_on } = besides;
+            StepChanged { no, status, unmet, fence, failures_forgiven, crashes_forgiven, goes_on }
+        };
+        Changes {
+            seen: self.seen,
+            run: RunChanged { status, live: run.live, running: run.running, failing: run.failing },
+            steps: self.touched.into_iter().map(changed).collect(),
+            cut: self.cut,
+            sent: self.sent,
+            given: self.given,
+            told: self.told,
+        }
+    }
+}

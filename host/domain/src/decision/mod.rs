@@ -1,0 +1,81 @@
+//! What is decided about runs, once and for all stores: pure functions from what is known of a run to a list of changes,
+//! or to a refusal. Stores read, ask here, and apply.
+//!
+//! ```text
+//!  store reads ──▶ Known ──▶ Verb::decide ──▶ Changes ──▶ store applies, if the run is still as it was read
+//!   what            │                    └──▶ Refusal
+//!   Verb::look asks ┘
+//! ```
+//!
+//! A verb (what somebody outside does to a run) is one variant of [`Verb`] and one file here: nothing else decides it,
+//! and no store knows it. What workers write, and sweeps, are set-based
+//! statements (`migrations/0003_write.sql`, `0005_leases.sql`).
+//!
+//! Nothing here knows a clock: changes say that something is so from their commit on.
+
+mod cancel;
+mod changes;
+mod draft;
+mod known;
+mod refusal;
+mod resume;
+mod retry;
+mod signal;
+
+pub use changes::{Changes, Given, GoesOn, RunChanged, StepChanged, Told};
+pub use known::{Known, Look, RunState, SentBefore, StepState, Unread, Waits, Which};
+pub use refusal::Refusal;
+pub use resume::{Forget, Resume, ResumeOn, may_resume};
+pub use signal::{Signal, give};
+
+use super::id::StepNo;
+
+/// What somebody outside may do to a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    /// Ends it now; its running steps lose their fence at once.
+    Cancel,
+    /// Reopens failed and parked steps, all or one, and with them the run.
+    Retry {
+        /// Only this one.
+        step: Option<StepNo>,
+    },
+    /// Makes a step go on that is parked, waiting or ready.
+    Resume {
+        /// The step.
+        step: StepNo,
+        /// On which component, with which part of its journal.
+        how: Resume,
+    },
+    /// Sends a signal to it.
+    Signal(Signal),
+}
+
+impl Verb {
+    /// What has to be known of the run.
+    #[must_use]
+    pub fn look(&self) -> Look<'_> {
+        match self {
+            Self::Cancel => Look::at(Which::All),
+            Self::Retry { .. } => Look { inbox: true, ..Look::at(Which::All) },
+            Self::Resume { step, how } => resume::look(*step, how),
+            Self::Signal(signal) => signal::look(signal),
+        }
+    }
+
+    /// What it does to a run of which that much is known.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the state of the run forbids it.
+    pub fn decide(&self, known: Known) -> Result<Changes<'_>, Refusal> {
+        match self {
+            Self::Cancel => cancel::decide(known),
+            Self::Retry { step } => retry::decide(known, *step),
+            Self::Resume { step, how } => resume::decide(known, *step, how),
+            Self::Signal(signal) => signal::decide(known, signal),
+        }
+    }
+}
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,51 @@
+//! Why something is not done to a run, in the words that people read, whichever store it lies in.
+
+use crate::id::{RunId, StepNo};
+use crate::transition::Illegal;
+
+/// Why a verb is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such step.
+    #[error("run {0} has no step {1}")]
+    NoStep(RunId, StepNo),
+    /// It needs a run that has not ended.
+    #[error("run {0} has ended already")]
+    HasEnded(RunId),
+    /// A cancelled run stays so.
+    #[error("run {0} was cancelled: submit it again")]
+    WasCancelled(RunId),
+    /// No step has failed or is parked.
+    #[error("nothing to retry in run {0}: no step has failed or is parked")]
+    NothingToRetry(RunId),
+    /// Nor has the one that was named.
+    #[error("nothing to retry in run {0}: that step neither has failed or is parked")]
+    StepNotToRetry(RunId),
+    /// A running step needs no help.
+    #[error("the step is running: nothing to resume")]
+    IsRunning,
+    /// It would see a resumption as the end of its time.
+    #[error("the step waits for a signal: send it with `pawl run signal`; `pawl run explain` names it")]
+    AwaitsSignal,
+    /// Its needs come first.
+    #[error("the step waits for the steps that it needs")]
+    IsBlocked,
+    /// What has ended is retried.
+    #[error("the step has ended: use `retry`")]
+    StepHasEnded,
+    /// Its journal was read under a fence that was raised since.
+    #[error("the step has moved on while its journal was read: look at it, and ask again")]
+    HasMoved,
+    /// One key is for one signal.
+    #[error(
+        "the idempotency key {1:?} was used before for another signal to run {0}: send what was sent then, or take a new \
+         key"
+    )]
+    KeyReused(RunId, String),
+    /// No step will wait for it any more.
+    #[error("run {0} has ended: nobody would take the signal")]
+    NobodyTakes(RunId),
+    /// What was read does not fit together.
+    #[error(transparent)]
+    Illegal(#[from] Illegal),
+}

@@ -1,0 +1,142 @@
+//! *Retry*: a person reopens failed steps (all, or one) and the run with them, under the same ids and keys; what was
+//! cancelled because of them is blocked or ready again, or goes on waiting. Parked steps are taken too: they are ready
+//! again on their component.
+
+use super::changes::Changes;
+use super::draft::Draft;
+use super::known::Known;
+use super::refusal::Refusal;
+use crate::event::EventKind;
+use crate::id::StepNo;
+use crate::status::{RunStatus, StepStatus};
+use crate::transition::StepChange;
+
+pub(super) fn decide(known: Known, only: Option<StepNo>) -> Result<Changes<'static>, Refusal> {
+    let run = known.run;
+    if run.status == RunStatus::Cancelled {
+        return Err(Refusal::WasCancelled(run.id));
+    }
+    let mut draft = Draft::of(known);
+    let is_meant = |no: &StepNo| only.is_none_or(|only| only == *no);
+    let of = |draft: &Draft<'_>, status: StepStatus| -> Vec<StepNo> {
+        draft.those(|step| step.status == status).into_iter().filter(is_meant).collect()
+    };
+    let (failed, parked) = (of(&draft, StepStatus::Failed), of(&draft, StepStatus::Parked));
+    if failed.is_empty() && parked.is_empty() {
+        let refusal = if only.is_some() { Refusal::StepNotToRetry } else { Refusal::NothingToRetry };
+        return Err(refusal(run.id));
+    }
+    if run.status.is_ended() {
+        draft.tell_of_run(EventKind::RunReopened, asked());
+    }
+    for (steps, kind) in [(failed, EventKind::StepReopened), (parked, EventKind::StepReady)] {
+        for no in steps {
+            let besides = draft.change(no, StepChange::Reopened { unmet: 0 })?;
+            (besides.failures_forgiven, besides.crashes_forgiven) = (true, true);
+            draft.tell(kind, no, asked());
+        }
+    }
+    // If another step stays failed, the run stays failing and nothing else starts.
+    draft.known.run.failing = draft.known.steps.values().any(|step| step.status == StepStatus::Failed);
+    if !draft.known.run.failing {
+        reopen_cancelled(&mut draft)?;
+    }
+    // A run of which no step was ever claimed begins with its first claim, as ever.
+    draft.known.run.status = if run.started { RunStatus::Running } else { RunStatus::Pending };
+    draft.give_signals()?;
+    Ok(draft.finish(None))
+}
+
+/// Why it is told at all.
+fn asked() -> Option<String> {
+    Some("a person asked for it".to_owned())
+}
+
+fn reopen_cancelled(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+    for no in draft.those(|step| step.status == StepStatus::Cancelled) {
+        let step = &draft.known.steps[&no];
+        let change = match step.waits {
+            // Its journal ends with the wait: ready, it would see the wait as over.
+            Some(_) => StepChange::WaitReopened,
+            None => StepChange::Reopened { unmet: unmet(draft, &step.needs) },
+        };
+        draft.change(no, change)?;
+        draft.tell(EventKind::StepReopened, no, asked());
+    }
+    Ok(())
+}
+
+fn unmet(draft: &Draft<'_>, needs: &[StepNo]) -> u32 {
+    let has_succeeded =
+        |need: &StepNo| draft.known.steps.get(need).is_some_and(|need| need.status == StepStatus::Succeeded);
+    needs.iter().filter(|need| !has_succeeded(need)).count() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::testing::{awaiting, changed, known, step, told};
+    use crate::decision::{StepState, Unread};
+    use crate::event::EventKind::{RunReopened, StepReady, StepReopened};
+    use crate::status::StepStatus::{Blocked, Cancelled, Failed, Parked, Ready, Running, Succeeded, Waiting};
+
+    fn needing(needs: &[i32], status: StepStatus) -> StepState {
+        StepState { needs: needs.iter().copied().map(StepNo).collect(), ..step(status) }
+    }
+
+    #[test]
+    fn a_failed_run_is_opened_with_all_that_was_stopped_because_of_it() {
+        let steps = [
+            step(Succeeded),
+            step(Failed),
+            needing(&[0], Cancelled),
+            needing(&[0, 1], Cancelled),
+            awaiting(Cancelled, "go"),
+        ];
+        let changes = decide(known(RunStatus::Failed, steps), None).unwrap();
+        assert_eq!(changed(&changes), [(1, Ready, 8), (2, Ready, 8), (3, Blocked, 8), (4, Waiting, 8)]);
+        assert_eq!(changes.steps[2].unmet, 1, "one of its two needs has succeeded");
+        let forgiven: Vec<bool> = changes.steps.iter().map(|step| step.failures_forgiven).collect();
+        assert_eq!(forgiven, [true, false, false, false]);
+        let run = changes.run;
+        assert_eq!((run.status, run.live, run.failing), (RunStatus::Running, 4, false));
+        let reopened = [1, 2, 3, 4].map(|no| (StepReopened, Some(no)));
+        assert_eq!(told(&changes), [&[(RunReopened, None)][..], &reopened].concat());
+    }
+
+    #[test]
+    fn while_another_step_stays_failed_nothing_else_starts() {
+        let steps = [step(Failed), step(Failed), step(Cancelled)];
+        let changes = decide(known(RunStatus::Failed, steps), Some(StepNo(1))).unwrap();
+        assert_eq!(changed(&changes), [(1, Ready, 8)]);
+        assert_eq!((changes.run.status, changes.run.failing), (RunStatus::Running, true));
+    }
+
+    #[test]
+    fn a_parked_step_was_never_ended() {
+        let changes = decide(known(RunStatus::Running, [step(Parked), step(Running)]), None).unwrap();
+        assert_eq!(changed(&changes), [(0, Ready, 8)]);
+        assert_eq!(told(&changes), [(StepReady, Some(0))]);
+        assert_eq!((changes.run.live, changes.run.running), (2, 1));
+    }
+
+    #[test]
+    fn a_wait_that_is_reopened_finds_the_signal_that_came_meanwhile() {
+        let inbox = vec![Unread { number: 2, name: "go".into() }];
+        let known = Known { inbox, ..known(RunStatus::Failed, [step(Failed), awaiting(Cancelled, "go")]) };
+        let changes = decide(known, None).unwrap();
+        assert_eq!(changed(&changes), [(0, Ready, 8), (1, Ready, 8)]);
+        assert_eq!(changes.given.iter().map(|given| (given.signal, given.step.0)).collect::<Vec<_>>(), [(2, 1)]);
+        assert_eq!(told(&changes).last(), Some(&(StepReady, Some(1))));
+    }
+
+    #[test]
+    fn what_did_not_fail_is_not_retried() {
+        let refused = |status, steps, only| decide(known(status, steps), only).unwrap_err();
+        let steps = || [step(Succeeded), step(Failed)];
+        assert!(matches!(refused(RunStatus::Cancelled, steps(), None), Refusal::WasCancelled(_)));
+        assert!(matches!(refused(RunStatus::Failed, steps(), Some(StepNo(0))), Refusal::StepNotToRetry(_)));
+        let running = [step(Succeeded), step(Running)];
+        assert!(matches!(refused(RunStatus::Running, running, None), Refusal::NothingToRetry(_)));
+    }
+}

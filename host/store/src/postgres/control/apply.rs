@@ -1,0 +1,155 @@
+//! Changes as `pawl_apply_v1` takes them: see `migrations/0006_control.sql`.
+
+use pawl_domain::decision::{Changes, Forget, Given, Signal, StepChanged, Told};
+use pawl_domain::id::{Digest, RunId, StepNo};
+use pawl_domain::ready::Ready;
+use sqlx::Row;
+use sqlx::postgres::{PgConnection, PgHasArrayType, PgTypeInfo};
+use uuid::Uuid;
+
+use crate::Result;
+use crate::postgres::ready_of;
+
+/// Applies changes, if the run is still as it was read; returns the steps to be delivered.
+pub(super) async fn apply(conn: &mut PgConnection, run: RunId, changes: &Changes<'_>) -> Result<Option<Vec<Ready>>> {
+    let (events, signals) = changes.seen;
+    let query = sqlx::query("select * from pawl_apply_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
+        .bind(run.0)
+        .bind(events.cast_signed())
+        .bind(signals.cast_signed())
+        .bind(changes.run.status.as_str())
+        .bind(changes.run.live.cast_signed())
+        .bind(changes.run.running.cast_signed())
+        .bind(changes.run.failing)
+        .bind(changes.steps.iter().map(StepRow::from).collect::<Vec<_>>())
+        .bind(changes.cut.map(CutRow::from))
+        .bind(changes.sent.map(SentRow::from))
+        .bind(changes.given.iter().map(GivenRow::from).collect::<Vec<_>>())
+        .bind(changes.told.iter().map(|told| EventRow::new(run, told)).collect::<Vec<_>>());
+    let rows = query.fetch_all(conn).await?;
+    let Some((first, ready)) = rows.split_first() else { return Ok(None) };
+    match first.try_get::<bool, _>("applied")? {
+        true => ready.iter().map(ready_of).collect::<Result<_>>().map(Some),
+        false => Ok(None),
+    }
+}
+
+/// Rows of these types are sent as arrays.
+macro_rules! in_arrays {
+    ($($row:ident: $name:literal),*) => {
+        $(impl PgHasArrayType for $row {
+            fn array_type_info() -> PgTypeInfo {
+                PgTypeInfo::array_of($name)
+            }
+        })*
+    };
+}
+
+in_arrays!(StepRow: "pawl_step_change_v1", GivenRow: "pawl_given_v1", EventRow: "pawl_event_v1");
+
+#[derive(sqlx::Type)]
+#[sqlx(type_name = "pawl_step_change_v1", no_pg_array)]
+struct StepRow {
+    step_no: i32,
+    status: String,
+    unmet: i32,
+    fence: i64,
+    failures_forgiven: bool,
+    crashes_forgiven: bool,
+    goes_on: bool,
+    component: Option<[u8; 32]>,
+    recorded_by: Option<[u8; 32]>,
+    journal_length: Option<i32>,
+}
+
+impl From<&StepChanged> for StepRow {
+    fn from(step: &StepChanged) -> Self {
+        let bytes = |digest: Digest| digest.0;
+        Self {
+            step_no: step.no.0,
+            status: step.status.as_str().to_owned(),
+            unmet: step.unmet.cast_signed(),
+            fence: step.fence.0,
+            failures_forgiven: step.failures_forgiven,
+            crashes_forgiven: step.crashes_forgiven,
+            goes_on: step.goes_on.is_some(),
+            component: step.goes_on.and_then(|goes_on| goes_on.component).map(bytes),
+            recorded_by: step.goes_on.and_then(|goes_on| goes_on.recorded_by).map(bytes),
+            journal_length: step.goes_on.and_then(|goes_on| goes_on.journal_length).map(u32::cast_signed),
+        }
+    }
+}
+
+#[derive(sqlx::Type)]
+#[sqlx(type_name = "pawl_cut_v1")]
+struct CutRow {
+    step_no: i32,
+    first: i32,
+    length: i32,
+    digest: [u8; 32],
+    bytes: Vec<u8>,
+}
+
+impl From<(StepNo, &Forget)> for CutRow {
+    fn from((step, Forget { segment, .. }): (StepNo, &Forget)) -> Self {
+        Self {
+            step_no: step.0,
+            first: segment.first.cast_signed(),
+            length: segment.length.cast_signed(),
+            digest: Digest::of(&segment.bytes).0,
+            bytes: segment.bytes.clone(),
+        }
+    }
+}
+
+#[derive(sqlx::Type)]
+#[sqlx(type_name = "pawl_sent_v1")]
+struct SentRow {
+    name: String,
+    key: Option<String>,
+    payload: Vec<u8>,
+    digest: [u8; 32],
+}
+
+impl From<&Signal> for SentRow {
+    fn from(signal: &Signal) -> Self {
+        Self {
+            name: signal.name.clone(),
+            key: signal.key.clone(),
+            payload: signal.payload.clone(),
+            digest: Digest::of(&signal.payload).0,
+        }
+    }
+}
+
+#[derive(sqlx::Type)]
+#[sqlx(type_name = "pawl_given_v1", no_pg_array)]
+struct GivenRow {
+    signal: i32,
+    step_no: i32,
+    position: i32,
+}
+
+impl From<&Given> for GivenRow {
+    fn from(given: &Given) -> Self {
+        Self { signal: given.signal.cast_signed(), step_no: given.step.0, position: given.position.cast_signed() }
+    }
+}
+
+#[derive(sqlx::Type)]
+#[sqlx(type_name = "pawl_event_v1", no_pg_array)]
+struct EventRow {
+    run_id: Uuid,
+    kind: String,
+    step_no: Option<i32>,
+    fence: Option<i64>,
+    worker_id: Option<Uuid>,
+    note: Option<String>,
+}
+
+impl EventRow {
+    fn new(run: RunId, Told { kind, step, note }: &Told) -> Self {
+        let (step_no, fence) = step.map(|(no, fence)| (no.0, fence.0)).unzip();
+        Self { run_id: run.0, kind: kind.as_str().to_owned(), step_no, fence, worker_id: None, note: note.clone() }
+    }
+}
