@@ -8,8 +8,8 @@ use pawl_domain::id::{Digest, Fence, RunId, StepId};
 use pawl_domain::journal::Checkpoint;
 use pawl_domain::ready::{Moved, Ready};
 use pawl_domain::succession::Succession;
-use pawl_domain::wait::Wait;
 
+pub use pawl_domain::decision::outcome::Settlement;
 pub use pawl_domain::journal::Segment;
 
 /// Everything that is sent at once.
@@ -140,60 +140,6 @@ impl Member {
         self.segment.as_ref().map_or(0, |segment| segment.bytes.len())
             + self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.state.len())
             + self.settlement.as_ref().and_then(Settlement::payload).map_or(0, <[u8]>::len)
-    }
-}
-
-/// What the end of an attempt means for the step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settlement {
-    /// It has its output.
-    Succeeded {
-        /// JSON bytes.
-        output: Vec<u8>,
-        /// What follows, in the same commit.
-        then: Succession,
-    },
-    /// It has failed for good; the error as JSON.
-    Failed(Vec<u8>),
-    /// It failed and is tried again later; the error as JSON.
-    Retry {
-        /// JSON bytes.
-        error: Vec<u8>,
-        /// From the commit on.
-        delay_ms: u64,
-    },
-    /// It waits; its entry is the last one of the segment in the same member. If the inbox has the signal, it
-    /// is given to the entry and the step is ready at once.
-    Suspended {
-        /// What for.
-        wait: Wait,
-        /// The position of its entry.
-        position: u32,
-    },
-    /// A person decides; the reason as JSON.
-    Parked(Vec<u8>),
-    /// The worker gives it back without fault: it is ready again.
-    Released,
-}
-
-impl Settlement {
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Self::Succeeded { .. } => "succeeded",
-            Self::Failed(_) => "failed",
-            Self::Retry { .. } => "retry",
-            Self::Suspended { .. } => "suspended",
-            Self::Parked(_) => "parked",
-            Self::Released => "released",
-        }
-    }
-
-    pub(super) fn payload(&self) -> Option<&[u8]> {
-        match self {
-            Self::Succeeded { output, .. } => Some(output),
-            Self::Failed(error) | Self::Retry { error, .. } | Self::Parked(error) => Some(error),
-            Self::Suspended { .. } | Self::Released => None,
-        }
     }
 }
 

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A verb (what somebody outside does to a run) is one variant of [`Verb`] and one file here: nothing else decides it,
-//! and no store knows it. What workers write, and sweeps, are set-based
-//! statements (`migrations/0003_write.sql`, `0005_leases.sql`).
+//! and no store knows it. What workers write is decided in [`outcome`] and [`lease`]; SQLite applies that, and Postgres does
+//! the same in sets (`migrations/0003_write.sql`, `0005_leases.sql`), held against it by the differential test.
 //!
 //! Nothing here knows a clock: changes say that something is so from their commit on.
 
@@ -17,6 +17,8 @@ mod cancel;
 mod changes;
 mod draft;
 mod known;
+pub mod lease;
+pub mod outcome;
 mod refusal;
 mod resume;
 mod retry;

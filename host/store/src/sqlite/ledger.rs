@@ -7,11 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use pawl_base::lock;
 use pawl_domain::decision::Told;
+use pawl_domain::decision::outcome::ends_with_failing_run;
 use pawl_domain::event::{Counted, EventKind};
 use pawl_domain::id::{Digest, Fence, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::pipeline::{Pipeline, StepSpec};
 use pawl_domain::ready::Ready;
-use pawl_domain::status::{RunStatus, StepStatus};
+use pawl_domain::status::RunStatus;
 use pawl_domain::succession::Plan;
 use pawl_domain::transition;
 use rusqlite::Connection;
@@ -182,7 +183,7 @@ impl<'c> Ledger<'c> {
     pub(super) fn stop_what_does_not_run(&self, run: RunId, note: &str) -> Result<Vec<Happened>> {
         let mut stopped = Vec::new();
         for mut step in Step::all_of(self.conn, run)? {
-            if !step.status.is_ended() && step.status != StepStatus::Running {
+            if ends_with_failing_run(step.status) {
                 step.change(transition::StepChange::Stopped, self.now_ms)?;
                 step.write(self.conn)?;
                 stopped.push(Happened::to(&step, EventKind::StepCancelled).noting(note));

@@ -1,6 +1,7 @@
 //! The sweeps, as `migrations/0005_leases.sql` does them for Postgres.
 
 use async_trait::async_trait;
+use pawl_domain::decision::lease::{self, Orphan};
 use pawl_domain::event::EventKind;
 use pawl_domain::id::{Fence, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::pipeline::Priority;
@@ -122,14 +123,10 @@ fn take_over(ledger: &Ledger<'_>, limit: usize, suspicion: Suspicion) -> Result<
 /// What the end of its worker's lease means for a step; returns how that is told.
 fn expire(step: &mut Step, failing: bool, suspicion: Suspicion, now_ms: i64) -> Result<EventKind> {
     let reached = i64::from(step.journal_length) + i64::from(step.checkpoint_ordinal);
-    step.crashes = suspicion.after_crash(step.crashes, reached > step.crash_mark, step.alone);
-    step.crash_mark = reached;
-    step.alone = false;
-    let (change, kind) = match failing {
-        true => (StepChange::Stopped, EventKind::StepCancelled),
-        false if suspicion.is_poison(step.crashes) => (StepChange::Poisoned, EventKind::StepParked),
-        false => (StepChange::LeaseEnded, EventKind::StepReady),
-    };
+    let (has_progressed, ran_alone) = (reached > step.crash_mark, step.alone);
+    let orphan = Orphan { crashes: step.crashes, has_progressed, ran_alone, run_fails: failing };
+    let (change, kind, crashes) = lease::ended(orphan, suspicion);
+    (step.crashes, step.crash_mark, step.alone) = (crashes, reached, false);
     step.change(change, now_ms)?;
     if change == StepChange::Poisoned {
         step.error = Some(suspicion.poison(step.crashes).into_bytes());

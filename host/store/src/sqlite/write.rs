@@ -12,13 +12,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use pawl_domain::decision::Waits;
+use pawl_domain::decision::outcome::{needs_met, told_of_claim};
 use pawl_domain::event::EventKind;
 use pawl_domain::id::{Digest, RunId, StepId, WorkerId};
 use pawl_domain::journal::Checkpoint;
 use pawl_domain::status::StepStatus;
 use pawl_domain::succession::Succession;
 use pawl_domain::transition::StepChange;
-use pawl_domain::wait::Wait;
 
 use super::ledger::{Happened, Ledger};
 use super::row;
@@ -142,46 +143,24 @@ impl Writing<'_, '_> {
     }
 
     fn outcome(&mut self, step: &mut Step, settlement: &Settlement) -> Result<()> {
-        let now_ms = self.ledger.now_ms;
-        let (change, kind) = match settlement {
-            Settlement::Succeeded { .. } => (StepChange::Succeeded, EventKind::StepSucceeded),
-            Settlement::Failed(_) => (StepChange::Failed, EventKind::StepFailed),
-            Settlement::Retry { .. } => (StepChange::RetryLater, EventKind::StepRetrying),
-            Settlement::Suspended { .. } => (StepChange::Suspended, EventKind::StepWaiting),
-            Settlement::Parked(_) => (StepChange::Parked, EventKind::StepParked),
-            Settlement::Released => (StepChange::HandedBack, EventKind::StepHandedBack),
-        };
-        step.change(change, now_ms)?;
-        let mut happened = Happened::to(step, kind).by(self.worker);
-        match settlement {
-            Settlement::Succeeded { output, .. } => {
-                step.error = None;
-                step.write_output(self.ledger.conn, output)?;
-            }
-            Settlement::Failed(error) => {
-                step.failures += 1;
-                step.error = Some(error.clone());
-                self.newly_failing.insert(step.id.run);
-            }
-            Settlement::Retry { error, delay_ms } => {
-                step.failures += 1;
-                step.error = Some(error.clone());
-                step.due_at = Some(now_ms.saturating_add_unsigned(*delay_ms));
-                happened = happened.noting(format!("in {delay_ms} ms"));
-            }
-            Settlement::Suspended { wait, position } => {
-                step.error = None;
-                step.due_at = wait.due_after_ms().map(|ms| now_ms.saturating_add_unsigned(ms));
-                step.awaits_until = step.due_at;
-                step.awaits_position = Some(*position);
-                step.awaits = wait.signal().map(str::to_owned);
-                self.look_at_inbox |= wait.signal().is_some();
-                happened = happened.noting(wait_note(wait));
-            }
-            Settlement::Parked(error) => step.error = Some(error.clone()),
-            Settlement::Released => {}
+        let (now_ms, means) = (self.ledger.now_ms, settlement.consequence());
+        step.change(means.change, now_ms)?;
+        step.failures += u32::from(means.is_failure);
+        if let Some(error) = means.error {
+            step.error = error.map(<[u8]>::to_vec);
         }
-        self.happened.push(happened);
+        if let Some(output) = means.output {
+            step.write_output(self.ledger.conn, output)?;
+        }
+        step.due_at = means.due_after_ms.map(|ms| now_ms.saturating_add_unsigned(ms));
+        if let Some(Waits { position, signal }) = means.waits {
+            self.look_at_inbox |= signal.is_some();
+            (step.awaits_position, step.awaits_until, step.awaits) = (Some(position), step.due_at, signal);
+        }
+        if means.change == StepChange::Failed {
+            self.newly_failing.insert(step.id.run);
+        }
+        self.happened.push(Happened { note: means.note, ..Happened::to(step, means.told).by(self.worker) });
         Ok(())
     }
 
@@ -328,14 +307,17 @@ impl Writing<'_, '_> {
                 continue;
             }
             step.unmet = step.unmet.saturating_sub(needs);
-            if step.unmet == 0 && wanted {
-                let component = self.ledger.component_for(&step)?;
-                step.claim(StepChange::Continued, self.worker, component, self.ledger.now_ms)?;
-                self.happened.push(Happened::to(&step, EventKind::StepStarted).by(self.worker));
-                self.continued.push(id);
-            } else if step.unmet == 0 {
-                step.change(StepChange::NeedsMet, self.ledger.now_ms)?;
-                self.happened.push(Happened::to(&step, EventKind::StepReady));
+            if step.unmet == 0 {
+                let (change, told) = needs_met(wanted);
+                if wanted {
+                    let component = self.ledger.component_for(&step)?;
+                    step.claim(change, self.worker, component, self.ledger.now_ms)?;
+                    self.happened.push(Happened::to(&step, told).by(self.worker));
+                    self.continued.push(id);
+                } else {
+                    step.change(change, self.ledger.now_ms)?;
+                    self.happened.push(Happened::to(&step, told));
+                }
             }
             step.write(self.ledger.conn)?;
         }
@@ -352,22 +334,11 @@ impl Writing<'_, '_> {
                 let component = self.ledger.component_for(&step)?;
                 step.claim(StepChange::Claimed, self.worker, component, self.ledger.now_ms)?;
                 step.write(self.ledger.conn)?;
-                self.happened.push(if step.attempts > 1 {
-                    Happened::to(&step, EventKind::StepResumed).by(self.worker).noting(step.progress_note())
-                } else {
-                    Happened::to(&step, EventKind::StepStarted).by(self.worker)
-                });
+                let told = told_of_claim(step.attempts);
+                let note = (told == EventKind::StepResumed).then(|| step.progress_note());
+                self.happened.push(Happened { note, ..Happened::to(&step, told).by(self.worker) });
             }
         }
         Ok(())
-    }
-}
-
-/// What a step waits for, for the history.
-fn wait_note(wait: &Wait) -> String {
-    match (wait, wait.due_after_ms()) {
-        (Wait::Signal { name, .. }, Some(ms)) => format!("signal {name}, at most {ms} ms"),
-        (Wait::Signal { name, .. }, None) => format!("signal {name}"),
-        (Wait::Sleep { .. }, ms) => format!("sleep {} ms", ms.unwrap_or_default()),
     }
 }
