@@ -214,6 +214,15 @@ impl Client {
         self.post(&format!("/v1/runs/{run}/cancel"), "application/json", "{}")?.read()
     }
 
+    /// Fails a run.
+    ///
+    /// # Errors
+    /// If it can't be.
+    pub fn fail(&self, run: RunId, message: &str) -> anyhow::Result<Changed> {
+        let body = serde_json::to_vec(&json!({"message": message}))?;
+        self.post(&format!("/v1/runs/{run}/fail"), "application/json", body)?.read()
+    }
+
     /// Has the failed steps of a run executed again.
     ///
     /// # Errors

@@ -10,13 +10,17 @@ use super::types::{Because, Explanation, Reason, RunStatus, StepStatus};
 /// Steps that get a reason of their own; the rest is counted.
 pub(super) const EXPLAINED_STEPS: u32 = 100;
 
-pub(super) fn explain(run: &RunRow, pipeline: &Pipeline, live: &[LiveStep]) -> Explanation {
+/// `why_failed` is what a person said who failed the run.
+pub(super) fn explain(run: &RunRow, pipeline: &Pipeline, live: &[LiveStep], why_failed: Option<&str>) -> Explanation {
     let reasons: Vec<Reason> = live.iter().map(|step| reason(run, pipeline, step)).collect();
-    Explanation { id: run.id, status: run.status, summary: summary(run, &reasons), reasons }
+    Explanation { id: run.id, status: run.status, summary: summary(run, &reasons, why_failed), reasons }
 }
 
-fn summary(run: &RunRow, reasons: &[Reason]) -> String {
+fn summary(run: &RunRow, reasons: &[Reason], why_failed: Option<&str>) -> String {
     let total = run.step_count;
+    if let Some(message) = why_failed {
+        return format!("a person has failed the run: {message}; `pawl run retry {}` opens it again", run.id);
+    }
     if run.status.is_ended() {
         return format!("the run has {}: nothing is left to do", past(run.status));
     }
@@ -194,7 +198,7 @@ mod tests {
     fn explained(step: LiveStep) -> (Because, String) {
         let text = b"name = \"p\"\n[[step]]\nname = \"load\"\nplugin = \"p\"\n";
         let pipeline = read(text, Format::Toml, 10, None).unwrap();
-        let explanation = explain(&run(RunStatus::Running, 1), &pipeline, &[step]);
+        let explanation = explain(&run(RunStatus::Running, 1), &pipeline, &[step], None);
         let reason = explanation.reasons.into_iter().next().unwrap();
         assert_eq!(reason.step, "load");
         (reason.because, reason.message)
@@ -257,12 +261,14 @@ mod tests {
     fn the_summary_counts_and_an_unexplained_run_is_called_a_bug() {
         let pipeline =
             read(b"name = \"p\"\n[[step]]\nname = \"load\"\nplugin = \"p\"\n", Format::Toml, 10, None).unwrap();
-        let say = |run: &RunRow, live: &[LiveStep]| explain(run, &pipeline, live).summary;
+        let say = |run: &RunRow, live: &[LiveStep]| explain(run, &pipeline, live, None).summary;
         assert_eq!(
             say(&run(RunStatus::Running, 2), &[step(StepStatus::Running), step(StepStatus::Ready)]),
             "1 of 3 steps have ended; 1 executing, 1 in a queue"
         );
         assert_eq!(say(&run(RunStatus::Succeeded, 0), &[]), "the run has succeeded: nothing is left to do");
         assert!(say(&run(RunStatus::Running, 2), &[]).contains("this is a bug"));
+        let failed = explain(&run(RunStatus::Failed, 0), &pipeline, &[], Some("bad data")).summary;
+        assert!(failed.starts_with("a person has failed the run: bad data; `pawl run retry "), "{failed}");
     }
 }

@@ -50,6 +50,7 @@ fn router(state: AppState) -> Router {
         .route("/v1/runs/{run}/events", get(events::events))
         .route("/v1/runs/{run}/explain", get(runs::why))
         .route("/v1/runs/{run}/cancel", post(runs::cancel))
+        .route("/v1/runs/{run}/fail", post(runs::fail))
         .route("/v1/runs/{run}/retry", post(runs::retry))
         .route("/v1/runs/{run}/signals/{name}", post(signals::send))
         .route("/v1/runs/{run}/steps/{step}", get(runs::show_step))

@@ -9,6 +9,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pawl_dispatch::submissions::Refused;
+use pawl_domain::decision::fail::check_message;
 use pawl_domain::id::{RunId, StepId};
 use pawl_domain::pipeline::Pipeline;
 use pawl_store::control::{Resume, since_checkpoint};
@@ -24,8 +25,8 @@ use super::problem::Result;
 use super::request::{Params, read_json, run_id};
 use super::state::{AppState, step_name, step_named};
 use super::types::{
-    Changed, Explanation, IDEMPOTENCY_KEY, Problem, ResumeStep, Run, RunList, RunStatus, RunSummary, Step, StepDetail,
-    StepStatus, SubmitRun, SubmittedRun,
+    Changed, EventKind, Explanation, FailRun, IDEMPOTENCY_KEY, Problem, ResumeStep, Run, RunList, RunStatus,
+    RunSummary, Step, StepDetail, StepStatus, SubmitRun, SubmittedRun,
 };
 
 /// Longest idempotency key, characters.
@@ -40,6 +41,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// What is around a submission's input.
 const ENVELOPE_BYTES: usize = 4 << 10;
+
+/// A request to fail a run, with its message in whatever escapes.
+const MESSAGE_BYTES: usize = 32 << 10;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -189,13 +193,37 @@ pub(super) async fn why(State(state): State<AppState>, Path(run): Path<String>) 
     let live = state.store.live_steps(id, EXPLAINED_STEPS).await?;
     let (row, _) = state.store.run(id, Some(pawl_domain::id::StepNo(0))).await?;
     let pipeline = state.pipeline(row.pipeline_digest).await?;
-    Ok(Json(explain(&row, &pipeline, &live)))
+    let why_failed = match row.status {
+        RunStatus::Failed => why_failed(&state, &row).await?,
+        _ => None,
+    };
+    Ok(Json(explain(&row, &pipeline, &live, why_failed.as_deref())))
+}
+
+/// What a person said who failed the run; it is the last that its history tells.
+async fn why_failed(state: &AppState, run: &RunRow) -> Result<Option<String>> {
+    let end = state.store.events(run.id, run.event_count.saturating_sub(1), 1).await?.pop();
+    Ok(end.filter(|end| end.kind == EventKind::RunFailed).and_then(|end| end.note))
 }
 
 pub(super) async fn cancel(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<Changed>> {
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
     state.store.cancel(id).await?;
+    state.changed(id, &pipeline, &[]).await.map(Json)
+}
+
+pub(super) async fn fail(
+    State(state): State<AppState>,
+    Path(run): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Changed>> {
+    let FailRun { message } = read_json(body, &headers, "a request to fail a run", MESSAGE_BYTES).await?;
+    check_message(&message).map_err(|rule| Problem::bad_request(format!("the message {rule}")))?;
+    let id = run_id(&run)?;
+    let pipeline = state.pipeline_of(id).await?;
+    state.store.fail(id, message).await?;
     state.changed(id, &pipeline, &[]).await.map(Json)
 }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use pawl_api::client::Client;
-use pawl_api::types::{Changed, EventList, Explanation, Run, RunList, RunStatus, SentSignal, StepDetail, SubmitRun};
+use pawl_api::types::{
+    Changed, EventList, Explanation, FailRun, Run, RunList, RunStatus, SentSignal, StepDetail, SubmitRun,
+};
 use pawl_domain::id::RunId;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -73,6 +75,15 @@ pub(super) enum Verb {
         /// The run's id
         #[arg(value_parser = run_id)]
         run: String,
+    },
+    /// End a run as failed, and say why: running steps are stopped, `pawl run retry` opens it again
+    Fail {
+        /// The run's id
+        #[arg(value_parser = run_id)]
+        run: String,
+        /// Why, for the run's history
+        #[arg(long, value_name = "TEXT")]
+        message: String,
     },
     /// Open the failed and parked steps of a run again, or one of them
     Retry {
@@ -181,6 +192,9 @@ pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::
         }
         Verb::Cancel { run } => {
             output.print(&client.post_empty::<Changed>(&["v1", "runs", &run, "cancel"]).await?)?;
+        }
+        Verb::Fail { run, message } => {
+            output.print(&client.post::<Changed>(&["v1", "runs", &run, "fail"], &FailRun { message }).await?)?;
         }
         Verb::Retry { run, step: None } => {
             output.print(&client.post_empty::<Changed>(&["v1", "runs", &run, "retry"]).await?)?;

@@ -49,6 +49,14 @@ pub trait Control: Sync {
         self.act(run, Verb::Cancel).await.map(drop)
     }
 
+    /// Ends a run now, as failed; the history says why.
+    ///
+    /// # Errors
+    /// As [`Control::cancel`].
+    async fn fail(&self, run: RunId, message: String) -> Result<()> {
+        self.act(run, Verb::Fail { message }).await.map(drop)
+    }
+
     /// Reopens failed and parked steps, all or one, and with them the run. Returns what is to be delivered.
     ///
     /// # Errors

@@ -47,6 +47,7 @@ async fn conforms(store: &SharedStore) {
     ready_steps_are_found_again(store).await;
     what_waits_can_be_named(store, runs[1]).await;
     a_run_that_never_stands_still_can_be_stopped(store).await;
+    a_run_of_ten_thousand_steps_is_stopped_and_opened_again(store).await;
     let violations = store.doctor(Duration::from_secs(60), false).await.expect("checked");
     assert_eq!(violations, []);
 }
@@ -319,4 +320,29 @@ async fn a_run_that_never_stands_still_can_be_stopped(store: &SharedStore) {
     let (_, stopped) = tokio::join!(futures_util::future::join_all(sending), stopped);
     stopped.expect("cancelled");
     assert_eq!(store.run_alone(id).await.expect("the run").status, RunStatus::Cancelled);
+}
+
+/// What a person does is applied by keys, however many steps it concerns.
+async fn a_run_of_ten_thousand_steps_is_stopped_and_opened_again(store: &SharedStore) {
+    const STEPS: usize = 10_000;
+    let step = |number: usize| {
+        let needs: &[i32] = if number == 0 { &[] } else { &[0] };
+        let spec = serde_json::json!({"name": format!("s{number}"), "plugin": "plugin", "needs": needs});
+        serde_json::from_value::<StepSpec>(spec).expect("a step")
+    };
+    let steps = (0..STEPS).map(step).collect();
+    let wide = Pipeline { name: "wide".into(), versions: Versions::default(), steps };
+    store.apply_pipeline(&wide).await.expect("applied");
+    let run = NewRun::new("wide".into(), b"1".to_vec(), None);
+    let id = run.id;
+    store.link().submit(&[run]).await.expect("submitted");
+    let begun = std::time::Instant::now();
+    store.fail(id, "too wide".into()).await.expect("failed");
+    let ready = store.retry(id, None).await.expect("opened again");
+    assert_eq!(ready.iter().map(|ready| ready.id.step).collect::<Vec<_>>(), [StepNo(0)]);
+    let (run, steps) = store.run(id, None).await.expect("the run");
+    assert_eq!((run.status, run.live_steps, run.failing), (RunStatus::Pending, STEPS as u32, false));
+    assert!(steps[1..].iter().all(|step| step.status == StepStatus::Blocked && step.fence == 2));
+    store.cancel(id).await.expect("cancelled");
+    eprintln!("{}: {:?} for three verbs", store.name(), begun.elapsed());
 }

@@ -102,17 +102,21 @@ impl World {
         let id = runs[chance.below(runs.len())];
         let run = self.model.get_mut(&id).expect("a known run");
         let number = chance.below(run.steps.len());
-        match chance.below(5) {
+        match chance.below(6) {
             0 => {
                 let done = all(&self.stores, async |store| store.cancel(id).await.is_ok()).await;
                 assert_eq!(done, !run.status.is_ended(), "cancel {run:?}");
                 if done {
-                    for step in 0..run.steps.len() {
-                        if !run.steps[step].status.is_ended() {
-                            run.change(step, StepChange::Stopped);
-                        }
-                    }
+                    run.stop_all();
                     run.status = RunStatus::Cancelled;
+                }
+            }
+            2 => {
+                let done = all(&self.stores, async |store| store.fail(id, "bad data".into()).await.is_ok()).await;
+                assert_eq!(done, !run.status.is_ended(), "fail {run:?}");
+                if done {
+                    run.stop_all();
+                    (run.status, run.failing) = (RunStatus::Failed, true);
                 }
             }
             1 => {
@@ -144,7 +148,8 @@ impl World {
             }
             _ => {
                 let retried = |step: &ModelStep| matches!(step.status, StepStatus::Failed | StepStatus::Parked);
-                let may = run.status != RunStatus::Cancelled && run.steps.iter().any(retried);
+                let may = run.status == RunStatus::Failed
+                    || run.status != RunStatus::Cancelled && run.steps.iter().any(retried);
                 let done = all(&self.stores, async |store| store.retry(id, None).await.is_ok()).await;
                 assert_eq!(done, may, "retry {run:?}");
                 if done {

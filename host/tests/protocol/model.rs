@@ -1,4 +1,5 @@
-//! The model: runs as the state machines of `domain` move them, and nothing else.
+//! The model: runs as the state machines of `domain` move them, and nothing else. It tells everything a second time, what
+//! a person does included: so that decisions are held against it, and not only against their own tests.
 
 use std::collections::BTreeMap;
 
@@ -131,6 +132,15 @@ impl ModelRun {
         self.steps[step].owner = Some(by.worker);
         self.steps[step].component.get_or_insert(by.active);
         self.started = true;
+    }
+
+    /// A person ends the run.
+    pub fn stop_all(&mut self) {
+        for step in 0..self.steps.len() {
+            if !self.steps[step].status.is_ended() {
+                self.change(step, StepChange::Stopped);
+            }
+        }
     }
 
     pub fn stop_what_does_not_run(&mut self) {
@@ -272,6 +282,6 @@ pub fn reopen(run: &mut ModelRun) {
         }
     }
     run.failing = false;
-    run.started = true;
-    run.status = RunStatus::Running;
+    // Only one that a person failed has ended before it began.
+    run.status = if run.started { RunStatus::Running } else { RunStatus::Pending };
 }

@@ -26,6 +26,7 @@ mod divergence;
 mod drill;
 mod effects;
 mod embedded;
+mod fail;
 mod fault_points;
 mod head_start;
 mod languages;

@@ -255,7 +255,7 @@ pub enum Because {
     Failing,
 }
 
-/// The answer to cancel, retry and resume.
+/// The answer to cancel, fail, retry and resume.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Changed {
     /// The run.
@@ -277,6 +277,14 @@ pub struct SentSignal {
     pub created: bool,
     /// The step that has waited for it. If there is none, it waits for a step.
     pub steps: Vec<String>,
+}
+
+/// `POST /v1/runs/{id}/fail`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailRun {
+    /// Why, for the run's history.
+    pub message: String,
 }
 
 /// `POST /v1/runs/{id}/steps/{step}/resume`.

@@ -16,6 +16,7 @@
 mod cancel;
 mod changes;
 mod draft;
+pub mod fail;
 mod known;
 pub mod lease;
 pub mod outcome;
@@ -37,7 +38,13 @@ use super::id::StepNo;
 pub enum Verb {
     /// Ends it now; its running steps lose their fence at once.
     Cancel,
-    /// Reopens failed and parked steps, all or one, and with them the run.
+    /// Ends it now, as failed.
+    Fail {
+        /// Why, in a person's words.
+        message: String,
+    },
+    /// Reopens failed and parked steps, all or one, and with them the run. One that a person has failed is opened with
+    /// all that was stopped then.
     Retry {
         /// Only this one.
         step: Option<StepNo>,
@@ -58,7 +65,7 @@ impl Verb {
     #[must_use]
     pub fn look(&self) -> Look<'_> {
         match self {
-            Self::Cancel => Look::at(Which::All),
+            Self::Cancel | Self::Fail { .. } => Look::at(Which::All),
             Self::Retry { .. } => Look { inbox: true, ..Look::at(Which::All) },
             Self::Resume { step, how } => resume::look(*step, how),
             Self::Signal(signal) => signal::look(signal),
@@ -72,6 +79,7 @@ impl Verb {
     pub fn decide(&self, known: Known) -> Result<Changes<'_>, Refusal> {
         match self {
             Self::Cancel => cancel::decide(known),
+            Self::Fail { message } => fail::decide(known, message),
             Self::Retry { step } => retry::decide(known, *step),
             Self::Resume { step, how } => resume::decide(known, *step, how),
             Self::Signal(signal) => signal::decide(known, signal),

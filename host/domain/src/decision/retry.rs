@@ -22,7 +22,9 @@ pub(super) fn decide(known: Known, only: Option<StepNo>) -> Result<Changes<'stat
         draft.those(|step| step.status == status).into_iter().filter(is_meant).collect()
     };
     let (failed, parked) = (of(&draft, StepStatus::Failed), of(&draft, StepStatus::Parked));
-    if failed.is_empty() && parked.is_empty() {
+    // A person has failed it: all that was stopped then is opened.
+    let by_a_person = run.status == RunStatus::Failed && only.is_none();
+    if failed.is_empty() && parked.is_empty() && !by_a_person {
         let refusal = if only.is_some() { Refusal::StepNotToRetry } else { Refusal::NothingToRetry };
         return Err(refusal(run.id));
     }
@@ -102,6 +104,20 @@ mod tests {
         assert_eq!((run.status, run.live, run.failing), (RunStatus::Running, 4, false));
         let reopened = [1, 2, 3, 4].map(|no| (StepReopened, Some(no)));
         assert_eq!(told(&changes), [&[(RunReopened, None)][..], &reopened].concat());
+    }
+
+    #[test]
+    fn a_run_that_a_person_failed_is_opened_as_it_was_stopped() {
+        let steps = || [step(Succeeded), needing(&[0], Cancelled), awaiting(Cancelled, "go")];
+        for (started, status) in [(true, RunStatus::Running), (false, RunStatus::Pending)] {
+            let mut known = known(RunStatus::Failed, steps());
+            (known.run.failing, known.run.started) = (true, started);
+            let changes = decide(known, None).unwrap();
+            assert_eq!(changed(&changes), [(1, Ready, 8), (2, Waiting, 8)]);
+            assert_eq!((changes.run.status, changes.run.failing, changes.run.live), (status, false, 2));
+        }
+        let one = decide(known(RunStatus::Failed, steps()), Some(StepNo(1)));
+        assert!(matches!(one, Err(Refusal::StepNotToRetry(_))), "it has not failed: {one:?}");
     }
 
     #[test]
