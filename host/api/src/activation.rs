@@ -25,7 +25,7 @@ pub(super) async fn until_all_can_load(state: &AppState, digest: Digest) -> Resu
     if workers.iter().any(|worker| worker.report.is_none()) {
         state.store.want(digest).await?;
         if let Err(error) = state.queue.tell_plugins().await {
-            tracing::debug!(%error, "workers hear of a component from the database");
+            tracing::debug!(error = error.chain(), "workers hear of a component from the store");
         }
     }
     let end = Instant::now() + PATIENCE;

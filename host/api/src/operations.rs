@@ -8,19 +8,19 @@ use axum::http::StatusCode;
 use pawl_dispatch::requeue;
 use pawl_store::workers::WorkerRow;
 
-use super::problem::Result;
+use super::problem;
 use super::state::AppState;
 use super::types::{Health, Queue, QueueList, Readiness, Requeued, Worker, WorkerList};
 
-/// How long `/ready` waits for each of the servers.
+/// How long `/ready` waits for each of the ports.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-pub(super) async fn workers(State(state): State<AppState>) -> Result<Json<WorkerList>> {
+pub(super) async fn workers(State(state): State<AppState>) -> problem::Result<Json<WorkerList>> {
     let rows = state.store.workers().await?;
     Ok(Json(WorkerList { workers: rows.into_iter().map(Worker::from).collect() }))
 }
 
-pub(super) async fn queues(State(state): State<AppState>) -> Result<Json<QueueList>> {
+pub(super) async fn queues(State(state): State<AppState>) -> problem::Result<Json<QueueList>> {
     let mut streams = state.queue.streams().await?;
     streams.sort_by(|one, other| {
         (&one.stream.queue, one.stream.priority).cmp(&(&other.stream.queue, other.stream.priority))
@@ -35,15 +35,15 @@ pub(super) async fn queues(State(state): State<AppState>) -> Result<Json<QueueLi
     Ok(Json(QueueList { queues: queues.collect() }))
 }
 
-pub(super) async fn requeue_processing(State(state): State<AppState>) -> Result<Json<Requeued>> {
+pub(super) async fn requeue_processing(State(state): State<AppState>) -> problem::Result<Json<Requeued>> {
     requeued(requeue::processing(&*state.store, &*state.queue).await)
 }
 
-pub(super) async fn requeue_stale(State(state): State<AppState>) -> Result<Json<Requeued>> {
+pub(super) async fn requeue_stale(State(state): State<AppState>) -> problem::Result<Json<Requeued>> {
     requeued(requeue::stale(&*state.store, &*state.queue, state.suspicion).await)
 }
 
-fn requeued(count: pawl_dispatch::Result<usize>) -> Result<Json<Requeued>> {
+fn requeued(count: pawl_dispatch::Result<usize>) -> problem::Result<Json<Requeued>> {
     match count {
         Ok(count) => Ok(Json(Requeued { requeued: count as u64 })),
         Err(pawl_dispatch::Error::Store(error)) => Err(error.into()),
@@ -56,22 +56,31 @@ pub(super) async fn health() -> Json<Health> {
 }
 
 pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
-    let schema = tokio::time::timeout(PATIENCE, state.store.check_schema());
-    let ping = tokio::time::timeout(PATIENCE, state.queue.ping());
-    let (schema, ping) = tokio::join!(schema, ping);
-    let reasons: Vec<String> = [
-        schema
-            .map_or_else(|_| Some("Postgres is not available".to_owned()), |checked| Some(checked.err()?.to_string())),
-        ping.map_or_else(|_| Some("Redis is not available".to_owned()), |answered| Some(answered.err()?.to_string())),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let (schema, ping) = tokio::join!(
+        not_ready(state.store.name(), state.store.check_schema()),
+        not_ready(state.queue.name(), state.queue.ping()),
+    );
+    let reasons: Vec<String> = [schema, ping].into_iter().flatten().collect();
     let (code, status) = match reasons.is_empty() {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
     (code, Json(Readiness { status: status.to_owned(), reasons }))
+}
+
+/// Why a port is not ready, if it is not. Anybody may ask, so what a server said of itself stays in the log.
+async fn not_ready<E>(port: &str, check: impl Future<Output = Result<(), E>>) -> Option<String>
+where
+    E: std::error::Error + 'static,
+{
+    match tokio::time::timeout(PATIENCE, check).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => {
+            tracing::debug!(error = pawl_base::chain(&error), "not ready");
+            Some(error.to_string())
+        }
+        Err(_) => Some(format!("{port} is not available")),
+    }
 }
 
 impl From<WorkerRow> for Worker {

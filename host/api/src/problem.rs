@@ -130,8 +130,8 @@ impl From<store::Error> for Problem {
             store::Error::NotFound(detail) => Self::not_found(detail),
             store::Error::Conflict(detail) => Self::conflict(detail),
             store::Error::Unavailable(..) => {
-                tracing::debug!(error = &error as &dyn Error, "a request has to wait for Postgres");
-                Self::unavailable("Postgres is not available: try again; nothing that was answered is lost")
+                tracing::debug!(error = error.chain(), "a request has to wait");
+                Self::unavailable(format!("{error}: try again; nothing that was answered is lost"))
             }
             store::Error::Schema { .. } | store::Error::ForeignSchema { .. } => Self::unavailable(error.to_string()),
             store::Error::Damaged(_) => {
@@ -145,8 +145,13 @@ impl From<store::Error> for Problem {
 
 impl From<queue::Error> for Problem {
     fn from(error: queue::Error) -> Self {
-        tracing::debug!(error = &error as &dyn Error, "a request has to wait for Redis");
-        Self::unavailable("Redis is not available: try again; nothing is lost, delivery is made up for later")
+        match error {
+            queue::Error::Unavailable(..) => {
+                tracing::debug!(error = error.chain(), "a request has to wait");
+                Self::unavailable(format!("{error}: try again; nothing is lost, delivery is made up for later"))
+            }
+            queue::Error::Config(_) => Self::internal(&error),
+        }
     }
 }
 

@@ -69,7 +69,7 @@ impl AppState {
             None => match within(PATIENCE, self.look_up(&run.pipeline)).await {
                 Ok(first) => first,
                 Err(error) => {
-                    tracing::debug!(%error, "an input is not checked before the step's start");
+                    tracing::debug!(error = error.chain(), "an input is not checked before the step's start");
                     return Ok(());
                 }
             },

@@ -1,6 +1,6 @@
 //! Starts and stops the API process.
 //!
-//! Postgres and Redis may be away when it starts: it serves at once, says so in `/ready`, and refuses what
+//! Store and queue may be away when it starts: it serves at once, says so in `/ready`, and refuses what
 //! needs them until they are there. A schema that is not this build's ends it: mending that takes a person.
 
 use std::net::SocketAddr;
@@ -68,7 +68,7 @@ pub enum ServeError {
     Io(#[source] std::io::Error),
 }
 
-/// Pauses between looks at a database that is away.
+/// Pauses between looks at a store that is away.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -83,7 +83,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let state = prepare(&config, ports, engine);
-    // A wrong schema is said before anything listens, if Postgres is there to tell.
+    // A wrong schema is said before anything listens, if the store is there to tell.
     let is_checked = match state.store.check_schema().await {
         Err(error) if !error.is_passing() => return Err(error.into()),
         checked => checked.is_ok(),
@@ -148,14 +148,14 @@ async fn wait_for_schema(store: &dyn Store) -> store::Error {
         match store.check_schema().await {
             Ok(()) => {
                 if is_out {
-                    tracing::info!("Postgres is there");
+                    tracing::info!("{} is there", store.name());
                 }
                 return std::future::pending().await;
             }
             Err(error) if !error.is_passing() => return error,
             Err(error) => {
                 if !std::mem::replace(&mut is_out, true) {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "waiting for Postgres");
+                    tracing::warn!(error = error.chain(), "waiting for {}", store.name());
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);

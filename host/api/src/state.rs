@@ -77,7 +77,7 @@ impl AppState {
         let ended = marks.as_ref().is_ok_and(|marks| marks.iter().any(|mark| mark.status.is_ended()));
         let moved = [Moved { run, ended }];
         if let Err(error) = self.queue.follow_up(FollowUp { ready, moved: &moved, ..FollowUp::default() }).await {
-            tracing::warn!(%error, run.id = %run, "steps were not delivered now and will be found as lost");
+            tracing::warn!(error = error.chain(), run.id = %run, "steps were not delivered now and will be found as lost");
         }
         self.watch.wake(&moved);
         let marks = marks?;

@@ -20,6 +20,14 @@ pub enum Error {
     Queue(#[from] pawl_queue::Error),
 }
 
+impl Error {
+    /// The error with all its causes, for a log line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        pawl_base::chain(self)
+    }
+}
+
 /// A result of both ports.
 pub type Result<T> = std::result::Result<T, Error>;
 

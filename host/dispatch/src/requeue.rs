@@ -20,7 +20,7 @@ const ADMIN: &str = "admin";
 /// Puts messages that dead workers had read and not acknowledged back into their streams. Returns how many.
 ///
 /// # Errors
-/// If Redis or the database is away.
+/// If the queue or the store is away.
 pub async fn processing(store: &dyn Store, queue: &dyn Queue) -> Result<usize> {
     let live: HashSet<String> = store.live_workers().await?.iter().map(ToString::to_string).collect();
     let mut count = 0;
@@ -65,7 +65,7 @@ async fn put_back(queue: &dyn Queue, stream: &Arc<Stream>, consumer: &str) -> Re
 /// message for a step is found not ready and acknowledged. Returns how many steps were delivered.
 ///
 /// # Errors
-/// If Redis or the database is away.
+/// If the queue or the store is away.
 pub async fn stale(store: &dyn Store, queue: &dyn Queue, suspicion: Suspicion) -> Result<usize> {
     let taken = store.take_over(SWEEP, suspicion).await?;
     queue.publish(&taken).await?;

@@ -19,7 +19,7 @@ const WAITING: usize = 4_096;
 /// Runs in one commit.
 const TOGETHER: usize = 512;
 
-/// Attempts to reach the database before a client is told that it is away.
+/// Attempts to reach the store before a client is told that it is away.
 const ATTEMPTS: usize = 5;
 
 /// How long each of them may take.
@@ -31,13 +31,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Why a submission was not taken. It was not, or asking again with the same key gives the same run.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refused {
-    /// The database did not answer in time.
-    #[error("the database is not available: submit again, with an idempotency key to be safe")]
-    Unavailable,
+    /// The store of that name did not answer in time.
+    #[error("{0} is not available: submit again, with an idempotency key to be safe")]
+    Unavailable(&'static str),
     /// Too many wait already.
     #[error("too many submissions are waiting: submit again later")]
     TooMany,
-    /// The database refused the content.
+    /// The store refused the content.
     #[error("the submission can't be stored: {0}")]
     Content(String),
 }
@@ -48,6 +48,7 @@ type Waiting = (NewRun, oneshot::Sender<Result<Submission, Refused>>);
 #[derive(Debug, Clone)]
 pub struct Submissions {
     waiting: mpsc::Sender<Waiting>,
+    store: &'static str,
 }
 
 impl Submissions {
@@ -55,8 +56,8 @@ impl Submissions {
     #[must_use]
     pub fn start(store: &SharedStore, queue: SharedQueue) -> Self {
         let (waiting, arrivals) = mpsc::channel(WAITING);
-        tokio::spawn(run(Intake { link: store.link(), queue }, arrivals));
-        Self { waiting }
+        tokio::spawn(run(Intake { link: store.link(), store: store.name(), queue }, arrivals));
+        Self { waiting, store: store.name() }
     }
 
     /// Submits a run, and waits for the commit.
@@ -66,7 +67,7 @@ impl Submissions {
     pub async fn submit(&self, run: NewRun) -> Result<Submission, Refused> {
         let (answer, answered) = oneshot::channel();
         self.waiting.try_send((run, answer)).map_err(|_| Refused::TooMany)?;
-        answered.await.unwrap_or(Err(Refused::Unavailable))
+        answered.await.unwrap_or(Err(Refused::Unavailable(self.store)))
     }
 }
 
@@ -87,7 +88,7 @@ async fn run(mut intake: Intake, mut arrivals: mpsc::Receiver<Waiting>) {
                 for (answer, run) in answers.zip(&runs) {
                     let alone = intake.submit(std::slice::from_ref(run)).await.and_then(|(submissions, ready)| {
                         intake.deliver(ready);
-                        submissions.first().copied().ok_or(Refused::Unavailable)
+                        submissions.first().copied().ok_or(Refused::Unavailable(intake.store))
                     });
                     let _ = answer.send(alone);
                 }
@@ -104,6 +105,8 @@ async fn run(mut intake: Intake, mut arrivals: mpsc::Receiver<Waiting>) {
 /// The way into the store, and on to the queue.
 struct Intake {
     link: Box<dyn store::Link>,
+    /// What people call the store.
+    store: &'static str,
     queue: SharedQueue,
 }
 
@@ -117,8 +120,8 @@ impl Intake {
                 Ok(submitted) => break submitted,
                 Err(error) if !error.is_passing() => return Err(Refused::Content(error.chain())),
                 Err(error) if attempt == ATTEMPTS => {
-                    tracing::warn!(error = error.chain(), "a submission was refused: the database is away");
-                    return Err(Refused::Unavailable);
+                    tracing::warn!(error = error.chain(), "a submission was refused: {} is away", self.store);
+                    return Err(Refused::Unavailable(self.store));
                 }
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
@@ -133,7 +136,7 @@ impl Intake {
             let queue = Arc::clone(&self.queue);
             tokio::spawn(async move {
                 if let Err(error) = queue.publish(&ready).await {
-                    tracing::warn!(%error, "submitted, not delivered: the steps will be found as lost");
+                    tracing::warn!(error = error.chain(), "submitted, not delivered: the steps will be found as lost");
                 }
             });
         }

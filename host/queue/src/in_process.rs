@@ -112,6 +112,10 @@ impl Message {
 
 #[async_trait]
 impl Queue for InProcess {
+    fn name(&self) -> &'static str {
+        "the queue in memory"
+    }
+
     async fn ping(&self) -> Result<()> {
         Ok(())
     }

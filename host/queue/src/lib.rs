@@ -19,25 +19,13 @@ use pawl_domain::id::{StepId, WorkerId};
 use pawl_domain::pipeline::Priority;
 use pawl_domain::ready::{Moved, Ready, Start};
 
+mod error;
 mod in_process;
 mod redis;
 
+pub use error::{Error, Result};
 pub use in_process::InProcess;
 pub use redis::RedisStreams;
-
-/// Why the queue did not do it. Nothing is lost by that: delivery is made up for later.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// It can't be reached, or answered with an error.
-    #[error("Redis is not available")]
-    Unavailable(#[from] ::redis::RedisError),
-    /// A setting is wrong.
-    #[error("the Redis URL is not valid: {0}")]
-    Config(String),
-}
-
-/// A result of the queue.
-pub type Result<T> = std::result::Result<T, Error>;
 
 /// Called with runs that moved.
 pub type Wake<'a> = dyn for<'m> Fn(&'m [Moved]) + Send + Sync + 'a;
@@ -48,6 +36,9 @@ pub type SharedQueue = Arc<dyn Queue>;
 /// The port.
 #[async_trait]
 pub trait Queue: Send + Sync {
+    /// For people: what it is.
+    fn name(&self) -> &'static str;
+
     /// Whether it answers.
     ///
     /// # Errors

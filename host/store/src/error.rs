@@ -49,19 +49,13 @@ impl Error {
     /// No answer in time: the connection may be dead without having been reset.
     #[must_use]
     pub fn silent() -> Self {
-        Self::Unavailable("the database", std::io::Error::from(std::io::ErrorKind::TimedOut).into())
+        Self::Unavailable("the store", "no answer in time".into())
     }
 
     /// The error with all its causes, for a log line.
     #[must_use]
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
+        pawl_base::chain(self)
     }
 
     /// Whether trying again later may help.

@@ -21,10 +21,12 @@ pub(super) async fn listen(client: &Client, channel: &str, hear: &(dyn Fn(&[u8])
     loop {
         match subscribe(client, channel, hear, &mut told).await {
             Ok(()) => {}
-            Err(error) if told => tracing::debug!(error = %error, channel, "still no subscription to Redis"),
+            Err(error) if told => {
+                tracing::debug!(error = pawl_base::chain(&error), channel, "still no subscription to Redis")
+            }
             Err(error) => {
                 told = true;
-                tracing::warn!(error = %error, channel, "no subscription to Redis: readers poll");
+                tracing::warn!(error = pawl_base::chain(&error), channel, "no subscription to Redis: readers poll");
             }
         }
         tokio::time::sleep(RESUBSCRIBE_AFTER).await;

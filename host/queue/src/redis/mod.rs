@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use pawl_domain::id::WorkerId;
 use pawl_domain::pipeline::Priority;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Pipeline};
+use redis::{Client, Pipeline, RedisError};
 
 use super::{Consumer, Delivery, Error, FollowUp, Queue, Reader, Result, Stream, StreamState, Wake, Watermark};
 
@@ -18,6 +18,9 @@ mod inspect;
 mod message;
 mod read;
 mod repair;
+
+/// What people call it.
+const NAME: &str = "Redis";
 
 /// The consumer group that all workers share.
 const GROUP: &str = "workers";
@@ -40,16 +43,21 @@ impl RedisStreams {
     /// # Errors
     /// [`Error::Config`] if the URL is not one.
     pub fn new(redis_url: &str) -> Result<Self> {
-        let client = Client::open(redis_url).map_err(|error| Error::Config(error.to_string()))?;
-        let connection = client.get_connection_manager_lazy(connection_config(Duration::from_secs(2)))?;
+        let client =
+            Client::open(redis_url).map_err(|error| Error::Config(format!("the {NAME} URL is not valid: {error}")))?;
+        let connection = client.get_connection_manager_lazy(connection_config(Duration::from_secs(2))).map_err(away)?;
         Ok(Self { client, connection })
     }
 }
 
 #[async_trait]
 impl Queue for RedisStreams {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
     async fn ping(&self) -> Result<()> {
-        Ok(redis::cmd("PING").exec_async(&mut self.connection.clone()).await?)
+        redis::cmd("PING").exec_async(&mut self.connection.clone()).await.map_err(away)
     }
 
     async fn follow_up(&self, after: FollowUp<'_>) -> Result<()> {
@@ -64,33 +72,33 @@ impl Queue for RedisStreams {
         if pipe.is_empty() {
             return Ok(());
         }
-        Ok(pipe.exec_async(&mut self.connection.clone()).await?)
+        pipe.exec_async(&mut self.connection.clone()).await.map_err(away)
     }
 
     fn reader(&self, consumer: WorkerId, queues: &[String], block: Duration) -> Result<Box<dyn Reader>> {
         let config = connection_config(block + Duration::from_secs(2));
-        let connection = self.client.get_connection_manager_lazy(config)?;
+        let connection = self.client.get_connection_manager_lazy(config).map_err(away)?;
         Ok(Box::new(read::GroupReader::new(connection, consumer, Stream::of_all(queues), block)))
     }
 
     async fn watermark(&self, stream: &Stream) -> Result<Watermark> {
-        repair::watermark(&mut self.connection.clone(), stream).await
+        repair::watermark(&mut self.connection.clone(), stream).await.map_err(away)
     }
 
     async fn consumers(&self, stream: &Stream) -> Result<Vec<Consumer>> {
-        repair::consumers(&mut self.connection.clone(), stream).await
+        repair::consumers(&mut self.connection.clone(), stream).await.map_err(away)
     }
 
     async fn adopt(&self, stream: &Arc<Stream>, dead: &str, adopter: &str, limit: usize) -> Result<Vec<Delivery>> {
-        repair::adopt(&mut self.connection.clone(), stream, dead, adopter, limit).await
+        repair::adopt(&mut self.connection.clone(), stream, dead, adopter, limit).await.map_err(away)
     }
 
     async fn streams(&self) -> Result<Vec<StreamState>> {
-        inspect::streams(&mut self.connection.clone()).await
+        inspect::streams(&mut self.connection.clone()).await.map_err(away)
     }
 
     async fn tell_plugins(&self) -> Result<()> {
-        Ok(redis::cmd("PUBLISH").arg(PLUGINS).arg("").exec_async(&mut self.connection.clone()).await?)
+        redis::cmd("PUBLISH").arg(PLUGINS).arg("").exec_async(&mut self.connection.clone()).await.map_err(away)
     }
 
     async fn plugin_changes(&self, wake: &(dyn Fn() + Send + Sync)) {
@@ -106,6 +114,11 @@ impl std::fmt::Debug for RedisStreams {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RedisStreams").finish_non_exhaustive()
     }
+}
+
+/// What Redis said, in the port's words. Files beside this one speak Redis' own.
+fn away(error: RedisError) -> Error {
+    Error::Unavailable(NAME, error.into())
 }
 
 /// The key of a stream.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pawl_domain::id::WorkerId;
+use redis::RedisResult;
 use redis::aio::ConnectionManager;
 use redis::streams::{StreamId, StreamReadReply};
 
 use super::message::{start_of, step_of};
-use super::{GROUP, stream_key};
+use super::{GROUP, away, stream_key};
 use crate::{Delivery, Reader, Result, Stream};
 
 /// One consumer of the group.
@@ -36,15 +37,15 @@ impl Reader for GroupReader {
         for _ in &self.streams {
             command.arg(">");
         }
-        let reply: std::result::Result<Option<StreamReadReply>, _> = command.query_async(&mut self.connection).await;
+        let reply: RedisResult<Option<StreamReadReply>> = command.query_async(&mut self.connection).await;
         match reply {
             Ok(reply) => Ok(self.deliveries(reply.unwrap_or_default())),
             // The streams are new, or Redis was emptied.
             Err(error) if error.code() == Some("NOGROUP") => {
-                self.create_groups().await?;
+                self.create_groups().await.map_err(away)?;
                 Ok(Vec::new())
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(away(error)),
         }
     }
 }
@@ -70,9 +71,9 @@ impl GroupReader {
     }
 
     /// Groups start at 0: what was published before there was a group is delivered too.
-    async fn create_groups(&mut self) -> Result<()> {
+    async fn create_groups(&mut self) -> RedisResult<()> {
         for stream in &self.streams {
-            let created: redis::RedisResult<()> = redis::cmd("XGROUP")
+            let created: RedisResult<()> = redis::cmd("XGROUP")
                 .arg("CREATE")
                 .arg(stream_key(stream))
                 .arg(GROUP)

@@ -1,23 +1,24 @@
-//! Finding what Redis has lost, and what dead consumers hold. Called by `scheduler`.
+//! Finding what Redis has lost, and what dead consumers hold. Called by the scheduler.
 
 use std::sync::Arc;
 
+use redis::RedisResult;
 use redis::aio::ConnectionManager;
 use redis::streams::{StreamClaimReply, StreamInfoConsumersReply, StreamInfoGroupsReply, StreamRangeReply};
 
 use super::message::step_of;
 use super::read::delivery;
 use super::{GROUP, stream_key};
-use crate::{Consumer, Delivery, Result, Stream, Watermark};
+use crate::{Consumer, Delivery, Stream, Watermark};
 
-pub(super) async fn watermark(connection: &mut ConnectionManager, stream: &Stream) -> Result<Watermark> {
+pub(super) async fn watermark(connection: &mut ConnectionManager, stream: &Stream) -> RedisResult<Watermark> {
     let key = stream_key(stream);
-    let groups: redis::RedisResult<StreamInfoGroupsReply> =
+    let groups: RedisResult<StreamInfoGroupsReply> =
         redis::cmd("XINFO").arg("GROUPS").arg(&key).query_async(connection).await;
     let last = match groups {
         Ok(groups) => groups.groups.into_iter().find(|group| group.name == GROUP).map(|group| group.last_delivered_id),
         Err(error) if no_such_key(&error) => return Ok(Watermark::AllDelivered),
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error),
     };
     let after = last.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
     let oldest: StreamRangeReply =
@@ -29,8 +30,8 @@ pub(super) async fn watermark(connection: &mut ConnectionManager, stream: &Strea
     })
 }
 
-pub(super) async fn consumers(connection: &mut ConnectionManager, stream: &Stream) -> Result<Vec<Consumer>> {
-    let reply: redis::RedisResult<StreamInfoConsumersReply> =
+pub(super) async fn consumers(connection: &mut ConnectionManager, stream: &Stream) -> RedisResult<Vec<Consumer>> {
+    let reply: RedisResult<StreamInfoConsumersReply> =
         redis::cmd("XINFO").arg("CONSUMERS").arg(stream_key(stream)).arg(GROUP).query_async(connection).await;
     match reply {
         Ok(reply) => Ok(reply
@@ -39,7 +40,7 @@ pub(super) async fn consumers(connection: &mut ConnectionManager, stream: &Strea
             .map(|consumer| Consumer { name: consumer.name, pending: consumer.pending, idle_ms: consumer.idle as u64 })
             .collect()),
         Err(error) if no_such_key(&error) || error.code() == Some("NOGROUP") => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
@@ -49,7 +50,7 @@ pub(super) async fn adopt(
     dead: &str,
     adopter: &str,
     limit: usize,
-) -> Result<Vec<Delivery>> {
+) -> RedisResult<Vec<Delivery>> {
     let key = stream_key(stream);
     let pending: Vec<(String, String, u64, u64)> = redis::cmd("XPENDING")
         .arg(&key)
