@@ -1,7 +1,7 @@
-//! What follows a commit, in one Redis round trip for all commits that wait: acknowledgements, deliveries of
+//! What follows a commit, in one round trip to the queue for all commits that wait: acknowledgements, deliveries of
 //! steps that became ready, wake-ups of readers.
 //!
-//! Redis may be away. Acknowledgements are kept until it is back: an unacknowledged message of a live
+//! The queue may be away. Acknowledgements are kept until it is back: an unacknowledged message of a live
 //! worker would stay pending for ever. Deliveries are kept too, up to a bound, after which the sweep for
 //! lost messages makes up for them.
 
@@ -20,11 +20,11 @@ pub struct Done {
     pub ready: Vec<Ready>,
     /// Runs that moved.
     pub moved: Vec<Moved>,
-    /// Told when all of it, and all before it, has reached Redis.
+    /// Told when all of it, and all before it, has reached the queue.
     pub flushed: Option<oneshot::Sender<()>>,
 }
 
-/// Deliveries kept while Redis is away.
+/// Deliveries kept while the queue is away.
 const KEPT: usize = 10_000;
 
 /// Pause before trying again.
@@ -45,7 +45,7 @@ pub async fn run(queue: SharedQueue, mut done: mpsc::UnboundedReceiver<Done>) {
             match queue.follow_up(after).await {
                 Ok(()) => break,
                 Err(error) if !std::mem::replace(&mut outage, true) => {
-                    tracing::warn!(%error, "Redis is away: acknowledgements and deliveries wait");
+                    tracing::warn!(error = error.chain(), "acknowledgements and deliveries wait");
                 }
                 Err(_) => {}
             }
@@ -57,7 +57,7 @@ pub async fn run(queue: SharedQueue, mut done: mpsc::UnboundedReceiver<Done>) {
             all.moved.clear();
         }
         if std::mem::take(&mut outage) {
-            tracing::info!("Redis is back: what waited has been delivered and acknowledged");
+            tracing::info!("{} is back: what waited has been delivered and acknowledged", queue.name());
         }
         if let Some(flushed) = all.flushed {
             let _ = flushed.send(());

@@ -64,7 +64,7 @@ impl Flow {
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, step.id = %session.claim.id, "the step can't be loaded yet");
+                    tracing::warn!(error = error.chain(), step.id = %session.claim.id, "the step can't be loaded yet");
                     tokio::time::sleep(OUTAGE_PAUSE).await;
                 }
             }
@@ -164,7 +164,7 @@ impl Flow {
                     tokio::time::sleep(OUTAGE_PAUSE).await;
                 }
                 Err(error) => {
-                    tracing::error!(%error, step.id = %session.claim.id, "the journal can't be cut: the step is given up");
+                    tracing::error!(error = error.chain(), step.id = %session.claim.id, "the journal can't be cut: the step is given up");
                     session.stop_with(Stop::LeaseLost);
                     return self.acknowledge(self.forget(session));
                 }

@@ -99,7 +99,7 @@ impl Flow {
                 match reader.read(free).await {
                     Ok(deliveries) => {
                         if std::mem::take(&mut outage) {
-                            tracing::info!("Redis is back: messages are read");
+                            tracing::info!("messages are read again");
                         }
                         self.others_wait.store(deliveries.len() >= free, Ordering::Relaxed);
                         if !deliveries.is_empty() {
@@ -109,7 +109,7 @@ impl Flow {
                     }
                     Err(error) => {
                         if !std::mem::replace(&mut outage, true) {
-                            tracing::warn!(%error, "Redis is away: no messages are read");
+                            tracing::warn!(error = error.chain(), "no messages are read");
                         }
                         tokio::time::sleep(OUTAGE_PAUSE).await;
                     }

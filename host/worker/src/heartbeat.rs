@@ -77,7 +77,7 @@ impl Heart {
             match tokio::time::timeout(self.beating.lease / 2, self.beat(false)).await {
                 Ok(Ok(true)) => {
                     if std::mem::take(&mut outage) {
-                        tracing::info!("Postgres is back: the lease is renewed");
+                        tracing::info!("{} is back: the lease is renewed", self.beating.flow.store.name());
                     }
                 }
                 Ok(Ok(false)) => {

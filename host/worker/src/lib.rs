@@ -7,14 +7,14 @@
 //!  ahead       … without waiting for the commits of a chain
 //!  session     a step in execution: where its guest and the writer meet
 //!  outbox      what waits for the writer        writer       the group commit
-//!  acknowledge what follows a commit in Redis   loaded       components, pipelines, histories
+//!  acknowledge what follows a commit           loaded       components, pipelines, histories
 //!  heartbeat   renews the lease, if             vitals       … the process makes progress
 //!  trust       may we still act?                reconcile    do we and the database agree?
 //!  compile_ahead  what will be asked for
 //! ```
 //!
 //! The life of a worker is one or more *incarnations*: when a lease has run out it can't be renewed, so the
-//! process stops its guests and begins again under a new id. No error of Postgres or Redis ends it.
+//! process stops its guests and begins again under a new id. No error of a port ends it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -169,7 +169,7 @@ pub async fn run(
     }
 }
 
-/// Waits for Postgres, and for the schema of this build.
+/// Waits for the store, and for the schema of this build.
 async fn wait_for_schema(store: &dyn Store) -> Result<(), Error> {
     let mut told = false;
     loop {
@@ -177,7 +177,7 @@ async fn wait_for_schema(store: &dyn Store) -> Result<(), Error> {
             Ok(()) => return Ok(()),
             Err(error) if error.is_passing() => {
                 if !std::mem::replace(&mut told, true) {
-                    tracing::warn!(error = error.chain(), "waiting for the database");
+                    tracing::warn!(error = error.chain(), "waiting for {}", store.name());
                 }
                 tokio::time::sleep(START_PAUSE).await;
             }
@@ -220,7 +220,7 @@ impl Process {
             tokio::select! {
                 begun = heartbeat::begin(beating) => match begun {
                     Ok(expired) => break expired,
-                    Err(error) => tracing::warn!(%error, "no lease yet"),
+                    Err(error) => tracing::warn!(error = error.chain(), "no lease yet"),
                 },
                 () = &mut shutdown => return Ok(Ended::ShutDown),
             }
@@ -229,7 +229,7 @@ impl Process {
         if let Some(before) = before
             && let Err(error) = within(flow.patience, self.store.forgive_crash(before)).await
         {
-            tracing::warn!(%error, worker.id = %before, "the lost lease counts as a crash of its steps");
+            tracing::warn!(error = error.chain(), worker.id = %before, "the lost lease counts as a crash of its steps");
         }
         tracing::info!(worker.id = %worker, slots = flow.slots, queues = ?flow.queues, "the worker is ready");
 
@@ -297,7 +297,7 @@ impl Process {
                 receiving.abort();
                 self.drain(&flow, &vitals).await;
                 if let Err(error) = within(flow.patience, self.store.forget_worker(worker)).await {
-                    tracing::warn!(%error, "the lease is left to run out");
+                    tracing::warn!(error = error.chain(), "the lease is left to run out");
                 }
             }
         }

@@ -22,7 +22,7 @@ pub async fn run(flow: Arc<Flow>, interval: Duration) {
         tokio::time::sleep(interval).await;
         match run_once(&flow, &suspects).await {
             Ok(unknown) => suspects = unknown,
-            Err(error) => tracing::debug!(%error, "not reconciled: Postgres is away"),
+            Err(error) => tracing::debug!(error = error.chain(), "not reconciled"),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Signs of life inside the process. The heartbeat renews the lease only while these move: a worker whose
-//! control runtime or writer hangs must lose its steps. Waiting for Postgres counts as progress.
+//! control runtime or writer hangs must lose its steps. Waiting for the store counts as progress.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::trust::boottime_ms;
 pub struct Vitals {
     /// When the control runtime last ran its ticker.
     ticked_ms: AtomicU64,
-    /// Since when the writer works without a pause; 0 while it waits for work or for Postgres.
+    /// Since when the writer works without a pause; 0 while it waits for work or for the store.
     working_since_ms: AtomicU64,
 }
 
@@ -32,7 +32,7 @@ impl Vitals {
         self.working_since_ms.store(boottime_ms().max(1), Ordering::Relaxed);
     }
 
-    /// The writer waits for Postgres.
+    /// The writer waits for the store.
     pub fn waiting(&self) {
         self.working_since_ms.store(0, Ordering::Relaxed);
     }

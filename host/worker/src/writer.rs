@@ -112,7 +112,7 @@ impl Lane {
             match self.send_until_answered(&batch).await {
                 Ok(written) => self.flow.written(&sessions, &batch, written),
                 Err(error) if batch.members.len() + batch.claims.len() > 1 => {
-                    tracing::warn!(error = error.chain(), "Postgres refused a batch: it is split");
+                    tracing::warn!(error = error.chain(), "a batch was refused: it is split");
                     parts.extend(self.split(sessions, batch));
                 }
                 Err(error) => self.fail_alone(&sessions, &batch, &error).await,
@@ -128,14 +128,14 @@ impl Lane {
                 Ok(written) => {
                     if self.outage {
                         self.outage = false;
-                        tracing::info!("Postgres is back: the writer goes on");
+                        tracing::info!("{} is back: the writer goes on", self.flow.store.name());
                     }
                     return Ok(written);
                 }
                 Err(error) if error.is_passing() => {
                     if !self.outage && attempt > 0 {
                         self.outage = true;
-                        tracing::warn!(error = error.chain(), "Postgres is away: the writer sends again");
+                        tracing::warn!(error = error.chain(), "the writer sends again");
                     }
                     tokio::time::sleep(RESEND_AFTER[usize::from(attempt > 3)]).await;
                     attempt += 1;
@@ -185,7 +185,7 @@ impl Lane {
     /// What the database can't store ends its own step only: the step is parked with the reason.
     async fn fail_alone(&mut self, sessions: &[Arc<Session>], batch: &Batch, error: &Error) {
         tracing::error!(error = error.chain(), step.id = ?batch.members.first().map(|member| member.id),
-            "Postgres refused a write");
+            "a write was refused");
         let (Some(session), Some(member)) = (sessions.first(), batch.members.first()) else {
             self.flow.written(&[], batch, Written { not_ready: batch.claims.clone(), ..Written::default() });
             return;
@@ -197,7 +197,7 @@ impl Lane {
         }
         let reason = Failure {
             cause: Cause::Limit,
-            message: format!("Postgres refused what the step wrote: {}", error.chain()),
+            message: format!("what the step wrote was refused: {}", error.chain()),
             details: None,
             delay_ms: None,
             from_checkpoint: false,

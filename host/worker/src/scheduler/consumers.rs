@@ -15,7 +15,7 @@ pub async fn run(scheduler: Scheduler) {
         tokio::time::sleep(scheduler.lease).await;
         for stream in scheduler.streams.clone() {
             if let Err(error) = run_once(&scheduler, &stream).await {
-                tracing::debug!(error = format!("{error:#}"), "dead consumers are looked for later");
+                tracing::debug!(error = error.chain(), "dead consumers are looked for later");
             }
         }
     }
@@ -24,7 +24,7 @@ pub async fn run(scheduler: Scheduler) {
 /// One look at one stream; returns how many messages were adopted.
 ///
 /// # Errors
-/// If Redis or the database is away.
+/// If the queue or the store is away.
 pub async fn run_once(scheduler: &Scheduler, stream: &Arc<Stream>) -> pawl_dispatch::Result<usize> {
     let quiet_ms = u64::try_from(scheduler.lease.as_millis()).unwrap_or(u64::MAX);
     let mut quiet = scheduler.queue.consumers(stream).await?;

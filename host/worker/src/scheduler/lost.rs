@@ -1,4 +1,4 @@
-//! Ready steps whose message is gone are delivered again: Redis may lose everything at any moment.
+//! Ready steps whose message is gone are delivered again: the queue may lose everything at any moment.
 //!
 //! A stream's messages are read in order, so a step that is ready since before the oldest unread message has
 //! no unread message of its own; if everything is read, no step has. Such a step is either about to be
@@ -28,7 +28,7 @@ pub async fn run(mut scheduler: Scheduler) {
             match run_once(&scheduler, &stream, pulse.now_ms).await {
                 Ok(_) => outage = false,
                 Err(error) if !std::mem::replace(&mut outage, true) => {
-                    tracing::warn!(error = format!("{error:#}"), "no search for lost messages");
+                    tracing::warn!(error = error.chain(), "no search for lost messages");
                 }
                 Err(_) => {}
             }
@@ -39,7 +39,7 @@ pub async fn run(mut scheduler: Scheduler) {
 /// One search in one stream; returns how many steps were delivered again.
 ///
 /// # Errors
-/// If Redis or the database is away.
+/// If the queue or the store is away.
 pub async fn run_once(scheduler: &Scheduler, stream: &Arc<Stream>, now_ms: i64) -> pawl_dispatch::Result<usize> {
     let mark_ms = match scheduler.queue.watermark(stream).await? {
         Watermark::AllDelivered => now_ms,

@@ -80,7 +80,7 @@ async fn next(pulse: &mut watch::Receiver<Pulse>) {
 fn tell(outage: &mut bool, what: &str, result: Result<usize, pawl_store::Error>) {
     match result {
         Ok(_) => *outage = false,
-        Err(error) if !std::mem::replace(outage, true) => tracing::warn!(%error, "{what}"),
+        Err(error) if !std::mem::replace(outage, true) => tracing::warn!(error = error.chain(), "{what}"),
         Err(_) => {}
     }
 }

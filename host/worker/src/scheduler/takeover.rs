@@ -17,7 +17,7 @@ pub async fn run(mut scheduler: Scheduler) {
             () = regular => {}
         }
         let taken = run_once(&scheduler).await;
-        tell(&mut outage, "no takeover: Postgres is away", taken);
+        tell(&mut outage, "no takeover", taken);
         next(&mut scheduler.pulse).await;
     }
 }
@@ -25,7 +25,7 @@ pub async fn run(mut scheduler: Scheduler) {
 /// One sweep; returns how many steps are to be delivered.
 ///
 /// # Errors
-/// If the database is away. A crash or a loss of Redis after the commit leaves ready steps that are found as
+/// If the store is away. A crash or a loss of the queue after the commit leaves ready steps that are found as
 /// lost.
 pub async fn run_once(scheduler: &Scheduler) -> store::Result<usize> {
     let ready = within(scheduler.patience(), scheduler.store.take_over(SWEEP, scheduler.suspicion)).await?;
@@ -35,7 +35,7 @@ pub async fn run_once(scheduler: &Scheduler) -> store::Result<usize> {
     tracing::warn!(steps = ready.len(), "leases have ended: their steps are ready again");
     pawl_base::fault::point("takeover.committed.before_publish");
     if let Err(error) = scheduler.queue.publish(&ready).await {
-        tracing::warn!(%error, "taken over, not delivered: the steps will be found as lost");
+        tracing::warn!(error = error.chain(), "taken over, not delivered: the steps will be found as lost");
     }
     Ok(ready.len())
 }

@@ -13,7 +13,7 @@ pub async fn run(mut scheduler: Scheduler) {
     loop {
         due(&mut scheduler.pulse, |pulse| pulse.next_due_ms).await;
         let woken = run_once(&scheduler).await;
-        tell(&mut outage, "no step is woken: Postgres is away", woken);
+        tell(&mut outage, "no step is woken", woken);
         next(&mut scheduler.pulse).await;
     }
 }
@@ -29,7 +29,7 @@ pub async fn run_soon(scheduler: Scheduler, mut soon: mpsc::UnboundedReceiver<Du
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
             if let Err(error) = run_once(&scheduler).await {
-                tracing::debug!(%error, "a due step is left to the next sweep");
+                tracing::debug!(error = error.chain(), "a due step is left to the next sweep");
             }
         });
     }
@@ -38,13 +38,13 @@ pub async fn run_soon(scheduler: Scheduler, mut soon: mpsc::UnboundedReceiver<Du
 /// One sweep; returns how many steps were woken.
 ///
 /// # Errors
-/// If the database is away.
+/// If the store is away.
 pub async fn run_once(scheduler: &Scheduler) -> store::Result<usize> {
     let ready = within(scheduler.patience(), scheduler.store.wake(SWEEP)).await?;
     if !ready.is_empty()
         && let Err(error) = scheduler.queue.publish(&ready).await
     {
-        tracing::warn!(%error, "woken, not delivered: the steps will be found as lost");
+        tracing::warn!(error = error.chain(), "woken, not delivered: the steps will be found as lost");
     }
     Ok(ready.len())
 }

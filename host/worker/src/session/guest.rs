@@ -52,7 +52,7 @@ impl Recorder for Session {
     }
 
     fn progress(&self, fraction: f64, message: String) {
-        // Postgres' text holds no NUL. Written along with the next write, never a reason for one.
+        // A store's text may hold no NUL. Written along with the next write, never a reason for one.
         self.state().progress = Some((fraction.clamp(0.0, 1.0) as f32, message.replace('\0', "")));
     }
 
