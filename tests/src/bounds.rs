@@ -1,5 +1,5 @@
 //! How long a test waits before it says that something hangs. Far above what is normal, also on a machine
-//! that is busy with other tests; what is promised about time is tested in `tests/takeover_time.rs`.
+//! that is busy with other tests; what is promised about time is tested in `tests/tests/end_to_end/takeover_time.rs`.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The replay of a step's journal, by the rules of the host: DESIGN.md, "Journal, checkpoints, resume" and
-//! "Effects, keys, retries". A test beside the host's own machine runs the same random programs through
+//! The replay of a step's journal, by the rules of the host: docs/protocol.md, "Journal, checkpoint, replay".
+//! A test beside the host's own machine runs the same random programs through
 //! both.
 //!
 //! ```text

@@ -1,5 +1,5 @@
 //! The state machines of steps and runs: the tested model of every transition. The server-side functions
-//! in `migrations/` do the same in sets; `tests/protocol.rs` drives random histories into both and compares.
+//! in `migrations/` do the same in sets; `host/tests/protocol/` drives random histories into both and compares.
 //!
 //! ```text
 //!  blocked ──needs met──▶ ready ──claim──▶ running ──▶ succeeded | failed | cancelled

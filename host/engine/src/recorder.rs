@@ -1,6 +1,6 @@
 //! The port through which an executing guest reaches the world outside the engine: the writer that makes
-//! its answers durable, and the worker's trust in its lease. The worker implements it; see
-//! `worker/recorder.rs`. Called on the guest's own thread, so these functions may block.
+//! its answers durable, and the worker's trust in its lease. The worker implements it
+//! for its sessions. Called on the guest's own thread, so these functions may block.
 
 use pawl_domain::journal::{Checkpoint, Entry};
 

@@ -3,7 +3,7 @@
 //!
 //! One stream per queue and priority, read by one group of consumers; a consumer is a worker. A message says
 //! which step is ready, and nothing that matters if it is lost, late, doubled or reordered: the store is the
-//! truth, and `scheduler` finds what a queue has lost.
+//! truth, and the worker's scheduler finds what a queue has lost.
 //!
 //! ```text
 //!  publish ──▶ stream ──read──▶ pending at a worker ──acknowledged──▶ gone

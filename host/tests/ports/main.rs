@@ -1,5 +1,5 @@
 //! The conformance suites of the two ports: what every store and every queue must do, run on both of each. The
-//! state machines are left to `tests/protocol/`, which drives random histories into both stores.
+//! state machines are left to `host/tests/protocol/`, which drives random histories into both stores.
 
 mod away;
 mod event_kinds;

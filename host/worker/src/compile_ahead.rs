@@ -1,6 +1,6 @@
 //! Compiles what will be asked for before it is: the components of active versions, and those that somebody wants
 //! to activate. What was found out is reported: a version becomes active only when every worker that lives can
-//! load it (`api/activation.rs`), so that no step meets a component for the first time.
+//! load it (`host/api/src/activation.rs`), so that no step meets a component for the first time.
 //!
 //! It looks when the queue tells of plugins, and when a heartbeat's answer does, so also while the queue is away.
 

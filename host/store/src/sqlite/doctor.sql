@@ -1,4 +1,4 @@
--- The invariants that tables alone can show, as store/postgres/doctor.sql has them for Postgres; each must return
+-- The invariants that tables alone can show, as postgres/doctor.sql has them for Postgres; each must return
 -- nothing. ?1: how long a lease may have ended before somebody must have noticed, in ms; ?2: the time; ?3: whether
 -- things are quiet.
 with
