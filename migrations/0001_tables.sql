@@ -8,6 +8,9 @@
 --   Whoever writes for a running step carries run, step, worker and fence, and the statement that writes
 --   checks all four. A stale one changes nothing.
 --   Every key of a run's tables begins with the run and no rule spans two runs.
+-- Names
+--   Plugins, pipelines and idempotency keys belong to a namespace; a run is of one, and so knows what a name means to
+--   its steps. What is found by its digest is the same for all: components, and pipeline versions with their steps.
 --
 --   plugin ─ plugin_version ─▶ component          pipeline ─▶ pipeline_version ─ pipeline_step
 --                                                                  ▲
@@ -27,27 +30,32 @@ create table component (
 alter table component alter column bytes set storage external;
 
 create table plugin (
-    name              text primary key,
+    namespace         text not null,
+    name              text not null,
     active_version    text,
     -- What a rollback goes back to.
-    previous_version  text
+    previous_version  text,
+    primary key (namespace, name)
 );
 
 create table plugin_version (
-    name        text not null references plugin,
+    namespace   text not null,
+    name        text not null,
     version     text not null,
     digest      bytea not null references component,
     manifest    bytea not null,
     created_at  timestamptz not null default now(),
     -- Somebody wants to activate it: workers compile it ahead.
     wanted_at   timestamptz not null default clock_timestamp(),
-    primary key (name, version)
+    primary key (namespace, name, version),
+    foreign key (namespace, name) references plugin
 );
-alter table plugin add foreign key (name, active_version) references plugin_version (name, version);
-alter table plugin add foreign key (name, previous_version) references plugin_version (name, version);
+alter table plugin add foreign key (namespace, name, active_version) references plugin_version;
+alter table plugin add foreign key (namespace, name, previous_version) references plugin_version;
 
--- Pipeline versions never change. `spec` is the canonical form (JSON); pipeline_step repeats what the
--- server-side functions decide with.
+-- Pipeline versions never change. `spec` is the canonical form (JSON); pipeline_step repeats what the server-side
+-- functions decide with. The plugins that it names are those of the namespace that it is applied in, or run in: they
+-- are looked up when a pipeline is applied, and no foreign key can say so.
 create table pipeline_version (
     digest      bytea primary key check (octet_length(digest) = 32),
     name        text not null,
@@ -59,15 +67,17 @@ create table pipeline_version (
 );
 
 create table pipeline (
-    name        text primary key,
+    namespace   text not null,
+    name        text not null,
     digest      bytea not null references pipeline_version,
-    updated_at  timestamptz not null default now()
+    updated_at  timestamptz not null default now(),
+    primary key (namespace, name)
 );
 
 create table pipeline_step (
     digest      bytea not null references pipeline_version,
     step_no     int not null,
-    plugin      text not null references plugin,
+    plugin      text not null,
     version     text,
     needs       int[] not null,
     successors  int[] not null,
@@ -140,6 +150,7 @@ $$;
 
 create table run (
     id               uuid primary key,
+    namespace        text not null,
     pipeline_digest  bytea not null,
     status           text not null,
     input            bytea not null,
@@ -160,7 +171,7 @@ create table run (
     ended_at         timestamptz,
     constraint run_state check (pawl_is_run_state(status, failing, live, running, started_at is not null, ended_at is not null))
 ) with (fillfactor = 70);
-create index run_created on run (created_at desc, id desc);
+create index run_created on run (namespace, created_at desc, id desc);
 create index run_running on run (id) where running > 0;
 
 create table step (

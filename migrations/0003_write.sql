@@ -106,15 +106,15 @@ as $$
     where r.id = p_run
 $$;
 
--- The active component of a step's plugin: what it starts on if the submission has fixed none.
+-- The active component of a step's plugin, in its run's namespace: what it starts on if the submission has fixed none.
 create function pawl_active_component_v1(p_run uuid, p_step int) returns bytea
 language sql stable
 as $$
     select v.digest
     from run r
     join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = p_step
-    join plugin on plugin.name = p.plugin
-    join plugin_version v on v.name = plugin.name and v.version = plugin.active_version
+    join plugin u on u.namespace = r.namespace and u.name = p.plugin
+    join plugin_version v on v.namespace = u.namespace and v.name = u.name and v.version = u.active_version
     where r.id = p_run
 $$;
 

@@ -4,6 +4,7 @@ create type pawl_submission_v1 as (
     -- From 1.
     place           int,
     run_id          uuid,
+    namespace       text,
     pipeline        text,
     input           bytea,
     key             text,
@@ -37,28 +38,31 @@ declare
 begin
     -- Sorted, so that two API nodes with the same keys wait for each other in one direction only.
     with created as (
-        insert into run (id, pipeline_digest, status, input, idempotency_key, request_digest, steps, live, event_count)
-        select distinct on (s.run_id) s.run_id, p.digest, 'pending', s.input, s.key, s.request_digest, v.steps, v.steps, 1
+        insert into run (id, namespace, pipeline_digest, status, input, idempotency_key, request_digest, steps, live,
+                         event_count)
+        select distinct on (s.run_id) s.run_id, s.namespace, p.digest, 'pending', s.input, s.key, s.request_digest, v.steps,
+               v.steps, 1
         from unnest(p_submissions) as s
-        join pipeline p on p.name = s.pipeline
+        join pipeline p on p.namespace = s.namespace and p.name = s.pipeline
         join pipeline_version v on v.digest = p.digest
         order by s.run_id, s.place
         on conflict (id) do nothing
-        returning id, pipeline_digest
+        returning id, namespace, pipeline_digest
     ), spec as materialized (
         -- Each step stays on the component that its plugin's version points to now, unless its start decides.
-        select t.digest, t.step_no, t.queue, t.priority, cardinality(t.needs) as unmet,
+        select c.namespace, t.digest, t.step_no, t.queue, t.priority, cardinality(t.needs) as unmet,
                case when t.version is not null or l.versions = 'submission' then v.digest end as component
-        from (select distinct pipeline_digest from created) as c
+        from (select distinct namespace, pipeline_digest from created) as c
         join pipeline_version l on l.digest = c.pipeline_digest
         join pipeline_step t on t.digest = c.pipeline_digest
-        join plugin on plugin.name = t.plugin
-        join plugin_version v on v.name = t.plugin and v.version = coalesce(t.version, plugin.active_version)
+        join plugin u on u.namespace = c.namespace and u.name = t.plugin
+        join plugin_version v on v.namespace = u.namespace and v.name = u.name
+                             and v.version = coalesce(t.version, u.active_version)
     ), stepped as (
         insert into step (run_id, step_no, status, unmet, ready_at, component)
         select c.id, t.step_no, case t.unmet when 0 then 'ready' else 'blocked' end, t.unmet,
                case t.unmet when 0 then now() end, t.component
-        from created c join spec t on t.digest = c.pipeline_digest
+        from created c join spec t on t.digest = c.pipeline_digest and t.namespace = c.namespace
     ), told as (
         insert into event (run_id, first, kinds, steps, fences, workers, notes)
         select id, 1, '{run.submitted}', '{null}', '{null}', '{null}', '{null}' from created
@@ -67,7 +71,7 @@ begin
            array_agg(row(null, null, c.id, t.step_no, t.queue, t.priority, (extract(epoch from now()) * 1000)::bigint,
                          t.digest, t.component)::pawl_submitted_v1)
     into v_created, v_ready
-    from created c join spec t on t.digest = c.pipeline_digest and t.unmet = 0;
+    from created c join spec t on t.digest = c.pipeline_digest and t.namespace = c.namespace and t.unmet = 0;
     return query select * from unnest(v_ready);
 
     if cardinality(v_created) = cardinality(p_submissions) then

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use pawl_domain::attempt::Outcome;
 use pawl_domain::id::{Digest, RunId, StepId, StepNo};
+use pawl_domain::namespace::Namespace;
 use pawl_domain::wait::check_signal_name;
 use pawl_engine::in_memory::{InMemory, NeverSent};
 use pawl_engine::{Attempt, Config, Engine, Executed, GuestThreads, Prepared, Secrets};
@@ -103,7 +104,10 @@ impl Bench {
         component.enforce(engine.describe(&component)?.schemas()?);
         let attempt = Attempt {
             // The same every time, so that keys and random numbers are, too.
-            step: StepId { run: RunId::from_idempotency_key("pawl plugin test"), step: StepNo(0) },
+            step: StepId {
+                run: RunId::from_idempotency_key(&Namespace::default(), "pawl plugin test"),
+                step: StepNo(0),
+            },
             step_name: "tested".to_owned(),
             failures: 0,
             config: input::json("--step-config", &test.step_config)?.get().to_owned(),

@@ -18,7 +18,7 @@ pub(super) async fn to_resume_on(state: &AppState, pipeline: &Pipeline, step: &s
         "latest" => {
             let number = step_named(pipeline, step)?;
             let plugin = pipeline.step(number).map(|spec| spec.plugin.as_str()).unwrap_or_default();
-            Ok(ResumeOn::Component(state.store.component_of(plugin, None).await?))
+            Ok(ResumeOn::Component(state.store.component_of(&state.namespace, plugin, None).await?))
         }
         _ => Ok(ResumeOn::Component(component(state, on).await?)),
     }
@@ -39,7 +39,7 @@ async fn component(state: &AppState, digits: &str) -> Result<Digest> {
         return Ok(digest);
     }
     let mut meant: Vec<(Digest, String)> = Vec::new();
-    for plugin in state.store.plugins().await? {
+    for plugin in state.store.plugins(&state.namespace).await? {
         for version in &plugin.versions {
             let is_new = meant.iter().all(|(digest, _)| *digest != version.digest);
             if is_new && version.digest.to_string().starts_with(&digits) {

@@ -37,14 +37,14 @@ pub(super) async fn apply(
         "application/json" => Format::Json,
         _ => Format::Toml,
     };
-    let plugins = state.store.known_plugins().await?;
+    let plugins = state.store.known_plugins(&state.namespace).await?;
     let pipeline =
         pipeline_file::read(&bytes, format, state.limits.steps, Some(&plugins)).map_err(Problem::invalid_pipeline)?;
     // A second time, when it is known which plugins it uses: most of their schemas are in memory.
     let schemas = state.known_schemas(&pipeline).await?;
     let pipeline = pipeline_file::read_with_schemas(&bytes, format, state.limits.steps, Some(&plugins), &schemas)
         .map_err(Problem::invalid_pipeline)?;
-    let changed = !params.check && state.store.apply_pipeline(&pipeline).await?;
+    let changed = !params.check && state.store.apply_pipeline(&state.namespace, &pipeline).await?;
     if changed {
         state.schemas.forget();
     }
@@ -54,12 +54,12 @@ pub(super) async fn apply(
 }
 
 pub(super) async fn list(State(state): State<AppState>) -> Result<Json<PipelineList>> {
-    let rows = state.store.pipelines().await?;
+    let rows = state.store.pipelines(&state.namespace).await?;
     Ok(Json(PipelineList { pipelines: rows.into_iter().map(PipelineSummary::from).collect() }))
 }
 
 pub(super) async fn show(State(state): State<AppState>, Path(name): Path<String>) -> Result<Json<PipelineDetail>> {
-    let (row, pipeline) = state.store.pipeline(&name).await.map_err(|error| match error {
+    let (row, pipeline) = state.store.pipeline(&state.namespace, &name).await.map_err(|error| match error {
         store::Error::NotFound(detail) => Problem::unknown_pipeline(&detail),
         error => error.into(),
     })?;

@@ -94,15 +94,22 @@ async fn store(
     let manifest_bytes = manifest.to_string().into_bytes();
     // Stored first: workers read it from there.
     let manifest_of = &manifest_bytes;
-    let new =
-        NewVersion { name: &name, version: &version, digest, bytes: &bytes, manifest: manifest_of, activate: false };
+    let new = NewVersion {
+        namespace: &state.namespace,
+        name: &name,
+        version: &version,
+        digest,
+        bytes: &bytes,
+        manifest: manifest_of,
+        activate: false,
+    };
     let mut pushed = state.store.push_version(new).await.map_err(|error| match error {
         store::Error::Conflict(detail) => Problem::version_exists(detail),
         error => error.into(),
     })?;
     if activate && !pushed.active {
         until_all_can_load(state, digest).await?;
-        state.store.activate(&name, &version).await?;
+        state.store.activate(&state.namespace, &name, &version).await?;
         pushed.active = true;
     }
     state.schemas.forget();
@@ -133,7 +140,7 @@ async fn describe(state: &AppState, bytes: Vec<u8>) -> Result<(Digest, Vec<u8>, 
 }
 
 pub(super) async fn list(State(state): State<AppState>) -> Result<Json<PluginList>> {
-    let plugins = state.store.plugins().await?;
+    let plugins = state.store.plugins(&state.namespace).await?;
     Ok(Json(PluginList { plugins: plugins.into_iter().map(Plugin::from).collect() }))
 }
 
@@ -144,26 +151,26 @@ pub(super) async fn activate(
     body: Body,
 ) -> Result<Json<ActivatedPlugin>> {
     let ActivatePlugin { version } = read_json(body, &headers, "a request to activate", REQUEST_BYTES).await?;
-    let digest = state.store.component_of(&name, Some(&version)).await;
+    let digest = state.store.component_of(&state.namespace, &name, Some(&version)).await;
     if let Ok(digest) = digest {
         until_all_can_load(&state, digest).await?;
     }
     // It says better than the lookup what is wrong with the name.
-    let previous = state.store.activate(&name, &version).await.map_err(unknown)?;
+    let previous = state.store.activate(&state.namespace, &name, &version).await.map_err(unknown)?;
     state.schemas.forget();
     Ok(Json(ActivatedPlugin { name, version, previous }))
 }
 
 /// Workers that have loaded the version before answer at once.
 pub(super) async fn rollback(State(state): State<AppState>, Path(name): Path<String>) -> Result<Json<ActivatedPlugin>> {
-    let plugins = state.store.plugins().await?;
+    let plugins = state.store.plugins(&state.namespace).await?;
     let before = plugins.iter().find(|plugin| plugin.name == name).and_then(|plugin| {
         plugin.versions.iter().find(|version| plugin.previous_version.as_ref() == Some(&version.version))
     });
     if let Some(before) = before {
         until_all_can_load(&state, before.digest).await?;
     }
-    let (version, previous) = state.store.rollback(&name).await.map_err(unknown)?;
+    let (version, previous) = state.store.rollback(&state.namespace, &name).await.map_err(unknown)?;
     state.schemas.forget();
     Ok(Json(ActivatedPlugin { name, version, previous: Some(previous) }))
 }

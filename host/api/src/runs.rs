@@ -66,7 +66,7 @@ pub(super) async fn submit(
         return Err(too_large());
     }
     let key = idempotency_key(&headers)?;
-    let run = NewRun::new(request.pipeline.clone(), input.to_vec(), key.clone());
+    let run = NewRun::new(state.namespace.clone(), request.pipeline.clone(), input.to_vec(), key.clone());
     let id = run.id;
     if let Err(problem) = state.check_input(&run).await
         // With the key of a run that is there, this is a question for it, whatever its steps would take now.
@@ -85,7 +85,9 @@ pub(super) async fn submit(
         Submission::Same => false,
         Submission::KeyReused => return Err(Problem::idempotency_conflict(key.as_deref().unwrap_or_default())),
         Submission::UnknownPipeline => {
-            return Err(Problem::unknown_pipeline(&state.store.unknown_pipeline(&request.pipeline).await.to_string()));
+            return Err(Problem::unknown_pipeline(
+                &state.store.unknown_pipeline(&state.namespace, &request.pipeline).await.to_string(),
+            ));
         }
     };
     let mut status = if created { RunStatus::Pending } else { status_of(&state, id).await? };
@@ -127,6 +129,7 @@ pub(super) struct ListParams {
 pub(super) async fn list(State(state): State<AppState>, Params(params): Params<ListParams>) -> Result<Json<RunList>> {
     let limit = params.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
     let filter = RunFilter {
+        namespace: &state.namespace,
         status: params.status,
         pipeline: params.pipeline.as_deref(),
         before: params.before,

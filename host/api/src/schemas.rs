@@ -88,7 +88,7 @@ impl AppState {
 
     async fn look_up(&self, pipeline: &str) -> store::Result<Arc<First>> {
         // Nobody's steps: the submission is told so, and the next one asks again.
-        let Some(steps) = self.store.first_steps(pipeline).await? else { return Ok(Arc::default()) };
+        let Some(steps) = self.store.first_steps(&self.namespace, pipeline).await? else { return Ok(Arc::default()) };
         let version = self.store_pipeline(steps.pipeline).await?;
         let mut first = First::new();
         for (number, component) in steps.components {
@@ -111,7 +111,7 @@ impl AppState {
         let mut known = KnownSchemas::default();
         let used: BTreeSet<_> = pipeline.steps.iter().map(|step| (&step.plugin, &step.version)).collect();
         for (plugin, version) in used {
-            let component = match self.store.component_of(plugin, version.as_deref()).await {
+            let component = match self.store.component_of(&self.namespace, plugin, version.as_deref()).await {
                 Ok(component) => component,
                 // Not active any more: the submission is told so.
                 Err(store::Error::NotFound(_)) => continue,

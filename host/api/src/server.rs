@@ -11,6 +11,7 @@ use axum::serve::ListenerExt;
 use pawl_dispatch::Ports;
 use pawl_dispatch::submissions::Submissions;
 use pawl_domain::limits::Limits;
+use pawl_domain::namespace::Namespace;
 use pawl_domain::suspicion::Suspicion;
 use pawl_engine::Engine;
 use pawl_store::{self as store, Store};
@@ -133,6 +134,7 @@ fn prepare(config: &Config, Ports { store, queue }: Ports, engine: Arc<Engine>) 
         engine,
         compiling: Arc::new(Semaphore::new(1)),
         limits: config.limits,
+        namespace: Namespace::default(),
         suspicion: config.suspicion,
         token_hash: config.token.as_ref().map(|token| blake3::hash(token.as_bytes())),
         pipelines: Arc::default(),

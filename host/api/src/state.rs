@@ -7,6 +7,7 @@ use pawl_base::lock;
 use pawl_dispatch::submissions::Submissions;
 use pawl_domain::id::{Digest, RunId, StepNo};
 use pawl_domain::limits::Limits;
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::pipeline_file::closest;
 use pawl_domain::ready::{Moved, Ready};
@@ -35,6 +36,8 @@ pub(super) struct AppState {
     pub(super) submissions: Submissions,
     pub(super) watch: Watch,
     pub(super) limits: Limits,
+    /// Whose pipelines, plugins and runs requests are about: one namespace for now.
+    pub(super) namespace: Namespace,
     pub(super) suspicion: Suspicion,
     /// Of the token that requests must carry.
     pub(super) token_hash: Option<blake3::Hash>,

@@ -315,6 +315,7 @@ impl Drop for Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pawl_domain::namespace::Namespace;
     use pawl_store::Sqlite;
     use pawl_store::submit::NewRun;
 
@@ -326,7 +327,7 @@ mod tests {
         pawl_store::Schema::migrate(&*store).await.unwrap();
         let mut link = store.link();
         let watch = Watch::new(store);
-        let run = NewRun::new("none".into(), b"1".to_vec(), None);
+        let run = NewRun::new(Namespace::default(), "none".into(), b"1".to_vec(), None);
         let (mut new, mut unknown) = (watch.await_end_of_new(run.id), watch.await_end(run.id));
         assert_eq!(watch.poll_once(&mut *link).await.unwrap(), 1);
         unknown.ended().await;

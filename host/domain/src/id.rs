@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::namespace::Namespace;
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -46,15 +48,43 @@ uuid_id! {
     WorkerId
 }
 
+/// The bits of a run id that are its slot: the lowest.
+const SLOT_BITS: u32 = 12;
+
 impl RunId {
-    /// The id of a submission with an idempotency key: the key alone decides it, so that two
-    /// submissions with one key meet in one row, on whichever API node they arrive.
+    /// How many slots there are.
+    pub const SLOTS: u16 = 1 << SLOT_BITS;
+
+    /// The id of a submission with an idempotency key: namespace and key alone decide it, so that two submissions
+    /// with one key meet in one row, on whichever API node they arrive.
     #[must_use]
-    pub fn from_idempotency_key(key: &str) -> Self {
-        let digest = blake3::derive_key("pawl run id of an idempotency key, v1", key.as_bytes());
+    pub fn from_idempotency_key(namespace: &Namespace, key: &str) -> Self {
+        let name = namespace.as_str();
+        let mut hasher = blake3::Hasher::new_derive_key("pawl run id of a namespace's idempotency key, v1");
+        // The length first: no end of a name can be taken for the beginning of a key.
+        hasher.update(&(name.len() as u64).to_be_bytes()).update(name.as_bytes()).update(key.as_bytes());
         let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest[..16]);
+        bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+
+    /// A new id for a run that is started by another: in the slot of the run at its root, so that all of them live in
+    /// one database.
+    #[must_use]
+    pub fn child_of(root: Self) -> Self {
+        Self::new().with_slot(root.slot())
+    }
+
+    /// Where the run lives, from 0 to [`Self::SLOTS`] - 1: slots are spread over databases. The ids of runs at the
+    /// root are spread over slots: these bits are random in a new id, and of a digest in one from a key.
+    #[must_use]
+    pub fn slot(self) -> u16 {
+        (self.0.as_u128() % u128::from(Self::SLOTS)) as u16
+    }
+
+    fn with_slot(self, slot: u16) -> Self {
+        let above = self.0.as_u128() >> SLOT_BITS << SLOT_BITS;
+        Self(Uuid::from_u128(above | u128::from(slot)))
     }
 }
 
@@ -160,5 +190,52 @@ impl FromStr for Digest {
     type Err = blake3::HexError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         blake3::Hash::from_hex(text).map(|hash| Self(*hash.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// As many as fill each slot ten times on average.
+    fn ten_for_each_slot(id: impl Fn(u32) -> RunId) -> Vec<u32> {
+        let mut counts = vec![0; usize::from(RunId::SLOTS)];
+        for number in 0..10 * u32::from(RunId::SLOTS) {
+            counts[usize::from(id(number).slot())] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn runs_at_the_root_are_spread_over_all_slots() {
+        let keyed = |number: u32| RunId::from_idempotency_key(&Namespace::default(), &number.to_string());
+        for counts in [ten_for_each_slot(|_| RunId::new()), ten_for_each_slot(keyed)] {
+            // Of chance: e^-10 of the slots stay empty, and none gets four times its share.
+            assert!(counts.iter().filter(|count| **count == 0).count() < 10, "slots that nothing falls into");
+            assert!(counts.iter().all(|count| *count < 40), "a slot that much falls into");
+            // Whatever few bits decide about a database.
+            for part in counts.chunks(counts.len() / 16) {
+                assert!((2_000..3_200).contains(&part.iter().sum::<u32>()), "a sixteenth gets its share of 2,560");
+            }
+        }
+    }
+
+    #[test]
+    fn a_child_has_an_id_of_its_own_in_the_slot_of_its_root() {
+        let root = RunId::from_idempotency_key(&Namespace::default(), "order-17");
+        let children: HashSet<RunId> = (0..100).map(|_| RunId::child_of(root)).collect();
+        assert_eq!(children.len(), 100);
+        assert!(children.iter().all(|child| child.slot() == root.slot() && child.0.get_version_num() == 7));
+        assert_eq!(RunId::new().with_slot(RunId::SLOTS - 1).slot(), 4_095);
+    }
+
+    #[test]
+    fn a_key_belongs_to_its_namespace() {
+        let id = |namespace: &str, key| RunId::from_idempotency_key(&namespace.parse().expect("a name"), key);
+        assert_eq!(id("default", "order-17"), id("default", "order-17"));
+        assert_ne!(id("default", "order-17"), id("default", "order-18"));
+        assert_ne!(id("a", "bc"), id("ab", "c"), "whose it is and what it says are not run together");
     }
 }

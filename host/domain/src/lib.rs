@@ -6,6 +6,7 @@ pub mod event;
 pub mod id;
 pub mod journal;
 pub mod limits;
+pub mod namespace;
 pub mod pipeline;
 pub mod pipeline_file;
 pub mod ready;

@@ -1,7 +1,9 @@
-//! Pipelines: names that point to versions. A version never changes; runs keep the one they began with.
+//! Pipelines: names that point to versions. A version never changes; runs keep the one they began with. A name belongs
+//! to a namespace; a version is what it says, whoever names it.
 
 use async_trait::async_trait;
 use pawl_domain::id::Digest;
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::pipeline_file::closest;
 
@@ -10,7 +12,7 @@ use super::{Error, Result, verified};
 /// A pipeline's current version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PipelineRow {
-    /// Unique.
+    /// Unique in its namespace.
     pub name: String,
     /// The version.
     pub digest: Digest,
@@ -27,23 +29,23 @@ pub trait Pipelines {
     /// none, was current before.
     ///
     /// # Errors
-    /// [`Error::Refused`] if a step's plugin is gone.
-    async fn apply_pipeline(&self, pipeline: &Pipeline) -> Result<bool>;
+    /// [`Error::Conflict`] if a step's plugin is gone.
+    async fn apply_pipeline(&self, namespace: &Namespace, pipeline: &Pipeline) -> Result<bool>;
 
-    /// All pipelines by name.
+    /// All pipelines of a namespace, by name.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    async fn pipelines(&self) -> Result<Vec<PipelineRow>>;
+    async fn pipelines(&self, namespace: &Namespace) -> Result<Vec<PipelineRow>>;
 
     /// A pipeline's current version.
     ///
     /// # Errors
     /// [`Error::NotFound`] with a guess at what was meant; [`Error::Damaged`].
-    async fn pipeline(&self, name: &str) -> Result<(PipelineRow, Pipeline)>;
+    async fn pipeline(&self, namespace: &Namespace, name: &str) -> Result<(PipelineRow, Pipeline)>;
 
     /// What to tell somebody who named a pipeline that is not there.
-    async fn unknown_pipeline(&self, name: &str) -> Error;
+    async fn unknown_pipeline(&self, namespace: &Namespace, name: &str) -> Error;
 
     /// A version of a pipeline, current or not.
     ///
@@ -56,6 +58,16 @@ pub(super) fn no_pipeline(name: &str, known: &[String]) -> Error {
     let meant = closest(name, known.iter().map(String::as_str));
     let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
     Error::NotFound(format!("there is no pipeline `{name}`{meant}"))
+}
+
+/// `known` are the plugins of `pipeline` that there are.
+pub(super) fn check_plugins(pipeline: &Pipeline, known: &[String]) -> Result<()> {
+    match pipeline.steps.iter().find(|step| !known.contains(&step.plugin)) {
+        Some(step) => {
+            Err(Error::Conflict(format!("step `{}` needs the plugin `{}`, which is gone", step.name, step.plugin)))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A version from its canonical form.

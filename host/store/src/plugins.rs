@@ -1,7 +1,9 @@
-//! Plugins: names with versions, each a component; one version is active. A version never changes.
+//! Plugins: names with versions, each a component; one version is active. A version never changes. Names belong to a
+//! namespace; a component is found by its digest alone.
 
 use async_trait::async_trait;
 use pawl_domain::id::{Digest, StepNo};
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline_file::{KnownPlugins, closest};
 
 use super::{Error, Result};
@@ -9,6 +11,8 @@ use super::{Error, Result};
 /// A version that somebody wants to store.
 #[derive(Debug, Clone, Copy)]
 pub struct NewVersion<'a> {
+    /// Whose it is.
+    pub namespace: &'a Namespace,
     /// The plugin.
     pub name: &'a str,
     /// The version.
@@ -35,7 +39,7 @@ pub struct PushedVersion {
 /// A plugin and its versions, newest first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PluginRow {
-    /// Unique.
+    /// Unique in its namespace.
     pub name: String,
     /// The version for steps that ask for none.
     pub active_version: Option<String>,
@@ -83,37 +87,37 @@ pub trait Plugins {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such plugin or version.
-    async fn activate(&self, name: &str, version: &str) -> Result<Option<String>>;
+    async fn activate(&self, namespace: &Namespace, name: &str, version: &str) -> Result<Option<String>>;
 
     /// Goes back to the version that was active before. Returns it, and the one that was active until now.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such plugin; [`Error::Conflict`] if no other version was active before.
-    async fn rollback(&self, name: &str) -> Result<(String, String)>;
+    async fn rollback(&self, namespace: &Namespace, name: &str) -> Result<(String, String)>;
 
-    /// All plugins by name.
+    /// All plugins of a namespace, by name.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    async fn plugins(&self) -> Result<Vec<PluginRow>>;
+    async fn plugins(&self, namespace: &Namespace) -> Result<Vec<PluginRow>>;
 
-    /// What pipelines may refer to.
+    /// What pipelines of a namespace may refer to.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    async fn known_plugins(&self) -> Result<KnownPlugins>;
+    async fn known_plugins(&self, namespace: &Namespace) -> Result<KnownPlugins>;
 
     /// The component that a step of this plugin and version gets now.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such plugin or version, or none is active.
-    async fn component_of(&self, name: &str, version: Option<&str>) -> Result<Digest>;
+    async fn component_of(&self, namespace: &Namespace, name: &str, version: Option<&str>) -> Result<Digest>;
 
     /// What a run that is submitted now begins with; none if there is no such pipeline.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    async fn first_steps(&self, pipeline: &str) -> Result<Option<FirstSteps>>;
+    async fn first_steps(&self, namespace: &Namespace, pipeline: &str) -> Result<Option<FirstSteps>>;
 
     /// What a component says about itself: JSON, none if there is no version on it. It never changes.
     ///

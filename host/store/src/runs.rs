@@ -3,14 +3,17 @@
 
 use async_trait::async_trait;
 use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::status::{RunStatus, StepStatus};
 
 use super::{Error, Result};
 
 /// Which runs to list.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct RunFilter<'a> {
+    /// Only those of this namespace.
+    pub namespace: &'a Namespace,
     /// Only these.
     pub status: Option<RunStatus>,
     /// Only of the pipeline of this name, in any version.
@@ -19,6 +22,14 @@ pub struct RunFilter<'a> {
     pub before: Option<RunId>,
     /// At most so many.
     pub limit: u32,
+}
+
+impl<'a> RunFilter<'a> {
+    /// The newest runs of a namespace.
+    #[must_use]
+    pub fn newest(namespace: &'a Namespace, limit: u32) -> Self {
+        Self { namespace, status: None, pipeline: None, before: None, limit }
+    }
 }
 
 /// A run without its steps and payloads.

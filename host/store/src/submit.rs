@@ -1,12 +1,15 @@
 //! Submissions: what somebody wants, and what became of it.
 
 use pawl_domain::id::{Digest, RunId};
+use pawl_domain::namespace::Namespace;
 
 /// A run that somebody wants.
 #[derive(Debug, Clone)]
 pub struct NewRun {
     /// New, or derived from the idempotency key.
     pub id: RunId,
+    /// Whose it is: its pipeline, its plugins and its key are those of this namespace.
+    pub namespace: Namespace,
     /// By name; the version is the current one at the commit.
     pub pipeline: String,
     /// JSON bytes.
@@ -18,9 +21,10 @@ pub struct NewRun {
 impl NewRun {
     /// A run with an id of its own, or the one that its key stands for.
     #[must_use]
-    pub fn new(pipeline: String, input: Vec<u8>, idempotency_key: Option<String>) -> Self {
-        let id = idempotency_key.as_deref().map_or_else(RunId::new, RunId::from_idempotency_key);
-        Self { id, pipeline, input, idempotency_key }
+    pub fn new(namespace: Namespace, pipeline: String, input: Vec<u8>, idempotency_key: Option<String>) -> Self {
+        let of_key = |key: &str| RunId::from_idempotency_key(&namespace, key);
+        let id = idempotency_key.as_deref().map_or_else(RunId::new, of_key);
+        Self { id, namespace, pipeline, input, idempotency_key }
     }
 
     /// Two submissions with one key are the same if this is.

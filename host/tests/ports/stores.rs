@@ -1,10 +1,11 @@
 //! What a store does besides the state machines: plugins, pipelines, what people read, leases, refusals.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::{Pipeline, Priority, StepSpec, Versions};
 use pawl_domain::status::{RunStatus, StepStatus};
 use pawl_domain::succession::Plan;
@@ -18,6 +19,8 @@ use pawl_store::runs::RunFilter;
 use pawl_store::submit::{NewRun, Submission};
 use pawl_store::write::{Batch, Member, Settlement};
 use pawl_store::{Error, Link, Postgres, SharedStore, Sqlite};
+
+static HERE: LazyLock<Namespace> = LazyLock::new(Namespace::default);
 
 #[tokio::test]
 async fn sqlite_conforms() {
@@ -42,6 +45,7 @@ async fn conforms(store: &SharedStore) {
     pipelines_have_a_current_version(store).await;
     let runs = submissions_are_the_same_under_one_key(store).await;
     runs_are_listed_newest_first(store, &runs).await;
+    nothing_crosses_a_namespace(store, runs[0]).await;
     outputs_are_there_when_a_run_has_succeeded(store, runs[0]).await;
     a_lease_that_has_ended_cannot_be_renewed(store).await;
     ready_steps_are_found_again(store).await;
@@ -54,6 +58,7 @@ async fn conforms(store: &SharedStore) {
 
 fn version<'a>(version: &'a str, bytes: &'a [u8], activate: bool) -> NewVersion<'a> {
     NewVersion {
+        namespace: &HERE,
         name: "plugin",
         version,
         digest: Digest::of(bytes),
@@ -72,35 +77,37 @@ async fn versions_of_plugins_never_change(store: &SharedStore) {
     assert!(matches!(&refused, Error::Conflict(why) if why.contains("push it as another version")), "{refused}");
     let second = store.push_version(version("2", b"two", false)).await.expect("pushed");
     assert!(second.created && !second.active);
-    assert_eq!(store.component_of("plugin", None).await.expect("the active one"), Digest::of(b"one"));
-    assert_eq!(store.activate("plugin", "2").await.expect("activated"), Some("1".to_owned()));
-    assert_eq!(store.component_of("plugin", None).await.expect("the active one"), Digest::of(b"two"));
-    assert_eq!(store.component_of("plugin", Some("1")).await.expect("the first"), Digest::of(b"one"));
+    assert_eq!(store.component_of(&HERE, "plugin", None).await.expect("the active one"), Digest::of(b"one"));
+    assert_eq!(store.activate(&HERE, "plugin", "2").await.expect("activated"), Some("1".to_owned()));
+    assert_eq!(store.component_of(&HERE, "plugin", None).await.expect("the active one"), Digest::of(b"two"));
+    assert_eq!(store.component_of(&HERE, "plugin", Some("1")).await.expect("the first"), Digest::of(b"one"));
     assert_eq!(store.component(Digest::of(b"one")).await.expect("its bytes"), b"one");
     assert!(!store.has_component(Digest::of(b"other")).await.expect("an answer"), "a refused push leaves nothing");
     for (name, asked, hint) in [("plugin", "3", "it has 1, 2"), ("plugni", "1", "did you mean `plugin`?")] {
-        let missing = store.activate(name, asked).await.expect_err("it is not there");
+        let missing = store.activate(&HERE, name, asked).await.expect_err("it is not there");
         assert!(matches!(&missing, Error::NotFound(why) if why.contains(hint)), "{missing}");
     }
-    let plugins = store.plugins().await.expect("plugins");
+    let plugins = store.plugins(&HERE).await.expect("plugins");
     assert_eq!(plugins[0].active_version.as_deref(), Some("2"));
     assert_eq!(plugins[0].previous_version.as_deref(), Some("1"));
     assert_eq!(plugins[0].versions.iter().map(|version| version.size_bytes).collect::<Vec<_>>(), [3, 3]);
-    let known = store.known_plugins().await.expect("plugins");
+    let known = store.known_plugins(&HERE).await.expect("plugins");
     assert!(known.0["plugin"].has_active && known.0["plugin"].versions.len() == 2);
 }
 
 /// Version 2 is active, and 1 was before.
 async fn a_rollback_goes_back_and_forth(store: &SharedStore) {
-    store.activate("plugin", "2").await.expect("it is active already");
+    store.activate(&HERE, "plugin", "2").await.expect("it is active already");
     for (now, before) in [("1", "2"), ("2", "1")] {
-        let swapped = store.rollback("plugin").await.expect("there is one before");
+        let swapped = store.rollback(&HERE, "plugin").await.expect("there is one before");
         assert_eq!(swapped, (now.to_owned(), before.to_owned()));
     }
     let alone = NewVersion { name: "alone", ..version("1", b"alone", true) };
     store.push_version(alone).await.expect("pushed");
-    assert!(matches!(store.rollback("alone").await, Err(Error::Conflict(why)) if why.contains("use `activate`")));
-    assert!(matches!(store.rollback("plugni").await, Err(Error::NotFound(why)) if why.contains("`plugin`?")));
+    assert!(
+        matches!(store.rollback(&HERE, "alone").await, Err(Error::Conflict(why)) if why.contains("use `activate`"))
+    );
+    assert!(matches!(store.rollback(&HERE, "plugni").await, Err(Error::NotFound(why)) if why.contains("`plugin`?")));
 }
 
 async fn workers_say_what_they_can_load(store: &SharedStore) {
@@ -147,24 +154,24 @@ fn pipeline(queue: &str) -> Pipeline {
 
 async fn pipelines_have_a_current_version(store: &SharedStore) {
     let (first, second) = (pipeline("one"), pipeline("two"));
-    assert!(store.apply_pipeline(&first).await.expect("applied"));
-    assert!(!store.apply_pipeline(&first).await.expect("applied again"), "nothing has changed");
-    assert!(store.apply_pipeline(&second).await.expect("applied"));
-    let (row, current) = store.pipeline("pair").await.expect("the current one");
+    assert!(store.apply_pipeline(&HERE, &first).await.expect("applied"));
+    assert!(!store.apply_pipeline(&HERE, &first).await.expect("applied again"), "nothing has changed");
+    assert!(store.apply_pipeline(&HERE, &second).await.expect("applied"));
+    let (row, current) = store.pipeline(&HERE, "pair").await.expect("the current one");
     assert_eq!((row.digest, row.step_count, &current), (second.digest(), 3, &second));
     assert_eq!(store.pipeline_version(first.digest()).await.expect("the first"), first);
-    assert_eq!(store.pipelines().await.expect("pipelines").len(), 1);
-    let missing = store.pipeline("pairs").await.expect_err("it is not there");
+    assert_eq!(store.pipelines(&HERE).await.expect("pipelines").len(), 1);
+    let missing = store.pipeline(&HERE, "pairs").await.expect_err("it is not there");
     assert!(matches!(&missing, Error::NotFound(why) if why.contains("did you mean `pair`?")), "{missing}");
     assert!(matches!(store.pipeline_version(Digest::of(b"?")).await, Err(Error::NotFound(_))));
 }
 
 async fn submissions_are_the_same_under_one_key(store: &SharedStore) -> Vec<RunId> {
     let mut link = store.link();
-    let keyed = |input: &str| NewRun::new("pair".into(), input.into(), Some("key".into()));
+    let keyed = |input: &str| NewRun::new(HERE.clone(), "pair".into(), input.into(), Some("key".into()));
     let (first, other) = (keyed("1"), keyed("2"));
-    let unknown = NewRun::new("piar".into(), b"1".to_vec(), None);
-    let free = NewRun::new("pair".into(), b"{\"free\":true}".to_vec(), None);
+    let unknown = NewRun::new(HERE.clone(), "piar".into(), b"1".to_vec(), None);
+    let free = NewRun::new(HERE.clone(), "pair".into(), b"{\"free\":true}".to_vec(), None);
     let batch = [first.clone(), first.clone(), other, unknown, free.clone()];
     let (answers, ready) = link.submit(&batch).await.expect("submitted");
     use Submission::{Created, KeyReused, Same, UnknownPipeline};
@@ -180,7 +187,7 @@ async fn submissions_are_the_same_under_one_key(store: &SharedStore) -> Vec<RunI
 async fn runs_are_listed_newest_first(store: &SharedStore, runs: &[RunId]) {
     let list =
         |filter| async move { store.runs(&filter).await.expect("runs").iter().map(|run| run.id).collect::<Vec<_>>() };
-    let all = RunFilter { limit: 10, ..RunFilter::default() };
+    let all = RunFilter::newest(&HERE, 10);
     let listed = list(all.clone()).await;
     assert_eq!(listed.len(), 2);
     assert_eq!(list(RunFilter { before: Some(listed[0]), ..all.clone() }).await, listed[1..], "page by page");
@@ -194,6 +201,56 @@ async fn runs_are_listed_newest_first(store: &SharedStore, runs: &[RunId]) {
     assert!(matches!(store.run(RunId::new(), None).await, Err(Error::NotFound(_))));
     assert_eq!(store.pipeline_of_run(runs[0]).await.expect("its version"), pipeline("two").digest());
     assert_eq!(store.run_marks(&[runs[0], RunId::new()]).await.expect("marks").len(), 1, "those that there are");
+}
+
+/// `here` is the run of the key in the namespace of the other tests.
+async fn nothing_crosses_a_namespace(store: &SharedStore, here: RunId) {
+    let there: Namespace = "there".parse().expect("a name");
+    assert_eq!(store.plugins(&there).await.expect("plugins"), []);
+    assert_eq!(store.pipelines(&there).await.expect("pipelines"), []);
+    let nothing = |error| matches!(error, Error::NotFound(why) if !why.contains("did you mean"));
+    assert!(nothing(store.pipeline(&there, "pair").await.expect_err("it is not there")));
+    assert!(nothing(store.activate(&there, "plugin", "1").await.expect_err("it is not there")));
+    assert!(nothing(store.rollback(&there, "plugin").await.expect_err("it is not there")));
+    assert!(nothing(store.component_of(&there, "plugin", None).await.expect_err("it is not there")));
+    assert_eq!(store.first_steps(&there, "pair").await.expect("an answer"), None);
+    // The same pipeline version, with a plugin of the same name and other bytes.
+    let version_of_pair = pipeline("two");
+    let refused = store.apply_pipeline(&there, &version_of_pair).await.expect_err("its plugin is not there");
+    assert!(matches!(&refused, Error::Conflict(why) if why.contains("`plugin`, which is gone")), "{refused}");
+    let pushed = store.push_version(NewVersion { namespace: &there, ..version("1", b"three", true) }).await;
+    assert!(pushed.expect("pushed").created, "a name that is taken elsewhere is free here");
+    assert!(store.apply_pipeline(&there, &version_of_pair).await.expect("applied"));
+    let first = store.first_steps(&there, "pair").await.expect("an answer").expect("a pipeline");
+    assert_eq!(first.pipeline, version_of_pair.digest());
+    assert!(first.components.iter().all(|(_, component)| *component == Digest::of(b"three")));
+    // The same key and request.
+    let run = NewRun::new(there.clone(), "pair".into(), b"1".to_vec(), Some("key".into()));
+    assert_ne!(run.id, here);
+    let (answers, ready) = store.link().submit(std::slice::from_ref(&run)).await.expect("submitted");
+    assert_eq!((answers, ready.len()), (vec![Submission::Created], 2));
+    let (row, steps) = store.run(run.id, None).await.expect("the run");
+    assert_eq!(row.pipeline_digest, version_of_pair.digest());
+    assert!(steps.iter().all(|step| step.component == Some(Digest::of(b"three"))), "the plugins of its namespace");
+    let listed = store.runs(&RunFilter::newest(&there, 10)).await.expect("runs");
+    assert_eq!(listed.iter().map(|run| run.id).collect::<Vec<_>>(), [run.id]);
+    assert_eq!(store.runs(&RunFilter::newest(&HERE, 10)).await.expect("runs").len(), 2);
+    let (_, here) = store.run(here, None).await.expect("the run");
+    assert!(here.iter().all(|step| step.component == Some(Digest::of(b"two"))));
+    // A version that is chosen at a step's start.
+    let late = Pipeline { name: "late".into(), versions: Versions::Start, ..pipeline("two") };
+    assert!(store.apply_pipeline(&there, &late).await.expect("applied"));
+    let late = NewRun::new(there, "late".into(), b"1".to_vec(), None);
+    let claims = Batch { claims: vec![StepId { run: late.id, step: StepNo(0) }], ..Batch::default() };
+    let mut link = store.link();
+    let worker = worker(store, &mut *link, 60_000).await;
+    link.submit(std::slice::from_ref(&late)).await.expect("submitted");
+    let written = link.write(worker, &claims).await.expect("a claim");
+    assert_eq!(written.claimed[0].component, Digest::of(b"three"));
+    for run in [run.id, late.id] {
+        store.cancel(run).await.expect("cancelled");
+    }
+    store.forget_worker(worker).await.expect("forgotten");
 }
 
 fn beat(worker: WorkerId, begin: bool) -> Heartbeat<'static> {

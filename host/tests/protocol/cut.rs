@@ -3,6 +3,7 @@
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Digest, Fence, StepId, StepNo, WorkerId};
 use pawl_domain::journal::{Checkpoint, Entry, History, RequestSummary};
+use pawl_domain::namespace::Namespace;
 use pawl_store::control::{Resume, ResumeOn, since_checkpoint};
 use pawl_store::runs::StepRow;
 use pawl_store::submit::NewRun;
@@ -16,7 +17,7 @@ pub async fn cut_by_a_person(store: &SharedStore) {
     let mut link = store.link();
     let worker = WorkerId(uuid::Uuid::from_u128(1));
     link.heartbeat(&beat(worker, 60_000, &["default".into()])).await.expect("a lease");
-    let run = NewRun::new("submission".into(), b"{}".to_vec(), None);
+    let run = NewRun::new(Namespace::default(), "submission".into(), b"{}".to_vec(), None);
     let id = StepId { run: run.id, step: StepNo(0) };
     link.submit(&[run]).await.expect("submitted");
     let claims = Batch { claims: vec![id], ..Batch::default() };

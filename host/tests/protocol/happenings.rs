@@ -1,6 +1,7 @@
 //! What happens to runs besides their workers' batches: leases end, times come, people and plugins interfere.
 
 use pawl_domain::id::{RunId, StepId, StepNo};
+use pawl_domain::namespace::Namespace;
 use pawl_domain::status::{RunStatus, StepStatus};
 use pawl_domain::suspicion::Suspicion;
 use pawl_domain::transition::StepChange;
@@ -53,7 +54,7 @@ impl World {
     pub async fn activate(&mut self) {
         self.active = (self.active + 1) % COMPONENTS.len();
         for Tested { store, .. } in &self.stores {
-            store.activate("p", COMPONENTS[self.active].0).await.expect("activated");
+            store.activate(&Namespace::default(), "p", COMPONENTS[self.active].0).await.expect("activated");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the runs of all histories are of.
 
 use pawl_domain::id::Digest;
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::{Pipeline, StepSpec, Versions};
 use pawl_store::SharedStore;
 use pawl_store::plugins::NewVersion;
@@ -13,12 +14,14 @@ pub const COMPONENTS: [(&str, &[u8]); 2] = [("1", b"no component"), ("2", b"anot
 
 /// Both versions of the plugin, and a pipeline for each time at which steps may get theirs.
 pub async fn prepare(store: &SharedStore) {
+    let namespace = &Namespace::default();
     for (version, bytes) in COMPONENTS.into_iter().rev() {
-        let new = NewVersion { name: "p", version, digest: Digest::of(bytes), bytes, manifest: b"{}", activate: true };
+        let digest = Digest::of(bytes);
+        let new = NewVersion { namespace, name: "p", version, digest, bytes, manifest: b"{}", activate: true };
         store.push_version(new).await.expect("a plugin");
     }
     for versions in Versions::ALL {
-        store.apply_pipeline(&pipeline(versions)).await.expect("a pipeline");
+        store.apply_pipeline(namespace, &pipeline(versions)).await.expect("a pipeline");
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pawl_domain::id::{Digest, RunId, WorkerId};
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Versions;
 use pawl_domain::status::StepStatus;
 use pawl_domain::succession::Plan;
@@ -58,10 +59,10 @@ pub async fn history(stores: &[SharedStore], seed: u64) {
         world.new_worker().await;
     }
     let versions = [Versions::Submission, Versions::Start, Versions::ALL[chance.below(2)]];
-    let new = |versions: Versions| NewRun::new(versions.as_str().into(), INPUT.to_vec(), None);
+    let new = |versions: Versions| NewRun::new(Namespace::default(), versions.as_str().into(), INPUT.to_vec(), None);
     let runs = versions.map(new);
     for Tested { store, link } in &mut world.stores {
-        store.activate("p", COMPONENTS[0].0).await.expect("activated");
+        store.activate(&Namespace::default(), "p", COMPONENTS[0].0).await.expect("activated");
         let (answers, ready) = link.submit(&runs).await.expect("submitted");
         assert_eq!(answers, [Submission::Created; 3]);
         assert_eq!(ready.len(), 6, "two steps of each run need nothing");

@@ -2,19 +2,29 @@
 
 use async_trait::async_trait;
 use pawl_domain::id::Digest;
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::{Pipeline, StepSpec};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::{Postgres, digest_of};
-use crate::pipelines::{PipelineRow, Pipelines, no_pipeline, pipeline_of};
+use crate::pipelines::{PipelineRow, Pipelines, check_plugins, no_pipeline, pipeline_of};
 use crate::{Error, Result};
 
 #[async_trait]
 impl Pipelines for Postgres {
-    async fn apply_pipeline(&self, pipeline: &Pipeline) -> Result<bool> {
+    async fn apply_pipeline(&self, namespace: &Namespace, pipeline: &Pipeline) -> Result<bool> {
         let digest = pipeline.digest();
         let mut transaction = self.patient().await?;
+        // Locked until the commit: a plugin that a current version needs is not taken away meanwhile.
+        let known: Vec<String> = sqlx::query_scalar(
+            "select name from plugin where namespace = $1 and name = any($2) order by name for key share",
+        )
+        .bind(namespace.as_str())
+        .bind(pipeline.steps.iter().map(|step| step.plugin.as_str()).collect::<Vec<_>>())
+        .fetch_all(&mut *transaction)
+        .await?;
+        check_plugins(pipeline, &known)?;
         let inserted = sqlx::query(
             "insert into pipeline_version (digest, name, spec, steps, versions) values ($1, $2, $3, $4, $5)
              on conflict (digest) do nothing",
@@ -30,10 +40,11 @@ impl Pipelines for Postgres {
             insert_steps(&mut transaction, pipeline, digest).await?;
         }
         let changed = sqlx::query(
-            "insert into pipeline (name, digest) values ($1, $2)
-             on conflict (name) do update set digest = excluded.digest, updated_at = now()
+            "insert into pipeline (namespace, name, digest) values ($1, $2, $3)
+             on conflict (namespace, name) do update set digest = excluded.digest, updated_at = now()
              where pipeline.digest <> excluded.digest",
         )
+        .bind(namespace.as_str())
         .bind(&pipeline.name)
         .bind(&digest.0[..])
         .execute(&mut *transaction)
@@ -42,35 +53,36 @@ impl Pipelines for Postgres {
         Ok(changed.rows_affected() == 1)
     }
 
-    async fn pipelines(&self) -> Result<Vec<PipelineRow>> {
+    async fn pipelines(&self, namespace: &Namespace) -> Result<Vec<PipelineRow>> {
         let rows = sqlx::query(
             "select p.name, p.digest, (extract(epoch from p.updated_at) * 1000)::bigint as updated_at_ms,
                     v.steps as step_count
-             from pipeline p join pipeline_version v on v.digest = p.digest order by p.name",
+             from pipeline p join pipeline_version v on v.digest = p.digest
+             where p.namespace = $1 order by p.name",
         );
-        rows.fetch_all(&self.pool).await?.iter().map(pipeline_row).collect()
+        rows.bind(namespace.as_str()).fetch_all(&self.pool).await?.iter().map(pipeline_row).collect()
     }
 
-    async fn pipeline(&self, name: &str) -> Result<(PipelineRow, Pipeline)> {
+    async fn pipeline(&self, namespace: &Namespace, name: &str) -> Result<(PipelineRow, Pipeline)> {
         let row = sqlx::query(
             "select p.name, p.digest, (extract(epoch from p.updated_at) * 1000)::bigint as updated_at_ms,
                     v.steps as step_count, v.spec
-             from pipeline p join pipeline_version v on v.digest = p.digest where p.name = $1",
+             from pipeline p join pipeline_version v on v.digest = p.digest
+             where p.namespace = $1 and p.name = $2",
         )
+        .bind(namespace.as_str())
         .bind(name)
         .fetch_optional(&self.pool)
         .await?;
-        let Some(row) = row else { return Err(self.unknown_pipeline(name).await) };
+        let Some(row) = row else { return Err(self.unknown_pipeline(namespace, name).await) };
         let summary = pipeline_row(&row)?;
         let pipeline = pipeline_of(summary.digest, row.try_get("spec")?)?;
         Ok((summary, pipeline))
     }
 
-    async fn unknown_pipeline(&self, name: &str) -> Error {
-        let known: Result<Vec<String>> =
-            sqlx::query_scalar("select name from pipeline").fetch_all(&self.pool).await.map_err(Error::from);
-        let known = known.unwrap_or_default();
-        no_pipeline(name, &known)
+    async fn unknown_pipeline(&self, namespace: &Namespace, name: &str) -> Error {
+        let known = sqlx::query_scalar("select name from pipeline where namespace = $1").bind(namespace.as_str());
+        no_pipeline(name, &known.fetch_all(&self.pool).await.unwrap_or_default())
     }
 
     async fn pipeline_version(&self, digest: Digest) -> Result<Pipeline> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use pawl_domain::id::{Digest, StepNo};
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline_file::{KnownPlugin, KnownPlugins};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -21,14 +22,13 @@ impl Plugins for Postgres {
     async fn push_version(&self, new: NewVersion<'_>) -> Result<PushedVersion> {
         let mut transaction = self.patient().await?;
         insert_component(&mut transaction, new.digest, new.bytes).await?;
-        sqlx::query("insert into plugin (name) values ($1) on conflict (name) do nothing")
-            .bind(new.name)
-            .execute(&mut *transaction)
-            .await?;
+        let named = "insert into plugin (namespace, name) values ($1, $2) on conflict (namespace, name) do nothing";
+        sqlx::query(named).bind(new.namespace.as_str()).bind(new.name).execute(&mut *transaction).await?;
         let inserted = sqlx::query(
-            "insert into plugin_version (name, version, digest, manifest) values ($1, $2, $3, $4)
-             on conflict (name, version) do nothing",
+            "insert into plugin_version (namespace, name, version, digest, manifest) values ($1, $2, $3, $4, $5)
+             on conflict (namespace, name, version) do nothing",
         )
+        .bind(new.namespace.as_str())
         .bind(new.name)
         .bind(new.version)
         .bind(&new.digest.0[..])
@@ -38,8 +38,10 @@ impl Plugins for Postgres {
         // After the insert, so that it sees what another push has committed in the meantime.
         let row = sqlx::query(
             "select v.digest, p.active_version = v.version as active
-             from plugin_version v join plugin p on p.name = v.name where v.name = $1 and v.version = $2",
+             from plugin_version v join plugin p on p.namespace = v.namespace and p.name = v.name
+             where v.namespace = $1 and v.name = $2 and v.version = $3",
         )
+        .bind(new.namespace.as_str())
         .bind(new.name)
         .bind(new.version)
         .fetch_one(&mut *transaction)
@@ -50,9 +52,10 @@ impl Plugins for Postgres {
         }
         if new.activate {
             sqlx::query(
-                "update plugin set active_version = $2, previous_version = active_version
-                 where name = $1 and active_version is distinct from $2",
+                "update plugin set active_version = $3, previous_version = active_version
+                 where namespace = $1 and name = $2 and active_version is distinct from $3",
             )
+            .bind(new.namespace.as_str())
             .bind(new.name)
             .bind(new.version)
             .execute(&mut *transaction)
@@ -63,52 +66,58 @@ impl Plugins for Postgres {
         Ok(PushedVersion { created: inserted.rows_affected() == 1, active: new.activate || was_active })
     }
 
-    async fn activate(&self, name: &str, version: &str) -> Result<Option<String>> {
+    async fn activate(&self, namespace: &Namespace, name: &str, version: &str) -> Result<Option<String>> {
         let previous: Option<Option<String>> = sqlx::query_scalar(
             "with before as (
-                 select p.name, p.active_version from plugin p
-                 where p.name = $1 and exists (select from plugin_version v where v.name = $1 and v.version = $2)
+                 select p.namespace, p.name, p.active_version from plugin p
+                 where p.namespace = $1 and p.name = $2 and exists (
+                     select from plugin_version v where v.namespace = $1 and v.name = $2 and v.version = $3)
                  for no key update
              )
              update plugin p set
-                 active_version = $2,
-                 previous_version = case when p.active_version = $2 then p.previous_version else p.active_version end
-             from before b where p.name = b.name returning b.active_version",
+                 active_version = $3,
+                 previous_version = case when p.active_version = $3 then p.previous_version else p.active_version end
+             from before b where p.namespace = b.namespace and p.name = b.name returning b.active_version",
         )
+        .bind(namespace.as_str())
         .bind(name)
         .bind(version)
         .fetch_optional(&self.pool)
         .await?;
         match previous {
             Some(previous) => Ok(previous),
-            None => Err(missing_version(&self.known_plugins().await?, name, version)),
+            None => Err(missing_version(&self.known_plugins(namespace).await?, name, version)),
         }
     }
 
-    async fn rollback(&self, name: &str) -> Result<(String, String)> {
+    async fn rollback(&self, namespace: &Namespace, name: &str) -> Result<(String, String)> {
         let swapped: Option<(String, String)> = sqlx::query_as(
             "update plugin set active_version = previous_version, previous_version = active_version
-             where name = $1 and previous_version is not null returning active_version, previous_version",
+             where namespace = $1 and name = $2 and previous_version is not null
+             returning active_version, previous_version",
         )
+        .bind(namespace.as_str())
         .bind(name)
         .fetch_optional(&self.pool)
         .await?;
         match swapped {
             Some(swapped) => Ok(swapped),
-            None => Err(nothing_before(&self.known_plugins().await?, name)),
+            None => Err(nothing_before(&self.known_plugins(namespace).await?, name)),
         }
     }
 
-    async fn plugins(&self) -> Result<Vec<PluginRow>> {
+    async fn plugins(&self, namespace: &Namespace) -> Result<Vec<PluginRow>> {
         let rows = sqlx::query(
             "select p.name, p.active_version, p.previous_version, v.version, v.digest, v.manifest,
                     octet_length(c.bytes)::bigint as size_bytes,
                     (extract(epoch from v.created_at) * 1000)::bigint as created_at_ms
              from plugin p
-             join plugin_version v on v.name = p.name
+             join plugin_version v on v.namespace = p.namespace and v.name = p.name
              join component c on c.digest = v.digest
+             where p.namespace = $1
              order by p.name, v.created_at desc, v.version desc",
         )
+        .bind(namespace.as_str())
         .fetch_all(&self.pool)
         .await?;
         let mut plugins: Vec<PluginRow> = Vec::new();
@@ -131,13 +140,15 @@ impl Plugins for Postgres {
         Ok(plugins)
     }
 
-    async fn known_plugins(&self) -> Result<KnownPlugins> {
+    async fn known_plugins(&self, namespace: &Namespace) -> Result<KnownPlugins> {
         let rows = sqlx::query(
             "select p.name, p.active_version is not null as has_active,
                     array_agg(v.version order by v.version) as versions
-             from plugin p join plugin_version v on v.name = p.name
-             group by p.name",
+             from plugin p join plugin_version v on v.namespace = p.namespace and v.name = p.name
+             where p.namespace = $1
+             group by p.namespace, p.name",
         )
+        .bind(namespace.as_str())
         .fetch_all(&self.pool)
         .await?;
         let mut plugins = BTreeMap::new();
@@ -150,11 +161,12 @@ impl Plugins for Postgres {
         Ok(KnownPlugins(plugins))
     }
 
-    async fn component_of(&self, name: &str, version: Option<&str>) -> Result<Digest> {
+    async fn component_of(&self, namespace: &Namespace, name: &str, version: Option<&str>) -> Result<Digest> {
         let row = sqlx::query(
-            "select v.digest from plugin p join plugin_version v on v.name = p.name
-             where p.name = $1 and v.version = coalesce($2, p.active_version)",
+            "select v.digest from plugin p join plugin_version v on v.namespace = p.namespace and v.name = p.name
+             where p.namespace = $1 and p.name = $2 and v.version = coalesce($3, p.active_version)",
         )
+        .bind(namespace.as_str())
         .bind(name)
         .bind(version)
         .fetch_optional(&self.pool)
@@ -162,15 +174,17 @@ impl Plugins for Postgres {
         row.map(|row| digest_of(&row, "digest")).transpose()?.ok_or_else(|| no_version(name, version))
     }
 
-    async fn first_steps(&self, pipeline: &str) -> Result<Option<FirstSteps>> {
+    async fn first_steps(&self, namespace: &Namespace, pipeline: &str) -> Result<Option<FirstSteps>> {
         let rows = sqlx::query(
             "select p.digest as pipeline, t.step_no, v.digest
              from pipeline p
              join pipeline_step t on t.digest = p.digest and cardinality(t.needs) = 0
-             join plugin on plugin.name = t.plugin
-             join plugin_version v on v.name = t.plugin and v.version = coalesce(t.version, plugin.active_version)
-             where p.name = $1 order by t.step_no",
+             join plugin u on u.namespace = p.namespace and u.name = t.plugin
+             join plugin_version v on v.namespace = u.namespace and v.name = u.name
+                                  and v.version = coalesce(t.version, u.active_version)
+             where p.namespace = $1 and p.name = $2 order by t.step_no",
         )
+        .bind(namespace.as_str())
         .bind(pipeline)
         .fetch_all(&self.pool)
         .await?;

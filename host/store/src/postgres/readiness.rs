@@ -20,7 +20,8 @@ impl Readiness for Postgres {
 
     async fn wanted_components(&self, worker: WorkerId) -> Result<Vec<Digest>> {
         let rows = sqlx::query(
-            "select distinct v.digest from plugin_version v join plugin p on p.name = v.name
+            "select distinct v.digest
+             from plugin_version v join plugin p on p.namespace = v.namespace and p.name = v.name
              where (v.version = p.active_version or v.wanted_at > clock_timestamp() - interval '10 minutes')
                and not exists (select from worker_component c where c.worker_id = $1 and c.digest = v.digest)",
         );

@@ -31,11 +31,12 @@ impl Runs for Postgres {
             "select ",
             run_columns!(),
             " from run r join pipeline_version v on v.digest = r.pipeline_digest
-             where ($1::text is null or r.status = $1) and ($2::text is null or v.name = $2)
-               and ($3::uuid is null or (r.created_at, r.id) < ((select created_at from run where id = $3), $3))
+             where r.namespace = $1 and ($2::text is null or r.status = $2) and ($3::text is null or v.name = $3)
+               and ($4::uuid is null or (r.created_at, r.id) < ((select created_at from run where id = $4), $4))
              order by r.created_at desc, r.id desc
-             limit $4"
+             limit $5"
         ))
+        .bind(filter.namespace.as_str())
         .bind(filter.status.map(RunStatus::as_str))
         .bind(filter.pipeline)
         .bind(filter.before.map(|run| run.0))

@@ -18,6 +18,7 @@ use crate::submit::{NewRun, Submission};
 struct SubmissionRow {
     place: i32,
     run_id: Uuid,
+    namespace: String,
     pipeline: String,
     input: Vec<u8>,
     key: Option<String>,
@@ -35,6 +36,7 @@ pub(super) async fn submit(conn: &mut PgConnection, runs: &[NewRun]) -> Result<(
     let submissions = (1..).zip(runs).map(|(place, run)| SubmissionRow {
         place,
         run_id: run.id.0,
+        namespace: run.namespace.to_string(),
         pipeline: run.pipeline.clone(),
         input: run.input.clone(),
         key: run.idempotency_key.clone(),

@@ -10,6 +10,7 @@ use pawl_domain::decision::Told;
 use pawl_domain::decision::outcome::ends_with_failing_run;
 use pawl_domain::event::{Counted, EventKind};
 use pawl_domain::id::{Digest, Fence, RunId, StepId, StepNo, WorkerId};
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::{Pipeline, StepSpec};
 use pawl_domain::ready::Ready;
 use pawl_domain::status::RunStatus;
@@ -90,13 +91,14 @@ impl<'c> Ledger<'c> {
             return Ok(component);
         }
         let damaged = || Error::Damaged(format!("the pipeline of step {}", step.id));
-        let plan = self.plan(self.run(step.id.run)?.ok_or_else(damaged)?.pipeline)?;
-        self.component_now(plan.pipeline.step(step.id.step).ok_or_else(damaged)?)
+        let run = self.run(step.id.run)?.ok_or_else(damaged)?;
+        let plan = self.plan(run.pipeline)?;
+        self.component_now(&run.namespace, plan.pipeline.step(step.id.step).ok_or_else(damaged)?)
     }
 
-    /// What a spec's plugin and version stand for now.
-    pub(super) fn component_now(&self, spec: &StepSpec) -> Result<Digest> {
-        let found = component_of(self.conn, &spec.plugin, spec.version.as_deref())?;
+    /// What a spec's plugin and version stand for now in a namespace.
+    pub(super) fn component_now(&self, namespace: &Namespace, spec: &StepSpec) -> Result<Digest> {
+        let found = component_of(self.conn, namespace, &spec.plugin, spec.version.as_deref())?;
         found.ok_or_else(|| Error::Conflict(format!("plugin `{}` has no version that is active", spec.plugin)))
     }
 

@@ -2,60 +2,69 @@
 
 use async_trait::async_trait;
 use pawl_domain::id::Digest;
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
 
 use super::ledger::read_pipeline;
 use super::{Sqlite, digest_of, row, rows};
-use crate::pipelines::{PipelineRow, Pipelines, no_pipeline, pipeline_of};
+use crate::pipelines::{PipelineRow, Pipelines, check_plugins, no_pipeline, pipeline_of};
 use crate::{Error, Result};
 
 #[async_trait]
 impl Pipelines for Sqlite {
-    async fn apply_pipeline(&self, pipeline: &Pipeline) -> Result<bool> {
-        let (digest, name, spec) = (pipeline.digest(), pipeline.name.clone(), pipeline.canonical());
-        let steps = pipeline.steps.len() as i64;
+    async fn apply_pipeline(&self, namespace: &Namespace, pipeline: &Pipeline) -> Result<bool> {
+        let (namespace, pipeline) = (namespace.clone(), pipeline.clone());
         self.change(move |ledger| {
+            let sql = "select name from plugin where namespace = ?1";
+            check_plugins(&pipeline, &rows(ledger.conn, sql, [namespace.as_str()], |row| Ok(row.get("name")?))?)?;
+            let (digest, steps) = (pipeline.digest(), pipeline.steps.len() as i64);
             ledger.conn.execute(
                 "insert into pipeline_version (digest, name, spec, steps, created_at) values (?1, ?2, ?3, ?4, ?5)
                  on conflict (digest) do nothing",
-                (&digest.0[..], &name, spec, steps, ledger.now_ms),
+                (&digest.0[..], &pipeline.name, pipeline.canonical(), steps, ledger.now_ms),
             )?;
             let changed = ledger.conn.execute(
-                "insert into pipeline (name, digest, updated_at) values (?1, ?2, ?3)
-                 on conflict (name) do update set digest = excluded.digest, updated_at = excluded.updated_at
+                "insert into pipeline (namespace, name, digest, updated_at) values (?1, ?2, ?3, ?4)
+                 on conflict (namespace, name) do update set digest = excluded.digest, updated_at = excluded.updated_at
                  where pipeline.digest <> excluded.digest",
-                (&name, &digest.0[..], ledger.now_ms),
+                (namespace.as_str(), &pipeline.name, &digest.0[..], ledger.now_ms),
             )?;
             Ok(changed == 1)
         })
         .await
     }
 
-    async fn pipelines(&self) -> Result<Vec<PipelineRow>> {
-        self.read(|conn| {
+    async fn pipelines(&self, namespace: &Namespace) -> Result<Vec<PipelineRow>> {
+        let namespace = namespace.clone();
+        self.read(move |conn| {
             let sql = "select p.name, p.digest, p.updated_at, v.steps
-                       from pipeline p join pipeline_version v on v.digest = p.digest order by p.name";
-            rows(conn, sql, [], pipeline_row)
+                       from pipeline p join pipeline_version v on v.digest = p.digest
+                       where p.namespace = ?1 order by p.name";
+            rows(conn, sql, [namespace.as_str()], pipeline_row)
         })
         .await
     }
 
-    async fn pipeline(&self, name: &str) -> Result<(PipelineRow, Pipeline)> {
-        let asked = name.to_owned();
+    async fn pipeline(&self, namespace: &Namespace, name: &str) -> Result<(PipelineRow, Pipeline)> {
+        let asked = (namespace.to_string(), name.to_owned());
         let found = self.read(move |conn| {
             let sql = "select p.name, p.digest, p.updated_at, v.steps, v.spec
-                       from pipeline p join pipeline_version v on v.digest = p.digest where p.name = ?1";
-            row(conn, sql, [asked], |row| Ok((pipeline_row(row)?, row.get::<_, Vec<u8>>("spec")?)))
+                       from pipeline p join pipeline_version v on v.digest = p.digest
+                       where p.namespace = ?1 and p.name = ?2";
+            row(conn, sql, asked, |row| Ok((pipeline_row(row)?, row.get::<_, Vec<u8>>("spec")?)))
         });
         match found.await? {
             Some((summary, spec)) => Ok((summary.clone(), pipeline_of(summary.digest, spec)?)),
-            None => Err(self.unknown_pipeline(name).await),
+            None => Err(self.unknown_pipeline(namespace, name).await),
         }
     }
 
-    async fn unknown_pipeline(&self, name: &str) -> Error {
-        let known = self.read(|conn| rows(conn, "select name from pipeline", [], |row| Ok(row.get("name")?))).await;
-        no_pipeline(name, &known.unwrap_or_default())
+    async fn unknown_pipeline(&self, namespace: &Namespace, name: &str) -> Error {
+        let namespace = namespace.to_string();
+        let known = self.read(move |conn| {
+            rows(conn, "select name from pipeline where namespace = ?1", [namespace], |row| Ok(row.get("name")?))
+        });
+        no_pipeline(name, &known.await.unwrap_or_default())
     }
 
     async fn pipeline_version(&self, digest: Digest) -> Result<Pipeline> {

@@ -27,7 +27,8 @@ impl Readiness for Sqlite {
 
     async fn wanted_components(&self, worker: WorkerId) -> Result<Vec<Digest>> {
         self.read(move |conn| {
-            let sql = "select distinct v.digest from plugin_version v join plugin p on p.name = v.name
+            let sql = "select distinct v.digest
+                       from plugin_version v join plugin p on p.namespace = v.namespace and p.name = v.name
                        where (v.version = p.active_version or v.wanted_at > ?2 * 1000)
                          and not exists (select 1 from worker_component c where c.worker_id = ?1 and c.digest = v.digest)";
             rows(conn, sql, (worker.0, now_ms() - WANTED_MS), |row| digest_of(row, "digest"))

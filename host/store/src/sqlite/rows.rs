@@ -3,6 +3,7 @@
 
 use pawl_domain::decision::Waits;
 use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Priority;
 use pawl_domain::ready::Ready;
 use pawl_domain::status::{RunStatus, StepStatus};
@@ -16,6 +17,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone)]
 pub(super) struct Run {
     pub(super) id: RunId,
+    pub(super) namespace: Namespace,
     pub(super) pipeline: Digest,
     pub(super) status: RunStatus,
     pub(super) live: u32,
@@ -62,12 +64,13 @@ pub(super) struct Step {
 
 impl Run {
     pub(super) fn read(conn: &Connection, id: RunId) -> Result<Option<Self>> {
-        let sql =
-            "select pipeline_digest, status, live, running, failing, event_count, signal_count, started_at, ended_at
+        let sql = "select namespace, pipeline_digest, status, live, running, failing, event_count, signal_count, started_at,
+                          ended_at
                    from run where id = ?1";
         row(conn, sql, [id.0], |row| {
             Ok(Self {
                 id,
+                namespace: parse(row, "namespace")?,
                 pipeline: digest_of(row, "pipeline_digest")?,
                 status: parse(row, "status")?,
                 live: row.get("live")?,

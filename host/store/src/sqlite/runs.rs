@@ -24,17 +24,17 @@ macro_rules! run_query {
 #[async_trait]
 impl Runs for Sqlite {
     async fn runs(&self, filter: &RunFilter<'_>) -> Result<Vec<RunRow>> {
-        let status = filter.status.map(RunStatus::as_str);
+        let (namespace, status) = (filter.namespace.to_string(), filter.status.map(RunStatus::as_str));
         let pipeline = filter.pipeline.map(str::to_owned);
         let (before, limit) = (filter.before.map(|run| run.0), filter.limit);
         self.read(move |conn| {
             let sql = concat!(
                 run_query!(),
-                "where (?1 is null or r.status = ?1) and (?2 is null or v.name = ?2)
-                   and (?3 is null or (r.created_at, r.id) < ((select created_at from run where id = ?3), ?3))
-                 order by r.created_at desc, r.id desc limit ?4"
+                "where r.namespace = ?1 and (?2 is null or r.status = ?2) and (?3 is null or v.name = ?3)
+                   and (?4 is null or (r.created_at, r.id) < ((select created_at from run where id = ?4), ?4))
+                 order by r.created_at desc, r.id desc limit ?5"
             );
-            rows(conn, sql, (status, pipeline, before, limit), run_row)
+            rows(conn, sql, (namespace, status, pipeline, before, limit), run_row)
         })
         .await
     }

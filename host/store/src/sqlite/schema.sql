@@ -9,20 +9,24 @@ create table component (
 ) strict;
 
 create table plugin (
-    name              text primary key,
+    namespace         text not null,
+    name              text not null,
     active_version    text,
-    previous_version  text
+    previous_version  text,
+    primary key (namespace, name)
 ) strict, without rowid;
 
 create table plugin_version (
-    name        text not null references plugin,
+    namespace   text not null,
+    name        text not null,
     version     text not null,
     digest      blob not null references component,
     manifest    blob not null,
     created_at  integer not null,
     -- µs, and never the same twice.
     wanted_at   integer not null,
-    primary key (name, version)
+    primary key (namespace, name, version),
+    foreign key (namespace, name) references plugin
 ) strict, without rowid;
 
 create table pipeline_version (
@@ -34,9 +38,11 @@ create table pipeline_version (
 ) strict;
 
 create table pipeline (
-    name        text primary key,
+    namespace   text not null,
+    name        text not null,
     digest      blob not null references pipeline_version,
-    updated_at  integer not null
+    updated_at  integer not null,
+    primary key (namespace, name)
 ) strict, without rowid;
 
 create table worker (
@@ -61,6 +67,7 @@ create table worker_component (
 
 create table run (
     id               blob primary key,
+    namespace        text not null,
     pipeline_digest  blob not null,
     status           text not null,
     input            blob not null,
@@ -83,7 +90,7 @@ create table run (
         when 'cancelled' then ended_at is not null
         else false end)
 ) strict;
-create index run_created on run (created_at desc, id desc);
+create index run_created on run (namespace, created_at desc, id desc);
 create index run_running on run (id) where running > 0;
 
 create table step (

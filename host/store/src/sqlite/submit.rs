@@ -6,12 +6,14 @@ use std::collections::hash_map::Entry;
 use pawl_domain::decision::Told;
 use pawl_domain::event::EventKind;
 use pawl_domain::id::{Digest, RunId};
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::StepSpec;
 use pawl_domain::ready::{Ready, Start};
 use pawl_domain::status::RunStatus;
 use pawl_domain::succession::Plan;
 
 use super::ledger::Ledger;
+use super::plugins::current_version;
 use super::rows::{Run, Step};
 use super::{digest_of, row};
 use crate::submit::{NewRun, Submission};
@@ -20,20 +22,20 @@ use crate::{Error, Result};
 /// Submits `runs`.
 pub(super) fn submit(ledger: &Ledger<'_>, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>)> {
     // What the steps of a pipeline run on, resolved once for all runs of it.
-    let mut resolved: HashMap<Digest, Vec<Option<Digest>>> = HashMap::new();
+    let mut resolved: HashMap<(&Namespace, Digest), Vec<Option<Digest>>> = HashMap::new();
     let mut answers = Vec::with_capacity(runs.len());
     let mut ready = Vec::new();
     for run in runs {
         let answer = match request_digest_of(ledger, run.id)? {
             Some(request) if request == run.request_digest() => Submission::Same,
             Some(_) => Submission::KeyReused,
-            None => match current_version(ledger, &run.pipeline)? {
+            None => match current_version(ledger.conn, &run.namespace, &run.pipeline)? {
                 None => Submission::UnknownPipeline,
                 Some(digest) => {
                     let plan = ledger.plan(digest)?;
-                    let components = match resolved.entry(digest) {
+                    let components = match resolved.entry((&run.namespace, digest)) {
                         Entry::Occupied(known) => known.into_mut(),
-                        Entry::Vacant(new) => new.insert(components_of(ledger, &plan)?),
+                        Entry::Vacant(new) => new.insert(components_of(ledger, &run.namespace, &plan)?),
                     };
                     create(ledger, run, &plan, components)?;
                     Submission::Created
@@ -57,14 +59,10 @@ fn request_digest_of(ledger: &Ledger<'_>, run: RunId) -> Result<Option<Digest>> 
     row(ledger.conn, sql, [run.0], |row| digest_of(row, "request_digest"))
 }
 
-fn current_version(ledger: &Ledger<'_>, pipeline: &str) -> Result<Option<Digest>> {
-    row(ledger.conn, "select digest from pipeline where name = ?1", [pipeline], |row| digest_of(row, "digest"))
-}
-
 /// Each step stays on the component that its plugin's version points to now, unless its start decides.
-fn components_of(ledger: &Ledger<'_>, plan: &Plan) -> Result<Vec<Option<Digest>>> {
+fn components_of(ledger: &Ledger<'_>, namespace: &Namespace, plan: &Plan) -> Result<Vec<Option<Digest>>> {
     let component = |spec: &StepSpec| {
-        let component = ledger.component_now(spec)?;
+        let component = ledger.component_now(namespace, spec)?;
         Ok(Some(component).filter(|_| !plan.pipeline.resolves_at_start(spec)))
     };
     plan.pipeline.steps.iter().map(component).collect()
@@ -72,12 +70,13 @@ fn components_of(ledger: &Ledger<'_>, plan: &Plan) -> Result<Vec<Option<Digest>>
 
 fn create(ledger: &Ledger<'_>, run: &NewRun, plan: &Plan, components: &[Option<Digest>]) -> Result<()> {
     let mut insert = ledger.conn.prepare_cached(
-        "insert into run (id, pipeline_digest, status, input, idempotency_key, request_digest, steps, live, event_count,
-                          created_at)
-         values (?1, ?2, 'pending', ?3, ?4, ?5, ?6, ?6, 0, ?7)",
+        "insert into run (id, namespace, pipeline_digest, status, input, idempotency_key, request_digest, steps, live,
+                          event_count, created_at)
+         values (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?7, 0, ?8)",
     )?;
     insert.execute((
         run.id.0,
+        run.namespace.as_str(),
         &plan.digest.0[..],
         &run.input,
         &run.idempotency_key,
