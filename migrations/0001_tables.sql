@@ -169,7 +169,8 @@ create table run (
     created_at       timestamptz not null default now(),
     started_at       timestamptz,
     ended_at         timestamptz,
-    constraint run_state check (pawl_is_run_state(status, failing, live, running, started_at is not null, ended_at is not null))
+    constraint run_state check (
+        pawl_is_run_state(status, failing, live, running, started_at is not null, ended_at is not null))
 ) with (fillfactor = 70);
 create index run_created on run (namespace, created_at desc, id desc);
 create index run_running on run (id) where running > 0;

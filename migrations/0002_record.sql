@@ -70,3 +70,32 @@ begin
     return v_ended;
 end
 $$;
+
+-- A step to be delivered.
+create type pawl_ready_v1 as (
+    run_id       uuid,
+    step_no      int,
+    queue        text,
+    priority     text,
+    ready_at_ms  bigint
+);
+
+-- The steps that have become ready by these events and still are: not those that were claimed, or cancelled with their
+-- run, later in the same commit.
+create function pawl_ready_of_v1(p_events pawl_event_v1[]) returns pawl_ready_v1[]
+language plpgsql
+as $$
+begin
+    return (
+        select array_agg(row(s.run_id, s.step_no, p.queue, p.priority,
+                             (extract(epoch from s.ready_at) * 1000)::bigint)::pawl_ready_v1)
+        from unnest(p_events) as e
+        join run r on r.id = e.run_id
+        -- By their whole keys, however few rows the planner thinks there are: some pipelines have 10,000 steps.
+        cross join lateral (select * from step s where s.run_id = e.run_id and s.step_no = e.step_no
+                                                       and s.status = 'ready' offset 0) as s
+        cross join lateral (select p.queue, p.priority from pipeline_step p
+                            where p.digest = r.pipeline_digest and p.step_no = e.step_no offset 0) as p
+        where e.kind in ('step.ready', 'step.handed_back'));
+end
+$$;

@@ -73,10 +73,18 @@ fn no_write_reads_a_whole_table() -> Result<()> {
     // loses its settings.
     let unsettled = cluster.database.lines(
         "select p.oid::regprocedure::text from pg_proc p join pg_language l on l.oid = p.prolang
-         where p.proname like 'pawl\\_%\\_v%' and l.lanname = 'plpgsql'
+         where p.proname ~ '^pawl_.*_v[0-9]+$' and l.lanname = 'plpgsql'
            and not coalesce(p.proconfig @> '{plan_cache_mode=force_generic_plan,enable_seqscan=off}', false)",
     )?;
-    assert_eq!(unsettled, [""; 0], "functions that are not planned by indexes: see migrations/0008_plans.sql");
+    // The parts of a function run under its settings.
+    let strays = cluster.database.lines(
+        "select part.proname || ' is called by ' || p.proname
+         from pg_proc part join pg_proc p on p.prosrc like '%' || part.proname || '(%'
+         where part.proname ~ '^pawl_.*_v[0-9]+_'
+           and not starts_with(p.proname, substring(part.proname from '^pawl_.*_v[0-9]+'))",
+    )?;
+    assert_eq!(strays, [""; 0], "parts that others call than the function they are named after");
+    assert_eq!(unsettled, [""; 0], "functions that are not planned by indexes: see migrations/0010_plans.sql");
     pipelines::chain(&cluster, 10)?;
     let scans = "select coalesce(sum(seq_scan), 0)::bigint from pg_stat_user_tables
                  where relname in ('step', 'journal', 'checkpoint', 'event')";

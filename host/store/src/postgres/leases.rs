@@ -1,4 +1,4 @@
-//! Leases and sweeps: the calls to `migrations/0005_leases.sql`.
+//! Leases and sweeps: the calls to `migrations/0009_leases.sql`.
 
 use async_trait::async_trait;
 use pawl_domain::id::{Fence, RunId, StepId, StepNo, WorkerId};

@@ -11,6 +11,7 @@ use pawl_domain::id::{Digest, RunId, StepId, StepNo};
 use pawl_domain::ready::Ready;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::{Connection, PgConnection, Row};
+use uuid::Uuid;
 
 use crate::{Error, Link, Result, Schema, Store};
 
@@ -132,6 +133,29 @@ impl Schema for Postgres {
 
     fn link(&self) -> Box<dyn Link> {
         Box::new(link::PostgresLane::new(self.clone()))
+    }
+}
+
+/// `pawl_ready_v1`, see `migrations/0002_record.sql`.
+#[derive(Debug, sqlx::Type)]
+#[sqlx(type_name = "pawl_ready_v1")]
+struct ReadyRow {
+    run_id: Uuid,
+    step_no: i32,
+    queue: String,
+    priority: String,
+    ready_at_ms: i64,
+}
+
+impl ReadyRow {
+    fn into_ready(self) -> Ready {
+        Ready {
+            id: StepId { run: RunId(self.run_id), step: StepNo(self.step_no) },
+            queue: self.queue,
+            priority: self.priority.parse().unwrap_or_default(),
+            ready_at_ms: self.ready_at_ms,
+            start: None,
+        }
     }
 }
 

@@ -1,20 +1,19 @@
-//! Submissions, many in one round trip to `pawl_submit_v1` (see `migrations/0004_submit.sql`).
+//! Submissions, many in one round trip to `pawl_submit_v1` (see `migrations/0008_submit.sql`).
 
 use std::collections::HashMap;
 
-use pawl_domain::id::RunId;
+use pawl_domain::id::{Digest, RunId, StepId, StepNo};
 use pawl_domain::ready::{Ready, Start};
 use sqlx::Row;
-use sqlx::postgres::{PgConnection, PgHasArrayType, PgRow, PgTypeInfo};
+use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::{digest_of, ready_of};
-use crate::Result;
 use crate::submit::{NewRun, Submission};
+use crate::{Error, Result};
 
-/// `pawl_submission_v1`, see `migrations/0004_submit.sql`.
+/// `pawl_submission_v1`, see `migrations/0008_submit.sql`.
 #[derive(Debug, sqlx::Type)]
-#[sqlx(type_name = "pawl_submission_v1", no_pg_array)]
+#[sqlx(type_name = "pawl_submission_v1")]
 struct SubmissionRow {
     place: i32,
     run_id: Uuid,
@@ -25,10 +24,23 @@ struct SubmissionRow {
     request_digest: [u8; 32],
 }
 
-impl PgHasArrayType for SubmissionRow {
-    fn array_type_info() -> PgTypeInfo {
-        PgTypeInfo::array_of("pawl_submission_v1")
-    }
+#[derive(Debug, sqlx::Type)]
+#[sqlx(type_name = "pawl_unmade_v1")]
+struct UnmadeRow {
+    place: i32,
+    verdict: String,
+}
+
+#[derive(Debug, sqlx::Type)]
+#[sqlx(type_name = "pawl_startable_v1")]
+struct StartableRow {
+    run_id: Uuid,
+    step_no: i32,
+    queue: String,
+    priority: String,
+    ready_at_ms: i64,
+    pipeline: Vec<u8>,
+    component: Option<Vec<u8>>,
 }
 
 /// Submits `runs` in one commit.
@@ -42,39 +54,36 @@ pub(super) async fn submit(conn: &mut PgConnection, runs: &[NewRun]) -> Result<(
         key: run.idempotency_key.clone(),
         request_digest: run.request_digest().0,
     });
-    let rows = sqlx::query(
-        "select place, verdict, run_id, step_no, queue, priority, ready_at_ms, pipeline, component
-         from pawl_submit_v1($1)",
-    )
-    .bind(submissions.collect::<Vec<_>>())
-    .fetch_all(conn)
-    .await?;
-    let inputs: HashMap<RunId, &[u8]> = runs.iter().map(|run| (run.id, run.input.as_slice())).collect();
+    let submitted = sqlx::query("select unmade, ready from pawl_submit_v1($1)")
+        .bind(submissions.collect::<Vec<_>>())
+        .fetch_one(conn)
+        .await?;
     let mut answers = vec![Submission::Created; runs.len()];
-    let mut ready = Vec::new();
-    for row in &rows {
-        let Some(place) = row.try_get::<Option<i32>, _>("place")? else {
-            ready.push(started(row, &inputs)?);
-            continue;
-        };
-        let answer = match row.try_get("verdict")? {
+    for UnmadeRow { place, verdict } in submitted.try_get::<Option<Vec<_>>, _>("unmade")?.into_iter().flatten() {
+        let answer = match verdict.as_str() {
             "same" => Submission::Same,
             "conflict" => Submission::KeyReused,
             _ => Submission::UnknownPipeline,
         };
-        if let Some(slot) = usize::try_from(place - 1).ok().and_then(|index| answers.get_mut(index)) {
-            *slot = answer;
+        if let Some(of_run) = usize::try_from(place - 1).ok().and_then(|index| answers.get_mut(index)) {
+            *of_run = answer;
         }
     }
-    Ok((answers, ready))
+    let inputs: HashMap<RunId, &[u8]> = runs.iter().map(|run| (run.id, run.input.as_slice())).collect();
+    let ready = submitted.try_get::<Option<Vec<StartableRow>>, _>("ready")?.into_iter().flatten();
+    Ok((answers, ready.map(|row| startable(row, &inputs)).collect::<Result<_>>()?))
 }
 
 /// A ready step, with what it starts with.
-fn started(row: &PgRow, inputs: &HashMap<RunId, &[u8]>) -> Result<Ready> {
-    let ready = ready_of(row)?;
-    let fixed: Option<&[u8]> = row.try_get("component")?;
-    let component = fixed.map(|_| digest_of(row, "component")).transpose()?;
-    let pipeline = digest_of(row, "pipeline")?;
-    let start = inputs.get(&ready.id.run).and_then(|input| Start::new(pipeline, component, input));
-    Ok(Ready { start, ..ready })
+fn startable(row: StartableRow, inputs: &HashMap<RunId, &[u8]>) -> Result<Ready> {
+    let id = StepId { run: RunId(row.run_id), step: StepNo(row.step_no) };
+    let digest = |bytes: &[u8]| Digest::try_from(bytes).map_err(|_| Error::Damaged(format!("what {id} starts on")));
+    let (pipeline, component) = (digest(&row.pipeline)?, row.component.as_deref().map(digest).transpose()?);
+    Ok(Ready {
+        id,
+        queue: row.queue,
+        priority: row.priority.parse().unwrap_or_default(),
+        ready_at_ms: row.ready_at_ms,
+        start: inputs.get(&id.run).and_then(|input| Start::new(pipeline, component, input)),
+    })
 }

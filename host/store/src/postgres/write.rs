@@ -13,19 +13,15 @@ mod rows;
 /// Sends a batch for `worker`, and waits for its commit.
 pub(super) async fn write(conn: &mut PgConnection, worker: WorkerId, batch: &Batch) -> Result<Written> {
     let (members, payloads) = rows::members(&batch.members);
-    let answered = sqlx::query(
-        "select kind, verdict, place, run_id, step_no, fence, pipeline, component, failures, crashes, journal_length,
-                checkpoint_position, run_input, needed_outputs, queue, priority, ready_at_ms
-         from pawl_write_v1($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(worker.0)
-    .bind(members)
-    .bind(payloads)
-    .bind(rows::contents(&batch.members))
-    .bind(rows::runs(&batch.members))
-    .bind(batch.claims.iter().map(|id| id.run.0).collect::<Vec<_>>())
-    .bind(batch.claims.iter().map(|id| id.step.0).collect::<Vec<_>>())
-    .fetch_all(conn)
-    .await?;
+    let answered = sqlx::query("select claimed, told from pawl_write_v1($1, $2, $3, $4, $5, $6, $7)")
+        .bind(worker.0)
+        .bind(members)
+        .bind(payloads)
+        .bind(rows::contents(&batch.members))
+        .bind(rows::runs(&batch.members))
+        .bind(batch.claims.iter().map(|id| id.run.0).collect::<Vec<_>>())
+        .bind(batch.claims.iter().map(|id| id.step.0).collect::<Vec<_>>())
+        .fetch_all(conn)
+        .await?;
     answer::of(batch, &answered)
 }

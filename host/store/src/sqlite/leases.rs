@@ -1,4 +1,4 @@
-//! The heartbeat, as `pawl_heartbeat_v1` does it for Postgres (`migrations/0005_leases.sql`).
+//! The heartbeat, as `pawl_heartbeat_v1` does it for Postgres (`migrations/0009_leases.sql`).
 
 use super::ledger::Ledger;
 use super::row;

@@ -1,4 +1,4 @@
-//! Submissions, as `pawl_submit_v1` does them for Postgres (`migrations/0004_submit.sql`).
+//! Submissions, as `pawl_submit_v1` does them for Postgres (`migrations/0008_submit.sql`).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -1,4 +1,4 @@
-//! The sweeps, as `migrations/0005_leases.sql` does them for Postgres.
+//! The sweeps, as `migrations/0009_leases.sql` does them for Postgres.
 
 use async_trait::async_trait;
 use pawl_domain::decision::lease::{self, Orphan};

@@ -1,38 +1,91 @@
-//! The answer of `pawl_write_v1`, row by row.
+//! The answer of `pawl_write_v1`, line by line: claims, and one line that tells the rest. Its types are those of
+//! `migrations/0003_write.sql`.
 
 use std::collections::HashMap;
 
 use pawl_domain::attempt::Claim;
-use pawl_domain::id::{Fence, RunId, StepId, StepNo};
+use pawl_domain::id::{Digest, Fence, RunId, StepId, StepNo};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use uuid::Uuid;
 
-use super::super::{digest_of, ready_of};
+use super::super::ReadyRow;
 use crate::write::{Batch, Member, Settlement, Verdict, Written};
 use crate::{Error, Result};
+
+#[derive(Debug, sqlx::Type)]
+#[sqlx(type_name = "pawl_claimed_v1")]
+struct ClaimedRow {
+    run_id: Uuid,
+    step_no: i32,
+    fence: i64,
+    pipeline: Option<Vec<u8>>,
+    component: Vec<u8>,
+    failures: i32,
+    crashes: i32,
+    journal_length: i32,
+    checkpoint_position: Option<i32>,
+    run_input: Option<Vec<u8>>,
+    needed_outputs: Option<Vec<Vec<u8>>>,
+}
+
+#[derive(Debug, sqlx::Type)]
+#[sqlx(type_name = "pawl_told_v1")]
+struct ToldRow {
+    refused: Option<Vec<RefusedRow>>,
+    unclaimed: Option<Vec<UnclaimedRow>>,
+    ready: Option<Vec<ReadyRow>>,
+    ended: Option<Vec<Uuid>>,
+}
+
+#[derive(Debug, sqlx::Type)]
+#[sqlx(type_name = "pawl_refused_v1")]
+struct RefusedRow {
+    place: i32,
+    verdict: String,
+}
+
+#[derive(Debug, sqlx::Type)]
+#[sqlx(type_name = "pawl_unclaimed_v1")]
+struct UnclaimedRow {
+    run_id: Uuid,
+    step_no: i32,
+    busy: bool,
+}
 
 pub(super) fn of(batch: &Batch, rows: &[PgRow]) -> Result<Written> {
     let mut written = Written { members: vec![Verdict::Written; batch.members.len()], ..Written::default() };
     let mut givers: Option<HashMap<StepId, &Member>> = None;
     for row in rows {
-        let verdict: Option<&str> = row.try_get("verdict")?;
-        match (row.try_get("kind")?, verdict) {
-            ("member", verdict) => {
-                let place = usize::try_from(row.try_get::<i32, _>("place")? - 1).unwrap_or(usize::MAX);
-                if let Some(refused) = written.members.get_mut(place) {
-                    *refused = if verdict == Some("gap") { Verdict::Gap } else { Verdict::LeaseLost };
-                }
-            }
-            ("claim", Some("claimed")) => {
-                written.claimed.push(claim_of(row, givers.get_or_insert_with(|| givers_of(&batch.members)))?);
-            }
-            ("claim", Some("busy")) => written.busy.push(step_of(row)?),
-            ("claim", _) => written.not_ready.push(step_of(row)?),
-            ("ended", _) => written.ended.push(RunId(row.try_get("run_id")?)),
-            _ => written.ready.push(ready_of(row)?),
+        if let Some(claimed) = row.try_get::<Option<ClaimedRow>, _>("claimed")? {
+            let givers = givers.get_or_insert_with(|| givers_of(&batch.members));
+            written.claimed.push(claim_of(claimed, givers)?);
+        }
+        if let Some(told) = row.try_get::<Option<ToldRow>, _>("told")? {
+            tell(told, &mut written);
         }
     }
     Ok(written)
+}
+
+fn tell(told: ToldRow, written: &mut Written) {
+    for RefusedRow { place, verdict } in told.refused.into_iter().flatten() {
+        let verdict = match verdict.as_str() {
+            "lost" => Verdict::LeaseLost,
+            "gap" => Verdict::Gap,
+            // By a first sending.
+            _ => Verdict::Written,
+        };
+        if let Some(of_member) = usize::try_from(place - 1).ok().and_then(|index| written.members.get_mut(index)) {
+            *of_member = verdict;
+        }
+    }
+    for UnclaimedRow { run_id, step_no, busy } in told.unclaimed.into_iter().flatten() {
+        let id = StepId { run: RunId(run_id), step: StepNo(step_no) };
+        if busy { written.busy.push(id) } else { written.not_ready.push(id) }
+    }
+    written.ready.extend(told.ready.into_iter().flatten().map(ReadyRow::into_ready));
+    written.ended.extend(told.ended.into_iter().flatten().map(RunId));
 }
 
 /// Members by the successor that the worker wants to go on with.
@@ -42,33 +95,32 @@ fn givers_of(members: &[Member]) -> HashMap<StepId, &Member> {
     members.iter().filter_map(|member| Some((next(member)?, member))).collect()
 }
 
-fn step_of(row: &PgRow) -> Result<StepId> {
-    Ok(StepId { run: RunId(row.try_get("run_id")?), step: StepNo(row.try_get("step_no")?) })
-}
-
 /// Of a successor, the database tells only what the worker doesn't know.
-fn claim_of(row: &PgRow, givers: &HashMap<StepId, &Member>) -> Result<Claim> {
-    let count = |column: &str| -> Result<u32> { Ok(row.try_get::<i32, _>(column)?.cast_unsigned()) };
-    let id = step_of(row)?;
-    let told: Option<Vec<Vec<u8>>> = row.try_get("needed_outputs")?;
-    let (pipeline, needed_outputs) = match (row.try_get::<Option<&[u8]>, _>("pipeline")?, givers.get(&id)) {
-        (Some(_), _) => (digest_of(row, "pipeline")?, told.unwrap_or_default()),
+fn claim_of(row: ClaimedRow, givers: &HashMap<StepId, &Member>) -> Result<Claim> {
+    let id = StepId { run: RunId(row.run_id), step: StepNo(row.step_no) };
+    let damaged = || Error::Damaged(format!("the claim of {id}"));
+    let (pipeline, needed_outputs) = match (row.pipeline, givers.get(&id)) {
+        (Some(pipeline), _) => (digest(&pipeline).ok_or_else(damaged)?, row.needed_outputs.unwrap_or_default()),
         (None, Some(Member { settlement: Some(Settlement::Succeeded { output, then }), .. })) => {
-            let next = then.next.as_ref().ok_or_else(|| Error::Damaged(format!("the claim of {id}")))?;
-            (next.pipeline, told.unwrap_or_else(|| vec![output.clone()]))
+            let next = then.next.as_ref().ok_or_else(damaged)?;
+            (next.pipeline, row.needed_outputs.unwrap_or_else(|| vec![output.clone()]))
         }
-        _ => return Err(Error::Damaged(format!("the claim of {id}"))),
+        _ => return Err(damaged()),
     };
     Ok(Claim {
         id,
-        fence: Fence(row.try_get("fence")?),
+        fence: Fence(row.fence),
         pipeline,
-        component: digest_of(row, "component")?,
-        failures: count("failures")?,
-        crashes: count("crashes")?,
-        journal_length: count("journal_length")?,
-        checkpoint_position: row.try_get::<Option<i32>, _>("checkpoint_position")?.map(i32::cast_unsigned),
-        run_input: row.try_get("run_input")?,
+        component: digest(&row.component).ok_or_else(damaged)?,
+        failures: row.failures.cast_unsigned(),
+        crashes: row.crashes.cast_unsigned(),
+        journal_length: row.journal_length.cast_unsigned(),
+        checkpoint_position: row.checkpoint_position.map(i32::cast_unsigned),
+        run_input: row.run_input,
         needed_outputs,
     })
+}
+
+fn digest(bytes: &[u8]) -> Option<Digest> {
+    Digest::try_from(bytes).ok()
 }

@@ -1,14 +1,13 @@
 //! A batch as `pawl_write_v1` takes it: members as rows of numbers and words, their large bytes apart.
 
 use pawl_domain::id::Digest;
-use sqlx::postgres::{PgHasArrayType, PgTypeInfo};
 use uuid::Uuid;
 
 use crate::write::{Ahead, Member, Settlement};
 
-/// `pawl_member_v1`, see `migrations/0003_write.sql`.
+/// `pawl_member_v1`, whose columns `migrations/0003_write.sql` explains.
 #[derive(Debug, Default, sqlx::Type)]
-#[sqlx(type_name = "pawl_member_v1", no_pg_array)]
+#[sqlx(type_name = "pawl_member_v1")]
 pub(super) struct MemberRow {
     place: i32,
     run_id: Uuid,
@@ -43,12 +42,6 @@ pub(super) struct MemberRow {
     successors: Option<Vec<i32>>,
     next_step: Option<i32>,
     next_joins: bool,
-}
-
-impl PgHasArrayType for MemberRow {
-    fn array_type_info() -> PgTypeInfo {
-        PgTypeInfo::array_of("pawl_member_v1")
-    }
 }
 
 /// The members as rows, and the bytes that they name by place.

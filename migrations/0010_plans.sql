@@ -1,5 +1,7 @@
 -- How statements of these functions are planned: once for a connection, and from row to row by indexes. In which order
 -- two tables are joined is left to the planner: where that matters, the statement finds its rows by their keys itself.
+-- The parts of a function (`pawl_x_v1_…`, which pawl_x_v1 alone calls) run under its settings: set for each of them,
+-- these would cost more than the call.
 --
 -- Each touches a few rows, by their keys, in tables that grow to any size. Left alone, Postgres plans a statement anew
 -- for every batch of another length, which takes as long as executing it; or keeps a plan from when a table was small

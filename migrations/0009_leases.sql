@@ -43,12 +43,9 @@ begin
 end
 $$;
 
--- Steps whose worker's lease has ended, or whose worker is gone: their fence is raised, and they are ready
--- again. A step whose worker died `p_suspect_from` times without durable progress is a suspect, and runs alone
--- from then on; from then on only deaths in that time count, and after `p_crash_limit` of all it is parked.
--- Returns the steps to be delivered; workers without steps whose lease ended are forgotten.
-create function pawl_takeover_v1(p_limit int, p_suspect_from int, p_crash_limit int)
-returns table (run_id uuid, step_no int, queue text, priority text, ready_at_ms bigint)
+-- Steps whose worker's lease has ended, or whose worker is gone: their fence is raised, and they are ready again.
+-- Returns them, to be delivered; workers without steps whose lease ended are forgotten.
+create function pawl_takeover_v1(p_limit int, p_suspect_from int, p_crash_limit int) returns setof pawl_ready_v1
 language plpgsql
 as $$
 #variable_conflict use_column
@@ -70,36 +67,7 @@ begin
     if v_runs is not null then
         perform 1 from step s where s.run_id = any (v_runs) and s.status = 'running'
         order by s.run_id, s.step_no for no key update;
-        -- Decided again, under the locks.
-        with candidate as (
-            select s.run_id, s.step_no, s.worker_id, r.failing,
-                   case when s.journal_length + s.checkpoint_ordinal > s.crash_mark then 0
-                        when s.crashes >= p_suspect_from and not s.alone then s.crashes
-                        else s.crashes + 1 end as crashes
-            from step s join run r on r.id = s.run_id
-            where s.run_id = any (v_runs) and s.status = 'running'
-              and not exists (select from worker w where w.id = s.worker_id and w.expires_at > clock_timestamp())
-        ), taken as (
-            update step s set
-                status = case when c.failing then 'cancelled' when c.crashes >= p_crash_limit then 'parked' else 'ready' end,
-                fence = s.fence + 1,
-                crashes = c.crashes,
-                alone = false,
-                crash_mark = s.journal_length + s.checkpoint_ordinal,
-                ready_at = case when not c.failing and c.crashes < p_crash_limit then now() end,
-                ended_at = case when c.failing then now() end,
-                error = case when c.crashes >= p_crash_limit and not c.failing then convert_to(
-                    '{"cause":"poison","message":"its worker process died ' || c.crashes
-                    || ' times in a row while executing this step, without progress in between"}', 'UTF8')
-                    else s.error end
-            from candidate c
-            where s.run_id = c.run_id and s.step_no = c.step_no
-            returning s.run_id, s.step_no, s.status, s.fence, c.worker_id,
-                      format('checkpoint=%s journal=%s', coalesce(s.checkpoint_position::text, 'none'), s.journal_length) as note
-        )
-        select array_agg(row(run_id, 'step.lease_expired', step_no, fence, worker_id, note)::pawl_event_v1)
-               || array_agg(row(run_id, 'step.' || status, step_no, fence, null, null)::pawl_event_v1)
-        into v_events from taken;
+        v_events := pawl_takeover_v1_raise(v_runs, p_suspect_from, p_crash_limit);
     end if;
     if v_events is not null then
         perform pawl_record_v1(v_events);
@@ -108,22 +76,59 @@ begin
     where w.expires_at < clock_timestamp()
       and not exists (select from run r join step s on s.run_id = r.id and s.status = 'running'
                       where r.running > 0 and s.worker_id = w.id);
-    return query
-    select s.run_id, s.step_no, p.queue, p.priority, (extract(epoch from s.ready_at) * 1000)::bigint
-    from unnest(v_events) as e
-    join run r on r.id = e.run_id
-    -- By their whole keys, however few rows the planner thinks there are: some pipelines have 10,000 steps.
-    cross join lateral (select * from step s where s.run_id = e.run_id and s.step_no = e.step_no offset 0) as s
-    cross join lateral (select * from pipeline_step p
-                        where p.digest = r.pipeline_digest and p.step_no = e.step_no offset 0) as p
-    where e.kind = 'step.ready';
+    return query select * from unnest(pawl_ready_of_v1(v_events));
+end
+$$;
+
+-- Decides again, under the locks of these runs and steps, and raises the fences. A step whose worker died
+-- `p_suspect_from` times without durable progress is a suspect, and runs alone from then on; from then on only deaths
+-- in that time count, and after `p_crash_limit` of all it is parked. Of a run that fails, nothing starts again.
+create function pawl_takeover_v1_raise(p_runs uuid[], p_suspect_from int, p_crash_limit int) returns pawl_event_v1[]
+language plpgsql
+as $$
+#variable_conflict use_column
+declare
+    v_events  pawl_event_v1[];
+begin
+    with candidate as (
+        select s.run_id, s.step_no, s.worker_id, r.failing,
+               case when s.journal_length + s.checkpoint_ordinal > s.crash_mark then 0
+                    when s.crashes >= p_suspect_from and not s.alone then s.crashes
+                    else s.crashes + 1 end as crashes
+        from step s join run r on r.id = s.run_id
+        where s.run_id = any (p_runs) and s.status = 'running'
+          and not exists (select from worker w where w.id = s.worker_id and w.expires_at > clock_timestamp())
+    ), taken as (
+        update step s set
+            status = case when c.failing then 'cancelled' when c.crashes >= p_crash_limit then 'parked'
+                          else 'ready' end,
+            fence = s.fence + 1,
+            crashes = c.crashes,
+            alone = false,
+            crash_mark = s.journal_length + s.checkpoint_ordinal,
+            ready_at = case when not c.failing and c.crashes < p_crash_limit then now() end,
+            ended_at = case when c.failing then now() end,
+            error = case when c.crashes >= p_crash_limit and not c.failing then convert_to(
+                '{"cause":"poison","message":"its worker process died ' || c.crashes
+                || ' times in a row while executing this step, without progress in between"}', 'UTF8')
+                else s.error end
+        from candidate c
+        where s.run_id = c.run_id and s.step_no = c.step_no
+        returning s.run_id, s.step_no, s.status, s.fence, c.worker_id,
+                  format('checkpoint=%s journal=%s', coalesce(s.checkpoint_position::text, 'none'),
+                         s.journal_length) as note
+    )
+    select array_agg(row(run_id, 'step.lease_expired', step_no, fence, worker_id, note)::pawl_event_v1)
+           || array_agg(row(run_id, 'step.' || status, step_no, fence, null, null)::pawl_event_v1)
+    into v_events from taken;
+    return v_events;
 end
 $$;
 
 -- Steps that wait and are due become ready: a retry, a sleep, or a signal that did not come in time. Returns
 -- them, to be delivered.
 create function pawl_wake_v1(p_limit int)
-returns table (run_id uuid, step_no int, queue text, priority text, ready_at_ms bigint)
+returns setof pawl_ready_v1
 language plpgsql
 as $$
 #variable_conflict use_column
@@ -153,20 +158,14 @@ begin
         return;
     end if;
     perform pawl_record_v1(v_events);
-    return query
-    select s.run_id, s.step_no, p.queue, p.priority, (extract(epoch from s.ready_at) * 1000)::bigint
-    from unnest(v_events) as e
-    join run r on r.id = e.run_id
-    cross join lateral (select * from step s where s.run_id = e.run_id and s.step_no = e.step_no offset 0) as s
-    cross join lateral (select * from pipeline_step p
-                        where p.digest = r.pipeline_digest and p.step_no = e.step_no offset 0) as p;
+    return query select * from unnest(pawl_ready_of_v1(v_events));
 end
 $$;
 
 -- Ready steps of one stream that are older than `p_before_ms`: their message is gone or was delivered and
 -- never claimed. They get a new `ready_at`, so that they are not found again at once.
 create function pawl_lost_v1(p_queue text, p_priority text, p_before_ms bigint, p_limit int)
-returns table (run_id uuid, step_no int, queue text, priority text, ready_at_ms bigint)
+returns setof pawl_ready_v1
 language sql
 as $$
     with found as (
