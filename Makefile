@@ -6,13 +6,14 @@
 #   make test            all checks and all tests
 #   make test-languages  steps in Python and JavaScript; sets up their compilers in .pawl
 #   make drill           the recovery drill; summary and logs in target/drill
+#   make freeze          lists new migrations as landed: they do not change any more
 #   make bench           the five benchmarks on a release build, as ratios to this machine's own floor
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help check demo test test-languages languages drill bench build build-tests guests test-guests lint docs doctests licences setup setup-servers setup-test
+.PHONY: help check demo freeze test test-languages languages drill bench build build-tests guests test-guests lint docs doctests licences setup setup-servers setup-test
 
 # Each recipe begins with it: the Rust toolchain is found and named tools are in PATH.
 env := . .ci/env
@@ -74,8 +75,13 @@ check: setup-test
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cargo nextest run --workspace --lib --status-level fail
 
+freeze:
+	@.ci/frozen --add
+
 lint: setup-test
 	@$(env)
+	.ci/frozen --self-test
+	.ci/frozen
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 

@@ -1,4 +1,5 @@
--- Pawl's tables. Postgres is the truth: what is not here has not happened.
+-- Pawl's tables. Postgres is the truth: what is not here has not happened. A migration that has landed is frozen
+-- (.ci/frozen): a change comes as a new file.
 --
 -- Writers and locks
 --   A run is the unit of consistency. A transaction that changes a state locks its runs first, sorted by

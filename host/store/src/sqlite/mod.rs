@@ -40,9 +40,9 @@ mod write;
 /// For people.
 const NAME: &str = "SQLite";
 
-/// The tables, and the version of that file.
-const SCHEMA: &str = include_str!("schema.sql");
-const VERSION: i64 = 1;
+/// The tables, and each change of them since: a file's `user_version` counts what it has been through. What has landed
+/// is frozen, as migrations are.
+const SCHEMA: [&str; 1] = [include_str!("schema/0001_tables.sql")];
 
 /// A database file that this process owns; cheap to clone.
 #[derive(Debug, Clone)]
@@ -99,26 +99,34 @@ impl Sqlite {
     }
 }
 
-/// Makes the tables if they are not there, and ends the leases of a process that was here before.
+/// Brings the tables up to date, and ends the leases of a process that was here before.
 fn prepare(conn: &Connection) -> Result<()> {
-    let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let (found, ours) = (pragma("user_version")?, schema_mark());
-    if found == 0 {
-        conn.execute_batch(&format!(
-            "begin; {SCHEMA} pragma user_version = {VERSION}; pragma application_id = {ours}; commit"
-        ))?;
-    } else if found != VERSION {
-        return Err(Error::Schema { found, needed: VERSION });
-    } else if pragma("application_id")? != ours {
-        return Err(Error::ForeignSchema { version: VERSION });
-    }
+    upgrade(conn, &SCHEMA)?;
     conn.execute("update worker set expires_at = 0", [])?;
     Ok(())
 }
 
+fn upgrade(conn: &Connection, schema: &[&str]) -> Result<()> {
+    let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (found, needed) = (pragma("user_version")?, schema.len() as i64);
+    let newer = || Error::Schema { found, needed };
+    let (before, missing) =
+        usize::try_from(found).ok().and_then(|count| schema.split_at_checked(count)).ok_or_else(newer)?;
+    if found > 0 && pragma("application_id")? != mark_of(before) {
+        return Err(Error::ForeignSchema { version: found });
+    }
+    if !missing.is_empty() {
+        let (missing, mark) = (missing.concat(), mark_of(schema));
+        conn.execute_batch(&format!(
+            "begin; {missing} pragma user_version = {needed}; pragma application_id = {mark}; commit"
+        ))?;
+    }
+    Ok(())
+}
+
 /// Tells this build's tables from others of the same version, as checksums of migrations do for Postgres.
-fn schema_mark() -> i64 {
-    let [a, b, c, d, ..] = Digest::of(SCHEMA.as_bytes()).0;
+fn mark_of(schema: &[&str]) -> i64 {
+    let [a, b, c, d, ..] = Digest::of(schema.concat().as_bytes()).0;
     i64::from(u32::from_be_bytes([a, b, c, d]) >> 1)
 }
 
@@ -208,4 +216,28 @@ fn row<T>(
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
     rows.next()?.map(of).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "create table a (n integer) strict;";
+    const SECOND: &str = "alter table a add column m integer;";
+
+    #[test]
+    fn a_file_is_brought_up_to_date_and_one_of_another_build_is_left_alone() {
+        let conn = Connection::open_in_memory().expect("a database");
+        upgrade(&conn, &[FIRST]).expect("new tables");
+        conn.execute("insert into a (n) values (1)", []).expect("a row");
+        upgrade(&conn, &[FIRST, SECOND]).expect("a change");
+        upgrade(&conn, &[FIRST, SECOND]).expect("nothing to do");
+        let kept: (i64, Option<i64>) =
+            conn.query_row("select n, m from a", [], |row| Ok((row.get(0)?, row.get(1)?))).expect("the row");
+        assert_eq!(kept, (1, None));
+        let older = upgrade(&conn, &[FIRST]).expect_err("it is newer than that build");
+        assert!(matches!(older, Error::Schema { found: 2, needed: 1 }), "{older}");
+        let foreign = upgrade(&conn, &["", SECOND]).expect_err("it is of others");
+        assert!(matches!(foreign, Error::ForeignSchema { version: 2 }), "{foreign}");
+    }
 }

@@ -87,7 +87,8 @@ impl Run {
     pub(super) fn write(&self, conn: &Connection) -> Result<()> {
         let mut statement = conn.prepare_cached(
             "update run set status = :status, live = :live, running = :running, failing = :failing,
-                            event_count = :event_count, signal_count = :signal_count, started_at = :started_at, ended_at = :ended_at
+                            event_count = :event_count, signal_count = :signal_count,
+                            started_at = :started_at, ended_at = :ended_at
              where id = :id",
         )?;
         statement.execute(named_params! {

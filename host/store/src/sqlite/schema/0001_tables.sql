@@ -1,6 +1,7 @@
 -- The tables of the embedded store. What each column means stands in migrations/0001_tables.sql, whose rules
 -- hold here too; times are ms since 1970, ids and digests are bytes, and a step repeats its queue, so that
--- pipelines are kept in their canonical form only. `user_version` counts this file's versions.
+-- pipelines are kept in their canonical form only.
+-- A change comes as a new file beside this one, listed in sqlite/mod.rs: what has landed is frozen.
 
 create table component (
     digest      blob primary key,
