@@ -77,7 +77,7 @@ async fn apply_file(client: &Client, file: &Path, output: Output) -> anyhow::Res
 /// Checks here what can be checked without plugins, and asks the API for the rest if it can be reached.
 async fn check(client: &Client, file: &Path, output: Output) -> anyhow::Result<()> {
     let source = read(file)?;
-    let pipeline = pipeline_file::read(source.text.as_bytes(), source.format, Limits::default().steps, None)
+    let pipeline = pipeline_file::read(source.text.as_bytes(), source.format, &Limits::default(), None)
         .map_err(|problems| show(&problems, &source))?;
     let plugins_checked = match client.check(&source.text, source.format).await {
         Ok(_) => true,

@@ -157,6 +157,7 @@ fn seconds(ms: i64) -> String {
 mod tests {
     use super::*;
     use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
+    use pawl_domain::limits::Limits;
     use pawl_domain::pipeline::Priority;
     use pawl_domain::pipeline_file::{Format, read};
 
@@ -197,7 +198,7 @@ mod tests {
 
     fn explained(step: LiveStep) -> (Because, String) {
         let text = b"name = \"p\"\n[[step]]\nname = \"load\"\nplugin = \"p\"\n";
-        let pipeline = read(text, Format::Toml, 10, None).unwrap();
+        let pipeline = read(text, Format::Toml, &Limits::default(), None).unwrap();
         let explanation = explain(&run(RunStatus::Running, 1), &pipeline, &[step], None);
         let reason = explanation.reasons.into_iter().next().unwrap();
         assert_eq!(reason.step, "load");
@@ -260,7 +261,8 @@ mod tests {
     #[test]
     fn the_summary_counts_and_an_unexplained_run_is_called_a_bug() {
         let pipeline =
-            read(b"name = \"p\"\n[[step]]\nname = \"load\"\nplugin = \"p\"\n", Format::Toml, 10, None).unwrap();
+            read(b"name = \"p\"\n[[step]]\nname = \"load\"\nplugin = \"p\"\n", Format::Toml, &Limits::default(), None)
+                .unwrap();
         let say = |run: &RunRow, live: &[LiveStep]| explain(run, &pipeline, live, None).summary;
         assert_eq!(
             say(&run(RunStatus::Running, 2), &[step(StepStatus::Running), step(StepStatus::Ready)]),

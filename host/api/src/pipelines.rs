@@ -39,10 +39,10 @@ pub(super) async fn apply(
     };
     let plugins = state.store.known_plugins(&state.namespace).await?;
     let pipeline =
-        pipeline_file::read(&bytes, format, state.limits.steps, Some(&plugins)).map_err(Problem::invalid_pipeline)?;
+        pipeline_file::read(&bytes, format, &state.limits, Some(&plugins)).map_err(Problem::invalid_pipeline)?;
     // A second time, when it is known which plugins it uses: most of their schemas are in memory.
     let schemas = state.known_schemas(&pipeline).await?;
-    let pipeline = pipeline_file::read_with_schemas(&bytes, format, state.limits.steps, Some(&plugins), &schemas)
+    let pipeline = pipeline_file::read_with_schemas(&bytes, format, &state.limits, Some(&plugins), &schemas)
         .map_err(Problem::invalid_pipeline)?;
     let changed = !params.check && state.store.apply_pipeline(&state.namespace, &pipeline).await?;
     if changed {

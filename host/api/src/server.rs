@@ -36,6 +36,8 @@ pub struct Config {
     pub suspicion: Suspicion,
     /// What requests must keep within.
     pub limits: Limits,
+    /// Pipeline versions kept in memory.
+    pub pipelines: usize,
 }
 
 impl Default for Config {
@@ -46,6 +48,7 @@ impl Default for Config {
             grace: Duration::from_secs(10),
             suspicion: Suspicion::default(),
             limits: Limits::default(),
+            pipelines: 256,
         }
     }
 }
@@ -138,6 +141,7 @@ fn prepare(config: &Config, Ports { store, queue }: Ports, engine: Arc<Engine>) 
         suspicion: config.suspicion,
         token_hash: config.token.as_ref().map(|token| blake3::hash(token.as_bytes())),
         pipelines: Arc::default(),
+        most_pipelines: config.pipelines,
         schemas: Arc::default(),
     }
 }

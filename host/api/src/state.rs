@@ -21,9 +21,6 @@ use super::schemas::Known;
 use super::types::{Changed, Problem};
 use super::watch::Watch;
 
-/// Pipeline versions kept in memory; they never change.
-const KEPT_PIPELINES: usize = 256;
-
 /// What handlers share; cheap to clone.
 #[derive(Clone)]
 pub(super) struct AppState {
@@ -41,7 +38,9 @@ pub(super) struct AppState {
     pub(super) suspicion: Suspicion,
     /// Of the token that requests must carry.
     pub(super) token_hash: Option<blake3::Hash>,
+    /// Pipeline versions, which never change, and how many are kept.
     pub(super) pipelines: Arc<Mutex<HashMap<Digest, Arc<Pipeline>>>>,
+    pub(super) most_pipelines: usize,
     /// What documents must fit.
     pub(super) schemas: Arc<Known>,
 }
@@ -59,7 +58,7 @@ impl AppState {
         }
         let pipeline = Arc::new(self.store.pipeline_version(digest).await?);
         let mut kept = self.kept();
-        if kept.len() >= KEPT_PIPELINES {
+        if kept.len() >= self.most_pipelines {
             kept.clear();
         }
         kept.insert(digest, Arc::clone(&pipeline));

@@ -1,4 +1,7 @@
-//! Sizes and counts that a step must keep within. Each is a setting; each refusal is a clear error.
+//! Sizes, counts and times that a step must keep within. Each is a setting; each refusal is a clear error.
+//!
+//! The API checks what comes in (inputs, signals, pipelines, components), the worker's engine what a guest does. Both
+//! are told the same limits: where they differ, what the API has accepted may fail in the worker, never the reverse.
 
 /// The limits of one installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +18,8 @@ pub struct Limits {
     pub component_bytes: usize,
     /// A guest's linear memory, bytes.
     pub memory_bytes: usize,
+    /// One attempt of a step that names no `timeout`; written into the pipeline's version when it is applied.
+    pub attempt_ms: u64,
     /// One log line, bytes; a longer one is cut.
     pub log_line_bytes: usize,
     /// All log lines of an attempt, bytes; the rest is dropped, with a note.
@@ -35,6 +40,7 @@ impl Default for Limits {
             checkpoint_bytes: 64 * MIB,
             component_bytes: 64 * MIB,
             memory_bytes: 256 * MIB,
+            attempt_ms: crate::pipeline::default_timeout_ms(),
             log_line_bytes: 16 << 10,
             log_bytes: MIB,
             steps: 10_000,

@@ -12,6 +12,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::Limits;
 use super::pipeline::Pipeline;
 
 mod check;
@@ -59,7 +60,7 @@ pub struct KnownPlugin {
     pub has_active: bool,
 }
 
-/// Reads a pipeline of at most `max_steps` steps. Without `plugins`, references to plugins are checked for
+/// Reads a pipeline that keeps within `limits`. Without `plugins`, references to plugins are checked for
 /// their form alone.
 ///
 /// # Errors
@@ -67,10 +68,10 @@ pub struct KnownPlugin {
 pub fn read(
     bytes: &[u8],
     format: Format,
-    max_steps: usize,
+    limits: &Limits,
     plugins: Option<&KnownPlugins>,
 ) -> Result<Pipeline, Vec<Problem>> {
-    read_with_schemas(bytes, format, max_steps, plugins, &KnownSchemas::default())
+    read_with_schemas(bytes, format, limits, plugins, &KnownSchemas::default())
 }
 
 /// The same, and the documents of the steps must go together.
@@ -80,7 +81,7 @@ pub fn read(
 pub fn read_with_schemas(
     bytes: &[u8],
     format: Format,
-    max_steps: usize,
+    limits: &Limits,
     plugins: Option<&KnownPlugins>,
     schemas: &KnownSchemas,
 ) -> Result<Pipeline, Vec<Problem>> {
@@ -92,7 +93,7 @@ pub fn read_with_schemas(
         Format::Toml => source::read_toml(&mut report),
         Format::Json => json::read_json(&mut report),
     };
-    let pipeline = tree.and_then(|tree| check::check(&tree, max_steps, plugins, schemas, &mut report));
+    let pipeline = tree.and_then(|tree| check::check(&tree, limits, plugins, schemas, &mut report));
     match (report.finish(), pipeline) {
         (problems, Some(pipeline)) if problems.is_empty() => Ok(pipeline),
         (problems, _) => Err(problems),

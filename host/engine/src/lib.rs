@@ -54,11 +54,20 @@ pub struct Config {
     pub tick_ms: u64,
     /// What compiled components may take in memory; the least recently used go first.
     pub cache_bytes: usize,
+    /// What they may take in the folder; about so much stays after the least recently used have gone.
+    pub cache_dir_bytes: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { limits: Limits::default(), cache_dir: None, slots: 16, tick_ms: 10, cache_bytes: 512 << 20 }
+        Self {
+            limits: Limits::default(),
+            cache_dir: None,
+            slots: 16,
+            tick_ms: 10,
+            cache_bytes: 512 << 20,
+            cache_dir_bytes: 512 << 20,
+        }
     }
 }
 
@@ -91,7 +100,7 @@ impl Engine {
     /// [`StartError`] if the cache folder can't be used or the machine is not one that wasmtime compiles
     /// for.
     pub fn new(config: Config) -> Result<Self, StartError> {
-        let common = settings::common(config.cache_dir.as_deref())?;
+        let common = settings::common(config.cache_dir.as_deref(), config.cache_dir_bytes)?;
         let on_demand = load::Target::new(&settings::on_demand(&common))?;
         let pooling = load::Target::new(&settings::pooling(&common, config.slots, &config.limits))
             .inspect_err(|error| tracing::warn!(%error, "no pool of instances here: every instance is made on demand"))

@@ -32,11 +32,11 @@ const KEEP_RESIDENT_BYTES: usize = 512 << 10;
 /// The same where it can't: the lowest addresses are reset, written or not.
 const KEEP_RESIDENT_UNSEEN_BYTES: usize = 64 << 10;
 
-/// What both engines share.
+/// What both engines share. Compiled components go to `cache_dir`, which is kept near `cache_dir_bytes`.
 ///
 /// # Errors
 /// If the folder for compiled components can't be used.
-pub(super) fn common(cache_dir: Option<&Path>) -> wasmtime::Result<Config> {
+pub(super) fn common(cache_dir: Option<&Path>, cache_dir_bytes: u64) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     // The same bits on every machine: https://docs.wasmtime.dev/examples-deterministic-wasm-execution.html
     config
@@ -51,7 +51,7 @@ pub(super) fn common(cache_dir: Option<&Path>) -> wasmtime::Result<Config> {
     if let Some(dir) = cache_dir {
         std::fs::create_dir_all(dir)?;
         let mut cache = CacheConfig::new();
-        cache.with_directory(dir.canonicalize()?);
+        cache.with_directory(dir.canonicalize()?).with_files_total_size_soft_limit(cache_dir_bytes);
         config.cache(Some(Cache::new(cache)?));
     }
     Ok(config)

@@ -73,6 +73,10 @@ pub struct Config {
     pub in_a_row: u32,
     /// When a step is blamed for the deaths of its workers.
     pub suspicion: Suspicion,
+    /// Whether short steps may start before the commit that hands them over.
+    pub run_ahead: bool,
+    /// Plans of pipeline versions kept in memory.
+    pub plans: usize,
 }
 
 impl Default for Config {
@@ -86,6 +90,8 @@ impl Default for Config {
             lanes: 1,
             in_a_row: 16,
             suspicion: Suspicion::default(),
+            run_ahead: true,
+            plans: 1_000,
         }
     }
 }
@@ -150,7 +156,7 @@ pub async fn run(
         () = &mut shutdown => return Ok(()),
     }
     let process = Process {
-        loaded: Loaded::new(engine),
+        loaded: Loaded::new(engine, config.plans),
         threads: Arc::new(GuestThreads::new(config.slots).map_err(Error::Threads)?),
         store,
         queue,

@@ -18,9 +18,6 @@ use pawl_store::{self as store, Store};
 
 use super::session::Session;
 
-/// Plans kept in memory.
-const PLANS: usize = 1_000;
-
 /// Steps of which it is remembered on which component they ran last.
 const LATEST: usize = 10_000;
 
@@ -30,6 +27,7 @@ pub struct Loaded {
     /// Compiles and keeps components.
     pub engine: Arc<Engine>,
     plans: Arc<Mutex<HashMap<Digest, Arc<Plan>>>>,
+    most_plans: usize,
     /// The component of the last claim of a pipeline's step: that of the next one, most likely.
     latest: Arc<Mutex<HashMap<(Digest, StepNo), Digest>>>,
 }
@@ -45,10 +43,10 @@ pub struct Loading {
 }
 
 impl Loaded {
-    /// Empty caches around `engine`.
+    /// Empty caches around `engine`, with room for so many plans.
     #[must_use]
-    pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, plans: Arc::default(), latest: Arc::default() }
+    pub fn new(engine: Arc<Engine>, most_plans: usize) -> Self {
+        Self { engine, plans: Arc::default(), most_plans, latest: Arc::default() }
     }
 
     /// What the claim needs, if nothing has to be read for it.
@@ -120,7 +118,7 @@ impl Loaded {
         }
         let plan = Arc::new(Plan::new(digest, store.pipeline_version(digest).await?));
         let mut plans = lock(&self.plans);
-        if plans.len() >= PLANS {
+        if plans.len() >= self.most_plans {
             plans.clear();
         }
         plans.insert(digest, Arc::clone(&plan));

@@ -8,7 +8,8 @@ use super::source::{Key, Kind, Node};
 use super::words::{check_name, check_version, closest, parse_duration_ms};
 use super::{KnownPlugins, KnownSchemas, Report, Span, documents, graph};
 use crate::id::StepNo;
-use crate::pipeline::{Pipeline, Priority, StepSpec, Versions, default_queue, default_timeout_ms};
+use crate::limits::Limits;
+use crate::pipeline::{Pipeline, Priority, StepSpec, Versions, default_queue};
 use crate::retry::{Backoff, RetryPolicy};
 use crate::secret::check_secret_name;
 
@@ -32,7 +33,7 @@ pub(super) struct Draft<'a> {
 /// reported.
 pub(super) fn check(
     tree: &Node,
-    max_steps: usize,
+    limits: &Limits,
     plugins: Option<&KnownPlugins>,
     schemas: &KnownSchemas,
     report: &mut Report<'_>,
@@ -46,8 +47,8 @@ pub(super) fn check(
         }
     };
     let versions = root.get("versions").map_or_else(Versions::default, |node| versions_in(node, report));
-    let nodes = steps_in(&root, max_steps, report);
-    let drafts: Vec<Draft<'_>> = nodes.iter().filter_map(|node| draft(node, plugins, report)).collect();
+    let nodes = steps_in(&root, limits.steps, report);
+    let drafts: Vec<Draft<'_>> = nodes.iter().filter_map(|node| draft(node, limits, plugins, report)).collect();
     let steps = connect(drafts, schemas, report)?;
     Some(Pipeline { name: name.unwrap_or_default(), versions, steps })
 }
@@ -77,7 +78,12 @@ fn steps_in<'a>(root: &Fields<'a>, max_steps: usize, report: &mut Report<'_>) ->
     }
 }
 
-fn draft<'a>(node: &'a Node, plugins: Option<&KnownPlugins>, report: &mut Report<'_>) -> Option<Draft<'a>> {
+fn draft<'a>(
+    node: &'a Node,
+    limits: &Limits,
+    plugins: Option<&KnownPlugins>,
+    report: &mut Report<'_>,
+) -> Option<Draft<'a>> {
     let fields = Fields::of(node, "a step", STEP_KEYS, report)?;
     let name = match fields.get("name") {
         Some(node) => name_in(node, "the name of the step", report),
@@ -98,7 +104,7 @@ fn draft<'a>(node: &'a Node, plugins: Option<&KnownPlugins>, report: &mut Report
     let queue = fields.get("queue").and_then(|node| name_in(node, "the name of the queue", report));
     let timeout_ms = fields.get("timeout").and_then(|node| duration_in(node, "timeout", report));
     if let (Some(0), Some(node)) = (timeout_ms, fields.get("timeout")) {
-        report.problem(&node.span, "a timeout of 0 leaves no time at all", "leave it out for 10 minutes".to_owned());
+        report.problem(&node.span, "a timeout of 0 leaves no time at all", "leave it out for the usual one".to_owned());
     }
     let spec = StepSpec {
         name: name.unwrap_or_default(),
@@ -108,7 +114,7 @@ fn draft<'a>(node: &'a Node, plugins: Option<&KnownPlugins>, report: &mut Report
         config: fields.get("config").map_or(Value::Null, Node::to_json),
         secrets: fields.get("secrets").map_or_else(Vec::new, |node| secrets_in(node, report)),
         retry: fields.get("retry").map_or_else(RetryPolicy::default, |node| retry_in(node, report)),
-        timeout_ms: timeout_ms.unwrap_or_else(default_timeout_ms),
+        timeout_ms: timeout_ms.unwrap_or(limits.attempt_ms),
         queue: queue.unwrap_or_else(default_queue),
         priority: fields.get("priority").map_or(Priority::Normal, |node| priority_in(node, report)),
     };

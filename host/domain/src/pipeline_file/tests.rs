@@ -34,11 +34,11 @@ delay = "5m"
 "#;
 
 fn read_toml(text: &str) -> Result<Pipeline, Vec<Problem>> {
-    read(text.as_bytes(), Format::Toml, 10_000, None)
+    read(text.as_bytes(), Format::Toml, &Limits::default(), None)
 }
 
 fn read_json(text: &str) -> Result<Pipeline, Vec<Problem>> {
-    read(text.as_bytes(), Format::Json, 10_000, None)
+    read(text.as_bytes(), Format::Json, &Limits::default(), None)
 }
 
 /// The problems as `line:column message (help)`.
@@ -171,7 +171,7 @@ retry = { max_attempts = 0, backoff = "linear", delay = 5 }
 [[step]]
 plugin = "demo load"
 "#;
-    let found = problems(read(text.as_bytes(), Format::Toml, 10_000, Some(&plugins())));
+    let found = problems(read(text.as_bytes(), Format::Toml, &Limits::default(), Some(&plugins())));
     assert_eq!(
         found,
         [
@@ -300,23 +300,31 @@ fn nasty_inputs_get_a_problem_and_never_a_panic() {
         &long_name,
     ] {
         for format in [Format::Toml, Format::Json] {
-            let found = read(text.as_bytes(), format, 10_000, Some(&plugins())).expect_err(text);
+            let found = read(text.as_bytes(), format, &Limits::default(), Some(&plugins())).expect_err(text);
             assert!(!found.is_empty(), "{text}");
             assert!(found.iter().all(|problem| problem.line >= 1 && problem.column >= 1), "{text}");
             let _ = render(&found, "file", text);
         }
     }
     assert_eq!(
-        problems(read(b"name = \"\xff\"", Format::Toml, 1, None)),
+        problems(read(b"name = \"\xff\"", Format::Toml, &Limits::default(), None)),
         ["1:9 the file is not UTF-8 text (save it as UTF-8)"]
     );
+}
+
+#[test]
+fn a_step_without_a_timeout_has_that_of_the_installation() {
+    let limits = Limits { attempt_ms: 5_000, ..Limits::default() };
+    let pipeline = read(GOOD.as_bytes(), Format::Toml, &limits, None).expect("a pipeline");
+    let timeouts: Vec<u64> = pipeline.steps.iter().map(|step| step.timeout_ms).collect();
+    assert_eq!(timeouts, [120_000, 5_000, 5_000], "the first one names its own");
 }
 
 #[test]
 fn too_many_steps_and_too_many_problems_are_counted() {
     let step = |number: usize| format!("[[step]]\nname = \"s{number}\"\nplugin = \"p\"\n");
     let text = "name = \"long\"\n".to_owned() + &(0..11).map(step).collect::<String>();
-    let found = problems(read(text.as_bytes(), Format::Toml, 10, None));
+    let found = problems(read(text.as_bytes(), Format::Toml, &Limits { steps: 10, ..Limits::default() }, None));
     assert_eq!(found.len(), 1);
     assert!(found[0].starts_with("32:1 the pipeline has 11 steps, 10 are allowed"), "{found:?}");
 
