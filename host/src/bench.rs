@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use pawl_rehearsal::bench::{Bench, Chain, Fanout, Floor, Journal, Latency, MeasuredFloor, Observed, Report};
 
 use super::output::{Answer, Output, fields};
-use super::settings::{ServerFlags, Settings};
+use super::settings::Settings;
 
 /// Verbs of `pawl bench`.
 #[derive(Debug, Subcommand)]
@@ -26,10 +26,8 @@ pub(super) enum Verb {
 /// What all of them need.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
-    #[command(flatten)]
-    servers: ServerFlags,
     /// Measure a `pawl dev` whose folder this is, in place of Postgres and Redis
-    #[arg(long, value_name = "DIR", global = true, conflicts_with_all = ["database_url", "redis_url"])]
+    #[arg(long, value_name = "DIR", global = true, conflicts_with_all = ["database-url", "redis-url"])]
     data: Option<PathBuf>,
     /// Where built components are (echo.wasm, clock.wasm)
     #[arg(long, value_name = "DIR", global = true, default_value = "target/plugins")]
@@ -40,9 +38,7 @@ pub(super) struct Flags {
 pub(super) async fn run(verb: Verb, flags: Flags, settings: &Settings, output: Output) -> anyhow::Result<()> {
     let observer = match flags.data {
         Some(folder) => Observed::Embedded(folder),
-        None => {
-            Observed::servers(&settings.database_url(&flags.servers)?, &settings.redis_url(&flags.servers)?).await?
-        }
+        None => Observed::servers(&settings.database_url()?, &settings.redis_url()?).await?,
     };
     let mut bench = Bench { client: settings.client()?, observer, plugins_dir: flags.plugins_dir };
     let report = match verb {

@@ -11,7 +11,7 @@ use pawl_rehearsal::drill::{self, Summary};
 
 use super::exit::End;
 use super::output::{Answer, Output, fields, or_dash};
-use super::settings::{ServerFlags, Settings};
+use super::settings::Settings;
 
 /// Verbs of `pawl drill`.
 #[derive(Debug, Subcommand)]
@@ -38,8 +38,6 @@ pub(super) struct Recovery {
     /// Use the Postgres and Redis of --database-url and --redis-url instead of private ones
     #[arg(long, visible_alias = "use-existing")]
     skip_services: bool,
-    #[command(flatten)]
-    servers: ServerFlags,
     /// Use the API of --api-url, which works on the same servers, instead of starting one
     #[arg(long, requires = "skip_services")]
     existing_coordinator: bool,
@@ -69,7 +67,7 @@ pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyh
 impl Recovery {
     fn into_drill(self, settings: &Settings) -> anyhow::Result<drill::Recovery> {
         let existing_services = match self.skip_services {
-            true => Some((settings.database_url(&self.servers)?, settings.redis_url(&self.servers)?)),
+            true => Some((settings.database_url()?, settings.redis_url()?)),
             false => None,
         };
         Ok(drill::Recovery {

@@ -7,6 +7,8 @@ use std::io;
 use pawl_api::client;
 use pawl_store as store;
 
+use super::settings;
+
 /// Everything went well.
 pub(super) const OK: u8 = 0;
 /// The command, or the run that it watched, failed.
@@ -62,6 +64,9 @@ fn code(error: &anyhow::Error) -> u8 {
 fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<client::Error>() {
         return Some(code_of_answer(error));
+    }
+    if cause.is::<settings::Error>() {
+        return Some(USAGE);
     }
     match cause.downcast_ref::<store::Error>() {
         Some(store::Error::NotFound(_)) => Some(NOT_FOUND),

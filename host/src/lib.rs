@@ -2,12 +2,12 @@
 //!
 //! Data goes to standard output, everything else to standard error. Errors end here: they are told once,
 //! with what to do, and become an exit code ([`exit`]). Settings come from flags, then `PAWL_*`, then
-//! `pawl.toml` ([`settings`]).
+//! `pawl.toml`; their flags are added to the commands from one list ([`settings`]).
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 mod admin;
@@ -27,7 +27,7 @@ mod run;
 mod settings;
 
 use output::Output;
-use settings::{Flags, LogFormat, Settings};
+use settings::{Flags, Role, Settings};
 
 /// A durable step executor: pipelines of WebAssembly components that finish each step once.
 #[derive(Debug, Parser)]
@@ -40,8 +40,6 @@ use settings::{Flags, LogFormat, Settings};
                   Example:\n  pawl run submit temperatures --input '{\"city\": \"seattle\"}' --wait"
 )]
 struct Command {
-    #[command(flatten)]
-    flags: Flags,
     #[command(subcommand)]
     noun: Noun,
 }
@@ -52,17 +50,25 @@ enum Noun {
     #[command(
         after_help = "Examples:\n  pawl dev\n  pawl dev --plugins plugins --pipelines pipelines --data /tmp/pawl"
     )]
-    Dev(dev::Dev),
+    Dev,
     /// Serve the HTTP API until asked to stop
-    Api(roles::Api),
+    Api,
     /// Execute steps until asked to stop
     #[command(after_help = "Secrets that a pipeline grants its steps are read from variables of the worker:\n  \
                             PAWL_SECRET_API_TOKEN for `secrets = [\"api_token\"]`")]
-    Worker(roles::Worker),
+    Worker,
     /// Bring the database's schema up to date
-    Migrate(roles::Migrate),
+    Migrate,
     /// Check the invariants of the whole database
     Doctor(roles::Doctor),
+    /// Settings of a role, or of the commands that are none: each value, and where it comes from
+    #[command(after_help = "Examples:\n  pawl config worker\n  pawl config api --listen 0.0.0.0:7340 -o json")]
+    Config {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        reader: Option<settings::Reader>,
+    },
     /// Components that steps execute
     Plugin {
         #[command(subcommand)]
@@ -107,26 +113,39 @@ enum Noun {
     },
 }
 
-/// What is logged if `PAWL_LOG` does not say: without slow statements, which are told at full length.
-const INFO: &str = "info,sqlx::query=error";
-const WARN: &str = "warn,sqlx::query=error";
+impl Noun {
+    /// Whose settings it reads.
+    fn reader(&self) -> Role {
+        match self {
+            Self::Dev => Role::Dev,
+            Self::Api => Role::Api,
+            Self::Worker => Role::Worker,
+            Self::Config { reader: Some(reader), .. } => reader.role(),
+            _ => Role::Client,
+        }
+    }
+}
 
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let command = Command::parse();
-    let is_role = matches!(command.noun, Noun::Dev(_) | Noun::Api(_) | Noun::Worker(_));
-    start_log(command.flags.log_format, if is_role { INFO } else { WARN });
+    let matches = settings::add_flags(Command::command()).get_matches();
+    let noun = Command::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).noun;
+    let settings = match Settings::load(noun.reader(), &Flags::of(&matches)).map_err(Into::into).and_then(start_log) {
+        Ok(settings) => settings,
+        Err(error) => return ExitCode::from(exit::report(&error)),
+    };
+    let is_role = matches!(noun, Noun::Dev | Noun::Api | Noun::Worker);
     // A client needs one thread; a role has several, and decides itself what a signal means.
     let ended = if is_role {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(async_threads())
             .enable_all()
             .build()
-            .map(|it| it.block_on(carry_out(command)).into())
+            .map(|it| it.block_on(carry_out(noun, &settings)).into())
     } else {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map(|it| it.block_on(until_interrupted(carry_out(command))))
+        runtime.map(|it| it.block_on(until_interrupted(carry_out(noun, &settings))))
     };
     ExitCode::from(match ended {
         Ok(Some(Ok(()))) => exit::OK,
@@ -150,44 +169,43 @@ async fn until_interrupted<T>(command: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-async fn carry_out(command: Command) -> anyhow::Result<()> {
-    let settings = Settings::load(&command.flags)?;
-    match command.noun {
-        Noun::Dev(dev) => dev.run(&settings).await,
-        Noun::Api(api) => api.run(&settings).await,
-        Noun::Worker(worker) => worker.run(&settings).await,
-        Noun::Migrate(migrate) => migrate.run(&settings).await,
-        Noun::Doctor(doctor) => doctor.run(&settings).await,
-        Noun::Plugin { verb } => plugin::run(verb, &settings).await,
-        Noun::Pipeline { output, verb } => pipeline::run(verb, &settings.client()?, output).await,
-        Noun::Run { output, verb } => run::run(verb, &settings.client()?, output).await,
+async fn carry_out(noun: Noun, settings: &Settings) -> anyhow::Result<()> {
+    match noun {
+        Noun::Dev => dev::run(settings).await,
+        Noun::Api => roles::api(settings).await,
+        Noun::Worker => roles::worker(settings).await,
+        Noun::Migrate => roles::migrate(settings).await,
+        Noun::Doctor(doctor) => doctor.run(settings).await,
+        Noun::Config { output, .. } => Ok(output.print(&settings.show())?),
+        Noun::Plugin { verb } => plugin::run(verb, settings).await,
+        Noun::Pipeline { output, verb } => pipeline::run(verb, settings, output).await,
+        Noun::Run { output, verb } => run::run(verb, settings, output).await,
         Noun::Admin { output, verb } => admin::run(verb, &settings.client()?, output).await,
-        Noun::Drill { output, verb } => drill::run(verb, &settings, output).await,
-        Noun::Bench { output, flags, verb } => bench::run(verb, flags, &settings, output).await,
+        Noun::Drill { output, verb } => drill::run(verb, settings, output).await,
+        Noun::Bench { output, flags, verb } => bench::run(verb, flags, settings, output).await,
     }
 }
 
-/// Log lines go to standard error; `PAWL_LOG` says which.
-fn start_log(format: LogFormat, default: &str) {
-    let filter = EnvFilter::builder().with_env_var("PAWL_LOG").try_from_env();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(default)))
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => log.json().init(),
+/// Log lines go to standard error.
+fn start_log(settings: Settings) -> anyhow::Result<Settings> {
+    let which = settings.log();
+    let filter = EnvFilter::try_new(which)
+        .map_err(|error| exit::usage(format!("log is {which:?}: {error}; it looks like `debug` or `pawl=debug`")))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.logs_json() {
+        false => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        true => log.json().init(),
     }
+    Ok(settings)
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_sound() {
-        Command::command().debug_assert();
+        settings::add_flags(Command::command()).debug_assert();
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::exit::End;
 use super::output::{Answer, Output, Table, ago, duration, fields, or_dash};
+use super::settings::Settings;
 
 /// Verbs of `pawl pipeline`.
 #[derive(Debug, Subcommand)]
@@ -37,14 +38,15 @@ pub(super) enum Verb {
 }
 
 /// Carries out a verb.
-pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::Result<()> {
+pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyhow::Result<()> {
+    let client = &settings.client()?;
     match verb {
         Verb::Apply { file } => apply_file(client, &file, output).await?,
         Verb::List => output.print(&client.get::<PipelineList>(&["v1", "pipelines"], &[]).await?)?,
         Verb::Show { name } => {
             output.print(&client.get::<PipelineDetail>(&["v1", "pipelines", &name], &[]).await?)?;
         }
-        Verb::Check { file } => check(client, &file, output).await?,
+        Verb::Check { file } => check(client, &file, settings.limits(), output).await?,
     }
     Ok(())
 }
@@ -75,9 +77,9 @@ async fn apply_file(client: &Client, file: &Path, output: Output) -> anyhow::Res
 }
 
 /// Checks here what can be checked without plugins, and asks the API for the rest if it can be reached.
-async fn check(client: &Client, file: &Path, output: Output) -> anyhow::Result<()> {
+async fn check(client: &Client, file: &Path, limits: &Limits, output: Output) -> anyhow::Result<()> {
     let source = read(file)?;
-    let pipeline = pipeline_file::read(source.text.as_bytes(), source.format, &Limits::default(), None)
+    let pipeline = pipeline_file::read(source.text.as_bytes(), source.format, limits, None)
         .map_err(|problems| show(&problems, &source))?;
     let plugins_checked = match client.check(&source.text, source.format).await {
         Ok(_) => true,

@@ -96,7 +96,7 @@ pub(super) async fn run(verb: Verb, settings: &Settings) -> anyhow::Result<()> {
     match verb {
         Verb::New(new) => plugin_new::run(&new)?,
         Verb::Build(build) => self::build(&build)?,
-        Verb::Test(test) => plugin_test::run(&test)?,
+        Verb::Test(test) => plugin_test::run(&test, settings)?,
         Verb::Push(push) => {
             let bytes = std::fs::read(&push.file)
                 .with_context(|| End::Usage(format!("can't read the component {}", push.file.display())))?;

@@ -13,13 +13,13 @@ use pawl_domain::id::{Digest, RunId, StepId, StepNo};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::wait::check_signal_name;
 use pawl_engine::in_memory::{InMemory, NeverSent};
-use pawl_engine::{Attempt, Config, Engine, Executed, GuestThreads, Prepared, Secrets};
+use pawl_engine::{Attempt, Engine, Executed, GuestThreads, Prepared, Secrets};
 use serde_json::value::RawValue;
 
 use super::exit::End;
 use super::input;
 use super::output::print;
-use super::roles::CacheFlag;
+use super::settings::Settings;
 
 /// Arguments of `pawl plugin test`.
 #[derive(Debug, Args)]
@@ -47,8 +47,6 @@ pub(super) struct Test {
     /// Crash at each write in turn; every time it must go on and succeed
     #[arg(long, conflicts_with = "crash_at")]
     crash_everywhere: bool,
-    #[command(flatten)]
-    cache: CacheFlag,
 }
 
 /// Reads NAME=JSON.
@@ -61,8 +59,8 @@ fn signal(text: &str) -> Result<(String, String), String> {
 }
 
 /// Executes, prints the output, and tells on standard error what it took.
-pub(super) fn run(test: &Test) -> anyhow::Result<()> {
-    let bench = Bench::new(test)?;
+pub(super) fn run(test: &Test, settings: &Settings) -> anyhow::Result<()> {
+    let bench = Bench::new(test, settings)?;
     let output = match test.crash_at {
         Some(write) => match bench.crash_at(write)? {
             Crashed::At(output) => output,
@@ -93,12 +91,11 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(test: &Test) -> anyhow::Result<Self> {
+    fn new(test: &Test, settings: &Settings) -> anyhow::Result<Self> {
         let file = test.file.display();
         let bytes =
             std::fs::read(&test.file).with_context(|| End::Usage(format!("can't read the component {file}")))?;
-        let config = Config { cache_dir: test.cache.clone().dir(), slots: 1, ..Config::default() };
-        let engine = Engine::new(config)?;
+        let engine = settings.engine(1)?;
         let component = engine.prepare(Digest::of(&bytes), &bytes).with_context(|| format!("{file} is no step"))?;
         // As a worker does.
         component.enforce(engine.describe(&component)?.schemas()?);
@@ -117,7 +114,7 @@ impl Bench {
             history: InMemory::default().history(),
         };
         let signals = test.signals.clone();
-        Ok(Self { engine: Arc::new(engine), component, threads: GuestThreads::new(1)?, attempt, signals })
+        Ok(Self { engine, component, threads: GuestThreads::new(1)?, attempt, signals })
     }
 
     /// A step that nobody has touched, and its signals.

@@ -6,23 +6,20 @@
 //! build leaves the version before it active.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
 use pawl_api as api;
 use pawl_api::client::Client;
 use pawl_base::fault;
 use pawl_dispatch::Ports;
 use pawl_dispatch::requeue;
-use pawl_domain::suspicion::Suspicion;
 use pawl_queue::{InProcess, SharedQueue};
 use pawl_store::{SharedStore, Sqlite};
 use pawl_worker as worker;
 use tokio::sync::watch;
 
 use super::exit::usage;
-use super::roles::{CacheFlag, asked_to_stop};
+use super::roles::asked_to_stop;
 use super::settings::Settings;
 
 mod changes;
@@ -31,72 +28,43 @@ mod sources;
 
 use sources::Sources;
 
-/// Steps executed at once: enough for a person's work, and little memory.
-const SLOTS: usize = 64;
-
-/// Arguments of `pawl dev`.
-#[derive(Debug, Args)]
-pub(super) struct Dev {
-    /// Where to listen, on this machine only [default: 127.0.0.1:7340]
-    #[arg(long, value_name = "ADDRESS", env = "PAWL_LISTEN")]
-    listen: Option<String>,
-    /// Where runs are kept
-    #[arg(long, value_name = "DIR", default_value = ".pawl")]
-    data: PathBuf,
-    /// A plugin's source, or a folder of plugins' sources and components (.wasm)
-    /// [default: this folder if it is a plugin's source, else `plugins` if there is one]
-    #[arg(long, value_name = "DIR")]
-    plugins: Option<PathBuf>,
-    /// A folder of pipelines [default: `pipelines` if there is one, and the file pipeline.toml]
-    #[arg(long, value_name = "DIR")]
-    pipelines: Option<PathBuf>,
-    /// Steps executed at once
-    #[arg(long, value_name = "N", env = "PAWL_SLOTS", default_value_t = SLOTS)]
-    slots: usize,
-    #[command(flatten)]
-    cache: CacheFlag,
-}
-
-impl Dev {
-    /// Runs until it is asked to stop.
-    pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        fault::announce()?;
-        let listen = self.listen.or_else(|| settings.listen()).unwrap_or_else(|| api::Config::default().listen);
-        require_loopback(&listen)?;
-        let sources = Sources::of(self.plugins, self.pipelines)?;
-        let store: SharedStore = Arc::new(Sqlite::open(&self.data)?);
-        let queue: SharedQueue = Arc::new(InProcess::new());
-        // The process before this one is dead, whatever its leases say, and its queue is gone.
-        let resumed = requeue::stale(&*store, &*queue, Suspicion::default()).await?;
-        if resumed > 0 {
-            eprintln!("going on with {resumed} {}", if resumed == 1 { "step" } else { "steps" });
-        }
-
-        let (stop, stopped) = watch::channel(false);
-        let stopping = move || {
-            let mut stopped = stopped.clone();
-            async move { drop(stopped.wait_for(|stop| *stop).await) }
-        };
-        let client = Client::new(&format!("http://{listen}"), settings.api_token())?;
-        let ports = Ports { store, queue };
-        let engine = self.cache.engine(self.slots)?;
-        let config = api::Config { listen, token: settings.api_token(), ..Default::default() };
-        let serving = api::serve(config, ports.clone(), Arc::clone(&engine), stopping());
-        let executing =
-            worker::run(worker::Config { slots: self.slots, ..Default::default() }, ports, engine, stopping());
-        let (mut serving, mut executing) = (tokio::spawn(serving), tokio::spawn(executing));
-        let reloading = tokio::spawn(reload::run(client, sources));
-        tokio::select! {
-            // Neither ends by itself but by an error.
-            served = &mut serving => return Ok(served??),
-            executed = &mut executing => return Ok(executed??),
-            () = asked_to_stop() => {}
-        }
-        reloading.abort();
-        let _ = stop.send(true);
-        executing.await??;
-        Ok(serving.await??)
+/// Runs until it is asked to stop.
+pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
+    fault::announce()?;
+    let (serve, execute) = (settings.api(), settings.worker());
+    require_loopback(&serve.listen)?;
+    let (data, plugins, pipelines) = settings.folders();
+    let sources = Sources::of(plugins, pipelines)?;
+    let store: SharedStore = Arc::new(Sqlite::open(&data)?);
+    let queue: SharedQueue = Arc::new(InProcess::new());
+    // The process before this one is dead, whatever its leases say, and its queue is gone.
+    let resumed = requeue::stale(&*store, &*queue, settings.suspicion()).await?;
+    if resumed > 0 {
+        eprintln!("going on with {resumed} {}", if resumed == 1 { "step" } else { "steps" });
     }
+
+    let (stop, stopped) = watch::channel(false);
+    let stopping = move || {
+        let mut stopped = stopped.clone();
+        async move { drop(stopped.wait_for(|stop| *stop).await) }
+    };
+    let client = Client::new(&format!("http://{}", serve.listen), settings.api_token())?;
+    let ports = Ports { store, queue };
+    let engine = settings.engine(execute.slots)?;
+    let serving = api::serve(serve, ports.clone(), Arc::clone(&engine), stopping());
+    let executing = worker::run(execute, ports, engine, stopping());
+    let (mut serving, mut executing) = (tokio::spawn(serving), tokio::spawn(executing));
+    let reloading = tokio::spawn(reload::run(client, sources));
+    tokio::select! {
+        // Neither ends by itself but by an error.
+        served = &mut serving => return Ok(served??),
+        executed = &mut executing => return Ok(executed??),
+        () = asked_to_stop() => {}
+    }
+    reloading.abort();
+    let _ = stop.send(true);
+    executing.await??;
+    Ok(serving.await??)
 }
 
 /// Nobody asks for a token here, so nobody else may come in.

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::exit::End;
 use super::input;
 use super::output::{Output, print};
+use super::settings::Settings;
 
 mod replay;
 mod resume;
@@ -166,7 +167,8 @@ fn run_id(text: &str) -> Result<String, String> {
 }
 
 /// Carries out a verb.
-pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::Result<()> {
+pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyhow::Result<()> {
+    let client = &settings.client()?;
     match verb {
         Verb::Submit(submit) => self::submit(submit, client, output).await?,
         Verb::List(list) => self::list(&list, client, output).await?,
@@ -209,7 +211,7 @@ pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::
             output.print(&client.post_keyed::<SentSignal>(&path, &payload, key).await?)?;
         }
         Verb::Replay(arguments) => {
-            let replayed = replay::replay(arguments, client).await?;
+            let replayed = replay::replay(arguments, client, settings).await?;
             output.print(&replayed)?;
             if !replayed.fits() {
                 return Err(End::Said.into());

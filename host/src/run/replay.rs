@@ -14,7 +14,7 @@ use pawl_domain::id::{Digest, RunId};
 use pawl_domain::journal::History;
 use pawl_domain::replay::{Told, tell};
 use pawl_engine::read_only::ReadOnly;
-use pawl_engine::{Attempt, Config, Engine, Executed, GuestThreads, Secrets};
+use pawl_engine::{Attempt, Engine, Executed, GuestThreads, Secrets};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -22,6 +22,7 @@ use super::run_id;
 use super::show::report;
 use crate::exit::End;
 use crate::output::{Answer, Table, fields};
+use crate::settings::Settings;
 
 /// Arguments of `pawl run replay`.
 #[derive(Debug, Args)]
@@ -80,7 +81,7 @@ impl Replayed {
 }
 
 /// Replays the step.
-pub(super) async fn replay(arguments: Arguments, client: &Client) -> anyhow::Result<Replayed> {
+pub(super) async fn replay(arguments: Arguments, client: &Client, settings: &Settings) -> anyhow::Result<Replayed> {
     let Arguments { run, step, component } = arguments;
     let journal: StepJournal = client.get(&["v1", "runs", &run, "steps", &step, "journal"], &[]).await?;
     let bytes = match &component {
@@ -89,10 +90,13 @@ pub(super) async fn replay(arguments: Arguments, client: &Client) -> anyhow::Res
         }
         None => client.get_bytes(&["v1", "components", &journal.component.to_string()]).await?,
     };
-    tokio::task::spawn_blocking(move || replay_here(&journal, &bytes)).await.context("the replay has panicked")?
+    let engine = settings.engine(1)?;
+    tokio::task::spawn_blocking(move || replay_here(engine, &journal, &bytes))
+        .await
+        .context("the replay has panicked")?
 }
 
-fn replay_here(journal: &StepJournal, bytes: &[u8]) -> anyhow::Result<Replayed> {
+fn replay_here(engine: Arc<Engine>, journal: &StepJournal, bytes: &[u8]) -> anyhow::Result<Replayed> {
     let history = journal.history().context("the journal can't be read: this `pawl` is older than the API")?;
     let component = Digest::of(bytes);
     let recorder = Arc::new(ReadOnly::default());
@@ -106,7 +110,7 @@ fn replay_here(journal: &StepJournal, bytes: &[u8]) -> anyhow::Result<Replayed> 
         input: journal.input.get().as_bytes().to_vec(),
         history: history.clone(),
     };
-    let executed = execute(component, bytes, attempt, &recorder)?;
+    let executed = execute(engine, component, bytes, attempt, &recorder)?;
     let (position, resumed_from) = (executed.position, executed.resumed_from);
     let end = match executed.outcome {
         Outcome::Succeeded(output) => Ending::Returned { output: RawValue::from_string(String::from_utf8(output)?)? },
@@ -129,8 +133,13 @@ fn replay_here(journal: &StepJournal, bytes: &[u8]) -> anyhow::Result<Replayed> 
 }
 
 /// Executes on a guest thread, as a worker does.
-fn execute(component: Digest, bytes: &[u8], attempt: Attempt, recorder: &Arc<ReadOnly>) -> anyhow::Result<Executed> {
-    let engine = Engine::new(Config { slots: 1, ..Config::default() })?;
+fn execute(
+    engine: Arc<Engine>,
+    component: Digest,
+    bytes: &[u8],
+    attempt: Attempt,
+    recorder: &Arc<ReadOnly>,
+) -> anyhow::Result<Executed> {
     let prepared = engine.prepare(component, bytes).context("the component is no step")?;
     let threads = GuestThreads::new(1)?;
     let (done, executed) = mpsc::channel();

@@ -38,6 +38,7 @@ mod plugin_new;
 mod plugin_test;
 mod reload;
 mod schemas;
+mod settings;
 mod takeover_time;
 mod waits;
 mod zombie;

@@ -1,0 +1,144 @@
+//! All settings. A new one is a line here, and the field of a `Config` that it fills; flag, environment variable, key
+//! in the file, help, `pawl config` and `docs/settings.md` follow from it.
+
+use super::kind::Kind::{Address, Choice, Count, Folder, Names, Secret, Size, Switch, Text, Time, Url};
+use super::setting::Role::{Api, Client, Dev, Worker};
+use super::setting::{Role, Setting, setting};
+
+const EVERYBODY: &[Role] = &[Api, Worker, Dev, Client];
+/// Those who serve the API.
+const SERVING: &[Role] = &[Api, Dev];
+/// Those who execute steps.
+const EXECUTING: &[Role] = &[Worker, Dev];
+/// Those with workers to judge.
+const ROLES: &[Role] = &[Api, Worker, Dev];
+
+const MS: u64 = 1;
+const SECOND: u64 = 1_000;
+const HOUR: u64 = 3_600 * SECOND;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// What one commit writes must be written in less than half a lease.
+const LARGEST_DOCUMENT: u64 = 16 * MIB;
+
+/// Settings of one heading.
+pub(super) struct Group {
+    pub(super) heading: &'static str,
+    pub(super) settings: &'static [Setting],
+}
+
+/// Every setting, in the order in which it is told.
+pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
+    GROUPS.iter().flat_map(|group| group.settings)
+}
+
+/// The same under headings.
+pub(super) static GROUPS: &[Group] = &[
+    Group { heading: "Servers", settings: SERVERS },
+    Group { heading: "Serving", settings: API },
+    Group { heading: "Executing", settings: WORKER },
+    Group { heading: "Limits", settings: LIMITS },
+    Group { heading: "Caches", settings: CACHES },
+    Group { heading: "Development", settings: DEV },
+    Group { heading: "Log", settings: LOG },
+];
+
+static SERVERS: &[Setting] = &[
+    setting("api-url", Url, &[Client], |it| &mut it.api_url).what("The API's address"),
+    setting("api-token", Secret, &[Api, Dev, Client], |it| &mut it.api_token)
+        .what("The token that requests must carry; everybody who can connect is served if there is none"),
+    setting("database-url", Url, &[Api, Worker, Client], |it| &mut it.database_url)
+        .what("Postgres, for example postgres://pawl@127.0.0.1/pawl"),
+    setting("redis-url", Url, &[Api, Worker, Client], |it| &mut it.redis_url)
+        .what("Redis, for example redis://127.0.0.1/"),
+    setting("database-connections", Count(1, 1_000), &[Api, Worker], |it| &mut it.database_connections)
+        .what("Connections to Postgres, besides those of a worker's lanes and of its heartbeat"),
+    setting("statement-timeout", Time(100 * MS, HOUR), &[Api], |it| &mut it.statement_timeout)
+        .what("Longest time for a statement of the API; a worker's is a little less than half its lease"),
+];
+
+static API: &[Setting] = &[
+    setting("listen", Address, SERVING, |it| &mut it.api.listen).what("Where the API listens; port 0 takes a free one"),
+    setting("grace", Time(0, HOUR), SERVING, |it| &mut it.api.grace)
+        .what("How long a stop waits for requests under way"),
+];
+
+static WORKER: &[Setting] = &[
+    setting("slots", Count(1, 10_000), EXECUTING, |it| &mut it.worker.slots)
+        .what("Steps executed at once; each may use the memory that a guest may have"),
+    setting("queues", Names, EXECUTING, |it| &mut it.worker.queues).formerly("queue").what("Queues to serve"),
+    setting("lease", Time(500 * MS, 600 * SECOND), EXECUTING, |it| &mut it.worker.lease)
+        .formerly("lease-ms")
+        .what("How long the worker's right to its steps outlives its last sign of life"),
+    setting("drain", Time(0, 24 * HOUR), EXECUTING, |it| &mut it.worker.drain)
+        .formerly("drain-ms")
+        .what("How long a stop waits for running steps before they are handed back"),
+    setting("lanes", Count(1, 16), &[Worker], |it| &mut it.worker.lanes)
+        .what("Connections that write; a run belongs to one"),
+    setting("in-a-row", Count(0, 1_000_000), EXECUTING, |it| &mut it.worker.in_a_row)
+        .what("Successors that a worker takes in a row while other steps wait"),
+    setting("run-ahead", Switch, EXECUTING, |it| &mut it.worker.run_ahead)
+        .what("Whether short steps may start before the commit that hands them over"),
+    setting("suspect-from", Count(1, 1_000), ROLES, |it| &mut it.suspicion.suspect_from)
+        .what("Deaths of its workers in a row, without progress, from which on a step runs alone"),
+    setting("crash-limit", Count(2, 1_000), ROLES, |it| &mut it.suspicion.crash_limit)
+        .what("Deaths of its workers in a row, without progress, after which a step is parked"),
+];
+
+static LIMITS: &[Setting] = &[
+    setting("limit-input", Size(KIB, LARGEST_DOCUMENT), SERVING, |it| &mut it.limits.input_bytes)
+        .what("The input of a run"),
+    setting("limit-output", Size(KIB, LARGEST_DOCUMENT), EXECUTING, |it| &mut it.limits.output_bytes)
+        .what("The output of a step"),
+    setting("limit-entry", Size(KIB, LARGEST_DOCUMENT), EVERYBODY, |it| &mut it.limits.entry_bytes)
+        .what("A journal entry: an answer over HTTP, the value of a `once`, what a signal carries"),
+    setting("limit-checkpoint", Size(KIB, 256 * MIB), &[Worker, Dev, Client], |it| &mut it.limits.checkpoint_bytes)
+        .what("A checkpoint"),
+    setting("limit-component", Size(KIB, 512 * MIB), EVERYBODY, |it| &mut it.limits.component_bytes)
+        .what("A component"),
+    setting("limit-memory", Size(64 * KIB, 4_096 * MIB), EVERYBODY, |it| &mut it.limits.memory_bytes)
+        .what("The memory of a guest"),
+    setting("limit-attempt-time", Time(MS, 720 * HOUR), &[Api, Dev, Client], |it| &mut it.limits.attempt_ms)
+        .what("An attempt of a step that names no `timeout`; written into a pipeline when it is applied"),
+    setting("limit-log-line", Size(256, MIB), EVERYBODY, |it| &mut it.limits.log_line_bytes)
+        .what("A line that a guest logs; a longer one is cut"),
+    setting("limit-log", Size(256, 1_024 * MIB), EVERYBODY, |it| &mut it.limits.log_bytes)
+        .what("All that a guest logs in an attempt; the rest is dropped"),
+    setting("limit-steps", Count(1, 100_000), &[Api, Dev, Client], |it| &mut it.limits.steps)
+        .what("Steps of a pipeline"),
+    setting("limit-entries", Count(1, 10_000_000), &[Worker, Dev, Client], |it| &mut it.limits.journal_entries)
+        .what("Journal entries of a step since its checkpoint"),
+];
+
+static CACHES: &[Setting] = &[
+    setting("cache-dir", Folder, EVERYBODY, |it| &mut it.engine.cache_dir)
+        .usually("`pawl` in the user's cache folder")
+        .what("Where compiled components are kept"),
+    setting("cache-dir-size", Size(MIB, 1 << 40), EVERYBODY, |it| &mut it.engine.cache_dir_bytes)
+        .what("What compiled components may take there, about"),
+    setting("cache-memory", Size(MIB, 1 << 40), ROLES, |it| &mut it.engine.cache_bytes)
+        .what("What compiled components may take in memory"),
+    setting("api-pipelines", Count(1, 1_000_000), SERVING, |it| &mut it.api.pipelines)
+        .what("Versions of pipelines that the API keeps in memory"),
+    setting("worker-pipelines", Count(1, 1_000_000), EXECUTING, |it| &mut it.worker.plans)
+        .what("Versions of pipelines that a worker keeps in memory"),
+];
+
+static DEV: &[Setting] = &[
+    setting("data", Folder, &[Dev], |it| &mut it.data).what("Where runs are kept"),
+    setting("plugins", Folder, &[Dev], |it| &mut it.plugins)
+        .usually("this folder if it is a plugin's source, else `plugins` if there is one")
+        .what("A plugin's source, or a folder of plugins' sources and components (.wasm)"),
+    setting("pipelines", Folder, &[Dev], |it| &mut it.pipelines)
+        .usually("`pipelines` if there is one, and the file pipeline.toml")
+        .what("A folder of pipelines"),
+];
+
+static LOG: &[Setting] = &[
+    setting("log", Text, EVERYBODY, |it| &mut it.log)
+        .usually("`info` for api, worker and dev, else `warn`; of slow statements none")
+        .what("Which lines are logged, for example `debug` or `pawl=debug`"),
+    setting("log-format", Choice(&["text", "json"]), EVERYBODY, |it| &mut it.log_format)
+        .what("How log lines look on standard error"),
+];
