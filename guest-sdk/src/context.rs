@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::document;
-use crate::each::Each;
 use crate::failure::Failure;
 use crate::host::{self, Info};
 use crate::http::Http;
@@ -155,15 +154,7 @@ impl Context {
         host::restore()
     }
 
-    /// Goes through a collection and saves where it is: see [`Each`], which shows how.
-    ///
-    /// `state` is what comes of the items, and is saved with the place; `()` if nothing does. The collection
-    /// must be the same whenever the step runs: made of the input, or of what was asked before the loop.
-    pub fn each<I: IntoIterator, S>(&mut self, items: I, state: S) -> Each<I::IntoIter, S> {
-        Each::new(items.into_iter(), state)
-    }
-
-    /// Marks the loop over [`Each`] as begun.
+    /// Marks the loop over [`Each`](crate::Each) as begun.
     ///
     /// # Errors
     /// A fatal failure if there is one already.

@@ -73,8 +73,18 @@ struct Save<'a, S> {
     state: &'a S,
 }
 
+impl Context {
+    /// Goes through a collection and saves where it is: see [`Each`], which shows how.
+    ///
+    /// `state` is what comes of the items, and is saved with the place; `()` if nothing does. The collection
+    /// must be the same whenever the step runs: made of the input, or of what was asked before the loop.
+    pub fn each<I: IntoIterator, S>(&mut self, items: I, state: S) -> Each<I::IntoIter, S> {
+        Each::new(items.into_iter(), state)
+    }
+}
+
 impl<I: Iterator, S> Each<I, S> {
-    pub(crate) fn new(items: I, state: S) -> Self {
+    fn new(items: I, state: S) -> Self {
         Self { items, state, done: 0, every: 1, resumed_at: 0, phase: Phase::New }
     }
 

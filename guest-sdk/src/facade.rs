@@ -1,5 +1,7 @@
 //! The facades `log` and `tracing`: what libraries and authors say through them goes to the step's log, with
 //! its fields. Each is a feature of this crate, and installed only when it is on.
+//!
+//! The test kit installs them as a component does, and tells whether a step runs: so it and this module name each other.
 
 #[cfg(feature = "log")]
 mod log;

@@ -1,4 +1,7 @@
 //! Why a step did not produce an output, and whether another attempt may.
+//!
+//! `http` names this module, and this one [`http::Error`]: one `From` makes a failure of every error, so it must know the
+//! only ones of ours.
 
 use std::any::Any;
 use std::error::Error;

@@ -18,6 +18,7 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
 mod component;
+mod componentize;
 mod javascript;
 mod package;
 mod python;

@@ -2,8 +2,8 @@
 //! before; what is new is asked of the test's world and recorded, with a barrier before anything leaves.
 
 use super::answer::{self, Reply, Request};
-use super::crash::{Crash, Loss};
 use super::journal::{Call, Checkpoint, Entry, Facts, Sent, Told};
+use super::loss::{Crash, Loss};
 use super::replay::{EffectStep, Fault, OnceStep, Replay};
 use super::world::World;
 use crate::host::{HttpRequest, Info, Level};

@@ -10,35 +10,10 @@ use serde_json::Value;
 use super::answer::Request;
 use super::host::Host;
 use super::life::{self, Broken};
+use super::loss::{Crash, Loss};
 use super::run::Run;
 use crate::context::Context;
 use crate::failure::Failure;
-
-/// What a crash takes along. A worker writes behind the step: answers are durable at the latest before
-/// something leaves, checkpoints some time after they were saved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    /// Nothing: all was written before.
-    Nothing,
-    /// The last checkpoint; the answers around it were written.
-    Checkpoint,
-    /// All that the worker had not been forced to write yet.
-    Unwritten,
-    /// The answer to the request that is this call: it left, and what came back was not written.
-    Answer,
-}
-
-impl Loss {
-    const ALL: [Self; 4] = [Self::Nothing, Self::Checkpoint, Self::Unwritten, Self::Answer];
-}
-
-/// One crash.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Crash {
-    /// Counted from 1, over all attempts.
-    pub(super) call: usize,
-    pub(super) loss: Loss,
-}
 
 /// A crash as the message about it names it.
 struct Named(Crash, &'static str);

@@ -1,4 +1,7 @@
-//! What a test says of the world before it runs a step.
+//! What a test says of the world before it runs a step, and the door to running it.
+//!
+//! `world`, `life` and `crash` are made of a [`Host`], whose methods begin them: a test has one thing to talk to, so they
+//! and this module name each other.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -8,8 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::answer::{Answer, Request, Rule};
-use super::crash::{self, Crash, Loss};
+use super::crash;
 use super::life;
+use super::loss::{Crash, Loss};
 use super::run::Run;
 use crate::context::Context;
 use crate::failure::Failure;

@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 
 use super::attempt::{Attempt, Durable, Ending};
 use super::calls::{self, Ended};
-use super::crash::{Crash, Loss};
 use super::host::Host;
 use super::journal::{Call, Entry, Facts, Told};
+use super::loss::{Crash, Loss};
 use super::replay::{Fault, Replay};
 use super::run::Run;
 use super::world::World;

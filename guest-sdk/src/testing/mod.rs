@@ -42,6 +42,7 @@ mod crash;
 mod host;
 mod journal;
 mod life;
+mod loss;
 mod replay;
 mod run;
 #[cfg(test)]
@@ -49,8 +50,8 @@ mod tests;
 mod world;
 
 pub use answer::{Answer, Request};
-pub use crash::Loss;
 pub use host::Host;
+pub use loss::Loss;
 pub use run::Run;
 pub use serde_json::json;
 

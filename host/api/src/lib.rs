@@ -23,6 +23,7 @@ mod component;
 mod events;
 mod explain;
 mod journal;
+mod known;
 mod operations;
 mod parked;
 mod pipelines;

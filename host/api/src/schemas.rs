@@ -1,14 +1,12 @@
-//! Whether a run's input fits what its first steps take, asked before the run is accepted. What is known of
-//! pipelines and components is kept in memory, so that a submission does not wait for the database.
+//! Whether a run's input fits what its first steps take, asked before the run is accepted.
 //!
-//! A pipeline's entry may be a second old, and a plugin may be activated between this check and the commit
-//! that fixes the step's component: the worker checks again, on the component that it runs.
+//! What is [`Known`](super::known::Known) of a pipeline may be a second old, and a plugin may be activated between this
+//! check and the commit that fixes the step's component: the worker checks again, on the component that it runs.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
-use pawl_base::lock;
 use pawl_domain::id::Digest;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::pipeline_file::KnownSchemas;
@@ -16,50 +14,13 @@ use pawl_domain::schema::Schemas;
 use pawl_store::submit::NewRun;
 use pawl_store::{self as store, within};
 
+use super::known::First;
 use super::problem::Result;
 use super::state::{AppState, step_name};
 use super::types::Problem;
 
-/// How long it is taken for granted what a pipeline begins with.
-const FRESH: Duration = Duration::from_secs(1);
-
 /// How long a submission waits to learn that. A database that is away is the submission's own trouble.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Pipelines and components kept in memory.
-const KEPT: usize = 1_000;
-
-/// What is known.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    /// By digest: they never change.
-    components: Mutex<HashMap<Digest, Arc<Schemas>>>,
-    /// By name, with the time at which to look again.
-    pipelines: Mutex<HashMap<String, (Instant, Arc<First>)>>,
-}
-
-/// The steps that get a run's input, by name, and what they take. Those that take anything are left out.
-type First = Vec<(String, Arc<Schemas>)>;
-
-impl Known {
-    /// Another version or component may be current now.
-    pub(super) fn forget(&self) {
-        lock(&self.pipelines).clear();
-    }
-
-    /// What a pipeline begins with, if that was looked up lately. Of those who find that it is time to look
-    /// again, one is told so; the others go on with what there is.
-    fn first(&self, pipeline: &str) -> Option<Arc<First>> {
-        let mut pipelines = lock(&self.pipelines);
-        let (until, first) = pipelines.get_mut(pipeline)?;
-        let now = Instant::now();
-        if *until <= now {
-            *until = now + FRESH;
-            return None;
-        }
-        Some(Arc::clone(first))
-    }
-}
 
 impl AppState {
     /// Refuses a run whose input does not fit.
@@ -98,11 +59,7 @@ impl AppState {
             }
         }
         let first = Arc::new(first);
-        let mut pipelines = lock(&self.schemas.pipelines);
-        if pipelines.len() >= KEPT {
-            pipelines.clear();
-        }
-        pipelines.insert(pipeline.to_owned(), (Instant::now() + FRESH, Arc::clone(&first)));
+        self.schemas.keep_first(pipeline, &first);
         Ok(first)
     }
 
@@ -125,17 +82,13 @@ impl AppState {
     /// The schemas of a component. What can't be enforced is not: a push refuses it, unless it was before
     /// schemas were checked.
     pub(super) async fn schemas_of(&self, component: Digest) -> store::Result<Arc<Schemas>> {
-        if let Some(known) = lock(&self.schemas.components).get(&component) {
-            return Ok(Arc::clone(known));
+        if let Some(known) = self.schemas.component(component) {
+            return Ok(known);
         }
         let manifest = self.store.manifest(component).await?;
         let schemas = manifest.as_deref().map(Schemas::of_manifest).transpose();
         let schemas = Arc::new(schemas.ok().flatten().unwrap_or_default());
-        let mut components = lock(&self.schemas.components);
-        if components.len() >= KEPT {
-            components.clear();
-        }
-        components.insert(component, Arc::clone(&schemas));
+        self.schemas.keep_component(component, &schemas);
         Ok(schemas)
     }
 }

@@ -16,8 +16,8 @@ use pawl_engine::Engine;
 use pawl_queue::{FollowUp, SharedQueue};
 use pawl_store::{self as store, SharedStore};
 
+use super::known::Known;
 use super::problem::Result;
-use super::schemas::Known;
 use super::types::{Changed, Problem};
 use super::watch::Watch;
 

@@ -17,6 +17,7 @@ use super::pipeline::Pipeline;
 
 mod check;
 mod documents;
+mod draft;
 mod graph;
 mod json;
 mod source;

@@ -14,12 +14,12 @@ use pawl_domain::wait::Wait;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::execute::{backtrace, trap_reason};
 use super::guest::{Guest, Halt};
 use super::host::types::{self, FailureKind};
 use super::load::Prepared;
 use super::recorder::Stop;
 use super::secrets::Secrets;
+use super::trap::{backtrace, trap_reason};
 use super::wasi;
 
 /// How a guest ended.

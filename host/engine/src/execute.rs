@@ -1,8 +1,6 @@
 //! One attempt, from the instance to the outcome. Called on a guest thread; blocks until the guest has
 //! ended or was stopped.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +8,7 @@ use pawl_domain::attempt::{Cause, Cut, Failure, Outcome};
 use pawl_domain::id::StepId;
 use pawl_domain::journal::History;
 use pawl_domain::replay::Replay;
-use wasmtime::{PoolConcurrencyLimitError, Store, WasmBacktrace};
+use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use super::Engine;
 use super::clock::Deadline;
@@ -21,7 +19,7 @@ use super::load::Prepared;
 use super::recorder::Recorder;
 use super::secrets::Secrets;
 use super::threads::LifeSign;
-use super::wasi;
+use super::trap::caught;
 
 /// Beside the largest thing that a guest may hand to the host in one call.
 const TRANSFER_SPARE_BYTES: usize = 1 << 20;
@@ -160,11 +158,6 @@ impl Engine {
     }
 }
 
-/// Runs something; a panic becomes its message.
-pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| panic_message(&*panic))
-}
-
 /// The host failed before the guest existed. What a retry would keep of the journal is unknown then, so
 /// that the failure can't be one that is retried.
 fn not_begun(panic: &str, started: Instant) -> Executed {
@@ -173,20 +166,4 @@ fn not_begun(panic: &str, started: Instant) -> Executed {
     let failure = Failure { cause: Cause::Component, message, details: None, delay_ms: None, from_checkpoint: false };
     let outcome = Outcome::Failed(failure);
     Executed { outcome, cut: None, replayed: 0, position: 0, resumed_from: None, elapsed: started.elapsed() }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".into())
-}
-
-/// What ended a guest, in one line and without its backtrace.
-pub(super) fn trap_reason(error: &wasmtime::Error) -> String {
-    wasi::exited(error).unwrap_or_else(|| error.root_cause().to_string())
-}
-
-/// Where in the guest it ended, innermost frame first.
-pub(super) fn backtrace(error: &wasmtime::Error) -> Option<String> {
-    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
-    (!backtrace.frames().is_empty()).then(|| backtrace.to_string())
 }

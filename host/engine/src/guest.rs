@@ -1,5 +1,8 @@
 //! One guest during one attempt: everything that its host calls and its limits need. It is the data of the
 //! wasmtime store, made anew for every attempt.
+//!
+//! `host` and `wasi` implement their interfaces for it, and what they remember of a guest lies in it: that each names the
+//! other is how a wasmtime host is made.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -38,6 +38,7 @@ pub mod recorder;
 mod secrets;
 mod settings;
 mod threads;
+mod trap;
 mod wasi;
 
 /// How an engine is set up.

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::clock::Deadline;
-use super::execute::{caught, trap_reason};
 use super::guest::{Guest, MemoryLimiter};
 use super::host::{Log, types};
 use super::load::{LoadError, Prepared};
 use super::secrets::Secrets;
 use super::threads::{LifeSign, aside};
+use super::trap::{caught, trap_reason};
 use super::{Engine, host};
 
 /// Starting an interpreter takes up to a second on a busy machine.

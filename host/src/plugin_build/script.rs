@@ -1,22 +1,15 @@
-//! Plugins in a language whose interpreter becomes part of the component: what stands in their manifest, and
-//! where their compiler is.
-//!
-//! The world and the SDK come from this program, so that a plugin is always built against the host that
-//! builds it, and nothing has to be installed for them.
+//! Plugins in a language whose interpreter becomes part of the component: what stands in their manifest, what a
+//! compiler is given of them, and where it is.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
-use super::{javascript, python, replace, toolchain};
+use super::toolchain;
 
 /// Folders that hold no sources.
 const NOT_SOURCES: [&str; 3] = ["__pycache__", "node_modules", "target"];
-
-/// The world of steps.
-const WIT: &str = include_str!("../../../wit/step.wit");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Language {
@@ -50,16 +43,6 @@ struct Manifest {
 #[derive(Deserialize)]
 struct PyProject {
     project: Manifest,
-}
-
-impl Language {
-    /// What makes the components.
-    pub(super) fn compiler(self) -> &'static str {
-        match self {
-            Self::Python => python::COMPILER,
-            Self::JavaScript => javascript::COMPILER,
-        }
-    }
 }
 
 impl Script {
@@ -96,29 +79,6 @@ impl Script {
             bail!("`{name}` is no step: there is no {main} in {}", dir.display());
         }
         Ok(Some(Self { language, dir, name, version, description, main }))
-    }
-
-    /// Makes the component; where it is.
-    pub(super) fn componentize(&self) -> anyhow::Result<PathBuf> {
-        let work = self.dir.join("target/guest");
-        replace(&work.join("wit/step.wit"), WIT.as_bytes())
-            .with_context(|| format!("can't write {}", work.display()))?;
-        let out = work.join("made.wasm");
-        // Left from before, it would hide that this build made none.
-        let _ = std::fs::remove_file(&out);
-        let mut compiler = match self.language {
-            Language::Python => python::command(self, &work, &out)?,
-            Language::JavaScript => javascript::command(self, &work, &out)?,
-        };
-        let name = self.language.compiler();
-        // What it has to say to people goes to standard error, where all is that is no data.
-        let output = compiler.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-        let output = output.with_context(|| format!("can't start {name}"))?;
-        eprint!("{}", String::from_utf8_lossy(&output.stdout));
-        if !output.status.success() || !out.exists() {
-            bail!("`{}` can't be made a component; {name}'s messages are above", self.name);
-        }
-        Ok(out)
     }
 
     /// Puts the author's modules and ours into one folder. Compilers are not let into the author's own: Python
@@ -165,6 +125,7 @@ fn copy_sources(from: &Path, to: &Path, extensions: &[&str]) -> std::io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin_build::replace;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::draft::Draft;
 use super::source::{Key, Kind, Node};
 use super::words::{check_name, check_version, closest, parse_duration_ms};
 use super::{KnownPlugins, KnownSchemas, Report, Span, documents, graph};
@@ -19,15 +20,6 @@ const RETRY_KEYS: &[&str] = &["max_attempts", "backoff", "delay", "max_delay"];
 
 /// Longest timeout and delay: thirty days.
 const LONGEST_MS: u64 = 30 * 86_400_000;
-
-/// A step whose needs are still names.
-pub(super) struct Draft<'a> {
-    pub(super) spec: StepSpec,
-    pub(super) span: Span,
-    pub(super) needs: Vec<(&'a str, Span)>,
-    /// Where its config stands, if there is one.
-    pub(super) config: Option<Span>,
-}
 
 /// Checks everything; returns a pipeline if that much could be made of it. It is good only if nothing was
 /// reported.

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::check::Draft;
+use super::draft::Draft;
 use super::{Report, Span};
 use crate::pipeline::StepSpec;
 use crate::schema::compare::{mismatch, mismatch_of_several};
