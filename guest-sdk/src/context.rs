@@ -36,7 +36,7 @@ impl Context {
     // Facts of the attempt. A resumed step sees those of the attempt that it replays. Number and deadline are
     // asked for anew each time: a retried step is in the first attempt while it replays, and in its own after.
 
-    /// The run's id.
+    /// The id of the run that the step belongs to: the same in every attempt, and for all its steps.
     pub fn run_id(&self) -> &str {
         &self.facts().run_id
     }
@@ -207,7 +207,7 @@ impl Context {
 
     // Effects.
 
-    /// Outgoing HTTP.
+    /// Outgoing HTTP. Answers are recorded: a replay asks nobody again.
     pub fn http(&self) -> Http<'_> {
         Http::new()
     }

@@ -22,22 +22,22 @@ impl<'a> Http<'a> {
         Self { context: PhantomData }
     }
 
-    /// A GET request.
+    /// A question: it may be asked again, and has no key.
     pub fn get(self, url: impl Into<String>) -> Request<'a> {
         self.request("GET", url)
     }
 
-    /// A POST request.
+    /// An effect: sent at least once, always under the same key; see [`Request::effect`].
     pub fn post(self, url: impl Into<String>) -> Request<'a> {
         self.request("POST", url)
     }
 
-    /// A PUT request.
+    /// An effect, as [`post`](Self::post) is.
     pub fn put(self, url: impl Into<String>) -> Request<'a> {
         self.request("PUT", url)
     }
 
-    /// A DELETE request.
+    /// An effect, as [`post`](Self::post) is.
     pub fn delete(self, url: impl Into<String>) -> Request<'a> {
         self.request("DELETE", url)
     }
@@ -66,13 +66,13 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Adds a header.
+    /// Adds a header; one of the same name stays beside it.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.wire.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Sets the body.
+    /// Sets the body, in place of one that was set before. Its type is for the caller to say.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.wire.body = body.into();
         self
@@ -195,16 +195,16 @@ pub enum Error {
     /// An answer of 400 or more, refused by [`Response::ok`]. Worth a retry for 408, 425, 429 and 5xx (after
     /// the time that the server asks for, if it does), fatal for the others.
     Status {
-        /// What was asked.
+        /// The address that was asked.
         url: String,
-        /// What it answered.
+        /// The status of its answer.
         status: u16,
         /// The header `retry-after`, if it holds seconds.
         retry_after: Option<Duration>,
     },
     /// The body is not what the step expects. Fatal.
     Body {
-        /// What was asked.
+        /// The address that was asked.
         url: String,
         /// What is wrong with it.
         problem: String,

@@ -7,15 +7,15 @@ use crate::host;
 /// How much a log line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Every move.
+    /// Every move, for whoever looks for a fault.
     Trace,
-    /// For the author.
+    /// For the author, while a step is made.
     Debug,
     /// For whoever watches the run.
     Info,
     /// Something is odd and the step goes on.
     Warn,
-    /// Something is wrong.
+    /// Something is wrong, and the result may suffer.
     Error,
 }
 
@@ -28,9 +28,9 @@ pub type Fields<'a> = &'a [(&'a str, &'a dyn Display)];
 pub struct Line {
     /// How much it matters.
     pub level: Level,
-    /// What it says.
+    /// The text, without the fields.
     pub message: String,
-    /// Its named values.
+    /// Its named values as text, in the order in which they were given.
     pub fields: Vec<(String, String)>,
 }
 

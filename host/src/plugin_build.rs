@@ -37,9 +37,9 @@ use toolchain::Toolchain;
 pub struct Built {
     /// The plugin's name: its crate's or package's.
     pub name: String,
-    /// The component.
+    /// Where the component is.
     pub path: PathBuf,
-    /// Its size.
+    /// Of the component.
     pub size_bytes: u64,
     /// The interfaces that it asks of the host, for example `pawl:step/durable@0.1.0`.
     pub imports: Vec<String>,

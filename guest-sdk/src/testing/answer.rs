@@ -10,13 +10,13 @@ use crate::host::{HttpError, HttpRequest, HttpResponse};
 /// A request that left, as the world outside got it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Upper case.
+    /// In upper case, for example `POST`.
     pub method: String,
     /// As the step gave it.
     pub url: String,
     /// Without those that the host adds.
     pub headers: Vec<(String, String)>,
-    /// The whole body.
+    /// As it left; empty if there was none.
     pub body: Vec<u8>,
     /// The idempotency key of an effect; none for safe methods, which only read. In words here, a digest on a
     /// worker: `effect "charge"`, `effect 0` by its place, `once "pay", effect 0`.

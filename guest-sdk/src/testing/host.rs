@@ -91,7 +91,7 @@ impl Host {
         self
     }
 
-    /// The run's id.
+    /// What [`Context::run_id`] tells, in place of a made-up one.
     pub fn run_id(mut self, id: impl Into<String>) -> Self {
         self.run_id = id.into();
         self

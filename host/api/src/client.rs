@@ -31,7 +31,7 @@ pub enum Error {
     /// The address is not one.
     #[error("{0}")]
     Url(String),
-    /// Nobody listens there.
+    /// Nothing was sent: the request was not carried out.
     #[error("no API answers at {url} ({})", root(cause))]
     Unreachable {
         /// The API's address.
@@ -53,9 +53,9 @@ pub enum Error {
     /// Not an answer of Pawl.
     #[error("{url} answered {status} with something that is no answer of Pawl's API")]
     Foreign {
-        /// What was asked.
+        /// The address of the whole request.
         url: Box<Url>,
-        /// The HTTP status.
+        /// Of the answer.
         status: StatusCode,
         /// Why the answer can't be read, if it should have been readable.
         #[source]

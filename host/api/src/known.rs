@@ -18,7 +18,7 @@ const KEPT: usize = 1_000;
 /// The steps that get a run's input, by name, and what they take. Those that take anything are left out.
 pub(super) type First = Vec<(String, Arc<Schemas>)>;
 
-/// What is known.
+/// What is known, shared by all requests; bounded, and emptied when it is full.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// By digest: they never change.

@@ -59,7 +59,7 @@ pub enum ServeError {
     /// The address can't be had.
     #[error("can't listen on {address}: another process may have it; choose another with --listen")]
     Bind {
-        /// As configured.
+        /// As the setting has it.
         address: String,
         /// What the system said.
         source: std::io::Error,

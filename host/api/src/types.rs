@@ -36,7 +36,7 @@ pub struct Problem {
     pub kind: String,
     /// The kind in words.
     pub title: String,
-    /// The HTTP status.
+    /// The same as in the head of the answer.
     pub status: u16,
     /// What happened and what to do about it.
     pub detail: String,

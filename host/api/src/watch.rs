@@ -42,11 +42,11 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// What a reader is told about its run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// Nothing yet.
+    /// Nobody has looked for it yet.
     NotYet,
     /// There is no such run.
     Missing,
-    /// Where it stands.
+    /// Where it stood when the hub last looked.
     At(RunMark),
     /// Somebody says that it has ended.
     Ended,
@@ -63,7 +63,7 @@ pub struct Watch {
 struct Shared {
     store: SharedStore,
     state: Mutex<State>,
-    /// Something is dirty.
+    /// Wakes the loop that reads the marks of `dirty` runs.
     dirtied: Notify,
 }
 

@@ -29,7 +29,7 @@ pub(super) enum End {
     Returned(Result<String, types::Failure>),
     /// It trapped, was halted, or could not even start.
     Broken(wasmtime::Error),
-    /// The host's fault.
+    /// The host panicked below it, with this message: no fault of the guest.
     HostPanicked(String),
     /// The input can't be handed to it.
     InputNotText,

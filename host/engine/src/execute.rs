@@ -27,7 +27,7 @@ const TRANSFER_SPARE_BYTES: usize = 1 << 20;
 /// What an attempt starts from.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    /// The step.
+    /// Which step of which run: keys are made of it.
     pub step: StepId,
     /// Its name in the pipeline.
     pub step_name: String,

@@ -103,7 +103,7 @@ impl InMemory {
         self.writes_left.load(Ordering::SeqCst) == 0
     }
 
-    /// The journal.
+    /// The journal, from entry 0.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
         self.kept().entries.clone()

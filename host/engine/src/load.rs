@@ -19,7 +19,7 @@ pub enum LoadError {
     /// A module as compilers write it, without the component around it.
     #[error("this is a core WebAssembly module, not a component: build it with `pawl plugin build`")]
     CoreModule,
-    /// Something else altogether.
+    /// No WebAssembly at all.
     #[error("this is not a WebAssembly component: build one with `pawl plugin build`")]
     NotWasm,
     /// Larger than a component may be.
@@ -28,9 +28,9 @@ pub enum LoadError {
              (`strip = true` in the build profile) or raise the limit"
     )]
     TooLarge {
-        /// Its size.
+        /// Of the pushed bytes.
         size_bytes: usize,
-        /// The limit.
+        /// What the limits allow.
         limit_bytes: usize,
     },
     /// The bytes are not those of the digest.
@@ -65,7 +65,7 @@ pub enum LoadError {
     /// Not valid, or something that this build of wasmtime does not support.
     #[error("the component can't be compiled ({0}): build it again with `pawl plugin build`")]
     NotValid(String),
-    /// `describe` failed.
+    /// Its `describe` trapped, panicked or took too long.
     #[error("the component can't describe itself: {0}")]
     NotDescribed(String),
 }
@@ -92,7 +92,7 @@ impl std::fmt::Debug for Prepared {
 }
 
 impl Prepared {
-    /// Checks and compiles.
+    /// Checks that it is a step of this world, and compiles it, which takes seconds where it is large.
     pub(super) fn load(engine: &Engine, digest: Digest, bytes: &[u8]) -> Result<Self, LoadError> {
         check_bytes(digest, bytes, engine.limits.component_bytes)?;
         let pooling = engine.pooling.as_ref().filter(|_| bytes.len() <= POOLED_BYTES);
@@ -117,7 +117,7 @@ impl Prepared {
         Ok(Self { code_bytes, ..prepared })
     }
 
-    /// The component's digest.
+    /// What the component is known by: two with one digest are one.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest

@@ -29,11 +29,11 @@ const NAME_BYTES: usize = 100;
 /// A component's description of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The plugin's name.
+    /// What its author calls the plugin.
     pub name: String,
     /// The author's version, for example `1.4.0`.
     pub version: String,
-    /// For people.
+    /// For people; empty if there is none.
     #[serde(default)]
     pub description: String,
     /// JSON Schema of the input.

@@ -10,7 +10,7 @@ use pawl_domain::secret::variable_of;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets(pub BTreeMap<String, Option<String>>);
 
-/// Only the names.
+/// Only the names: values must reach no log.
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()

@@ -16,7 +16,7 @@ use super::{Consumer, Delivery, FollowUp, Queue, Reader, Result, Stream, StreamS
 /// Wake-ups kept for a reader of changes that is behind; it polls for what it misses.
 const CHANGES_KEPT: usize = 1_024;
 
-/// Streams in memory.
+/// The queue of one process: whoever publishes and whoever reads share the value.
 #[derive(Debug)]
 pub struct InProcess {
     shared: Arc<Shared>,
@@ -48,7 +48,7 @@ struct Message {
 }
 
 impl InProcess {
-    /// Empty streams.
+    /// Without a stream: each begins with its first message or reader.
     #[must_use]
     pub fn new() -> Self {
         Self { shared: Arc::default(), changes: broadcast::channel(CHANGES_KEPT).0, plugins: Notify::new() }

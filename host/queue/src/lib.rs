@@ -33,7 +33,7 @@ pub type Wake<'a> = dyn for<'m> Fn(&'m [Moved]) + Send + Sync + 'a;
 /// A queue that many share.
 pub type SharedQueue = Arc<dyn Queue>;
 
-/// The port.
+/// The port. No call is needed for truth: what was not told, or told twice, is made up for.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// For people: what it is.
@@ -121,9 +121,9 @@ pub trait Reader: Send {
 /// One stream: a queue's messages of one priority.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Stream {
-    /// The queue.
+    /// The name that steps give in `queue`, and workers in `--queues`.
     pub queue: String,
-    /// The priority.
+    /// Streams of a queue are read from the most urgent one down.
     pub priority: Priority,
 }
 
@@ -144,7 +144,7 @@ impl Stream {
 /// A message at a worker: pending until it is acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Where it stands.
+    /// The stream that it was read from, and is acknowledged in.
     pub stream: Arc<Stream>,
     /// Its id in the stream.
     pub entry: String,
@@ -192,7 +192,7 @@ pub struct Consumer {
 /// One stream, as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamState {
-    /// Which.
+    /// Of which queue and priority.
     pub stream: Stream,
     /// Messages in it, read or not.
     pub length: usize,
@@ -200,6 +200,6 @@ pub struct StreamState {
     pub pending: usize,
     /// When the oldest unread message became ready (ms, the store's clock); `None` if all are read.
     pub oldest_unread_ms: Option<i64>,
-    /// Who reads it.
+    /// Who has read from it, and not been deleted since.
     pub consumers: Vec<Consumer>,
 }

@@ -10,17 +10,17 @@ use serde_json::value::RawValue;
 pub struct StepJournal {
     /// Run and number of the step, of which its keys are made.
     pub id: StepId,
-    /// Its name.
+    /// Its name in the pipeline.
     pub step: String,
     /// The component that it has.
     pub component: Digest,
     /// The component that made the journal.
     pub recorded_by: Digest,
-    /// Attempts that failed.
+    /// Attempts that failed before: the guest is told.
     pub failures: u32,
     /// As the pipeline gives it.
     pub config: Box<RawValue>,
-    /// The step's input.
+    /// What it was given: the run's input, or the outputs of the steps that it needs.
     pub input: Box<RawValue>,
     /// The names of the secrets that the pipeline grants; values are not told.
     pub secrets: Vec<String>,
@@ -28,7 +28,7 @@ pub struct StepJournal {
     pub timeout_ms: u64,
     /// Entries in the whole journal.
     pub length: u32,
-    /// The last checkpoint.
+    /// From where a replay goes on; none if the guest has saved nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<SavedState>,
     /// What a replay touches.
@@ -37,20 +37,20 @@ pub struct StepJournal {
     pub signals: Vec<GivenSignal>,
 }
 
-/// A checkpoint.
+/// What a guest saved, and the positions that it stands for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SavedState {
-    /// Counts checkpoints.
+    /// Grows with every checkpoint of the step: it orders two at one position.
     pub ordinal: u32,
-    /// Its place in the journal.
+    /// How many entries stand before it.
     pub position: u32,
     /// Bytes drawn from the generator before it.
     pub random_position: u64,
-    /// Effects before it.
+    /// Effects begun before it: the ordinal of the next one.
     pub effect_ordinal: u32,
     /// Where the guest first asked for its state.
     pub prelude: Option<u32>,
-    /// The state.
+    /// As the guest wrote it.
     #[serde(with = "hex")]
     pub state: Vec<u8>,
 }
@@ -60,7 +60,7 @@ pub struct SavedState {
 pub struct PackedEntries {
     /// The position of the first one.
     pub first: u32,
-    /// See `domain::journal::unpack`.
+    /// Read with `pawl_domain::journal::unpack`.
     #[serde(with = "hex")]
     pub entries: Vec<u8>,
 }
@@ -68,7 +68,7 @@ pub struct PackedEntries {
 /// A signal that answers an entry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GivenSignal {
-    /// The entry's position.
+    /// Where the entry of the wait stands in the journal.
     pub position: u32,
     /// What it carries.
     #[serde(with = "hex")]

@@ -11,14 +11,14 @@ pub struct WorkerList {
     pub workers: Vec<Worker>,
 }
 
-/// A worker process.
+/// One life of a worker process: after a lost lease it goes on under a new id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Worker {
     /// New at every start.
     pub id: WorkerId,
-    /// The machine.
+    /// The name of its machine, for people.
     pub host: String,
-    /// The process there.
+    /// Its process id on that machine.
     pub pid: u32,
     /// How many steps it executes at once.
     pub slots: u32,
@@ -30,11 +30,11 @@ pub struct Worker {
     pub draining: bool,
     /// Whether its lease is good.
     pub alive: bool,
-    /// Start.
+    /// When it first took its lease; ms since 1970.
     pub started_at_ms: i64,
-    /// The last heartbeat.
+    /// When it last renewed it.
     pub renewed_at_ms: i64,
-    /// The end of its lease.
+    /// When its lease ends, or ended: from then on its steps may be taken over.
     pub expires_at_ms: i64,
 }
 
@@ -48,9 +48,9 @@ pub struct QueueList {
 /// One stream of a queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Queue {
-    /// The queue.
+    /// The name that steps give in `queue`.
     pub queue: String,
-    /// The priority.
+    /// A queue has one stream for each of the three.
     pub priority: Priority,
     /// Messages in the stream, delivered or not.
     pub depth: u64,

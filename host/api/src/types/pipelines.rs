@@ -16,9 +16,9 @@ pub struct PipelineList {
 /// A pipeline's current version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PipelineSummary {
-    /// Unique.
+    /// What submissions name; unique.
     pub name: String,
-    /// The version.
+    /// The version: the digest of its canonical form.
     pub digest: Digest,
     /// How many steps it has.
     pub step_count: u32,
@@ -29,7 +29,7 @@ pub struct PipelineSummary {
 /// `GET /v1/pipelines/{name}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PipelineDetail {
-    /// The version.
+    /// Which pipeline, and which version of it.
     #[serde(flatten)]
     pub summary: PipelineSummary,
     /// When steps that name no version get one.
@@ -55,7 +55,7 @@ pub struct PipelineStep {
     pub config: Value,
     /// What happens after a failure.
     pub retry: RetryPolicy,
-    /// Longest time for one attempt.
+    /// How long one attempt may take.
     pub timeout_ms: u64,
     /// The queue whose workers execute it.
     pub queue: String,
@@ -69,7 +69,7 @@ pub struct PipelineStep {
 pub struct AppliedPipeline {
     /// The pipeline.
     pub name: String,
-    /// The version.
+    /// The version: the digest of its canonical form.
     pub digest: Digest,
     /// How many steps it has.
     pub step_count: u32,

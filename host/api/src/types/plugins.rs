@@ -14,7 +14,7 @@ pub struct PluginList {
 /// A plugin and its versions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Plugin {
-    /// Unique.
+    /// What steps name in `plugin`; unique.
     pub name: String,
     /// The version that steps get which ask for none.
     pub active_version: Option<String>,
@@ -25,11 +25,11 @@ pub struct Plugin {
 /// A version of a plugin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PluginVersion {
-    /// As pushed.
+    /// As it was pushed: any name, compared as a whole.
     pub version: String,
-    /// The component.
+    /// The digest of the component's bytes: what steps are pinned to.
     pub digest: Digest,
-    /// The component's size.
+    /// Of the component as it was pushed.
     pub size_bytes: u64,
     /// What the component says about itself.
     pub manifest: Value,
@@ -44,9 +44,9 @@ pub struct PushedPlugin {
     pub name: String,
     /// The version.
     pub version: String,
-    /// The component.
+    /// The digest of the component's bytes: what steps are pinned to.
     pub digest: Digest,
-    /// The component's size.
+    /// Of the component as it was pushed.
     pub size_bytes: u64,
     /// Whether this version is the active one now.
     pub active: bool,

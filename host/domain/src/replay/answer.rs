@@ -22,14 +22,14 @@ pub struct Facts {
 pub struct Save {
     /// What a guest that goes on from here must still be told.
     pub notes: Vec<Entry>,
-    /// For the writer.
+    /// What the writer makes durable.
     pub checkpoint: Checkpoint,
 }
 
 /// What a call gets from the replay machine.
 #[derive(Debug, PartialEq)]
 pub enum Step<T> {
-    /// The journal's answer.
+    /// It was asked before: this is what the world answered then.
     Recorded(T),
     /// Nothing is recorded: ask the world and tell with [`Replay::record`](super::Replay::record).
     Live,
@@ -46,7 +46,7 @@ pub enum EffectStep {
     Live(Digest),
 }
 
-/// What `once-begin` gets.
+/// What the begin of an effect of the guest's own must lead to.
 #[derive(Debug, PartialEq)]
 pub enum OnceStep {
     /// Finished before: skip the effect, here is its value.
@@ -60,26 +60,26 @@ pub enum OnceStep {
 /// A breach of the rules that is the guest's own fault and would happen again.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum Refused {
-    /// `checkpoint` inside `once`.
+    /// `checkpoint` inside `once`: the state would hold an effect half done.
     #[error("checkpoint is refused inside once({0:?}): finish the effect first")]
     CheckpointInOnce(String),
     /// `restore` inside `once`: the jump would leave the effect half done.
     #[error("restore is refused inside once({0:?}): ask for the state before any effect")]
     RestoreInOnce(String),
-    /// `once-begin` inside `once`.
+    /// `once-begin` inside `once`: a crash would leave two effects half done.
     #[error("once({inner:?}) can't begin inside once({outer:?})")]
     NestedOnce {
-        /// The open one.
+        /// The key of the open one.
         outer: String,
-        /// The refused one.
+        /// The key of the refused one.
         inner: String,
     },
     /// `sleep` or `await-signal` inside `once`: the step would end with the effect half done.
     #[error("{call} is refused inside once({once:?}): finish the effect first")]
     WaitInOnce {
-        /// The refused one.
+        /// The refused call as the guest made it.
         call: String,
-        /// The open one.
+        /// The key of the open one.
         once: String,
     },
     /// `once-finish` with another key, or without a begin.

@@ -22,7 +22,7 @@ pub(super) struct OpenOnce {
     pub(super) random_position: u64,
 }
 
-/// A result.
+/// An effect that is done, and the value it gave.
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) value: Vec<u8>,
