@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pawl_domain::event::EventKind;
 use pawl_domain::id::Digest;
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::{Pipeline, StepSpec, Versions};
 use pawl_rehearsal::private::PrivatePostgres;
 use pawl_store::pipelines::Pipelines as _;
@@ -119,15 +120,17 @@ async fn recorded(
 async fn a_run(postgres: &PrivatePostgres) -> NewRun {
     let store = Postgres::new(&postgres.url(), 2, Duration::from_secs(30)).expect("a store");
     store.migrate().await.expect("migrations");
+    let here = Namespace::default();
     let bytes = b"no component";
     let digest = Digest::of(bytes);
-    let version = NewVersion { name: "p", version: "1", digest, bytes, manifest: b"{}", activate: true };
+    let version =
+        NewVersion { namespace: &here, name: "p", version: "1", digest, bytes, manifest: b"{}", activate: true };
     store.push_version(version).await.expect("a plugin");
     let step = serde_json::json!({"name": "a", "plugin": "p"});
     let steps = vec![serde_json::from_value::<StepSpec>(step).expect("a step")];
     let pipeline = Pipeline { name: "one".into(), versions: Versions::default(), steps };
-    store.apply_pipeline(&pipeline).await.expect("a pipeline");
-    let run = NewRun::new("one".into(), b"1".to_vec(), None);
+    store.apply_pipeline(&here, &pipeline).await.expect("a pipeline");
+    let run = NewRun::new(here, "one".into(), b"1".to_vec(), None);
     store.link().submit(std::slice::from_ref(&run)).await.expect("submitted");
     run
 }

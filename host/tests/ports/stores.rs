@@ -355,7 +355,7 @@ async fn what_waits_can_be_named(store: &SharedStore, run: RunId) {
 
 /// Each signal moves the run, often between the reading of it and the decision on it.
 async fn a_run_that_never_stands_still_can_be_stopped(store: &SharedStore) {
-    let run = NewRun::new("pair".into(), b"1".to_vec(), None);
+    let run = NewRun::new(HERE.clone(), "pair".into(), b"1".to_vec(), None);
     let id = run.id;
     store.link().submit(&[run]).await.expect("submitted");
     let (counter, senders) = (Arc::new(AtomicU32::new(0)), 3);
@@ -389,8 +389,8 @@ async fn a_run_of_ten_thousand_steps_is_stopped_and_opened_again(store: &SharedS
     };
     let steps = (0..STEPS).map(step).collect();
     let wide = Pipeline { name: "wide".into(), versions: Versions::default(), steps };
-    store.apply_pipeline(&wide).await.expect("applied");
-    let run = NewRun::new("wide".into(), b"1".to_vec(), None);
+    store.apply_pipeline(&HERE, &wide).await.expect("applied");
+    let run = NewRun::new(HERE.clone(), "wide".into(), b"1".to_vec(), None);
     let id = run.id;
     store.link().submit(&[run]).await.expect("submitted");
     let begun = std::time::Instant::now();

@@ -64,7 +64,8 @@ pub(super) struct Step {
 
 impl Run {
     pub(super) fn read(conn: &Connection, id: RunId) -> Result<Option<Self>> {
-        let sql = "select namespace, pipeline_digest, status, live, running, failing, event_count, signal_count, started_at,
+        let sql =
+            "select namespace, pipeline_digest, status, live, running, failing, event_count, signal_count, started_at,
                           ended_at
                    from run where id = ?1";
         row(conn, sql, [id.0], |row| {
