@@ -65,7 +65,8 @@ fn apply(ledger: &Ledger<'_>, id: RunId, changes: &Changes<'_>) -> Result<Vec<Re
         (changes.run.status, changes.run.live, changes.run.running, changes.run.failing);
     let ended_at = (live == 0).then(|| run.ended_at.unwrap_or(ledger.now_ms));
     Run { status, live, running, failing, ended_at, ..run }.write(ledger.conn)?;
-    ledger.ready_of(changes.steps.iter().map(|step| StepId { run: id, step: step.no }))
+    let ready = changes.steps.iter().filter(|step| step.status == StepStatus::Ready);
+    ledger.ready_of(ready.map(|step| StepId { run: id, step: step.no }))
 }
 
 impl Step {
