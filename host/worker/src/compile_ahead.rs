@@ -4,26 +4,38 @@
 //!
 //! It looks when the queue tells of plugins, and when a heartbeat's answer does, so also while the queue is away.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use pawl_domain::id::Digest;
+use pawl_domain::id::{Digest, WorkerId};
 use pawl_queue::SharedQueue;
 use pawl_store::leases::Pulse;
 use pawl_store::readiness::Report;
-use pawl_store::{self as store, within};
+use pawl_store::{self as store, SharedStore, within};
 use tokio::sync::{Notify, watch};
 
-use super::flow::Flow;
+use crate::loaded::Loaded;
+
+/// Who compiles.
+pub struct Compiling {
+    /// This start of the worker.
+    pub worker: WorkerId,
+    /// Where it reads what is wanted, and reports.
+    pub store: SharedStore,
+    /// How long an answer of the store is waited for.
+    pub patience: Duration,
+    /// What is compiled already.
+    pub loaded: Loaded,
+}
 
 /// Looks, compiles and reports, for ever.
-pub async fn run(flow: Arc<Flow>, queue: SharedQueue, mut pulse: watch::Receiver<Pulse>) {
+pub async fn run(compiling: Compiling, queue: SharedQueue, mut pulse: watch::Receiver<Pulse>) {
     let told = Notify::new();
     let hear = || told.notify_one();
     let listening = queue.plugin_changes(&hear);
     let following = async {
         let mut seen = None;
         loop {
-            match run_once(&flow).await {
+            match run_once(&compiling).await {
                 // While it compiled, more may have been wanted.
                 Ok(0) => {}
                 Ok(_) => continue,
@@ -50,21 +62,22 @@ pub async fn run(flow: Arc<Flow>, queue: SharedQueue, mut pulse: watch::Receiver
 ///
 /// # Errors
 /// If the store is away.
-pub async fn run_once(flow: &Flow) -> store::Result<usize> {
-    let wanted = within(flow.patience, flow.store.wanted_components(flow.worker)).await?;
+pub async fn run_once(compiling: &Compiling) -> store::Result<usize> {
+    let Compiling { worker, store, patience, .. } = compiling;
+    let wanted = within(*patience, store.wanted_components(*worker)).await?;
     let mut reports = Vec::with_capacity(wanted.len());
     for digest in wanted {
-        reports.push(Report { digest, refusal: refusal(flow, digest).await? });
+        reports.push(Report { digest, refusal: refusal(compiling, digest).await? });
     }
     if !reports.is_empty() {
-        within(flow.patience, flow.store.report_components(flow.worker, &reports)).await?;
+        within(*patience, store.report_components(*worker, &reports)).await?;
     }
     Ok(reports.len())
 }
 
 /// Why a component can't be loaded here; `None` if it can, and from now on at once.
-async fn refusal(flow: &Flow, digest: Digest) -> store::Result<Option<String>> {
-    let loaded = flow.loaded.component(&*flow.store, digest).await?;
+async fn refusal(compiling: &Compiling, digest: Digest) -> store::Result<Option<String>> {
+    let loaded = compiling.loaded.component(&*compiling.store, digest).await?;
     Ok(loaded.err().map(|failure| match failure.details {
         Some(details) => format!("{}: {details}", failure.message),
         None => failure.message,

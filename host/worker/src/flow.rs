@@ -2,106 +2,102 @@
 //!
 //! ```text
 //!  receive ─▶ ask ─▶ [writer: claim] ─▶ start ─▶ [guest thread: execute] ─▶ settle ─▶ [writer: outcome]
-//!     ▲   │                │ not ready               ▲  ▲                                 │ committed
-//!     │   └──── a head start, before the claim ──────│──┘                                 │
-//!     │                    ▼                         └──── successor, claimed with it ────┤
-//!     └──── a slot is free ◀─────────────── acknowledge, deliver the others ◀─────────────┘
+//!     ▲                    │ not ready               ▲                                     │ committed
+//!     │                    ▼                         └── successor, claimed with it ───────┤
+//!     └──── a slot is free ◀─────────────── acknowledge, deliver the others ◀──────────────┘
 //! ```
-//!
-//! `execution` has the middle of it, from `start` to `settle`; `ahead` how short steps need not wait for their
-//! claims, nor chains for their commits.
 //!
 //! What a crash leaves, between every two: before the claim's commit a pending message, which another
 //! worker adopts; after it a running step under a lease, which is taken over; after the outcome's commit
 //! an unacknowledged message, whose step is found not ready, and undelivered successors, which are found
 //! as lost.
+//!
+//! Where `ahead` is called, steps may overtake their own claims, or the commits of those before them. To read this
+//! page, take it that the answer is no: the flow is then all of it.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_base::lock;
-use pawl_domain::id::{RunId, StepId, WorkerId};
-use pawl_domain::suspicion::Suspicion;
-use pawl_engine::GuestThreads;
+use pawl_domain::attempt::{Claim, Cut, Outcome};
+use pawl_domain::id::{StepId, WorkerId};
+use pawl_domain::succession::{Plan, Succession};
+use pawl_engine::Executed;
+use pawl_engine::recorder::Stop;
 use pawl_queue::{Delivery, Reader};
-use pawl_store::SharedStore;
-use pawl_store::write::{Ahead, Batch, Member, Verdict, Written};
-use tokio::sync::{Notify, RwLock, mpsc};
+use pawl_store::write::{Batch, Member, Settlement, Written};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
-use super::acknowledge::Done;
-use super::loaded::Loaded;
-use super::outbox::Outbox;
-use super::session::Session;
-use super::trust::Trust;
+use crate::acknowledge::Done;
+use crate::ahead::RunAhead;
+use crate::answer::{Consequence, consequences};
+use crate::config::OUTAGE_PAUSE;
+use crate::desk::{Desk, Noted};
+use crate::guests::{Guests, Pass};
+use crate::loaded::Loading;
+use crate::outbox::Outboxes;
+use crate::session::Session;
+use crate::settle::{Settling, decide};
+use crate::trust::Trust;
 
 /// A claim that met a locked run is asked for again after this.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
-/// Pauses of a loop whose other side is away.
-pub(super) const OUTAGE_PAUSE: Duration = Duration::from_millis(500);
-
-/// What all parts of a worker's incarnation share.
+/// An incarnation's way of steps, from their messages to their acknowledgements.
 pub struct Flow {
-    /// This start of the worker.
-    pub worker: WorkerId,
-    /// The queues that it serves.
-    pub queues: Arc<[String]>,
-    /// How long an answer of the database is waited for.
-    pub patience: Duration,
-    /// Steps that it executes at once.
-    pub slots: usize,
-    /// Successors that it takes in a row while others wait.
-    pub in_a_row: u32,
-    /// When a step is blamed for the deaths of its workers.
-    pub suspicion: Suspicion,
-    /// The truth.
-    pub store: SharedStore,
-    /// Components and pipelines.
-    pub loaded: Loaded,
-    /// Where guests run.
-    pub threads: Arc<GuestThreads>,
-    /// The writer's lanes; a run belongs to one.
-    pub lanes: Vec<Arc<Outbox>>,
+    worker: WorkerId,
+    /// The queues that are served: only their steps can be gone on with.
+    queues: Vec<String>,
+    desk: Arc<Desk>,
+    guests: Arc<Guests>,
+    ahead: RunAhead,
+    outboxes: Outboxes<Session>,
     /// What follows commits.
-    pub done: mpsc::UnboundedSender<Done>,
+    done: mpsc::UnboundedSender<Done>,
     /// Delays after which steps of this worker are due.
+    soon: mpsc::UnboundedSender<Duration>,
+    trust: Arc<Trust>,
+    /// Guest threads have none of their own.
+    runtime: Handle,
+}
+
+/// What a flow is made of; see the fields of [`Flow`].
+pub struct Parts {
+    pub worker: WorkerId,
+    pub queues: Vec<String>,
+    pub run_ahead: bool,
+    pub desk: Arc<Desk>,
+    pub guests: Guests,
+    pub outboxes: Outboxes<Session>,
+    pub done: mpsc::UnboundedSender<Done>,
     pub soon: mpsc::UnboundedSender<Duration>,
-    /// The lease, as this process may rely on it.
     pub trust: Arc<Trust>,
-    /// For work that needs the control runtime.
-    pub runtime: tokio::runtime::Handle,
-    /// Shared by all steps in execution; a suspect takes it alone.
-    pub gate: Arc<RwLock<()>>,
-    /// Messages wait for a slot.
-    pub others_wait: AtomicBool,
-    /// Nothing new is taken.
-    pub draining: AtomicBool,
-    /// Steps in execution.
-    pub sessions: Mutex<HashMap<StepId, Arc<Session>>>,
-    /// Steps in execution ahead of their claims. They use the slots of those before them, or of those asked for.
-    pub ahead: Mutex<HashMap<StepId, Arc<Session>>>,
-    /// Steps that were asked for, or given a head start, and the messages that led to them.
-    pub asked: Mutex<HashMap<StepId, Vec<Delivery>>>,
-    /// A slot is free.
-    pub freed: Notify,
 }
 
 impl Flow {
+    /// The flow on the current runtime.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { worker, queues, run_ahead, desk, guests, outboxes, done, soon, trust } = parts;
+        let guests = Arc::new(guests);
+        let ahead = RunAhead::new(run_ahead, Arc::clone(&guests), outboxes.clone(), Arc::clone(&trust));
+        Arc::new(Self { worker, queues, desk, guests, ahead, outboxes, done, soon, trust, runtime: Handle::current() })
+    }
+
     /// Receives messages and asks for their steps, as slots are free. Ends with its task.
     pub async fn receive(self: Arc<Self>, mut reader: Box<dyn Reader>) {
         let mut backlog: VecDeque<Delivery> = VecDeque::new();
         let mut outage = false;
         loop {
-            let free = self.free_slots().await;
+            let free = self.desk.free_slots().await;
             while backlog.is_empty() {
                 match reader.read(free).await {
                     Ok(deliveries) => {
                         if std::mem::take(&mut outage) {
                             tracing::info!("messages are read again");
                         }
-                        self.others_wait.store(deliveries.len() >= free, Ordering::Relaxed);
+                        self.desk.others_wait(deliveries.len() >= free);
                         if !deliveries.is_empty() {
                             pawl_base::fault::point("redis.read.before_claim");
                             backlog.extend(deliveries);
@@ -115,129 +111,227 @@ impl Flow {
                     }
                 }
             }
-            for _ in 0..self.free_now() {
-                let Some(mut delivery) = backlog.pop_front() else { break };
-                let start = delivery.start.take();
-                let Some(id) = self.note(delivery) else { continue };
-                if !start.is_some_and(|start| self.start_ahead(id, start)) {
-                    self.lane(id.run).claim([id]);
-                }
+            // A read gives up to `free` messages of each stream, and slots may have been taken meanwhile.
+            for delivery in backlog.drain(..self.desk.free_now().min(backlog.len())) {
+                self.ask(delivery);
             }
         }
     }
 
-    /// Asks the writer for the step of a message.
-    pub fn ask(&self, delivery: Delivery) {
+    /// Asks the writer for the step of a message, or begins with it at once.
+    fn ask(self: &Arc<Self>, mut delivery: Delivery) {
+        let start = delivery.start.take();
+        let Some(id) = self.note(delivery) else { return };
+        match start.and_then(|start| self.ahead.head_start(id, start)) {
+            Some((session, loading, pass)) => self.execute(session, loading, pass),
+            None => self.outboxes.request_claim(id),
+        }
+    }
+
+    /// Asks for the step of a message that a dead worker had: it may have died of a head start.
+    pub fn adopt(&self, delivery: Delivery) {
         if let Some(id) = self.note(delivery) {
-            self.lane(id.run).claim([id]);
+            self.outboxes.request_claim(id);
         }
     }
 
-    /// Keeps the message of a step that is going to be asked for; `None` if there is nothing to ask for.
+    /// Keeps the message until its consequence is committed; `None` if nothing is to be asked for.
     fn note(&self, delivery: Delivery) -> Option<StepId> {
-        // It runs here already: the step is not ready, whatever the message thought.
-        let Some(id) = delivery.step.filter(|id| !lock(&self.sessions).contains_key(id)) else {
-            self.acknowledge(vec![delivery]);
-            return None;
-        };
-        let mut asked = lock(&self.asked);
-        let is_first = !asked.contains_key(&id);
-        asked.entry(id).or_default().push(delivery);
-        is_first.then_some(id)
+        match self.desk.note(delivery) {
+            Noted::AskFor(id) => Some(id),
+            Noted::Asked => None,
+            Noted::Nothing(delivery) => {
+                self.acknowledge(vec![delivery]);
+                None
+            }
+        }
     }
 
-    /// Takes in the answer to a batch: called by the writer, after the commit.
-    pub fn written(self: &Arc<Self>, sessions: &[Arc<Session>], batch: &Batch, written: Written) {
-        if batch.members.iter().any(Member::ends) {
-            pawl_base::fault::point("outcome.committed.before_publish");
+    /// Starts a claimed step: at once if everything that it needs is in memory.
+    fn start(self: &Arc<Self>, claim: Claim, in_a_row: u32) {
+        self.guests.learn(&claim);
+        if self.ahead.confirm(&claim, &self.desk) {
+            return;
         }
-        let moved = written.moved(batch);
-        let mut acknowledged = Vec::new();
-        let mut in_a_row: HashMap<RunId, u32> = HashMap::new();
-        for ((session, member), verdict) in sessions.iter().zip(&batch.members).zip(&written.members) {
-            session.written(member, *verdict);
-            if member.ends() {
-                in_a_row.insert(session.claim.run(), session.in_a_row + 1);
-                acknowledged.extend(self.forget(session));
-                match (verdict, member.ahead) {
-                    (Verdict::Written, Some(Ahead::Start { .. })) => {
-                        acknowledged.extend(lock(&self.asked).remove(&member.id).unwrap_or_default());
-                    }
-                    // A wrong guess: what is true is asked for.
-                    (_, Some(Ahead::Start { .. })) => self.lane(member.id.run).claim([member.id]),
-                    (Verdict::Written, _) | (_, Some(Ahead::Follows { .. })) => {}
-                    (_, None) => {
-                        tracing::warn!(step.id = %member.id, fence = %member.fence, worker.id = %self.worker,
-                            "LeaseLost: the outcome was refused, the step belongs to another worker");
-                    }
+        pawl_base::fault::point("claim.before_guest");
+        let outbox = Arc::clone(self.outboxes.of(claim.run()));
+        let session = Session::new(claim, in_a_row, outbox, Arc::clone(&self.trust));
+        if !self.desk.begin(&session) {
+            return;
+        }
+        if self.desk.is_draining() {
+            // It was asked for before the drain: others need not wait until its lease runs out.
+            self.settle_unbegun(&session, Outcome::HandedBack);
+        } else if let Some((loading, pass)) = self.guests.at_hand(&session.claim) {
+            self.execute(session, loading, pass);
+        } else {
+            let flow = Arc::clone(self);
+            self.runtime.spawn(async move {
+                match flow.guests.prepare(&session).await {
+                    Ok((loading, pass)) => flow.execute(session, loading, pass),
+                    Err(outcome) => flow.settle_unbegun(&session, outcome),
                 }
-            }
+            });
         }
-        for delay in batch.members.iter().filter_map(Member::due_after) {
-            let _ = self.soon.send(delay);
-        }
-        for claim in written.claimed {
-            let deliveries = lock(&self.asked).remove(&claim.id).unwrap_or_default();
-            let before = if deliveries.is_empty() { in_a_row.get(&claim.run()).copied() } else { None };
-            self.start(claim, deliveries, before.unwrap_or(0));
-        }
-        // What was run ahead of these and is not claimed now never will be.
-        for (session, member) in sessions.iter().zip(&batch.members).filter(|(_, member)| member.ends()) {
-            if let Some(next) = session.take_next().filter(|next| next.is_ahead()) {
-                tracing::debug!(step.id = %member.id, "what was run ahead of this step is given up");
-                self.give_up(next);
-            }
-        }
-        for id in &written.not_ready {
-            acknowledged.extend(lock(&self.asked).remove(id).unwrap_or_default());
-            let ahead = lock(&self.ahead).get(id).cloned();
-            if let Some(session) = ahead {
-                self.give_up(session);
-            }
-        }
-        if !written.busy.is_empty() {
-            self.ask_again_later(written.busy);
-        }
-        self.freed.notify_one();
-        let _ = self.done.send(Done { acknowledged, ready: written.ready, moved, flushed: None });
     }
 
-    /// Asks again for steps whose runs were locked.
-    fn ask_again_later(self: &Arc<Self>, busy: Vec<StepId>) {
+    /// Hands the step to a guest thread, which goes on with what may be run ahead of its commit.
+    fn execute(self: &Arc<Self>, session: Arc<Session>, loading: Loading, pass: Pass) {
+        let flow = Arc::clone(self);
+        self.guests.submit(move || {
+            // On record first: from now on, the death of this process is the step's.
+            if matches!(pass, Pass::Alone(_))
+                && let Err(stop) = session.run_alone()
+            {
+                return flow.settle_unbegun(&session, stop.into());
+            }
+            let mut turn = Some((session, loading));
+            while let Some((session, loading)) = turn {
+                let plan = Arc::clone(&loading.plan);
+                let executed = flow.guests.execute(loading, &session);
+                turn = flow.settle(&session, Some(&plan), executed);
+            }
+            drop(pass);
+        });
+    }
+
+    /// Settles an attempt that did not begin.
+    fn settle_unbegun(self: &Arc<Self>, session: &Arc<Session>, outcome: Outcome) {
+        let (cut, elapsed) = (None, Duration::ZERO);
+        let executed = Executed { outcome, cut, replayed: 0, position: 0, resumed_from: None, elapsed };
+        let next = self.settle(session, None, executed);
+        debug_assert!(next.is_none(), "nothing is run ahead of what has not succeeded");
+    }
+
+    /// Settles what came out of an attempt: decides what it means, and hands that to the writer. Called on the guest's
+    /// thread; returns the step to go on with at once, ahead of the commit.
+    ///
+    /// Nothing is told to anybody here: a crash from here to the commit leaves a running step under a lease, whose
+    /// attempt is made up for from its checkpoint and journal. Whether the fence is still this worker's is judged in
+    /// the statement that writes, and nowhere else.
+    fn settle(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        plan: Option<&Arc<Plan>>,
+        executed: Executed,
+    ) -> Option<(Arc<Session>, Loading)> {
+        if self.ahead.discard(session, &executed.outcome) {
+            return None;
+        }
+        let claim = &session.claim;
+        let (then, next) = match (plan, &executed.outcome) {
+            (Some(plan), Outcome::Succeeded(output)) => {
+                let may_continue = self.desk.may_continue(session.in_a_row);
+                let then = plan.after(claim.id.step, &self.queues, may_continue);
+                // Before the writer has the success: its answer may come at any time after, and confirms the next.
+                let next = self.ahead.next_of(session, plan, &then, output);
+                (then, next)
+            }
+            _ => (Succession::default(), None),
+        };
+        let spec = plan.and_then(|plan| plan.pipeline.step(claim.id.step));
+        let policy = spec.map(|spec| spec.retry).unwrap_or_default();
+        match decide(executed, &policy, claim, then) {
+            Settling::Write(settlement) => session.end(settlement, None),
+            Settling::Suspend(wait) => session.suspend(wait),
+            Settling::CutAndWrite(cut, settlement) if session.keeps_all(&cut) => session.end(settlement, None),
+            Settling::CutAndWrite(cut, settlement) => self.cut_and_end(Arc::clone(session), cut, settlement),
+            Settling::Lost => {
+                tracing::info!(step.id = %claim.id, fence = %claim.fence, "LeaseLost: the step was stopped");
+                self.leave(session);
+            }
+        }
+        next
+    }
+
+    /// Ends an attempt whose journal is cut. For that it reads, which a guest thread is not to wait for.
+    fn cut_and_end(self: &Arc<Self>, session: Arc<Session>, cut: Cut, settlement: Settlement) {
         let flow = Arc::clone(self);
         self.runtime.spawn(async move {
-            tokio::time::sleep(BUSY_PAUSE).await;
-            for id in busy {
-                flow.lane(id.run).claim([id]);
+            match flow.guests.row_of_cut(&session, &cut).await {
+                Some(row) => session.end(settlement, Some(row)),
+                None => {
+                    session.stop_with(Stop::LeaseLost);
+                    flow.leave(&session);
+                }
             }
         });
     }
 
-    pub(super) fn acknowledge(&self, acknowledged: Vec<Delivery>) {
-        let _ = self.done.send(Done { acknowledged, ..Done::default() });
+    /// Leaves the step as it stands in the database. Its messages are acknowledged although nothing was committed here:
+    /// whoever has raised the fence delivers the step anew; if nobody has, the takeover of the lease does, or the
+    /// reconciliation.
+    fn leave(&self, session: &Arc<Session>) {
+        let acknowledged = self.end(session);
+        self.desk.wake_receiver();
+        self.acknowledge(acknowledged);
     }
 
-    /// The writer's lane that a run belongs to.
-    pub(super) fn lane(&self, run: RunId) -> &Arc<Outbox> {
-        let lane = run.0.as_u128() % self.lanes.len() as u128;
-        &self.lanes[lane as usize]
-    }
-
-    fn free_now(&self) -> usize {
-        if self.draining.load(Ordering::Relaxed) {
-            return 0;
+    /// Takes in the answer to a batch: called by the writer, after the commit.
+    ///
+    /// A crash before the last line of it loses the acknowledgements and deliveries of this commit, and no more: the
+    /// messages come again, to a worker that finds their steps not ready, and ready steps are found as lost.
+    pub fn written(self: &Arc<Self>, sessions: &[Arc<Session>], batch: &Batch, mut written: Written) {
+        if batch.members.iter().any(Member::ends) {
+            pawl_base::fault::point("outcome.committed.before_publish");
         }
-        self.slots.saturating_sub(lock(&self.sessions).len() + lock(&self.asked).len())
-    }
-
-    /// Waits for free slots.
-    async fn free_slots(&self) -> usize {
-        loop {
-            let freed = self.freed.notified();
-            match self.free_now() {
-                0 => freed.await,
-                free => return free,
+        let (moved, ready) = (written.moved(batch), std::mem::take(&mut written.ready));
+        let mut done = Done { moved, ready, ..Done::default() };
+        // Guests first: they may be waiting at a barrier for this.
+        for ((session, member), verdict) in sessions.iter().zip(&batch.members).zip(&written.members) {
+            session.written(member, *verdict);
+        }
+        for consequence in consequences(batch, written, |place| sessions[place].in_a_row) {
+            match consequence {
+                Consequence::End { place } => done.acknowledged.extend(self.end(&sessions[place])),
+                Consequence::Acknowledge(id) => done.acknowledged.extend(self.desk.take_messages(id)),
+                Consequence::LeaseLost { place } => {
+                    let claim = &sessions[place].claim;
+                    tracing::warn!(step.id = %claim.id, fence = %claim.fence, worker.id = %self.worker,
+                        "LeaseLost: the outcome was refused, the step belongs to another worker");
+                }
+                Consequence::AskFor(id) => self.outboxes.request_claim(id),
+                Consequence::AskAgain(busy) => self.ask_again(busy),
+                Consequence::DueAfter(delay) => {
+                    let _ = self.soon.send(delay);
+                }
+                Consequence::Start { claim, in_a_row } => self.start(claim, in_a_row),
+                Consequence::GiveUpAhead { place } => self.ahead.give_up_next(&sessions[place]),
+                Consequence::GiveUp(id) => self.ahead.give_up_step(id),
             }
         }
+        self.desk.wake_receiver();
+        // Without a receiver the incarnation has ended: what is not told now is found by others.
+        let _ = self.done.send(done);
+    }
+
+    /// Asks again, after a pause, for steps whose runs were locked.
+    fn ask_again(&self, busy: Vec<StepId>) {
+        let outboxes = self.outboxes.clone();
+        self.runtime.spawn(async move {
+            tokio::time::sleep(BUSY_PAUSE).await;
+            busy.into_iter().for_each(|id| outboxes.request_claim(id));
+        });
+    }
+
+    /// Gives up a step that was run ahead of its claim, and all that was run ahead of it.
+    pub fn give_up(&self, session: Arc<Session>) {
+        self.ahead.give_up(session);
+    }
+
+    /// Stops all steps in execution.
+    pub fn stop_all(&self, stop: Stop) {
+        self.desk.running().iter().for_each(|session| session.stop_with(stop));
+        self.ahead.stop_all(stop);
+    }
+
+    /// The step is over for this worker; its messages may be acknowledged.
+    fn end(&self, session: &Arc<Session>) -> Vec<Delivery> {
+        self.ahead.end(session);
+        self.desk.end(session)
+    }
+
+    fn acknowledge(&self, acknowledged: Vec<Delivery>) {
+        let _ = self.done.send(Done { acknowledged, ..Done::default() });
     }
 }

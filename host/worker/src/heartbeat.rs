@@ -10,21 +10,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_base::lock;
+use pawl_domain::id::WorkerId;
 use pawl_store::leases::{Heartbeat, Pulse};
-use pawl_store::{self as store, Link};
+use pawl_store::{self as store, Link, SharedStore};
 use tokio::sync::{oneshot, watch};
 
-use super::flow::Flow;
-use super::trust::boottime_ms;
-use super::vitals::Vitals;
+use crate::desk::Desk;
+use crate::trust::{Trust, boottime_ms};
+use crate::vitals::Vitals;
 
 /// Who beats.
+#[derive(Clone)]
 pub struct Beating {
-    /// The worker, its store and what it runs.
-    pub flow: Arc<Flow>,
-    /// How long a lease lasts.
+    /// This start of the worker.
+    pub worker: WorkerId,
+    /// The queues that it serves.
+    pub queues: Vec<String>,
+    /// Where the lease is recorded.
+    pub store: SharedStore,
+    /// How long it lasts.
     pub lease: Duration,
+    /// What the worker runs.
+    pub desk: Arc<Desk>,
+    /// Who is told how long the lease may be relied on.
+    pub trust: Arc<Trust>,
     /// Whether the process makes progress.
     pub vitals: Arc<Vitals>,
     /// Where the answers go.
@@ -37,7 +46,7 @@ pub struct Beating {
 /// # Errors
 /// If the lease can't be begun.
 pub async fn begin(beating: Beating) -> store::Result<oneshot::Receiver<()>> {
-    let mut heart = Heart { host: host_name(), link: beating.flow.store.link(), beating };
+    let mut heart = Heart { host: host_name(), link: beating.store.link(), beating };
     store::within(heart.beating.lease / 2, heart.beat(true)).await?;
     let (expired, end) = oneshot::channel();
     std::thread::Builder::new()
@@ -62,7 +71,7 @@ struct Heart {
 impl Heart {
     async fn run(mut self, mut expired: oneshot::Sender<()>) {
         // The first beat's connection belongs to the runtime that made it.
-        self.link = self.beating.flow.store.link();
+        self.link = self.beating.store.link();
         let interval = self.beating.lease / 5;
         let mut outage = false;
         loop {
@@ -99,22 +108,22 @@ impl Heart {
 
     /// One renewal; whether the lease still stands.
     async fn beat(&mut self, begin: bool) -> store::Result<bool> {
-        let flow = &self.beating.flow;
+        let Beating { worker, queues, lease, desk, trust, .. } = &self.beating;
         let beat = Heartbeat {
-            worker: flow.worker,
-            lease_ms: u32::try_from(self.beating.lease.as_millis()).unwrap_or(u32::MAX),
+            worker: *worker,
+            lease_ms: u32::try_from(lease.as_millis()).unwrap_or(u32::MAX),
             begin,
             host: &self.host,
             pid: std::process::id(),
-            slots: flow.slots,
-            queues: &flow.queues,
-            running: lock(&flow.sessions).len(),
-            draining: flow.draining.load(std::sync::atomic::Ordering::Relaxed),
+            slots: desk.slots(),
+            queues,
+            running: desk.running_count(),
+            draining: desk.is_draining(),
         };
         let sent_ms = boottime_ms();
         let pulse = self.link.heartbeat(&beat).await?;
         if pulse.alive {
-            flow.trust.renewed(sent_ms, self.beating.lease);
+            trust.renewed(sent_ms, *lease);
             let _ = self.beating.pulse.send(pulse);
         }
         Ok(pulse.alive)

@@ -16,7 +16,7 @@ use pawl_engine::recorder::Recorder;
 use pawl_engine::{Attempt, Engine, Executed, LoadError, Prepared, Secrets};
 use pawl_store::{self as store, Store};
 
-use super::session::Session;
+use crate::session::Session;
 
 /// Steps of which it is remembered on which component they ran last.
 const LATEST: usize = 10_000;

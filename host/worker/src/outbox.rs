@@ -1,52 +1,43 @@
-//! What waits for the writer: steps with something to write, and claims to ask for. Filled from guest
-//! threads and from tasks, emptied by the writer when it is free; nothing in it waits for company.
+//! What waits for the writer: those with something to write (`S` is a session), and claims to ask for. Filled from
+//! guest threads and from tasks, emptied by the writer when it is free; nothing in it waits for company.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use pawl_base::lock;
-use pawl_domain::id::StepId;
+use pawl_domain::id::{RunId, StepId};
 use tokio::sync::{Notify, mpsc};
 
-use super::session::Session;
-
 /// One lane's queue.
-pub struct Outbox {
-    waiting: Mutex<Waiting>,
+pub struct Outbox<S> {
+    waiting: Mutex<Waiting<S>>,
     filled: Notify,
-    bulk: mpsc::UnboundedSender<Weak<Session>>,
+    bulk: mpsc::UnboundedSender<Weak<S>>,
 }
 
-#[derive(Default)]
-struct Waiting {
-    sessions: VecDeque<Arc<Session>>,
+struct Waiting<S> {
+    writers: VecDeque<Arc<S>>,
     claims: Vec<StepId>,
 }
 
-impl Outbox {
+impl<S> Outbox<S> {
     /// An empty queue, and the queue of large checkpoints.
     #[must_use]
-    pub fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Weak<Session>>) {
+    pub fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Weak<S>>) {
         let (bulk, large) = mpsc::unbounded_channel();
         (Arc::new(Self { waiting: Mutex::default(), filled: Notify::new(), bulk }), large)
     }
 
-    /// The step has something to write.
-    pub fn push(&self, session: Arc<Session>) {
-        self.waiting().sessions.push_back(session);
+    /// A step has something to write.
+    pub fn push(&self, session: Arc<S>) {
+        self.waiting().writers.push_back(session);
         self.filled.notify_one();
     }
 
-    /// The step has a large checkpoint whose entries are durable.
-    pub fn push_bulk(&self, session: Weak<Session>) {
+    /// A step has a large checkpoint whose entries are durable.
+    pub fn push_bulk(&self, session: Weak<S>) {
         // Without a receiver the worker has ended, and with it the step's right to write.
         let _ = self.bulk.send(session);
-    }
-
-    /// The worker wants these steps.
-    pub fn claim(&self, steps: impl IntoIterator<Item = StepId>) {
-        self.waiting().claims.extend(steps);
-        self.filled.notify_one();
     }
 
     /// Waits until there is something.
@@ -55,7 +46,7 @@ impl Outbox {
             let filled = self.filled.notified();
             {
                 let waiting = self.waiting();
-                if !waiting.sessions.is_empty() || !waiting.claims.is_empty() {
+                if !waiting.writers.is_empty() || !waiting.claims.is_empty() {
                     return;
                 }
             }
@@ -65,17 +56,12 @@ impl Outbox {
 
     /// How many steps have something to write.
     pub fn waiting_sessions(&self) -> usize {
-        self.waiting().sessions.len()
+        self.waiting().writers.len()
     }
 
     /// The next step that has something to write.
-    pub fn pop(&self) -> Option<Arc<Session>> {
-        self.waiting().sessions.pop_front()
-    }
-
-    /// Drops everything: the worker's incarnation has ended, nothing will be written.
-    pub fn clear(&self) {
-        *self.waiting() = Waiting::default();
+    pub fn pop(&self) -> Option<Arc<S>> {
+        self.waiting().writers.pop_front()
     }
 
     /// All claims.
@@ -83,7 +69,52 @@ impl Outbox {
         std::mem::take(&mut self.waiting().claims)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn request_claim(&self, id: StepId) {
+        self.waiting().claims.push(id);
+        self.filled.notify_one();
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting<S>> {
         lock(&self.waiting)
+    }
+}
+
+impl<S> Default for Waiting<S> {
+    fn default() -> Self {
+        Self { writers: VecDeque::new(), claims: Vec::new() }
+    }
+}
+
+/// The outboxes of all lanes. A run belongs to one lane, so that its writes are never at odds with each other.
+pub struct Outboxes<S>(Arc<[Arc<Outbox<S>>]>);
+
+impl<S> Outboxes<S> {
+    /// Those of the lanes; at least one.
+    #[must_use]
+    pub fn new(lanes: Vec<Arc<Outbox<S>>>) -> Self {
+        Self(lanes.into())
+    }
+
+    /// The outbox for what a run's steps write.
+    #[must_use]
+    pub fn of(&self, run: RunId) -> &Arc<Outbox<S>> {
+        let lane = run.0.as_u128() % self.0.len() as u128;
+        &self.0[lane as usize]
+    }
+
+    /// The worker wants this step. Nothing is claimed yet: the answer to a batch tells.
+    pub fn request_claim(&self, id: StepId) {
+        self.of(id.run).request_claim(id);
+    }
+
+    /// Drops everything: the worker's incarnation has ended, nothing will be written.
+    pub fn clear(&self) {
+        self.0.iter().for_each(|outbox| *outbox.waiting() = Waiting::default());
+    }
+}
+
+impl<S> Clone for Outboxes<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }

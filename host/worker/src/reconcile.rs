@@ -5,22 +5,39 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_base::lock;
 use pawl_domain::attempt::Claim;
-use pawl_domain::id::{Fence, StepId};
+use pawl_domain::id::{Fence, StepId, WorkerId};
 use pawl_engine::recorder::Stop;
-use pawl_store::within;
 use pawl_store::write::Settlement;
+use pawl_store::{SharedStore, within};
 
-use super::flow::Flow;
-use super::session::Session;
+use crate::desk::Desk;
+use crate::outbox::Outboxes;
+use crate::session::Session;
+use crate::trust::Trust;
+
+/// Who compares.
+pub struct Reconciling {
+    /// This start of the worker.
+    pub worker: WorkerId,
+    /// What the database says.
+    pub store: SharedStore,
+    /// How long an answer of it is waited for.
+    pub patience: Duration,
+    /// What the worker runs.
+    pub desk: Arc<Desk>,
+    /// Where a step is handed back.
+    pub outboxes: Outboxes<Session>,
+    /// The worker's lease.
+    pub trust: Arc<Trust>,
+}
 
 /// Compares every `interval`, for ever.
-pub async fn run(flow: Arc<Flow>, interval: Duration) {
+pub async fn run(reconciling: Reconciling, interval: Duration) {
     let mut suspects = HashMap::new();
     loop {
         tokio::time::sleep(interval).await;
-        match run_once(&flow, &suspects).await {
+        match run_once(&reconciling, &suspects).await {
             Ok(unknown) => suspects = unknown,
             Err(error) => tracing::debug!(error = error.chain(), "not reconciled"),
         }
@@ -33,35 +50,31 @@ pub async fn run(flow: Arc<Flow>, interval: Duration) {
 /// # Errors
 /// If the database can't be read.
 pub async fn run_once(
-    flow: &Arc<Flow>,
+    reconciling: &Reconciling,
     suspects: &HashMap<StepId, Fence>,
 ) -> pawl_store::Result<HashMap<StepId, Fence>> {
-    let before: Vec<Arc<Session>> = lock(&flow.sessions).values().cloned().collect();
-    let claimed: HashMap<StepId, Fence> =
-        within(flow.patience, flow.store.running_of(flow.worker)).await?.into_iter().collect();
+    let Reconciling { worker, store, patience, desk, .. } = reconciling;
+    // Read before the database is: what is claimed in between is no difference.
+    let before = desk.running();
+    let claimed: HashMap<StepId, Fence> = within(*patience, store.running_of(*worker)).await?.into_iter().collect();
     for session in before {
         let claim = &session.claim;
-        if claimed.get(&claim.id) != Some(&claim.fence) && !session.is_settling() {
+        if claimed.get(&claim.id) != Some(&claim.fence) && !session.has_ended() {
             tracing::info!(step.id = %claim.id, fence = %claim.fence, "the step is no longer this worker's: it is stopped");
             session.stop_with(Stop::LeaseLost);
         }
     }
-    let unknown: HashMap<StepId, Fence> = {
-        let sessions = lock(&flow.sessions);
-        let asked = lock(&flow.asked);
-        claimed.into_iter().filter(|(id, _)| !sessions.contains_key(id) && !asked.contains_key(id)).collect()
-    };
+    let unknown: HashMap<StepId, Fence> = claimed.into_iter().filter(|(id, _)| !desk.knows(*id)).collect();
     for (id, fence) in unknown.iter().filter(|(id, fence)| suspects.get(id) == Some(fence)) {
         tracing::warn!(step.id = %id, %fence, "the database says that this worker runs the step, it does not: handed back");
-        flow.hand_back(Claim::bare(*id, *fence));
+        reconciling.hand_back(Claim::bare(*id, *fence));
     }
     Ok(unknown)
 }
 
-impl Flow {
+impl Reconciling {
     fn hand_back(&self, claim: Claim) {
-        let lane = Arc::clone(self.lane(claim.run()));
-        let session = Session::new(claim, Vec::new(), 0, lane, Arc::clone(&self.trust));
-        session.settle(Settlement::Released, None);
+        let outbox = Arc::clone(self.outboxes.of(claim.run()));
+        Session::new(claim, 0, outbox, Arc::clone(&self.trust)).end(Settlement::Released, None);
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::trust::boottime_ms;
+use crate::trust::boottime_ms;
 
 /// Shared by the heartbeat's thread and those whom it watches.
 #[derive(Debug)]

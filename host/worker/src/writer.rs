@@ -12,18 +12,19 @@
 //! A crash before the commit loses only what nobody has seen; a crash after it leaves what the database
 //! says, and a sweep delivers what was not delivered. A lost answer is made up for by the resend.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use pawl_domain::attempt::{Cause, Failure};
+use pawl_domain::id::WorkerId;
 use pawl_store::write::{Batch, Member, Settlement, Verdict, Written};
-use pawl_store::{self as store, Error, within};
+use pawl_store::{self as store, Error, SharedStore, within};
 use tokio::sync::mpsc;
 
-use super::flow::Flow;
-use super::outbox::Outbox;
-use super::session::{Session, Taken};
-use super::vitals::Vitals;
+use crate::flow::Flow;
+use crate::outbox::Outbox;
+use crate::session::{Session, Taken};
+use crate::vitals::Vitals;
 
 /// A batch is closed when its payloads reach this size.
 const BATCH_BYTES: usize = 8 << 20;
@@ -31,9 +32,21 @@ const BATCH_BYTES: usize = 8 << 20;
 /// Pause before a resend, growing to the second.
 const RESEND_AFTER: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
+/// Who writes.
+pub struct Writing {
+    /// This start of the worker.
+    pub worker: WorkerId,
+    /// Where it writes.
+    pub store: SharedStore,
+    /// How long an answer of the store is waited for.
+    pub patience: Duration,
+    /// Who takes in the answers.
+    pub flow: Arc<Flow>,
+}
+
 /// A lane's loop; ends with its task.
-pub async fn run(flow: Arc<Flow>, outbox: Arc<Outbox>, vitals: Arc<Vitals>) {
-    let mut lane = Lane { link: flow.store.link(), flow, vitals, outage: false };
+pub async fn run(writing: Arc<Writing>, outbox: Arc<Outbox<Session>>, vitals: Arc<Vitals>) {
+    let mut lane = Lane::new(writing, vitals);
     loop {
         outbox.filled().await;
         lane.vitals.working();
@@ -45,8 +58,8 @@ pub async fn run(flow: Arc<Flow>, outbox: Arc<Outbox>, vitals: Arc<Vitals>) {
 
 /// The loop for large checkpoints: a connection of their own, one at a time, so that no batch waits for
 /// them.
-pub async fn run_bulk(flow: Arc<Flow>, mut large: mpsc::UnboundedReceiver<std::sync::Weak<Session>>) {
-    let mut lane = Lane { link: flow.store.link(), flow, vitals: Arc::default(), outage: false };
+pub async fn run_bulk(writing: Arc<Writing>, mut large: mpsc::UnboundedReceiver<Weak<Session>>) {
+    let mut lane = Lane::new(writing, Arc::default());
     while let Some(session) = large.recv().await {
         let Some(session) = session.upgrade() else { continue };
         if let Some(member) = session.take_bulk() {
@@ -57,7 +70,7 @@ pub async fn run_bulk(flow: Arc<Flow>, mut large: mpsc::UnboundedReceiver<std::s
 
 /// Everything that waits, up to the byte limit; the rest waits for the next batch. So does what a step says
 /// while this goes on: it then stands in the queue again, and has one member in a batch.
-fn collect(outbox: &Outbox) -> (Vec<Arc<Session>>, Batch) {
+fn collect(outbox: &Outbox<Session>) -> (Vec<Arc<Session>>, Batch) {
     let mut chains = Vec::new();
     let mut bytes = 0;
     let mut claims = outbox.take_claims();
@@ -96,13 +109,17 @@ fn chain_of(session: Arc<Session>, member: Member) -> Vec<(Arc<Session>, Member)
 }
 
 struct Lane {
-    flow: Arc<Flow>,
+    writing: Arc<Writing>,
     vitals: Arc<Vitals>,
     link: Box<dyn store::Link>,
     outage: bool,
 }
 
 impl Lane {
+    fn new(writing: Arc<Writing>, vitals: Arc<Vitals>) -> Self {
+        Self { link: writing.store.link(), writing, vitals, outage: false }
+    }
+
     async fn send(&mut self, sessions: Vec<Arc<Session>>, batch: Batch) {
         let mut parts = vec![(sessions, batch)];
         while let Some((sessions, batch)) = parts.pop() {
@@ -110,7 +127,7 @@ impl Lane {
                 continue;
             }
             match self.send_until_answered(&batch).await {
-                Ok(written) => self.flow.written(&sessions, &batch, written),
+                Ok(written) => self.writing.flow.written(&sessions, &batch, written),
                 Err(error) if batch.members.len() + batch.claims.len() > 1 => {
                     tracing::warn!(error = error.chain(), "a batch was refused: it is split");
                     parts.extend(self.split(sessions, batch));
@@ -124,7 +141,7 @@ impl Lane {
     async fn send_until_answered(&mut self, batch: &Batch) -> Result<Written, Error> {
         let mut attempt = 0;
         loop {
-            match within(self.flow.patience, self.send_once(batch)).await {
+            match within(self.writing.patience, self.send_once(batch)).await {
                 Ok(written) => {
                     if self.outage {
                         self.outage = false;
@@ -153,7 +170,7 @@ impl Lane {
             pawl_base::fault::point("head_start.before_commit");
         }
         self.vitals.waiting();
-        let answer = self.link.write(self.flow.worker, batch);
+        let answer = self.link.write(self.writing.worker, batch);
         // The first poll sends; the point then strikes while the server works.
         let (answer, ()) = tokio::join!(biased; answer, async { pawl_base::fault::point("batch.sent") });
         self.vitals.working();
@@ -173,7 +190,7 @@ impl Lane {
         let chains = (1..members).filter(|place| !batch.members[*place].follows());
         let at = chains.min_by_key(|place| place.abs_diff(members / 2)).unwrap_or(members);
         if at == members && claims == 0 {
-            sessions.drain(1..).for_each(|ahead| self.flow.give_up(ahead));
+            sessions.drain(1..).for_each(|ahead| self.writing.flow.give_up(ahead));
             batch.members.truncate(1);
             return vec![(sessions, batch)];
         }
@@ -187,12 +204,16 @@ impl Lane {
         tracing::error!(error = error.chain(), step.id = ?batch.members.first().map(|member| member.id),
             "a write was refused");
         let (Some(session), Some(member)) = (sessions.first(), batch.members.first()) else {
-            self.flow.written(&[], batch, Written { not_ready: batch.claims.clone(), ..Written::default() });
+            self.writing.flow.written(&[], batch, Written { not_ready: batch.claims.clone(), ..Written::default() });
             return;
         };
         if member.starts_ahead() {
             // Not this worker's to be parked: it is executed again, under its claim, and then it is.
-            self.flow.written(sessions, batch, Written { members: vec![Verdict::LeaseLost], ..Written::default() });
+            self.writing.flow.written(
+                sessions,
+                batch,
+                Written { members: vec![Verdict::LeaseLost], ..Written::default() },
+            );
             return;
         }
         let reason = Failure {
@@ -212,7 +233,7 @@ impl Lane {
             Written { members: vec![Verdict::LeaseLost], ..Written::default() }
         });
         session.stop_with(pawl_engine::recorder::Stop::LeaseLost);
-        self.flow.written(sessions, &parting, written);
+        self.writing.flow.written(sessions, &parting, written);
     }
 }
 
@@ -230,7 +251,7 @@ mod tests {
     fn a_step_has_one_member_in_a_batch_however_fast_it_records() {
         let (outbox, _bulk) = Outbox::new();
         let claim = Claim::bare(StepId { run: RunId::new(), step: StepNo(0) }, Fence(1));
-        let session = Session::new(claim, Vec::new(), 0, Arc::clone(&outbox), Arc::default());
+        let session = Session::new(claim, 0, Arc::clone(&outbox), Arc::default());
         let guest = std::thread::spawn({
             let session = Arc::clone(&session);
             move || (0..200_000).try_for_each(|unix_ns| session.record(&Entry::Now { unix_ns }))

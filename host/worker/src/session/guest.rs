@@ -34,26 +34,24 @@ impl Recorder for Session {
         if let Some(stop) = state.stop {
             return Err(stop);
         }
-        if state.checkpoint.is_some() || state.bulk.is_some() {
+        if state.pending.checkpoint.is_some() || state.bulk.waiting.is_some() {
             pawl_base::fault::point("checkpoint.in_flight.superseded");
         }
         if checkpoint.state.len() < BULK_BYTES {
-            state.bulk = None;
-            state.checkpoint = Some(checkpoint);
+            state.bulk.waiting = None;
+            state.pending.checkpoint = Some(checkpoint);
             self.queue(&mut state);
         } else {
-            state.checkpoint = None;
-            state.bulk = Some(checkpoint);
-            if state.bulk_is_ready() {
-                self.outbox.push_bulk(self.this.clone());
-            }
+            state.pending.checkpoint = None;
+            state.bulk.waiting = Some(checkpoint);
+            self.queue_bulk(&state);
         }
         Ok(())
     }
 
     fn progress(&self, fraction: f64, message: String) {
         // A store's text may hold no NUL. Written along with the next write, never a reason for one.
-        self.state().progress = Some((fraction.clamp(0.0, 1.0) as f32, message.replace('\0', "")));
+        self.state().pending.progress = Some((fraction.clamp(0.0, 1.0) as f32, message.replace('\0', "")));
     }
 
     fn stop(&self) -> Option<Stop> {

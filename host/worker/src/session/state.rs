@@ -26,32 +26,75 @@ pub(super) enum Standing {
     Asked,
 }
 
+/// How far the attempt has come.
+#[derive(Debug, Default)]
+pub(super) enum Attempt {
+    /// Its guest is executed, or going to be.
+    #[default]
+    Executing,
+    /// It has ended like this, which waits for the writer.
+    Ended(Settlement),
+    /// The writer has it.
+    Settled,
+}
+
+/// Whether it is on record that a suspect runs alone on its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Alone {
+    /// It is no suspect.
+    #[default]
+    No,
+    /// To be written.
+    Pending,
+    /// The writer has it.
+    Sent,
+    /// Written: a death of the worker is the step's from now on.
+    OnRecord,
+}
+
+/// What goes into the next batch.
+#[derive(Default)]
+pub(super) struct Pending {
+    pub(super) cut: Option<u32>,
+    pub(super) segment: Option<Segment>,
+    pub(super) checkpoint: Option<Checkpoint>,
+    /// Goes along with other things, and is never a reason for a batch.
+    pub(super) progress: Option<(f32, String)>,
+}
+
+/// Large checkpoints: they go by themselves.
+#[derive(Default)]
+pub(super) struct Bulk {
+    /// The newest, until the entries before it are durable.
+    pub(super) waiting: Option<Checkpoint>,
+    /// An older one is being written.
+    pub(super) in_flight: bool,
+}
+
+impl Bulk {
+    pub(super) fn is_written(&self) -> bool {
+        self.waiting.is_none() && !self.in_flight
+    }
+}
+
 /// All of it.
 #[derive(Default)]
 pub(super) struct State {
+    pub(super) standing: Standing,
+    pub(super) attempt: Attempt,
+    pub(super) alone: Alone,
+    pub(super) stop: Option<Stop>,
     /// Journal entries recorded, and how many of them are durable.
     pub(super) recorded: u32,
     pub(super) durable: u32,
-    pub(super) segment: Option<Segment>,
-    pub(super) checkpoint: Option<Checkpoint>,
-    /// A large checkpoint that waits for the entries before it, and whether one is being written.
-    pub(super) bulk: Option<Checkpoint>,
-    pub(super) bulk_in_flight: bool,
-    pub(super) progress: Option<(f32, String)>,
-    /// To be written: it runs alone from now on. And whether it was.
-    pub(super) alone: bool,
-    pub(super) on_record: bool,
-    pub(super) cut: Option<u32>,
-    pub(super) settlement: Option<Settlement>,
-    pub(super) settled: bool,
-    /// Stands in the outbox.
+    pub(super) pending: Pending,
+    pub(super) bulk: Bulk,
+    /// It stands in the outbox.
     pub(super) queued: bool,
-    pub(super) stop: Option<Stop>,
-    pub(super) standing: Standing,
     /// The successor that is run ahead.
     pub(super) next: Option<Arc<Session>>,
-    /// Messages to acknowledge once the attempt has ended.
-    pub(super) deliveries: Vec<Delivery>,
+    /// To be acknowledged once the attempt has ended.
+    pub(super) messages: Vec<Delivery>,
 }
 
 impl State {
@@ -66,13 +109,14 @@ impl State {
     }
 
     pub(super) fn has_succeeded(&self) -> bool {
-        matches!(self.settlement, Some(Settlement::Succeeded { .. }))
+        matches!(self.attempt, Attempt::Ended(Settlement::Succeeded { .. }))
     }
 
     /// Adds an entry to what is to be written; returns its position.
     pub(super) fn append(&mut self, entry: &Entry) -> u32 {
         let position = self.recorded;
-        let segment = self.segment.get_or_insert_with(|| Segment { first: position, length: 0, bytes: Vec::new() });
+        let new = || Segment { first: position, length: 0, bytes: Vec::new() };
+        let segment = self.pending.segment.get_or_insert_with(new);
         append(&mut segment.bytes, entry);
         segment.length += 1;
         self.recorded += 1;
@@ -81,30 +125,30 @@ impl State {
 
     /// A large checkpoint goes out when the entries before it are durable.
     pub(super) fn bulk_is_ready(&self) -> bool {
-        !self.is_ahead() && self.bulk.as_ref().is_some_and(|checkpoint| checkpoint.position <= self.durable)
+        !self.is_ahead() && self.bulk.waiting.as_ref().is_some_and(|checkpoint| checkpoint.position <= self.durable)
     }
 
-    /// Progress goes along with other things.
+    /// Whether there is a reason for a batch.
     pub(super) fn has_something_to_write(&self) -> bool {
-        self.alone
-            || self.cut.is_some()
-            || self.segment.is_some()
-            || self.checkpoint.is_some()
-            || self.settlement.is_some()
+        self.alone == Alone::Pending
+            || self.pending.cut.is_some()
+            || self.pending.segment.is_some()
+            || self.pending.checkpoint.is_some()
+            || matches!(self.attempt, Attempt::Ended(_))
     }
 
     /// Takes what there is to write.
     pub(super) fn member(&mut self, claim: &Claim, ahead: Option<Ahead>) -> Member {
-        Member {
-            id: claim.id,
-            fence: claim.fence,
-            ahead,
-            alone: std::mem::take(&mut self.alone),
-            cut: self.cut.take(),
-            segment: self.segment.take(),
-            checkpoint: self.checkpoint.take(),
-            progress: self.progress.take(),
-            settlement: self.settlement.take(),
+        let Pending { cut, segment, checkpoint, progress } = std::mem::take(&mut self.pending);
+        let alone = self.alone == Alone::Pending;
+        if alone {
+            self.alone = Alone::Sent;
         }
+        let (attempt, settlement) = match std::mem::take(&mut self.attempt) {
+            Attempt::Ended(settlement) => (Attempt::Settled, Some(settlement)),
+            other => (other, None),
+        };
+        self.attempt = attempt;
+        Member { id: claim.id, fence: claim.fence, ahead, alone, cut, segment, checkpoint, progress, settlement }
     }
 }

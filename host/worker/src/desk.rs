@@ -1,0 +1,213 @@
+//! What a worker has at hand: the steps in execution, and those that it has asked for with the messages that led to
+//! them. Each of them holds a slot, whichever it is.
+//!
+//! ```text
+//!  message ──note──▶ asked for ──begin──▶ in execution ──end──▶ messages to acknowledge
+//!                        └───── take_messages: not ready ────────────────▲
+//! ```
+//!
+//! A step is in one place at most, and moves from one to the other in one go: who looks in between (the receiver, the
+//! reconciliation) never finds that the worker knows nothing of it. A message stays with its step until somebody takes
+//! it, and whoever takes it acknowledges it. Steps that are run ahead of their claims are not here: they use the slots
+//! of those before them, or of those asked for.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use pawl_base::lock;
+use pawl_domain::id::StepId;
+use pawl_queue::Delivery;
+use tokio::sync::Notify;
+
+use crate::session::Session;
+
+/// Shared by the flow and by those who look after it.
+pub struct Desk {
+    slots: usize,
+    in_a_row: u32,
+    held: Mutex<Held>,
+    freed: Notify,
+    others_wait: AtomicBool,
+    draining: AtomicBool,
+}
+
+#[derive(Default)]
+struct Held {
+    running: HashMap<StepId, Arc<Session>>,
+    asked: HashMap<StepId, Vec<Delivery>>,
+}
+
+/// What a message leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// The step is to be asked for; its message is kept.
+    AskFor(StepId),
+    /// It was asked for before; its message is kept with the first.
+    Asked,
+    /// There is nothing to ask for: the message may be acknowledged.
+    Nothing(Delivery),
+}
+
+impl Desk {
+    /// An empty one for so many steps. While others wait, a slot is handed on to successors `in_a_row` times.
+    #[must_use]
+    pub fn new(slots: usize, in_a_row: u32) -> Self {
+        let (others_wait, draining) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { slots, in_a_row, held: Mutex::default(), freed: Notify::new(), others_wait, draining }
+    }
+
+    /// How many steps it has place for.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Waits for free slots.
+    pub async fn free_slots(&self) -> usize {
+        loop {
+            let freed = self.freed.notified();
+            match self.free_now() {
+                0 => freed.await,
+                free => return free,
+            }
+        }
+    }
+
+    /// Slots that are free now; none in a drain.
+    #[must_use]
+    pub fn free_now(&self) -> usize {
+        if self.is_draining() {
+            return 0;
+        }
+        let held = self.held();
+        self.slots.saturating_sub(held.running.len() + held.asked.len())
+    }
+
+    /// Slots may have become free. Told once for all steps of a batch, so that the receiver asks for as many messages
+    /// in one go.
+    pub fn wake_receiver(&self) {
+        self.freed.notify_one();
+    }
+
+    /// Keeps the message of a step that is going to be asked for.
+    pub fn note(&self, delivery: Delivery) -> Noted {
+        let mut held = self.held();
+        // It runs here already: the step is not ready, whatever the message thought.
+        let Some(id) = delivery.step.filter(|id| !held.running.contains_key(id)) else {
+            return Noted::Nothing(delivery);
+        };
+        let is_first = !held.asked.contains_key(&id);
+        held.asked.entry(id).or_default().push(delivery);
+        if is_first { Noted::AskFor(id) } else { Noted::Asked }
+    }
+
+    /// The messages of a step that need not be asked for any more.
+    #[must_use]
+    pub fn take_messages(&self, id: StepId) -> Vec<Delivery> {
+        self.held().asked.remove(&id).unwrap_or_default()
+    }
+
+    /// A claimed step goes into execution, and its messages with it. False if it is there already: the same claim, told
+    /// twice, by a resend or because it was asked for again. An older claim of the step makes way for it.
+    #[must_use]
+    pub fn begin(&self, session: &Arc<Session>) -> bool {
+        let mut held = self.held();
+        let id = session.claim.id;
+        let messages = held.asked.remove(&id).unwrap_or_default();
+        match held.running.get(&id) {
+            Some(known) if known.claim.fence == session.claim.fence => {
+                known.also_acknowledge(messages);
+                false
+            }
+            _ => {
+                session.also_acknowledge(messages);
+                held.running.insert(id, Arc::clone(session));
+                true
+            }
+        }
+    }
+
+    /// The same for a step that is being executed ahead of this claim. False if it was given up by now.
+    #[must_use]
+    pub fn confirm(&self, session: &Arc<Session>) -> bool {
+        let mut held = self.held();
+        // Its outcome may be written from here on: while this lock is held, its end can't come before its beginning.
+        if !session.confirm() {
+            return false;
+        }
+        let id = session.claim.id;
+        session.also_acknowledge(held.asked.remove(&id).unwrap_or_default());
+        held.running.insert(id, Arc::clone(session));
+        true
+    }
+
+    /// The step is over for this worker; its messages may be acknowledged.
+    #[must_use]
+    pub fn end(&self, session: &Arc<Session>) -> Vec<Delivery> {
+        let mut held = self.held();
+        // Under a newer claim, it is another session's.
+        if held.running.get(&session.claim.id).is_some_and(|known| Arc::ptr_eq(known, session)) {
+            held.running.remove(&session.claim.id);
+        }
+        drop(held);
+        session.take_messages()
+    }
+
+    /// The steps in execution.
+    #[must_use]
+    pub fn running(&self) -> Vec<Arc<Session>> {
+        self.held().running.values().cloned().collect()
+    }
+
+    /// How many these are.
+    #[must_use]
+    pub fn running_count(&self) -> usize {
+        self.held().running.len()
+    }
+
+    /// Whether the step is in execution, or asked for.
+    #[must_use]
+    pub fn knows(&self, id: StepId) -> bool {
+        let held = self.held();
+        held.running.contains_key(&id) || held.asked.contains_key(&id)
+    }
+
+    /// Whether there is no step at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let held = self.held();
+        held.running.is_empty() && held.asked.is_empty()
+    }
+
+    /// Whether messages were left over when the last ones were read.
+    pub fn others_wait(&self, wait: bool) {
+        self.others_wait.store(wait, Ordering::Relaxed);
+    }
+
+    /// Whether a step that has ended after `in_a_row` others of its run may hand its slot to a successor: not if others
+    /// have waited for long.
+    #[must_use]
+    pub fn may_continue(&self, in_a_row: u32) -> bool {
+        let pressed = in_a_row + 1 >= self.in_a_row && self.others_wait.load(Ordering::Relaxed);
+        !pressed && !self.is_draining()
+    }
+
+    /// From now on, nothing new is taken.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing new is taken.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        lock(&self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests;

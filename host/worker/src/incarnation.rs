@@ -1,0 +1,250 @@
+//! One incarnation of a worker, from its first heartbeat to the end of its lease or to a drain: what it consists of,
+//! and the loops that run beside the flow.
+
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use pawl_domain::id::WorkerId;
+use pawl_engine::GuestThreads;
+use pawl_engine::recorder::Stop;
+use pawl_queue::SharedQueue;
+use pawl_store::leases::Pulse;
+use pawl_store::{SharedStore, within};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::acknowledge::Done;
+use crate::compile_ahead::Compiling;
+use crate::config::Config;
+use crate::desk::Desk;
+use crate::drain::drain;
+use crate::flow::{Flow, Parts};
+use crate::guests::Guests;
+use crate::heartbeat::Beating;
+use crate::loaded::Loaded;
+use crate::outbox::{Outbox, Outboxes};
+use crate::reconcile::Reconciling;
+use crate::scheduler::Scheduler;
+use crate::session::Session;
+use crate::trust::{Trust, boottime_ms};
+use crate::vitals::Vitals;
+use crate::writer::Writing;
+use crate::{acknowledge, compile_ahead, heartbeat, reconcile, scheduler, writer};
+
+/// How often the process looks after itself.
+const TICK: Duration = Duration::from_millis(250);
+
+/// A tick that took longer than this was not the process's own doing: it was stopped, or starved.
+const LONGEST_TICK_MS: u64 = 1_000;
+
+/// Pause between attempts to begin a lease.
+const LEASE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a read waits for messages.
+const READ_BLOCK: Duration = Duration::from_secs(5);
+
+/// What outlives an incarnation.
+pub struct Process {
+    pub config: Config,
+    pub store: SharedStore,
+    pub queue: SharedQueue,
+    pub loaded: Loaded,
+    pub threads: Arc<GuestThreads>,
+}
+
+/// How an incarnation ended.
+pub enum Ended {
+    /// Somebody asked for it.
+    ShutDown,
+    /// The lease could not be renewed.
+    LeaseLost,
+    /// A guest thread can't be freed.
+    Stuck,
+}
+
+/// What an incarnation's loops share.
+struct Incarnation<'a> {
+    process: &'a Process,
+    worker: WorkerId,
+    desk: Arc<Desk>,
+    flow: Arc<Flow>,
+    outboxes: Outboxes<Session>,
+    trust: Arc<Trust>,
+    vitals: Arc<Vitals>,
+    done: mpsc::UnboundedSender<Done>,
+    pulse: watch::Sender<Pulse>,
+}
+
+/// The receiving ends of what the flow and the heartbeat say. They are there before the first word is: a lease's first
+/// pulse already tells what is due.
+struct Said {
+    lanes: Vec<(Arc<Outbox<Session>>, mpsc::UnboundedReceiver<Weak<Session>>)>,
+    after_commit: mpsc::UnboundedReceiver<Done>,
+    due_soon: mpsc::UnboundedReceiver<Duration>,
+    pulses: watch::Receiver<Pulse>,
+}
+
+impl Process {
+    /// One incarnation, from the first heartbeat to its end. `before` is the id of the last one.
+    ///
+    /// # Errors
+    /// A wrong setting of the queue.
+    pub async fn live(
+        &self,
+        worker: WorkerId,
+        before: Option<WorkerId>,
+        mut shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> pawl_queue::Result<Ended> {
+        let (this, said) = self.incarnate(worker);
+        let mut expired = tokio::select! {
+            expired = this.begin_lease() => expired,
+            () = &mut shutdown => return Ok(Ended::ShutDown),
+        };
+        if let Some(before) = before
+            && let Err(error) = within(self.config.patience(), self.store.forgive_crash(before)).await
+        {
+            tracing::warn!(error = error.chain(), worker.id = %before, "the lost lease counts as a crash of its steps");
+        }
+        tracing::info!(worker.id = %worker, slots = self.config.slots, queues = ?self.config.queues, "the worker is ready");
+        let mut tasks = JoinSet::new();
+        let receiving = this.start(said, &mut tasks)?;
+        let ended = tokio::select! {
+            () = &mut shutdown => Ended::ShutDown,
+            _ = &mut expired => Ended::LeaseLost,
+            () = this.until_stuck() => Ended::Stuck,
+        };
+        match ended {
+            Ended::LeaseLost => this.flow.stop_all(Stop::LeaseLost),
+            Ended::ShutDown | Ended::Stuck => {
+                receiving.abort();
+                drain(&this.flow, &this.desk, &this.done, &self.config, &this.vitals).await;
+                if let Err(error) = within(self.config.patience(), self.store.forget_worker(worker)).await {
+                    tracing::warn!(error = error.chain(), "the lease is left to run out");
+                }
+            }
+        }
+        // Dropping the receiver ends the heartbeat: the lease outlives all that was done under it.
+        drop(expired);
+        tasks.shutdown().await;
+        this.outboxes.clear();
+        Ok(ended)
+    }
+
+    fn incarnate(&self, worker: WorkerId) -> (Incarnation<'_>, Said) {
+        let config = &self.config;
+        let lanes: Vec<_> = (0..config.lanes.max(1)).map(|_| Outbox::new()).collect();
+        let outboxes = Outboxes::new(lanes.iter().map(|(outbox, _)| Arc::clone(outbox)).collect());
+        let (done, after_commit) = mpsc::unbounded_channel();
+        let (soon, due_soon) = mpsc::unbounded_channel();
+        let desk = Arc::new(Desk::new(config.slots, config.in_a_row));
+        let trust = Arc::new(Trust::default());
+        let (store, loaded, threads) = (self.store.clone(), self.loaded.clone(), Arc::clone(&self.threads));
+        let flow = Flow::new(Parts {
+            worker,
+            queues: config.queues.clone(),
+            run_ahead: config.run_ahead,
+            desk: Arc::clone(&desk),
+            guests: Guests::new(store, config.patience(), loaded, threads, config.suspicion),
+            outboxes: outboxes.clone(),
+            done: done.clone(),
+            soon,
+            trust: Arc::clone(&trust),
+        });
+        let (pulse, pulses) = watch::channel(Pulse::default());
+        let vitals = Arc::default();
+        let this = Incarnation { process: self, worker, desk, flow, outboxes, trust, vitals, done, pulse };
+        (this, Said { lanes, after_commit, due_soon, pulses })
+    }
+}
+
+impl Incarnation<'_> {
+    /// Begins the lease, as soon as the store is there. The receiver hears when it can't be renewed any more.
+    async fn begin_lease(&self) -> oneshot::Receiver<()> {
+        let beating = Beating {
+            worker: self.worker,
+            queues: self.process.config.queues.clone(),
+            store: self.process.store.clone(),
+            lease: self.process.config.lease,
+            desk: Arc::clone(&self.desk),
+            trust: Arc::clone(&self.trust),
+            vitals: Arc::clone(&self.vitals),
+            pulse: self.pulse.clone(),
+        };
+        loop {
+            match heartbeat::begin(beating.clone()).await {
+                Ok(expired) => return expired,
+                Err(error) => tracing::warn!(error = error.chain(), "no lease yet"),
+            }
+            tokio::time::sleep(LEASE_PAUSE).await;
+        }
+    }
+
+    /// Starts all loops, and the receiver, whose handle it returns.
+    fn start(&self, said: Said, tasks: &mut JoinSet<()>) -> pawl_queue::Result<AbortHandle> {
+        let Process { config, store, queue, loaded, .. } = self.process;
+        let (worker, lease, patience) = (self.worker, config.lease, config.patience());
+        let reader = queue.reader(worker, &config.queues, READ_BLOCK)?;
+
+        let flow = Arc::clone(&self.flow);
+        let writing = Arc::new(Writing { worker, store: store.clone(), patience, flow });
+        for (outbox, large) in said.lanes {
+            tasks.spawn(writer::run(Arc::clone(&writing), outbox, Arc::clone(&self.vitals)));
+            tasks.spawn(writer::run_bulk(Arc::clone(&writing), large));
+        }
+        tasks.spawn(acknowledge::run(Arc::clone(queue), said.after_commit));
+        let (desk, outboxes, trust) = (Arc::clone(&self.desk), self.outboxes.clone(), Arc::clone(&self.trust));
+        let reconciling = Reconciling { worker, store: store.clone(), patience, desk, outboxes, trust };
+        tasks.spawn(reconcile::run(reconciling, lease));
+        let compiling = Compiling { worker, store: store.clone(), patience, loaded: loaded.clone() };
+        tasks.spawn(compile_ahead::run(compiling, Arc::clone(queue), said.pulses.clone()));
+
+        let (adopted, mut adoptions) = mpsc::unbounded_channel();
+        let scheduler = Scheduler {
+            store: store.clone(),
+            queue: Arc::clone(queue),
+            worker,
+            streams: reader.streams().to_vec(),
+            lease,
+            suspicion: config.suspicion,
+            pulse: said.pulses,
+            adopted,
+        };
+        tasks.spawn(scheduler::takeover::run(scheduler.clone()));
+        tasks.spawn(scheduler::timers::run(scheduler.clone()));
+        tasks.spawn(scheduler::timers::run_soon(scheduler.clone(), said.due_soon));
+        tasks.spawn(scheduler::lost::run(scheduler.clone()));
+        tasks.spawn(scheduler::consumers::run(scheduler));
+        let flow = Arc::clone(&self.flow);
+        tasks.spawn(async move {
+            while let Some(delivery) = adoptions.recv().await {
+                flow.adopt(delivery);
+            }
+        });
+        Ok(tasks.spawn(Arc::clone(&self.flow).receive(reader)))
+    }
+
+    /// Shows that the process lives, until a guest passes no epoch for two leases: then its thread is lost.
+    async fn until_stuck(&self) {
+        // Guests are silent while the whole process is stopped: only time in which it ran counts.
+        let mut ran_since = boottime_ms();
+        let mut ticked_ms = ran_since;
+        let silence = self.process.config.lease * 2;
+        loop {
+            tokio::time::sleep(TICK).await;
+            self.vitals.tick();
+            let now_ms = boottime_ms();
+            if now_ms - ticked_ms > LONGEST_TICK_MS {
+                ran_since = now_ms;
+            }
+            ticked_ms = now_ms;
+            let ran = Duration::from_millis(now_ms - ran_since);
+            if ran > silence
+                && let Some(stuck) = self.process.threads.stuck(silence).first()
+            {
+                tracing::error!(thread = stuck.thread, silent = ?stuck.silent, "a guest passes no epoch: draining");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The life of a worker: one or more incarnations. When a lease has run out it can't be renewed, so the process stops
+//! its guests and begins again under a new id. No error of the store or the queue ends it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl_dispatch::Ports;
+use pawl_domain::id::WorkerId;
+use pawl_engine::{Engine, GuestThreads};
+use pawl_store::Store;
+
+use crate::config::Config;
+use crate::incarnation::{Ended, Process};
+use crate::loaded::Loaded;
+
+/// Why a worker ended though nobody asked for it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The schema is not this build's.
+    #[error(transparent)]
+    Store(#[from] pawl_store::Error),
+    /// A setting of the queue is wrong.
+    #[error(transparent)]
+    Queue(#[from] pawl_queue::Error),
+    /// The system gives no threads for guests.
+    #[error("the threads for guests can't be started")]
+    Threads(#[source] std::io::Error),
+    /// A guest can't be stopped, and holds its thread.
+    #[error("a guest thread could not be freed: start the worker again")]
+    Stuck,
+}
+
+/// Pause between attempts to reach a database that is away at the start.
+const START_PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs a worker until `shutdown`.
+///
+/// # Errors
+/// A wrong setting, a schema that is not this build's, a machine without the means to run guests, or a guest
+/// thread that could not be freed: then the process should be started anew.
+pub async fn run(
+    config: Config,
+    ports: Ports,
+    engine: Arc<Engine>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let Ports { store, queue } = ports;
+    let mut shutdown = std::pin::pin!(shutdown);
+    tokio::select! {
+        ready = wait_for_schema(&*store) => ready?,
+        () = &mut shutdown => return Ok(()),
+    }
+    let process = Process {
+        loaded: Loaded::new(engine, config.plans),
+        threads: Arc::new(GuestThreads::new(config.slots).map_err(Error::Threads)?),
+        store,
+        queue,
+        config,
+    };
+    let mut before = None;
+    loop {
+        let worker = WorkerId::new();
+        match process.live(worker, before.replace(worker), shutdown.as_mut()).await? {
+            Ended::ShutDown => return Ok(()),
+            Ended::LeaseLost => {
+                tracing::warn!(worker.id = %worker, "the lease ran out: the worker goes on under a new id");
+            }
+            Ended::Stuck => return Err(Error::Stuck),
+        }
+    }
+}
+
+/// Waits for the store, and for the schema of this build.
+async fn wait_for_schema(store: &dyn Store) -> Result<(), Error> {
+    let mut told = false;
+    loop {
+        match store.check_schema().await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_passing() => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(error = error.chain(), "waiting for {}", store.name());
+                }
+                tokio::time::sleep(START_PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
