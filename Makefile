@@ -4,6 +4,7 @@
 #   make demo            the demo pipeline on `pawl dev`, which is killed in the middle
 #   make check           formatting, lints and the tests that need no server: for the minute between two edits
 #   make test            all checks and all tests
+#   make test-plain      the end-to-end tests without run-ahead: the plain flow alone keeps every promise
 #   make test-languages  steps in Python and JavaScript; sets up their compilers in .pawl
 #   make drill           the recovery drill; summary and logs in target/drill
 #   make freeze          lists new migrations as landed: they do not change any more
@@ -13,7 +14,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help check demo freeze test test-languages languages drill bench build build-tests guests test-guests lint docs doctests licences setup setup-servers setup-test
+.PHONY: help check demo freeze test test-plain test-languages languages drill bench build build-tests guests test-guests lint docs doctests licences setup setup-servers setup-test
 
 # Each recipe begins with it: the Rust toolchain is found and named tools are in PATH.
 env := . .ci/env
@@ -107,6 +108,16 @@ test-languages: setup-test languages
 	@$(env)
 	cargo nextest run --workspace --run-ignored only
 
+define test_plain
+	echo "the end-to-end tests once more, without run-ahead" >&2
+	PAWL_RUN_AHEAD=false cargo nextest run --workspace -E 'binary(end_to_end)'
+endef
+
+test-plain: test-guests
+	@$(env)
+	$(test_plain)
+
 test: lint licences docs test-guests doctests
 	@$(env)
 	cargo nextest run --workspace
+	$(test_plain)

@@ -23,7 +23,16 @@ pub fn programs() -> anyhow::Result<PathBuf> {
     Ok(if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder }.to_owned())
 }
 
-/// A `pawl` command with an environment free of other `PAWL_` settings.
+/// The one setting that tests inherit: everything end to end holds with it and without it.
+const RUN_AHEAD: &str = "PAWL_RUN_AHEAD";
+
+/// Whether the processes of this test run steps ahead of their commits.
+#[must_use]
+pub fn runs_ahead() -> bool {
+    std::env::var_os(RUN_AHEAD).is_none_or(|value| value != "false")
+}
+
+/// A `pawl` command with an environment free of other `PAWL_` settings than [`RUN_AHEAD`].
 ///
 /// # Errors
 /// If it isn't built.
@@ -32,7 +41,7 @@ pub fn pawl() -> anyhow::Result<Command> {
     anyhow::ensure!(file.is_file(), "{} is missing: run `make build`", file.display());
     let mut command = Command::new(file);
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("PAWL_") {
+        if name.to_string_lossy().starts_with("PAWL_") && name != RUN_AHEAD {
             command.env_remove(name);
         }
     }

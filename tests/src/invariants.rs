@@ -10,7 +10,7 @@ use pawl_store::doctor::Invariants as _;
 
 use crate::runtime::block_on;
 use crate::wait::{self, Look};
-use crate::{Cluster, Target, bounds};
+use crate::{Cluster, Target, binary, bounds};
 
 /// Waits until nothing moves: no step runs, no stream holds a message, no worker says that it executes
 /// something.
@@ -47,6 +47,9 @@ fn moving(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     Ok(moving)
 }
 
+/// Steps that were claimed and ended by one commit: these were run before it.
+pub const AHEAD: &str = "select count(*) from step where status = 'succeeded' and claimed_at = ended_at";
+
 /// Everything that breaks a promise; for a quiet cluster.
 ///
 /// # Errors
@@ -59,6 +62,10 @@ pub fn violations(cluster: &Cluster, targets: &[&Target]) -> anyhow::Result<Vec<
     distinct.dedup();
     if cluster.database.count_runs(&distinct)? != distinct.len() {
         violations.push(format!("10: of {} submissions that were answered, some do not exist", distinct.len()));
+    }
+    let ahead: i64 = cluster.database.value(AHEAD)?;
+    if !binary::runs_ahead() && ahead > 0 {
+        violations.push(format!("{ahead} steps were run ahead of their claims, which is switched off"));
     }
     violations.extend(targets.iter().flat_map(|target| target.violations()).map(|line| format!("8: {line}")));
     Ok(violations)

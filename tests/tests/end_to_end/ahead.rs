@@ -1,10 +1,10 @@
-//! Run-ahead: a chain does not wait for its commits, and nobody outside can tell.
+//! Run-ahead: a chain does not wait for its commits, and nobody outside can tell. Switched off, it does wait.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use pawl_tests::proxy::{Mode, Proxy};
-use pawl_tests::{Cluster, Target, bounds, wait};
+use pawl_tests::{Cluster, Target, binary, bounds, invariants, wait};
 use serde_json::json;
 
 use crate::pipelines;
@@ -34,6 +34,33 @@ fn no_request_leaves_before_the_commit_that_hands_its_step_over() -> Result<()> 
     proxy.heal();
     cluster.succeeds(run, bounds::RUN)?;
     cluster.finish_with(&[&target])
+}
+
+/// Steps of ten runs of a chain that were run ahead of their claims.
+fn steps_ahead(cluster: &Cluster) -> Result<i64> {
+    pipelines::chain(cluster, 10)?;
+    for number in 0..10 {
+        let run = cluster.submit("chain-10", &json!(number))?;
+        cluster.succeeds(run, bounds::RUN)?;
+    }
+    cluster.database.value(invariants::AHEAD)
+}
+
+#[test]
+fn a_chain_runs_ahead_if_it_may() -> Result<()> {
+    let mut cluster = Cluster::start("ahead_chain")?;
+    cluster.worker("a").start()?;
+    let ahead = steps_ahead(&cluster)?;
+    assert_eq!(ahead > 0, binary::runs_ahead(), "{ahead} of 100 steps were run ahead");
+    cluster.finish()
+}
+
+#[test]
+fn switched_off_no_step_begins_before_its_claim() -> Result<()> {
+    let mut cluster = Cluster::start("ahead_off")?;
+    cluster.worker("a").set("PAWL_RUN_AHEAD", "false").start()?;
+    assert_eq!(steps_ahead(&cluster)?, 0, "steps were run ahead");
+    cluster.finish()
 }
 
 #[test]
