@@ -86,7 +86,7 @@ impl Heart {
             match tokio::time::timeout(self.beating.lease / 2, self.beat(false)).await {
                 Ok(Ok(true)) => {
                     if std::mem::take(&mut outage) {
-                        tracing::info!("{} is back: the lease is renewed", self.beating.flow.store.name());
+                        tracing::info!("{} is back: the lease is renewed", self.beating.store.name());
                     }
                 }
                 Ok(Ok(false)) => {

@@ -145,7 +145,7 @@ impl Lane {
                 Ok(written) => {
                     if self.outage {
                         self.outage = false;
-                        tracing::info!("{} is back: the writer goes on", self.flow.store.name());
+                        tracing::info!("{} is back: the writer goes on", self.writing.store.name());
                     }
                     return Ok(written);
                 }
