@@ -2,7 +2,7 @@
 //! and the loops that run beside the flow.
 
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_domain::id::WorkerId;
@@ -23,7 +23,7 @@ use crate::flow::{Flow, Parts};
 use crate::guests::Guests;
 use crate::heartbeat::Beating;
 use crate::loaded::Loaded;
-use crate::outbox::{Outbox, Outboxes};
+use crate::outbox::{Large, Outbox, Outboxes};
 use crate::reconcile::Reconciling;
 use crate::scheduler::Scheduler;
 use crate::session::Session;
@@ -79,7 +79,7 @@ struct Incarnation<'a> {
 /// The receiving ends of what the flow and the heartbeat say. They are there before the first word is: a lease's first
 /// pulse already tells what is due.
 struct Said {
-    lanes: Vec<(Arc<Outbox<Session>>, mpsc::UnboundedReceiver<Weak<Session>>)>,
+    lanes: Vec<(Arc<Outbox<Session>>, Large<Session>)>,
     after_commit: mpsc::UnboundedReceiver<Done>,
     due_soon: mpsc::UnboundedReceiver<Duration>,
     pulses: watch::Receiver<Pulse>,

@@ -8,6 +8,9 @@ use pawl_base::lock;
 use pawl_domain::id::{RunId, StepId};
 use tokio::sync::{Notify, mpsc};
 
+/// Those with a large checkpoint, in the order in which they have it.
+pub type Large<S> = mpsc::UnboundedReceiver<Weak<S>>;
+
 /// One lane's queue.
 pub struct Outbox<S> {
     waiting: Mutex<Waiting<S>>,
@@ -23,7 +26,7 @@ struct Waiting<S> {
 impl<S> Outbox<S> {
     /// An empty queue, and the queue of large checkpoints.
     #[must_use]
-    pub fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Weak<S>>) {
+    pub fn new() -> (Arc<Self>, Large<S>) {
         let (bulk, large) = mpsc::unbounded_channel();
         (Arc::new(Self { waiting: Mutex::default(), filled: Notify::new(), bulk }), large)
     }

@@ -12,17 +12,16 @@
 //! A crash before the commit loses only what nobody has seen; a crash after it leaves what the database
 //! says, and a sweep delivers what was not delivered. A lost answer is made up for by the resend.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_domain::attempt::{Cause, Failure};
 use pawl_domain::id::WorkerId;
 use pawl_store::write::{Batch, Member, Settlement, Verdict, Written};
 use pawl_store::{self as store, Error, SharedStore, within};
-use tokio::sync::mpsc;
 
 use crate::flow::Flow;
-use crate::outbox::Outbox;
+use crate::outbox::{Large, Outbox};
 use crate::session::{Session, Taken};
 use crate::vitals::Vitals;
 
@@ -58,7 +57,7 @@ pub async fn run(writing: Arc<Writing>, outbox: Arc<Outbox<Session>>, vitals: Ar
 
 /// The loop for large checkpoints: a connection of their own, one at a time, so that no batch waits for
 /// them.
-pub async fn run_bulk(writing: Arc<Writing>, mut large: mpsc::UnboundedReceiver<Weak<Session>>) {
+pub async fn run_bulk(writing: Arc<Writing>, mut large: Large<Session>) {
     let mut lane = Lane::new(writing, Arc::default());
     while let Some(session) = large.recv().await {
         let Some(session) = session.upgrade() else { continue };
