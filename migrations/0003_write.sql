@@ -109,7 +109,7 @@ create type pawl_written_v1 as (
 );
 
 -- What the members of a batch have come to, or some of them.
-create type pawl_effects_v1 as (
+create type pawl_consequences_v1 as (
     refused    pawl_refused_v1[],
     -- What has happened to steps, for pawl_record_v1.
     events     pawl_event_v1[],
@@ -139,7 +139,7 @@ declare
     v_failing   uuid[] := '{}';
     -- Runs of claims that nobody else holds.
     v_free      uuid[] := '{}';
-    v_effects   pawl_effects_v1;
+    v_follows   pawl_consequences_v1;
     v_answered  bigint;
     v_told      pawl_told_v1;
 begin
@@ -161,18 +161,18 @@ begin
     end if;
 
     if p_members <> '{}' then
-        v_effects := pawl_write_v1_members(p_worker, p_members, p_payloads, p_with, p_runs, v_failing);
-        v_told.refused := v_effects.refused;
+        v_follows := pawl_write_v1_members(p_worker, p_members, p_payloads, p_with, p_runs, v_failing);
+        v_told.refused := v_follows.refused;
     end if;
     if v_free <> '{}' then
-        v_effects.events := v_effects.events || pawl_write_v1_claim(p_worker, v_free, p_claim_runs, p_claim_steps);
+        v_follows.events := v_follows.events || pawl_write_v1_claim(p_worker, v_free, p_claim_runs, p_claim_steps);
     end if;
-    if v_effects.events is not null then
-        v_told.ended := pawl_record_v1(v_effects.events);
+    if v_follows.events is not null then
+        v_told.ended := pawl_record_v1(v_follows.events);
     end if;
 
-    if v_effects.has_ready then
-        v_told.ready := pawl_ready_of_v1(v_effects.events);
+    if v_follows.has_ready then
+        v_told.ready := pawl_ready_of_v1(v_follows.events);
     end if;
     if p_claim_runs <> '{}' then
         return query select c, null::pawl_told_v1 from pawl_write_v1_claims(p_worker, p_claim_runs, p_claim_steps) as c;
@@ -181,8 +181,8 @@ begin
             v_told.unclaimed := pawl_write_v1_unclaimed(p_worker, v_free, p_claim_runs, p_claim_steps);
         end if;
     end if;
-    if v_effects.claimed is not null then
-        return query select c, null::pawl_told_v1 from unnest(v_effects.claimed) as c;
+    if v_follows.claimed is not null then
+        return query select c, null::pawl_told_v1 from unnest(v_follows.claimed) as c;
     end if;
     return query select null::pawl_claimed_v1, v_told;
 end

@@ -10,15 +10,15 @@ create type pawl_done_v1 as (
 -- What the members write, and what follows from it.
 create function pawl_write_v1_members(
     p_worker uuid, p_members pawl_member_v1[], p_payloads bytea[], p_with text[], p_runs uuid[], p_failing uuid[]
-) returns pawl_effects_v1
+) returns pawl_consequences_v1
 language plpgsql
 as $$
 declare
     v_done     pawl_done_v1 := row('{}', null);
     -- Signals have come to the inbox, or steps that wait for some.
     v_give     boolean := 'awaits' = any (p_with);
-    v_next     pawl_effects_v1;
-    v_effects  pawl_effects_v1;
+    v_next     pawl_consequences_v1;
+    v_follows  pawl_consequences_v1;
 begin
     -- Steps, each under its guard; then journals and checkpoints of those that passed.
     if 'claimed' = any (p_with) then
@@ -28,8 +28,8 @@ begin
         v_done := pawl_write_v1_ahead(p_worker, p_members, p_payloads, p_failing, v_done);
     end if;
     if cardinality(v_done.places) < cardinality(p_members) then
-        v_effects.refused := pawl_write_v1_judge(p_worker, p_members, v_done.places);
-        v_effects.claimed := pawl_write_v1_claimed_before(p_worker, p_members, v_effects.refused);
+        v_follows.refused := pawl_write_v1_judge(p_worker, p_members, v_done.places);
+        v_follows.claimed := pawl_write_v1_claimed_before(p_worker, p_members, v_follows.refused);
         p_members := pawl_write_v1_kept(p_members, v_done.places);
     end if;
     if 'cuts' = any (p_with) then
@@ -42,29 +42,29 @@ begin
         perform pawl_write_v1_save(p_members, p_payloads);
     end if;
     if v_done.events is null then
-        return v_effects;
+        return v_follows;
     end if;
 
     -- What follows from outcomes.
-    v_effects.events := v_done.events;
-    v_effects.has_ready := v_give or 'released' = any (p_with);
+    v_follows.events := v_done.events;
+    v_follows.has_ready := v_give or 'released' = any (p_with);
     if 'failed' = any (p_with) then
         p_failing := p_failing || array(select e.run_id from unnest(v_done.events) as e where e.kind = 'step.failed');
     end if;
     if p_failing <> '{}' then
-        v_effects.events := v_effects.events || pawl_write_v1_stop(p_failing);
+        v_follows.events := v_follows.events || pawl_write_v1_stop(p_failing);
     end if;
     -- The look that a suspension owes: a signal that came before it would wake nobody.
     if v_give then
-        v_effects.events := v_effects.events || pawl_give_signals_v1(p_runs);
+        v_follows.events := v_follows.events || pawl_give_signals_v1(p_runs);
     end if;
     if 'successors' = any (p_with) then
         v_next := pawl_write_v1_advance(p_worker, p_members, p_failing);
-        v_effects.events := v_effects.events || v_next.events;
-        v_effects.claimed := v_effects.claimed || v_next.claimed;
-        v_effects.has_ready := v_effects.has_ready or v_next.has_ready;
+        v_follows.events := v_follows.events || v_next.events;
+        v_follows.claimed := v_follows.claimed || v_next.claimed;
+        v_follows.has_ready := v_follows.has_ready or v_next.has_ready;
     end if;
-    return v_effects;
+    return v_follows;
 end
 $$;
 

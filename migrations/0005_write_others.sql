@@ -53,12 +53,12 @@ $$;
 -- Successors of the members that succeeded. A step that ends hands its slot to the one that the worker wants, if
 -- nothing else is needed for it: claimed at once. Others are ready.
 create function pawl_write_v1_advance(p_worker uuid, p_members pawl_member_v1[], p_failing uuid[])
-returns pawl_effects_v1
+returns pawl_consequences_v1
 language plpgsql
 as $$
 #variable_conflict use_column
 declare
-    v_effects  pawl_effects_v1;
+    v_follows  pawl_consequences_v1;
 begin
     with met as (
         select m.run_id, next.step_no, count(*)::int as needs,
@@ -97,9 +97,9 @@ begin
                          checkpoint_position, null, case when joins then pawl_write_v1_needed_outputs(run_id, step_no) end
                      )::pawl_claimed_v1) filter (where goes_on),
            coalesce(bool_or(not goes_on), false)
-    into v_effects.events, v_effects.claimed, v_effects.has_ready
+    into v_follows.events, v_follows.claimed, v_follows.has_ready
     from advanced where opens;
-    return v_effects;
+    return v_follows;
 end
 $$;
 

@@ -140,6 +140,7 @@ pub fn main() -> ExitCode {
     let ended = if is_role {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(async_threads())
+            .thread_stack_size(pawl_domain::schema::STACK_BYTES)
             .enable_all()
             .build()
             .map(|it| it.block_on(carry_out(noun, &settings)).into())

@@ -1,5 +1,5 @@
 //! The kinds of events that a run's history is made of, and what each does to the counters of its run. Both stores,
-//! the API and the documents are held against this one list: SQLite counts by it, and a test holds
+//! the API and the documents are held against this one list: the embedded store counts by it, and a test holds
 //! `pawl_record_v1` (`migrations/0002_record.sql`) and `docs/http.md` against it.
 //!
 //! Kinds are only ever added: histories are kept, and clients that know fewer must go on reading.

@@ -20,6 +20,10 @@ mod tests;
 /// Largest schema, as compact JSON.
 const SCHEMA_BYTES: usize = 256 << 10;
 
+/// The stack of a thread that checks documents, bytes: the longest chain of schemas that may be pushed is followed link by
+/// link, and unoptimised code takes some 700 bytes for each of three frames. What is not touched costs nothing.
+pub const STACK_BYTES: usize = 16 << 20;
+
 /// Longest chain of `$ref`s that lead to nothing but another one, and deepest schema.
 const SCHEMA_DEPTH: usize = 100;
 

@@ -37,8 +37,8 @@ use super::settings::STACK_BYTES;
 /// What a guest thread does: executes one attempt and hands its outcome over.
 pub type Job = Box<dyn FnOnce() + Send>;
 
-/// For the host's own frames below and above the guest's: TLS and HTTP need most of it.
-const HOST_STACK_BYTES: usize = 2 << 20;
+/// For the host's own frames below and above the guest's: checking documents needs most of it, then TLS and HTTP.
+const HOST_STACK_BYTES: usize = pawl_domain::schema::STACK_BYTES;
 
 /// How long a job waits for its turn before one more thread is woken for it.
 const TURN: Duration = Duration::from_millis(5);

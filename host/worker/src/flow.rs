@@ -232,9 +232,9 @@ impl Flow {
         let spec = plan.and_then(|plan| plan.pipeline.step(claim.id.step));
         let policy = spec.map(|spec| spec.retry).unwrap_or_default();
         match decide(executed, &policy, claim, then) {
-            Settling::Write(settlement) => session.end(settlement, None),
+            Settling::Write(settlement) => session.hand_over(settlement, None),
             Settling::Suspend(wait) => session.suspend(wait),
-            Settling::CutAndWrite(cut, settlement) if session.keeps_all(&cut) => session.end(settlement, None),
+            Settling::CutAndWrite(cut, settlement) if session.keeps_all(&cut) => session.hand_over(settlement, None),
             Settling::CutAndWrite(cut, settlement) => self.cut_and_end(Arc::clone(session), cut, settlement),
             Settling::Lost => {
                 tracing::info!(step.id = %claim.id, fence = %claim.fence, "LeaseLost: the step was stopped");
@@ -249,7 +249,7 @@ impl Flow {
         let flow = Arc::clone(self);
         self.runtime.spawn(async move {
             match flow.guests.row_of_cut(&session, &cut).await {
-                Some(row) => session.end(settlement, Some(row)),
+                Some(row) => session.hand_over(settlement, Some(row)),
                 None => {
                     session.stop_with(Stop::LeaseLost);
                     flow.leave(&session);

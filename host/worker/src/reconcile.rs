@@ -75,6 +75,6 @@ pub async fn run_once(
 impl Reconciling {
     fn hand_back(&self, claim: Claim) {
         let outbox = Arc::clone(self.outboxes.of(claim.run()));
-        Session::new(claim, 0, outbox, Arc::clone(&self.trust)).end(Settlement::Released, None);
+        Session::new(claim, 0, outbox, Arc::clone(&self.trust)).hand_over(Settlement::Released, None);
     }
 }

@@ -83,9 +83,9 @@ impl Session {
         })
     }
 
-    /// Ends the attempt. `cut` drops the journal's rows from that position on, and `rest` stands there
-    /// instead.
-    pub fn end(&self, settlement: Settlement, cut: Option<Segment>) {
+    /// Hands the outcome to the writer; nothing is durable yet. With a cut, the journal's rows from the segment's first
+    /// position on are dropped, and it stands there instead.
+    pub fn hand_over(&self, settlement: Settlement, cut: Option<Segment>) {
         let mut state = self.state();
         if let Some(rest) = cut {
             state.pending.cut = Some(rest.first);

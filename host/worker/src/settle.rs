@@ -1,4 +1,4 @@
-//! What the end of an attempt means for its step: a pure decision.
+//! What the end of an attempt means for its step: a decision without I/O. Only the jitter of a retry's delay is chance.
 
 use pawl_domain::attempt::{Claim, Cut, Failure, Outcome};
 use pawl_domain::retry::{Decision, RetryPolicy, after_failure as retry_after_failure};

@@ -2,12 +2,14 @@
 //! and outcomes of all concurrent steps share a commit.
 //!
 //! ```text
-//!  idle ──something waits──▶ collect ──▶ send ──answered──▶ tell sessions, start claims, deliver ──▶ idle
+//!  idle ──something waits──▶ collect ──▶ send ──answered──▶ tell sessions, start claims, pass on the rest ──▶ idle
 //!                                         │ ▲
 //!                          no answer: ────┘ └── refused for its content: split until the bad
 //!                          reconnect, send       member stands alone; it fails alone
 //!                          the same again
 //! ```
+//!
+//! The rest are messages to acknowledge and steps to publish: `acknowledge` does both, after the commit.
 //!
 //! A crash before the commit loses only what nobody has seen; a crash after it leaves what the database
 //! says, and a sweep delivers what was not delivered. A lost answer is made up for by the resend.

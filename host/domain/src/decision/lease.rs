@@ -1,5 +1,5 @@
 //! What the end of its worker's lease means for a step. `pawl_takeover_v1` decides the same in sets
-//! (`migrations/0005_leases.sql`).
+//! (`migrations/0009_leases.sql`).
 
 use crate::event::EventKind;
 use crate::suspicion::Suspicion;

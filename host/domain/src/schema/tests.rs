@@ -103,7 +103,12 @@ fn what_is_no_schema_is_refused() {
 }
 
 #[test]
-fn no_schema_overflows_the_stack() {
+fn no_schema_overflows_the_stack_of_a_thread_that_checks() {
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(check_deep_schemas);
+    thread.unwrap().join().unwrap();
+}
+
+fn check_deep_schemas() {
     let chain = |length: usize, link: fn(String) -> Value| {
         let definitions = (0..length).map(|i| (format!("d{i}"), link(format!("#/$defs/d{}", i + 1))));
         let mut definitions: serde_json::Map<String, Value> = definitions.collect();

@@ -1,7 +1,7 @@
 //! Steps of workers whose lease has ended become ready again, under a new fence.
 //!
-//! The pulse tells when the next lease ends. Besides, there is a sweep once a lease: a claim may land behind
-//! the sweep that has forgotten its worker.
+//! The pulse, the answer to this worker's heartbeat, tells when the next lease ends. Besides, there is a sweep once a
+//! lease: a delayed claim may commit after the sweep that removed its worker's lease, and only this one finds it.
 
 use pawl_store::{self as store, within};
 
@@ -22,11 +22,11 @@ pub async fn run(mut scheduler: Scheduler) {
     }
 }
 
-/// One sweep; returns how many steps are to be delivered.
+/// One sweep; returns how many steps are to be delivered. Its commit raises their fences: nobody holds them until the next
+/// claim. A crash or a loss of the queue after it leaves ready steps that are found as lost.
 ///
 /// # Errors
-/// If the store is away. A crash or a loss of the queue after the commit leaves ready steps that are found as
-/// lost.
+/// If the store is away.
 pub async fn run_once(scheduler: &Scheduler) -> store::Result<usize> {
     let ready = within(scheduler.patience(), scheduler.store.take_over(SWEEP, scheduler.suspicion)).await?;
     if ready.is_empty() {
