@@ -108,16 +108,11 @@ test-languages: setup-test languages
 	@$(env)
 	cargo nextest run --workspace --run-ignored only
 
-define test_plain
-	echo "the end-to-end tests once more, without run-ahead" >&2
-	PAWL_RUN_AHEAD=false cargo nextest run --workspace -E 'binary(end_to_end)'
-endef
-
 test-plain: test-guests
 	@$(env)
-	$(test_plain)
+	echo "the end-to-end tests once more, without run-ahead" >&2
+	PAWL_RUN_AHEAD=false cargo nextest run --workspace -E 'binary(end_to_end)'
 
 test: lint licences docs test-guests doctests
 	@$(env)
 	cargo nextest run --workspace
-	$(test_plain)

@@ -318,6 +318,11 @@ impl Cluster {
         // What is left in a stream is cleared by a worker: one must be there.
         if !self.workers.values_mut().any(|worker| worker.is_running()) {
             self.worker("closing").start()?;
+            // Asked to end before it listens to signals, it would die of this one.
+            let log = self.log("closing");
+            wait::until_true(bounds::PROCESS, "the closing worker to be ready", || {
+                Ok(std::fs::read_to_string(&log)?.contains("the worker is ready"))
+            })?;
         }
         invariants::wait_until_quiet(&self, bounds::QUIET)?;
         let violations = invariants::violations(&self, targets)?;

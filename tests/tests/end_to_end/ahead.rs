@@ -26,7 +26,7 @@ fn no_request_leaves_before_the_commit_that_hands_its_step_over() -> Result<()> 
     cluster.succeeds(warm, bounds::RUN)?;
 
     // Now each commit takes half a second and more, and the chain would be through at once.
-    proxy.set(Mode::Delay(Duration::from_millis(500)));
+    proxy.set(Mode::Delay(Duration::from_millis(250)));
     let run = cluster.submit("tail", &pipelines::get(&target.url("/asked")))?;
     wait::until_true(bounds::RUN, "the request", || Ok(target.count("/asked") == 1))?;
     let states = cluster.database.lines(&format!("select status from step where run_id = '{run}' order by step_no"))?;
