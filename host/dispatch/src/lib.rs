@@ -9,6 +9,9 @@ use pawl_store::SharedStore;
 pub mod requeue;
 pub mod submissions;
 
+/// Rows that one sweep moves at most; what is left comes with the next.
+pub const SWEEP: usize = 1_000;
+
 /// Why something that takes both ports was not done, or not to its end: asked for again, it goes on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

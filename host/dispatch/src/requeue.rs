@@ -9,10 +9,7 @@ use pawl_domain::suspicion::Suspicion;
 use pawl_queue::{FollowUp, Queue, Stream};
 use pawl_store::Store;
 
-use super::Result;
-
-/// Rows that one sweep moves at most.
-const SWEEP: usize = 1_000;
+use super::{Result, SWEEP};
 
 /// The consumer that holds messages on their way back into a stream.
 const ADMIN: &str = "admin";

@@ -4,10 +4,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use pawl_dispatch::SWEEP;
 use pawl_queue::Stream;
 use pawl_store::within;
 
-use super::{SWEEP, Scheduler};
+use super::Scheduler;
 
 /// Looks once a lease, for ever.
 pub async fn run(scheduler: Scheduler) {

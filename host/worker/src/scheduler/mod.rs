@@ -54,9 +54,6 @@ impl Scheduler {
     }
 }
 
-/// Rows that one sweep moves at most; what is left comes with the next.
-const SWEEP: usize = 1_000;
-
 /// Waits until the time that the newest pulse names has come.
 async fn due(pulse: &mut watch::Receiver<Pulse>, at_ms: impl Fn(&Pulse) -> Option<i64>) {
     loop {

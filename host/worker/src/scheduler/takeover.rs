@@ -3,9 +3,10 @@
 //! The pulse, the answer to this worker's heartbeat, tells when the next lease ends. Besides, there is a sweep once a
 //! lease: a delayed claim may commit after the sweep that removed its worker's lease, and only this one finds it.
 
+use pawl_dispatch::SWEEP;
 use pawl_store::{self as store, within};
 
-use super::{SWEEP, Scheduler, due, next, tell};
+use super::{Scheduler, due, next, tell};
 
 /// Sweeps when the next lease ends, for ever.
 pub async fn run(mut scheduler: Scheduler) {

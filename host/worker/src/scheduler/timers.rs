@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use pawl_dispatch::SWEEP;
 use pawl_store::{self as store, within};
 use tokio::sync::mpsc;
 
-use super::{SWEEP, Scheduler, due, next, tell};
+use super::{Scheduler, due, next, tell};
 
 /// Sweeps when the next step is due, for ever.
 pub async fn run(mut scheduler: Scheduler) {

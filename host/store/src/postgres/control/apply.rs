@@ -4,7 +4,7 @@ use pawl_domain::decision::{Changes, Forget, Given, Signal, StepChanged, Told};
 use pawl_domain::id::{Digest, RunId, StepNo};
 use pawl_domain::ready::Ready;
 use sqlx::Row;
-use sqlx::postgres::{PgConnection, PgHasArrayType, PgTypeInfo};
+use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use crate::Result;
@@ -34,21 +34,8 @@ pub(super) async fn apply(conn: &mut PgConnection, run: RunId, changes: &Changes
     }
 }
 
-/// Rows of these types are sent as arrays.
-macro_rules! in_arrays {
-    ($($row:ident: $name:literal),*) => {
-        $(impl PgHasArrayType for $row {
-            fn array_type_info() -> PgTypeInfo {
-                PgTypeInfo::array_of($name)
-            }
-        })*
-    };
-}
-
-in_arrays!(StepRow: "pawl_step_change_v1", GivenRow: "pawl_given_v1", EventRow: "pawl_event_v1");
-
 #[derive(sqlx::Type)]
-#[sqlx(type_name = "pawl_step_change_v1", no_pg_array)]
+#[sqlx(type_name = "pawl_step_change_v1")]
 struct StepRow {
     step_no: i32,
     status: String,
@@ -123,7 +110,7 @@ impl From<&Signal> for SentRow {
 }
 
 #[derive(sqlx::Type)]
-#[sqlx(type_name = "pawl_given_v1", no_pg_array)]
+#[sqlx(type_name = "pawl_given_v1")]
 struct GivenRow {
     signal: i32,
     step_no: i32,
@@ -137,7 +124,7 @@ impl From<&Given> for GivenRow {
 }
 
 #[derive(sqlx::Type)]
-#[sqlx(type_name = "pawl_event_v1", no_pg_array)]
+#[sqlx(type_name = "pawl_event_v1")]
 struct EventRow {
     run_id: Uuid,
     kind: String,
