@@ -1,14 +1,16 @@
 //! What a replay elsewhere needs: a step's past, and the bytes of a component. Reading only.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use pawl_domain::attempt::Claim;
+use pawl_domain::attempt::{Claim, Ingredients};
 use pawl_domain::id::{Digest, Fence, RunId, StepId, StepNo};
 use pawl_domain::journal::History;
 use pawl_domain::pipeline::{Pipeline, default_timeout_ms};
-use pawl_store::runs::StepRow;
+use pawl_store::runs::{StepRow, all_outputs};
 
 use super::problem::Result;
 use super::request::run_id;
@@ -18,6 +20,9 @@ use super::types::{Problem, StepJournal, pack_history};
 
 /// The largest past that is handed out, bytes: it is held in memory several times.
 const LARGEST: usize = 128 << 20;
+
+/// How long a piece of what is read may take.
+const PIECE: Duration = Duration::from_secs(5);
 
 pub(super) async fn show(
     State(state): State<AppState>,
@@ -82,11 +87,9 @@ async fn history(state: &AppState, id: StepId, row: &StepRow) -> Result<History>
 }
 
 async fn input(state: &AppState, pipeline: &Pipeline, run: RunId, step: StepNo) -> Result<Vec<u8>> {
-    let needs = pipeline.step(step).map_or(&[][..], |spec| &spec.needs);
-    let mut outputs = Vec::with_capacity(needs.len());
-    for need in needs {
-        let output = state.store.step_output(run, *need).await?;
-        outputs.push(output.ok_or_else(|| Problem::conflict("the step waits for the steps that it needs".to_owned()))?);
-    }
-    Ok(pipeline.input_of(step, &state.store.run_input(run).await?, &outputs))
+    let made_of = match pipeline.step(step).map_or(&[][..], |spec| &spec.needs) {
+        [] => Ingredients::Run(state.store.run_input(run).await?),
+        needs => Ingredients::Outputs(all_outputs(&*state.store, run, needs, PIECE).await?),
+    };
+    Ok(pipeline.input_of(step, made_of))
 }

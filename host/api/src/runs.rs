@@ -77,7 +77,7 @@ pub(super) async fn submit(
     // Before the commit, so that no word of the end is missed.
     let end = wait_of(params.wait_ms).map(|wait| (wait, state.watch.await_end_of_new(id)));
     let submission = state.submissions.submit(run).await.map_err(|refused| match refused {
-        Refused::Unavailable(_) | Refused::TooMany => Problem::unavailable(refused.to_string()),
+        Refused::Unavailable(_) | Refused::TooMany | Refused::TooMuch => Problem::unavailable(refused.to_string()),
         Refused::Content(_) => Problem::internal(&refused),
     })?;
     let created = match submission {

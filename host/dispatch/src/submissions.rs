@@ -5,7 +5,7 @@
 //! with its key and gets the same run, and steps that were not delivered are found as lost.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pawl_domain::ready::Ready;
 use pawl_queue::SharedQueue;
@@ -13,11 +13,15 @@ use pawl_store::submit::{NewRun, Submission};
 use pawl_store::{self as store, SharedStore, within};
 use tokio::sync::{mpsc, oneshot};
 
+use self::pace::Pace;
+
+mod pace;
+
 /// Submissions that may wait; more are refused, so that memory is bounded.
 const WAITING: usize = 4_096;
 
-/// Runs in one commit.
-const TOGETHER: usize = 512;
+/// Bytes of inputs in one commit, about.
+const TOGETHER_BYTES: usize = 8 << 20;
 
 /// Attempts to reach the store before a client is told that it is away.
 const ATTEMPTS: usize = 5;
@@ -34,6 +38,9 @@ pub enum Refused {
     /// The store of that name did not answer in time.
     #[error("{0} is not available: submit again, with an idempotency key to be safe")]
     Unavailable(&'static str),
+    /// It took the store longer than it may, alone as it was.
+    #[error("the submission takes the database too long: submit again later, with an idempotency key to be safe")]
+    TooMuch,
     /// Too many wait already.
     #[error("too many submissions are waiting: submit again later")]
     TooMany,
@@ -56,7 +63,7 @@ impl Submissions {
     #[must_use]
     pub fn start(store: &SharedStore, queue: SharedQueue) -> Self {
         let (waiting, arrivals) = mpsc::channel(WAITING);
-        tokio::spawn(run(Intake { link: store.link(), store: store.name(), queue }, arrivals));
+        tokio::spawn(run(Intake { link: store.link(), store: store.name(), queue, pace: Pace::default() }, arrivals));
         Self { waiting, store: store.name() }
     }
 
@@ -72,32 +79,18 @@ impl Submissions {
 }
 
 async fn run(mut intake: Intake, mut arrivals: mpsc::Receiver<Waiting>) {
-    let mut batch = Vec::new();
-    while arrivals.recv_many(&mut batch, TOGETHER).await > 0 {
-        let (runs, answers): (Vec<NewRun>, Vec<_>) = batch.drain(..).unzip();
-        let mut answers = answers.into_iter();
-        match intake.submit(&runs).await {
-            Ok((submissions, ready)) => {
-                for (answer, submission) in answers.by_ref().zip(submissions) {
-                    let _ = answer.send(Ok(submission));
-                }
-                intake.deliver(ready);
-            }
-            // One bad member fails alone.
-            Err(Refused::Content(_)) if runs.len() > 1 => {
-                for (answer, run) in answers.zip(&runs) {
-                    let alone = intake.submit(std::slice::from_ref(run)).await.and_then(|(submissions, ready)| {
-                        intake.deliver(ready);
-                        submissions.first().copied().ok_or(Refused::Unavailable(intake.store))
-                    });
-                    let _ = answer.send(alone);
-                }
-            }
-            Err(refused) => {
-                for answer in answers {
-                    let _ = answer.send(Err(refused.clone()));
-                }
-            }
+    let mut next = arrivals.recv().await;
+    while let Some(first) = next.take() {
+        let mut bytes = first.0.input.len();
+        let mut batch = vec![first];
+        while batch.len() < intake.pace.together() && next.is_none() {
+            let Ok(waiting) = arrivals.try_recv() else { break };
+            bytes += waiting.0.input.len();
+            if bytes > TOGETHER_BYTES { next = Some(waiting) } else { batch.push(waiting) }
+        }
+        intake.take_in(batch).await;
+        if next.is_none() {
+            next = arrivals.recv().await;
         }
     }
 }
@@ -108,17 +101,54 @@ struct Intake {
     /// What people call the store.
     store: &'static str,
     queue: SharedQueue,
+    pace: Pace,
 }
 
 impl Intake {
+    /// Submits all of them, in as many commits as it takes: what is too much at once is halved, and one bad member
+    /// fails alone.
+    async fn take_in(&mut self, batch: Vec<Waiting>) {
+        let mut parts = vec![batch];
+        while let Some(mut part) = parts.pop() {
+            let (runs, answers): (Vec<NewRun>, Vec<_>) = part.drain(..).unzip();
+            let began = Instant::now();
+            match self.submit(&runs).await {
+                Ok((submissions, ready)) => {
+                    self.pace.took(runs.len(), began.elapsed());
+                    for (answer, submission) in answers.into_iter().zip(submissions) {
+                        let _ = answer.send(Ok(submission));
+                    }
+                    self.deliver(ready);
+                }
+                Err(Refused::Content(_) | Refused::TooMuch) if runs.len() > 1 => {
+                    self.pace.too_much(runs.len());
+                    let mut all: Vec<Waiting> = runs.into_iter().zip(answers).collect();
+                    let rest = all.split_off(all.len() / 2);
+                    parts.extend([rest, all]);
+                }
+                Err(refused) => {
+                    for answer in answers {
+                        let _ = answer.send(Err(refused.clone()));
+                    }
+                }
+            }
+        }
+    }
+
     async fn submit(&mut self, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>), Refused> {
-        let mut attempt = 0;
+        let (mut attempt, mut silent) = (0, 0);
         let (submissions, ready) = loop {
             attempt += 1;
-            match within(PATIENCE, self.link.submit(runs)).await {
+            let answer = self.send(runs).await;
+            silent = if matches!(answer, Err(store::Error::Silent)) { silent + 1 } else { 0 };
+            match answer {
                 Ok(_) if pawl_base::fault::lost("submit.committed.reply_lost") => {}
                 Ok(submitted) => break submitted,
                 Err(error) if !error.is_passing() => return Err(Refused::Content(error.chain())),
+                // A connection that has died without a word is silent once. Twice, on a new one, it is the batch.
+                Err(error) if error.may_be_too_much() && silent != 1 && (runs.len() > 1 || attempt == ATTEMPTS) => {
+                    return Err(Refused::TooMuch);
+                }
                 Err(error) if attempt == ATTEMPTS => {
                     tracing::warn!(error = error.chain(), "a submission was refused: {} is away", self.store);
                     return Err(Refused::Unavailable(self.store));
@@ -128,6 +158,16 @@ impl Intake {
         };
         // To the client, a resend of its own looks like the first one.
         Ok((if attempt == 1 { submissions } else { resent(submissions, runs) }, ready))
+    }
+
+    async fn send(&mut self, runs: &[NewRun]) -> store::Result<(Vec<Submission>, Vec<Ready>)> {
+        match within(PATIENCE, self.link.connect()).await {
+            Err(store::Error::Silent) => {
+                return Err(store::Error::Unavailable(self.store, "no connection in time".into()));
+            }
+            connected => connected?,
+        }
+        within(PATIENCE, self.link.submit(runs)).await
     }
 
     /// Nobody need wait for it: what is committed will be delivered. Called last, so that it goes on at once.

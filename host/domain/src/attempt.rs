@@ -25,10 +25,32 @@ pub struct Claim {
     pub journal_length: u32,
     /// Where the last checkpoint stands, if there is one.
     pub checkpoint_position: Option<u32>,
-    /// The run's input, for a step that needs nothing.
-    pub run_input: Option<Vec<u8>>,
-    /// The outputs of the needed steps, in the order of `needs`.
-    pub needed_outputs: Vec<Vec<u8>>,
+    /// What its input is made of.
+    pub input: ClaimedInput,
+}
+
+/// What a step's input is made of, as its claim tells.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClaimedInput {
+    /// All of it.
+    Whole(Ingredients),
+    /// More than a claim carries: so many bytes, to be read after it, in pieces.
+    Apart(u64),
+}
+
+/// What a step's input is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ingredients {
+    /// The run's input, for a step that needs nothing: JSON bytes.
+    Run(Vec<u8>),
+    /// The outputs of the needed steps, in the order of `needs`: JSON bytes each.
+    Outputs(Vec<Vec<u8>>),
+}
+
+impl Default for ClaimedInput {
+    fn default() -> Self {
+        Self::Whole(Ingredients::Outputs(Vec::new()))
+    }
 }
 
 impl Claim {
@@ -44,8 +66,7 @@ impl Claim {
             crashes: 0,
             journal_length: 0,
             checkpoint_position: None,
-            run_input: None,
-            needed_outputs: Vec::new(),
+            input: ClaimedInput::default(),
         }
     }
 

@@ -10,6 +10,8 @@ pub struct Limits {
     pub input_bytes: usize,
     /// A step's output, bytes.
     pub output_bytes: usize,
+    /// The outputs that a step joins, together, bytes.
+    pub joined_bytes: usize,
     /// One journal entry, bytes; an HTTP answer or a `once` value.
     pub entry_bytes: usize,
     /// A checkpoint, bytes.
@@ -36,6 +38,8 @@ impl Default for Limits {
         Self {
             input_bytes: MIB,
             output_bytes: MIB,
+            // A guest that reads them as JSON needs several times as much memory.
+            joined_bytes: 16 * MIB,
             entry_bytes: MIB,
             checkpoint_bytes: 64 * MIB,
             component_bytes: 64 * MIB,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::attempt::Ingredients;
 use super::id::{Digest, StepNo};
 use super::retry::RetryPolicy;
 
@@ -194,14 +195,16 @@ impl Pipeline {
     }
 
     /// A step's input: the run's input if it needs nothing, the one output if it needs one step, an object
-    /// by step name if it needs several. `outputs` are JSON bytes in the order of `needs`.
+    /// by step name if it needs several.
     #[must_use]
-    pub fn input_of(&self, number: StepNo, run_input: &[u8], outputs: &[Vec<u8>]) -> Vec<u8> {
-        let needs = self.step(number).map_or(&[][..], |step| &step.needs);
-        match outputs {
-            [] => run_input.to_vec(),
-            [only] => only.clone(),
-            several => self.object_of(needs, several),
+    pub fn input_of(&self, number: StepNo, made_of: Ingredients) -> Vec<u8> {
+        match made_of {
+            Ingredients::Run(input) => input,
+            Ingredients::Outputs(mut outputs) if outputs.len() == 1 => outputs.remove(0),
+            Ingredients::Outputs(outputs) => {
+                let needs = self.step(number).map_or(&[][..], |step| &step.needs);
+                self.object_of(needs, &outputs)
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Failure;
+use super::wait::LONGEST_MS;
 
 /// A step's retry policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -55,7 +56,7 @@ pub fn after_failure(policy: &RetryPolicy, failures: u32, failure: &Failure, jit
         return Decision::GiveUp;
     }
     let delay_ms = failure.delay_ms.unwrap_or_else(|| delay_ms(policy, failures, jitter));
-    Decision::RetryAfter(Duration::from_millis(delay_ms))
+    Decision::RetryAfter(Duration::from_millis(delay_ms.min(LONGEST_MS)))
 }
 
 fn delay_ms(policy: &RetryPolicy, failures: u32, jitter: f64) -> u64 {
@@ -72,6 +73,15 @@ fn delay_ms(policy: &RetryPolicy, failures: u32, jitter: f64) -> u64 {
 mod tests {
     use super::super::attempt::Cause;
     use super::*;
+
+    #[test]
+    fn a_delay_is_one_that_a_database_can_tell() {
+        for asked in [u64::MAX, 100_000_000_000_000_000, LONGEST_MS + 1] {
+            let wish = Failure { delay_ms: Some(asked), ..failure(Cause::Retry) };
+            let longest = Decision::RetryAfter(Duration::from_millis(LONGEST_MS));
+            assert_eq!(after_failure(&RetryPolicy::default(), 0, &wish, 0.0), longest, "{asked}");
+        }
+    }
 
     fn failure(cause: Cause) -> Failure {
         Failure { cause, message: String::new(), details: None, delay_ms: None, from_checkpoint: false }

@@ -5,9 +5,9 @@ use super::journal::Entry;
 /// A signal's name, bytes.
 const NAME_BYTES: usize = 1 << 10;
 
-/// A hundred years. A guest that waits longer means for ever; the database's clock ends before some of what
-/// a guest can say.
-const LONGEST_MS: u64 = 100 * 365 * 86_400_000;
+/// A hundred years, ms: no wait or delay is longer. A guest that waits longer means for ever; the database's clock ends
+/// before some of what a guest can say.
+pub const LONGEST_MS: u64 = 100 * 365 * 86_400_000;
 
 /// What a step waits for. It holds no worker meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -79,7 +79,7 @@ impl Engine {
         let (mut outcome, mut cut) = ending::outcome_of(&mut guest, end, prepared);
         // A cut names entries by their positions: whoever cuts must find them all in the database.
         if cut.is_some()
-            && let Err(Halt::Stop(stop)) = guest.barrier()
+            && let Err(Halt::Stop(stop)) = guest.last_barrier()
         {
             (outcome, cut) = (stop.into(), None);
         }

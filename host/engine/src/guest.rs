@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use pawl_domain::attempt::Divergence;
 use pawl_domain::id::StepId;
@@ -19,7 +20,7 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 use super::clock::Deadline;
 use super::host::Log;
 use super::host::outgoing::Outgoing;
-use super::recorder::{Recorder, Stop};
+use super::recorder::{Interrupt, Recorder, Stop};
 use super::secrets::Secrets;
 use super::settings::TABLE_ELEMENTS;
 use super::threads::LifeSign;
@@ -70,6 +71,15 @@ pub(super) enum Halt {
     Describing,
 }
 
+impl From<Interrupt> for Halt {
+    fn from(interrupt: Interrupt) -> Self {
+        match interrupt {
+            Interrupt::Stop(stop) => Self::Stop(stop),
+            Interrupt::Timeout => Self::Deadline,
+        }
+    }
+}
+
 impl From<Fault> for Halt {
     fn from(fault: Fault) -> Self {
         match fault {
@@ -113,21 +123,31 @@ impl Guest {
     /// The same, without the facts before it.
     pub(super) fn hand_over(&mut self, entry: &Entry) -> Result<(), Halt> {
         let recorder = self.recorder()?;
-        self.sign.waiting(|| recorder.record(entry))?;
+        let has_room = self.sign.waiting(|| recorder.record(entry))?;
         self.replay.record(entry);
+        if !has_room {
+            let recorder = self.recorder()?;
+            self.sign.away(|| recorder.room(self.deadline.left()))?;
+        }
         Ok(())
     }
 
     /// Waits until everything recorded is durable.
     pub(super) fn barrier(&self) -> Result<(), Halt> {
         let recorder = self.recorder()?;
-        Ok(self.sign.away(|| recorder.barrier())?)
+        Ok(self.sign.away(|| recorder.barrier(self.deadline.left()))?)
+    }
+
+    /// The same after the attempt, whose time may be over.
+    pub(super) fn last_barrier(&self) -> Result<(), Halt> {
+        let recorder = self.recorder()?;
+        Ok(self.sign.away(|| recorder.barrier(Duration::MAX))?)
     }
 
     /// The last check before a request leaves.
     pub(super) fn clear_to_leave(&self) -> Result<(), Halt> {
         let recorder = self.recorder()?;
-        Ok(self.sign.away(|| recorder.clear_to_leave())?)
+        Ok(self.sign.away(|| recorder.clear_to_leave(self.deadline.left()))?)
     }
 
     /// Whether the guest must not go on.

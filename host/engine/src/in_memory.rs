@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use pawl_base::lock;
 use pawl_domain::attempt::Cut;
 use pawl_domain::journal::{Checkpoint, Entry, History};
 use pawl_domain::wait::Wait;
 
-use super::recorder::{Recorder, Stop};
+use super::recorder::{Interrupt, Recorder, Stop};
 
 /// What a database would hold of one step.
 #[derive(Debug)]
@@ -167,17 +168,21 @@ impl InMemory {
 }
 
 impl Recorder for InMemory {
-    fn record(&self, entry: &Entry) -> Result<(), Stop> {
+    fn record(&self, entry: &Entry) -> Result<bool, Stop> {
         self.write()?.entries.push(entry.clone());
+        Ok(true)
+    }
+
+    fn room(&self, _: Duration) -> Result<(), Interrupt> {
         Ok(())
     }
 
-    fn barrier(&self) -> Result<(), Stop> {
+    fn barrier(&self, _: Duration) -> Result<(), Interrupt> {
         self.barriers.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
-    fn clear_to_leave(&self) -> Result<(), Stop> {
+    fn clear_to_leave(&self, _: Duration) -> Result<(), Interrupt> {
         Ok(())
     }
 

@@ -95,6 +95,12 @@ impl From<wasmtime::Error> for StartError {
 }
 
 impl Engine {
+    /// What steps must keep within.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Sets up both wasmtime engines and starts the ticker that interrupts guests.
     ///
     /// # Errors

@@ -2,11 +2,12 @@
 //! look.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use pawl_domain::journal::{Checkpoint, Entry};
 use pawl_domain::replay::tell;
 
-use super::recorder::{Recorder, Stop};
+use super::recorder::{Interrupt, Recorder, Stop};
 
 /// What went past the end of the journal first, if anything has.
 #[derive(Debug, Default)]
@@ -29,21 +30,25 @@ impl ReadOnly {
 }
 
 impl Recorder for ReadOnly {
-    fn record(&self, entry: &Entry) -> Result<(), Stop> {
+    fn record(&self, entry: &Entry) -> Result<bool, Stop> {
         match entry {
             // Recorded before what depends on it, which follows.
-            Entry::Context { .. } => Ok(()),
-            entry => self.end(tell(entry, None).call),
+            Entry::Context { .. } => Ok(true),
+            entry => self.end(tell(entry, None).call).map(|()| true),
         }
     }
 
-    /// All that is recorded is durable.
-    fn barrier(&self) -> Result<(), Stop> {
+    fn room(&self, _: Duration) -> Result<(), Interrupt> {
         Ok(())
     }
 
-    fn clear_to_leave(&self) -> Result<(), Stop> {
-        self.end("http.send()".to_owned())
+    /// All that is recorded is durable.
+    fn barrier(&self, _: Duration) -> Result<(), Interrupt> {
+        Ok(())
+    }
+
+    fn clear_to_leave(&self, _: Duration) -> Result<(), Interrupt> {
+        Ok(self.end("http.send()".to_owned())?)
     }
 
     fn checkpoint(&self, _: Checkpoint) -> Result<(), Stop> {

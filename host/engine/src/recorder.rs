@@ -2,6 +2,8 @@
 //! its answers durable, and the worker's trust in its lease. The worker implements it
 //! for its sessions. Called on the guest's own thread, so these functions may block.
 
+use std::time::Duration;
+
 use pawl_domain::journal::{Checkpoint, Entry};
 
 /// Why a guest must stop at once. It is not the guest's fault; nothing more of it is written.
@@ -15,27 +17,45 @@ pub enum Stop {
     Draining,
 }
 
-/// What an executing guest needs from its worker.
+/// Why a wait of a guest ended without what it waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Interrupt {
+    /// The guest must stop.
+    #[error(transparent)]
+    Stop(#[from] Stop),
+    /// It took longer than it may.
+    #[error("the attempt's time is over")]
+    Timeout,
+}
+
+/// What an executing guest needs from its worker. A wait takes `at_most` so long: what is left of the attempt's time.
 pub trait Recorder: Send + Sync {
     /// Hands an entry to the writer and returns at once. Entries are numbered from the journal's length at
-    /// the claim on.
+    /// the claim on. False if so much is not durable by now that the guest is to wait for [`Recorder::room`] before it
+    /// goes on: no guest outruns the writer.
     ///
     /// # Errors
     /// [`Stop`] if the step's writes are no longer accepted.
-    fn record(&self, entry: &Entry) -> Result<(), Stop>;
+    fn record(&self, entry: &Entry) -> Result<bool, Stop>;
+
+    /// Waits until the writer has caught up.
+    ///
+    /// # Errors
+    /// [`Interrupt`].
+    fn room(&self, at_most: Duration) -> Result<(), Interrupt>;
 
     /// A barrier: waits until everything recorded is durable.
     ///
     /// # Errors
-    /// [`Stop`] if that can't happen any more.
-    fn barrier(&self) -> Result<(), Stop>;
+    /// [`Interrupt`]; what was recorded stays so.
+    fn barrier(&self, at_most: Duration) -> Result<(), Interrupt>;
 
     /// Right before a request leaves: waits until the step's claim is durable, and checks that the worker may
     /// still act for the step.
     ///
     /// # Errors
-    /// [`Stop`] if it may not.
-    fn clear_to_leave(&self) -> Result<(), Stop>;
+    /// [`Interrupt`] if it may not.
+    fn clear_to_leave(&self, at_most: Duration) -> Result<(), Interrupt>;
 
     /// Hands a checkpoint to the writer and returns at once. A newer one supersedes one that has not been
     /// sent yet.

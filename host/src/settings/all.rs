@@ -91,6 +91,8 @@ static LIMITS: &[Setting] = &[
         .what("The input of a run"),
     setting("limit-output", Size(KIB, LARGEST_DOCUMENT), EXECUTING, |it| &mut it.limits.output_bytes)
         .what("The output of a step"),
+    setting("limit-joined", Size(KIB, 1_024 * MIB), EXECUTING, |it| &mut it.limits.joined_bytes)
+        .what("The outputs that a step joins, together"),
     setting("limit-entry", Size(KIB, LARGEST_DOCUMENT), EVERYBODY, |it| &mut it.limits.entry_bytes)
         .what("A journal entry: an answer over HTTP, the value of a `once`, what a signal carries"),
     setting("limit-checkpoint", Size(KIB, 256 * MIB), &[Worker, Dev, Client], |it| &mut it.limits.checkpoint_bytes)

@@ -9,10 +9,19 @@ pub type Source = Box<dyn std::error::Error + Send + Sync>;
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It can't be reached, is shutting down or too slow: try again later. What was sent may have been
-    /// committed. First the store's name.
+    /// It can't be reached, or is shutting down: try again later. What was sent may have been committed. First the store's name.
     #[error("{0} is not available")]
     Unavailable(&'static str, #[source] Source),
+    /// It gave up a statement that took longer than one may. First the store's name.
+    #[error("{0} took longer over a statement than one may")]
+    Slow(&'static str, #[source] Source),
+    /// Somebody else holds what the statement needs, for longer than one may wait. First the store's name.
+    #[error("something that {0} should write is held by somebody else")]
+    Held(&'static str, #[source] Source),
+    /// No answer in time: the connection may be dead without having been reset, or what was asked takes too long. It
+    /// may have been done.
+    #[error("the store did not answer in time")]
+    Silent,
     /// It refused the content: sending it again changes nothing. First the store's name.
     #[error("{0} refused the statement")]
     Refused(&'static str, #[source] Source),
@@ -46,12 +55,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// No answer in time: the connection may be dead without having been reset.
-    #[must_use]
-    pub fn silent() -> Self {
-        Self::Unavailable("the store", "no answer in time".into())
-    }
-
     /// The error with all its causes, for a log line.
     #[must_use]
     pub fn chain(&self) -> String {
@@ -61,6 +64,12 @@ impl Error {
     /// Whether trying again later may help.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable(..))
+        matches!(self, Self::Unavailable(..)) || self.may_be_too_much()
+    }
+
+    /// Whether less work at once may help: the store is there, and slow is not away.
+    #[must_use]
+    pub fn may_be_too_much(&self) -> bool {
+        matches!(self, Self::Slow(..) | Self::Held(..) | Self::Silent)
     }
 }

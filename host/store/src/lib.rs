@@ -87,12 +87,19 @@ pub trait Schema {
 /// given up, or failed, leaves the link as good as new; what it sent may have been committed.
 #[async_trait]
 pub trait Link: Send {
+    /// Connects, unless it is connected. Others do so themselves; this tells whether a later silence is the store's, or
+    /// what was sent takes too long.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn connect(&mut self) -> Result<()>;
+
     /// Sends a batch for `worker`, and waits for its commit. A batch may be sent again after a lost answer: the
     /// answer is then what the first one would have been.
     ///
     /// # Errors
-    /// [`Error::Unavailable`]: it may have been committed; send it again. [`Error::Refused`]: it was not,
-    /// because of the content of a member.
+    /// [`Error::Unavailable`], [`Error::Silent`]: it may have been committed; send it again. [`Error::Slow`],
+    /// [`Error::Held`]: it was not; send less. [`Error::Refused`]: it was not, because of the content of a member.
     async fn write(&mut self, worker: WorkerId, batch: &Batch) -> Result<Written>;
 
     /// Submits `runs` in one commit. The answers are in their order; the steps are to be delivered.
@@ -117,9 +124,9 @@ pub trait Link: Send {
 /// Bounds a conversation with the store by `limit`: a server that has gone silent resets nothing.
 ///
 /// # Errors
-/// That of `work`, or [`Error::Unavailable`] when time is up; what was sent may have been committed.
+/// That of `work`, or [`Error::Silent`] when time is up; what was sent may have been committed.
 pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Error::silent()))
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(Error::Silent))
 }
 
 /// Bytes that were read, if they are those that were written.

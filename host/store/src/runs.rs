@@ -1,13 +1,15 @@
 //! Runs, as people read them: lists and states without payloads, payloads one by one and verified by their
 //! digest.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::status::{RunStatus, StepStatus};
 
-use super::{Error, Result};
+use super::{Error, Result, within};
 
 /// Which runs to list.
 #[derive(Debug, Clone)]
@@ -137,6 +139,13 @@ pub trait Runs {
     /// [`Error::NotFound`]; [`Error::Damaged`].
     async fn step_output(&self, run: RunId, step: StepNo) -> Result<Option<Vec<u8>>>;
 
+    /// The outputs of these steps in their order, from the first on: one, and as many more as are together no larger
+    /// than `most_bytes`. Reading what is large takes several calls, each in its own time.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if a step is not there or has none; [`Error::Damaged`].
+    async fn outputs(&self, run: RunId, steps: &[StepNo], most_bytes: usize) -> Result<Vec<Vec<u8>>>;
+
     /// The run's input: JSON bytes.
     ///
     /// # Errors
@@ -152,6 +161,35 @@ pub trait Runs {
 
 pub(super) fn no_run(run: RunId) -> Error {
     Error::NotFound(format!("there is no run {run}"))
+}
+
+/// What is read of outputs in one go, bytes: that much passes a slow link in the time of one statement.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Outputs that are looked at in one go.
+const PIECE_OUTPUTS: usize = 256;
+
+/// All outputs of these steps, in their order. They may be large together: they come in pieces, each `within` its own
+/// time, and the caller has seen that they fit into memory.
+///
+/// # Errors
+/// As [`Runs::outputs`].
+pub async fn all_outputs(
+    store: &(impl Runs + ?Sized),
+    run: RunId,
+    steps: &[StepNo],
+    piece: Duration,
+) -> Result<Vec<Vec<u8>>> {
+    let mut outputs = Vec::with_capacity(steps.len());
+    while let Some(rest) = steps.get(outputs.len()..).filter(|rest| !rest.is_empty()) {
+        let some = &rest[..rest.len().min(PIECE_OUTPUTS)];
+        outputs.extend(within(piece, store.outputs(run, some, PIECE_BYTES)).await?);
+    }
+    Ok(outputs)
+}
+
+pub(super) fn no_such_output(run: RunId, step: StepNo) -> Error {
+    Error::NotFound(format!("step {run}/{step} has no output"))
 }
 
 pub(super) fn no_output(run: RunId, status: RunStatus) -> Error {

@@ -169,6 +169,8 @@ pub enum Verdict {
     LeaseLost,
     /// The segment does not start where the journal ends: nothing was written. A fault of the worker.
     Gap,
+    /// Somebody else holds its run, or its step: nothing was written. To be sent again.
+    Busy,
 }
 
 impl Written {

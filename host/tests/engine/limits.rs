@@ -8,7 +8,7 @@ use pawl_domain::id::Digest;
 use pawl_domain::journal::{Checkpoint, Entry, History};
 use pawl_domain::schema::Schemas;
 use pawl_engine::in_memory::InMemory;
-use pawl_engine::recorder::{Recorder, Stop};
+use pawl_engine::recorder::{Interrupt, Recorder, Stop};
 use pawl_engine::{Attempt, Config, Engine};
 use serde_json::json;
 
@@ -119,13 +119,16 @@ fn documents_that_do_not_fit_the_schemas_fail_the_step_by_their_path() {
 struct Panicking;
 
 impl Recorder for Panicking {
-    fn record(&self, _: &Entry) -> Result<(), Stop> {
+    fn record(&self, _: &Entry) -> Result<bool, Stop> {
         panic!("as asked");
     }
-    fn barrier(&self) -> Result<(), Stop> {
+    fn room(&self, _: Duration) -> Result<(), Interrupt> {
         Ok(())
     }
-    fn clear_to_leave(&self) -> Result<(), Stop> {
+    fn barrier(&self, _: Duration) -> Result<(), Interrupt> {
+        Ok(())
+    }
+    fn clear_to_leave(&self, _: Duration) -> Result<(), Interrupt> {
         Ok(())
     }
     fn checkpoint(&self, _: Checkpoint) -> Result<(), Stop> {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use pawl_domain::attempt::{ClaimedInput, Ingredients};
 use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::{Pipeline, Priority, StepSpec, Versions};
@@ -287,7 +288,8 @@ async fn outputs_are_there_when_a_run_has_succeeded(store: &SharedStore, run: Ru
     let ids = [0, 1].map(|step| StepId { run, step: StepNo(step) });
     let claimed =
         link.write(worker, &Batch { claims: ids.to_vec(), members: Vec::new() }).await.expect("claimed").claimed;
-    assert!(claimed.iter().all(|claim| claim.run_input.as_deref() == Some(b"1") && claim.needed_outputs.is_empty()));
+    let input = ClaimedInput::Whole(Ingredients::Run(b"1".to_vec()));
+    assert!(claimed.iter().all(|claim| claim.input == input), "{claimed:?}");
     assert_eq!(store.running_of(worker).await.expect("its steps").len(), 2);
     let succeed = |claim: &pawl_domain::attempt::Claim, output: &str| Member {
         settlement: Some(Settlement::Succeeded {
@@ -299,7 +301,8 @@ async fn outputs_are_there_when_a_run_has_succeeded(store: &SharedStore, run: Ru
     let members = claimed.iter().map(|claim| succeed(claim, &claim.id.step.0.to_string())).collect();
     let written = link.write(worker, &Batch { members, claims: Vec::new() }).await.expect("written");
     let [join] = &written.claimed[..] else { panic!("the join is claimed with the outcomes: {written:?}") };
-    assert_eq!(join.needed_outputs, [b"0".to_vec(), b"1".to_vec()], "in the order of its needs");
+    let outputs = ClaimedInput::Whole(Ingredients::Outputs(vec![b"0".to_vec(), b"1".to_vec()]));
+    assert_eq!(join.input, outputs, "in the order of its needs");
     let members = vec![succeed(join, "\"end\"")];
     let written = link.write(worker, &Batch { members, claims: Vec::new() }).await.expect("written");
     assert_eq!(written.ended, [run]);

@@ -78,6 +78,8 @@ pub fn consequences(batch: &Batch, written: Written, in_a_row: impl Fn(usize) ->
 /// raised it answers for the step, and this worker for nothing more of it.
 fn of_outcome(place: usize, member: &Member, verdict: Verdict) -> Option<Consequence> {
     match (verdict, member.ahead) {
+        // It was set aside before this, to be sent again.
+        (Verdict::Busy, _) => None,
         // It was never asked for, so no other answer takes the messages that led to it.
         (Verdict::Written, Some(Ahead::Start { .. })) => Some(Consequence::Acknowledge(member.id)),
         // There was no fence yet, and nothing was written. Its messages stay, until the answer to this.

@@ -12,7 +12,7 @@
 //! of those before them, or of those asked for.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use pawl_base::lock;
@@ -28,6 +28,8 @@ pub struct Desk {
     in_a_row: u32,
     held: Mutex<Held>,
     freed: Notify,
+    /// Suspects that wait for their turn: they take nobody's place.
+    aside: AtomicUsize,
     others_wait: AtomicBool,
     draining: AtomicBool,
 }
@@ -35,7 +37,14 @@ pub struct Desk {
 #[derive(Default)]
 struct Held {
     running: HashMap<StepId, Arc<Session>>,
-    asked: HashMap<StepId, Vec<Delivery>>,
+    asked: HashMap<StepId, Asked>,
+}
+
+#[derive(Default)]
+struct Asked {
+    messages: Vec<Delivery>,
+    /// How often its run was somebody else's when it was asked for.
+    busy: u32,
 }
 
 /// What a message leads to.
@@ -54,7 +63,7 @@ impl Desk {
     #[must_use]
     pub fn new(slots: usize, in_a_row: u32) -> Self {
         let (others_wait, draining) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { slots, in_a_row, held: Mutex::default(), freed: Notify::new(), others_wait, draining }
+        Self { slots, in_a_row, held: Mutex::default(), freed: Notify::new(), aside: AtomicUsize::new(0), others_wait, draining }
     }
 
     /// How many steps it has place for.
@@ -81,7 +90,16 @@ impl Desk {
             return 0;
         }
         let held = self.held();
-        self.slots.saturating_sub(held.running.len() + held.asked.len())
+        let aside = self.aside.load(Ordering::Relaxed).min(self.slots);
+        (self.slots + aside).saturating_sub(held.running.len() + held.asked.len())
+    }
+
+    /// A step in execution waits for its turn: until this is dropped, it takes no slot.
+    #[must_use]
+    pub fn step_aside(self: &Arc<Self>) -> StepAside {
+        self.aside.fetch_add(1, Ordering::Relaxed);
+        self.wake_receiver();
+        StepAside(Arc::clone(self))
     }
 
     /// Slots may have become free. Told once for all steps of a batch, so that the receiver asks for as many messages
@@ -93,19 +111,30 @@ impl Desk {
     /// Keeps the message of a step that is going to be asked for.
     pub fn note(&self, delivery: Delivery) -> Noted {
         let mut held = self.held();
-        // It runs here already: the step is not ready, whatever the message thought.
-        let Some(id) = delivery.step.filter(|id| !held.running.contains_key(id)) else {
+        // It runs here already: the step is not ready, whatever the message thought. Unless it only ends here: then it
+        // may be ready again by now, and this is its message.
+        let runs_here = |id: &StepId| held.running.get(id).is_some_and(|session| !session.has_ended() && !session.is_lost());
+        let Some(id) = delivery.step.filter(|id| !runs_here(id)) else {
             return Noted::Nothing(delivery);
         };
         let is_first = !held.asked.contains_key(&id);
-        held.asked.entry(id).or_default().push(delivery);
+        held.asked.entry(id).or_default().messages.push(delivery);
         if is_first { Noted::AskFor(id) } else { Noted::Asked }
     }
 
     /// The messages of a step that need not be asked for any more.
     #[must_use]
     pub fn take_messages(&self, id: StepId) -> Vec<Delivery> {
-        self.held().asked.remove(&id).unwrap_or_default()
+        self.held().asked.remove(&id).unwrap_or_default().messages
+    }
+
+    /// The step could not be claimed, because somebody else held its run. How often that has been so.
+    #[must_use]
+    pub fn was_busy(&self, id: StepId) -> u32 {
+        self.held().asked.get_mut(&id).map_or(1, |asked| {
+            asked.busy += 1;
+            asked.busy
+        })
     }
 
     /// A claimed step goes into execution, and its messages with it. False if it is there already: the same claim, told
@@ -114,7 +143,7 @@ impl Desk {
     pub fn begin(&self, session: &Arc<Session>) -> bool {
         let mut held = self.held();
         let id = session.claim.id;
-        let messages = held.asked.remove(&id).unwrap_or_default();
+        let messages = held.asked.remove(&id).unwrap_or_default().messages;
         match held.running.get(&id) {
             Some(known) if known.claim.fence == session.claim.fence => {
                 known.also_acknowledge(messages);
@@ -137,7 +166,7 @@ impl Desk {
             return false;
         }
         let id = session.claim.id;
-        session.also_acknowledge(held.asked.remove(&id).unwrap_or_default());
+        session.also_acknowledge(held.asked.remove(&id).unwrap_or_default().messages);
         held.running.insert(id, Arc::clone(session));
         true
     }
@@ -206,6 +235,15 @@ impl Desk {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         lock(&self.held)
+    }
+}
+
+/// See [`Desk::step_aside`].
+pub struct StepAside(Arc<Desk>);
+
+impl Drop for StepAside {
+    fn drop(&mut self) {
+        self.0.aside.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

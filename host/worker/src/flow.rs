@@ -23,7 +23,7 @@ use pawl_domain::attempt::{Claim, Cut, Outcome};
 use pawl_domain::id::{StepId, WorkerId};
 use pawl_domain::succession::{Plan, Succession};
 use pawl_engine::Executed;
-use pawl_engine::recorder::Stop;
+use pawl_engine::recorder::{Interrupt, Stop};
 use pawl_queue::{Delivery, Reader};
 use pawl_store::write::{Batch, Member, Settlement, Written};
 use tokio::runtime::Handle;
@@ -34,15 +34,20 @@ use crate::ahead::RunAhead;
 use crate::answer::{Consequence, consequences};
 use crate::config::OUTAGE_PAUSE;
 use crate::desk::{Desk, Noted};
-use crate::guests::{Guests, Pass};
+use crate::gate::Pass;
+use crate::guests::Guests;
 use crate::loaded::Loading;
 use crate::outbox::Outboxes;
 use crate::session::Session;
 use crate::settle::{Settling, decide};
 use crate::trust::Trust;
 
-/// A claim that met a locked run is asked for again after this.
+/// A claim that met a locked run is asked for again after this, which doubles up to the longest.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_BUSY_PAUSE: Duration = Duration::from_millis(500);
+
+/// While a step is executed alone, this is how often it is looked whether it still is.
+const CLOSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// An incarnation's way of steps, from their messages to their acknowledgements.
 pub struct Flow {
@@ -91,6 +96,10 @@ impl Flow {
         let mut outage = false;
         loop {
             let free = self.desk.free_slots().await;
+            if !self.guests.is_open() {
+                tokio::time::sleep(CLOSED_PAUSE).await;
+                continue;
+            }
             while backlog.is_empty() {
                 match reader.read(free).await {
                     Ok(deliveries) => {
@@ -180,8 +189,8 @@ impl Flow {
         let flow = Arc::clone(self);
         self.guests.submit(move || {
             // On record first: from now on, the death of this process is the step's.
-            if matches!(pass, Pass::Alone(_))
-                && let Err(stop) = session.run_alone()
+            if pass.is_suspect()
+                && let Err(Interrupt::Stop(stop)) = session.run_alone()
             {
                 return flow.settle_unbegun(&session, stop.into());
             }
@@ -221,7 +230,7 @@ impl Flow {
         let claim = &session.claim;
         let (then, next) = match (plan, &executed.outcome) {
             (Some(plan), Outcome::Succeeded(output)) => {
-                let may_continue = self.desk.may_continue(session.in_a_row);
+                let may_continue = self.guests.is_open() && self.desk.may_continue(session.in_a_row);
                 let then = plan.after(claim.id.step, &self.queues, may_continue);
                 // Before the writer has the success: its answer may come at any time after, and confirms the next.
                 let next = self.ahead.next_of(session, plan, &then, output);
@@ -305,13 +314,17 @@ impl Flow {
         let _ = self.done.send(done);
     }
 
-    /// Asks again, after a pause, for steps whose runs were locked.
+    /// Asks again, after a pause that grows, for steps whose runs were locked.
     fn ask_again(&self, busy: Vec<StepId>) {
-        let outboxes = self.outboxes.clone();
-        self.runtime.spawn(async move {
-            tokio::time::sleep(BUSY_PAUSE).await;
-            busy.into_iter().for_each(|id| outboxes.request_claim(id));
-        });
+        for id in busy {
+            let outboxes = self.outboxes.clone();
+            let doubled = self.desk.was_busy(id).saturating_sub(1).min(16);
+            let pause = BUSY_PAUSE.saturating_mul(1 << doubled).min(LONGEST_BUSY_PAUSE);
+            self.runtime.spawn(async move {
+                tokio::time::sleep(pause).await;
+                outboxes.request_claim(id);
+            });
+        }
     }
 
     /// Gives up a step that was run ahead of its claim, and all that was run ahead of it.

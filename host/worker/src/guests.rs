@@ -1,5 +1,4 @@
-//! What a step needs to be executed (see [`Loaded`]), and where: guest threads, and a gate that all steps in execution
-//! pass together, and a suspect alone.
+//! What a step needs to be executed (see [`Loaded`]), and where: guest threads, and a gate that says beside whom.
 //!
 //! ```text
 //!  claim ──at_hand──▶ loaded, with a pass ──submit──▶ guest thread ──execute──▶ how the attempt came out
@@ -9,27 +8,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_domain::attempt::{Claim, Cut, Outcome};
-use pawl_domain::succession::Next;
-use pawl_domain::suspicion::Suspicion;
+use pawl_domain::attempt::{Claim, ClaimedInput, Cut, Ingredients, Outcome};
+use pawl_domain::succession::{Next, Plan};
+use pawl_domain::suspicion::{Company, Suspicion};
 use pawl_engine::recorder::{Recorder, Stop};
 use pawl_engine::{Executed, GuestThreads, Prepared};
 use pawl_store::write::Segment;
 use pawl_store::{SharedStore, within};
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::config::OUTAGE_PAUSE;
+use crate::desk::Desk;
+use crate::gate::{Gate, Pass};
+use crate::ingredients;
 use crate::loaded::{Loaded, Loading};
 use crate::session::Session;
-
-/// A step's place among those in execution; it leaves when this is dropped.
-#[expect(dead_code, reason = "a place is held, not looked at")]
-pub enum Pass {
-    /// Beside others.
-    Shared(OwnedRwLockReadGuard<()>),
-    /// Alone: the step is a suspect.
-    Alone(OwnedRwLockWriteGuard<()>),
-}
 
 /// Where an incarnation's steps are made ready and executed.
 pub struct Guests {
@@ -38,7 +30,8 @@ pub struct Guests {
     loaded: Loaded,
     threads: Arc<GuestThreads>,
     suspicion: Suspicion,
-    gate: Arc<RwLock<()>>,
+    gate: Arc<Gate>,
+    desk: Arc<Desk>,
 }
 
 impl Guests {
@@ -50,8 +43,9 @@ impl Guests {
         loaded: Loaded,
         threads: Arc<GuestThreads>,
         suspicion: Suspicion,
+        desk: Arc<Desk>,
     ) -> Self {
-        Self { store, patience, loaded, threads, suspicion, gate: Arc::default() }
+        Self { store, patience, loaded, threads, suspicion, gate: Gate::new(patience), desk }
     }
 
     /// Remembers on which component a step runs.
@@ -78,8 +72,7 @@ impl Guests {
             return None;
         }
         let loading = self.loaded.at_hand(claim)?;
-        let pass = Arc::clone(&self.gate).try_read_owned().ok()?;
-        Some((loading, Pass::Shared(pass)))
+        Some((loading, self.gate.try_enter()?))
     }
 
     /// Reads and compiles what the step needs, for as long as it takes. A suspect then waits until it is alone.
@@ -88,7 +81,7 @@ impl Guests {
     /// How the attempt ends without having begun.
     pub async fn prepare(&self, session: &Session) -> Result<(Loading, Pass), Outcome> {
         let claim = &session.claim;
-        let loading = loop {
+        let mut loading = loop {
             if let Some(stop) = session.stop() {
                 return Err(stop.into());
             }
@@ -100,15 +93,52 @@ impl Guests {
                 }
             }
         };
-        let gate = Arc::clone(&self.gate);
-        let pass = if self.is_suspect(claim) {
-            tracing::warn!(step.id = %claim.id, crashes = claim.crashes,
-                "this step may have brought workers down: it runs alone on this one");
-            Pass::Alone(gate.write_owned().await)
-        } else {
-            Pass::Shared(gate.read_owned().await)
-        };
+        if matches!(claim.input, ClaimedInput::Apart(_)) {
+            loading.input = self.ingredients(session, &loading.plan).await?;
+        }
+        let pass = self.enter(session).await?;
         Ok((loading, pass))
+    }
+
+    /// Waits until the step may be executed beside the others, or alone.
+    async fn enter(&self, session: &Session) -> Result<Pass, Outcome> {
+        let claim = &session.claim;
+        let company = self.suspicion.company(claim.crashes);
+        let is_wanted = || session.stop().is_none();
+        let pass = match company {
+            // Others may have place for it, and no suspect besides.
+            Company::Everybody => self.gate.enter(company, || is_wanted() && !self.gate.is_taken()).await,
+            _ => {
+                tracing::warn!(step.id = %claim.id, crashes = claim.crashes, ?company,
+                    "this step may have brought workers down");
+                let _aside = self.desk.step_aside();
+                self.gate.enter(company, is_wanted).await
+            }
+        };
+        pass.ok_or_else(|| session.stop().map_or(Outcome::HandedBack, Outcome::from))
+    }
+
+    /// Whether steps can begin: none can while one is executed alone.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.gate.is_taken()
+    }
+
+    /// Reads what the input is made of and the claim does not carry.
+    async fn ingredients(&self, session: &Session, plan: &Plan) -> Result<Ingredients, Outcome> {
+        let limits = self.loaded.engine.limits();
+        loop {
+            if let Some(stop) = session.stop() {
+                return Err(stop.into());
+            }
+            match ingredients::of(&*self.store, &session.claim, &plan.pipeline, limits, self.patience).await {
+                Ok(read) => return read,
+                Err(error) => {
+                    tracing::warn!(error = error.chain(), step.id = %session.claim.id, "the step's input can't be read yet");
+                    tokio::time::sleep(OUTAGE_PAUSE).await;
+                }
+            }
+        }
     }
 
     /// Hands a job to the next free guest thread.

@@ -145,7 +145,7 @@ impl Process {
             queues: config.queues.clone(),
             run_ahead: config.run_ahead,
             desk: Arc::clone(&desk),
-            guests: Guests::new(store, config.patience(), loaded, threads, config.suspicion),
+            guests: Guests::new(store, config.patience(), loaded, threads, config.suspicion, Arc::clone(&desk)),
             outboxes: outboxes.clone(),
             done: done.clone(),
             soon,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pawl_base::lock;
-use pawl_domain::attempt::{Cause, Claim, Failure};
+use pawl_domain::attempt::{Cause, Claim, ClaimedInput, Failure, Ingredients};
 use pawl_domain::id::{Digest, StepNo};
 use pawl_domain::journal::History;
 use pawl_domain::pipeline::default_timeout_ms;
@@ -40,6 +40,8 @@ pub struct Loading {
     pub plan: Arc<Plan>,
     /// What the step did before.
     pub history: History,
+    /// What the input is made of; nothing yet if the claim does not carry it.
+    pub input: Ingredients,
 }
 
 impl Loaded {
@@ -52,12 +54,13 @@ impl Loaded {
     /// What the claim needs, if nothing has to be read for it.
     #[must_use]
     pub fn at_hand(&self, claim: &Claim) -> Option<Loading> {
+        let ClaimedInput::Whole(input) = &claim.input else { return None };
         if claim.journal_length > 0 || claim.checkpoint_position.is_some() {
             return None;
         }
         let prepared = self.checked(claim.component)?;
         let plan = lock(&self.plans).get(&claim.pipeline).cloned()?;
-        Some(Loading { prepared, plan, history: History::default() })
+        Some(Loading { prepared, plan, history: History::default(), input: input.clone() })
     }
 
     /// Remembers on which component a step runs.
@@ -101,7 +104,11 @@ impl Loaded {
             Ok(prepared) => prepared,
             Err(failure) => return Ok(Err(failure)),
         };
-        Ok(Ok(Loading { prepared, plan, history }))
+        let input = match &claim.input {
+            ClaimedInput::Whole(whole) => whole.clone(),
+            ClaimedInput::Apart(_) => Ingredients::Outputs(Vec::new()),
+        };
+        Ok(Ok(Loading { prepared, plan, history, input }))
     }
 
     /// Executes the attempt that `session` stands for; blocks.
@@ -176,17 +183,14 @@ impl Loading {
             config: spec.map_or_else(|| "null".to_owned(), |spec| spec.config.to_string()),
             secrets: Secrets::of_environment(spec.map_or(&[], |spec| &spec.secrets)),
             timeout: Duration::from_millis(spec.map_or_else(default_timeout_ms, |spec| spec.timeout_ms)),
-            input: pipeline.input_of(
-                claim.id.step,
-                claim.run_input.as_deref().unwrap_or_default(),
-                &claim.needed_outputs,
-            ),
+            input: pipeline.input_of(claim.id.step, self.input),
             history: self.history,
         }
     }
 }
 
-fn unloadable(error: &dyn std::error::Error) -> Failure {
+/// A step that this worker has not got everything for.
+pub(crate) fn unloadable(error: &dyn std::error::Error) -> Failure {
     Failure {
         cause: Cause::Component,
         message: error.to_string(),

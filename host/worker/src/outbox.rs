@@ -2,6 +2,7 @@
 //! guest threads and from tasks, emptied by the writer when it is free; nothing in it waits for company.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use pawl_base::lock;
@@ -15,6 +16,7 @@ pub type Large<S> = mpsc::UnboundedReceiver<Weak<S>>;
 pub struct Outbox<S> {
     waiting: Mutex<Waiting<S>>,
     filled: Notify,
+    unwritten: Arc<AtomicUsize>,
     bulk: mpsc::UnboundedSender<Weak<S>>,
 }
 
@@ -28,7 +30,13 @@ impl<S> Outbox<S> {
     #[must_use]
     pub fn new() -> (Arc<Self>, Large<S>) {
         let (bulk, large) = mpsc::unbounded_channel();
-        (Arc::new(Self { waiting: Mutex::default(), filled: Notify::new(), bulk }), large)
+        (Arc::new(Self { waiting: Mutex::default(), filled: Notify::new(), unwritten: Arc::default(), bulk }), large)
+    }
+
+    /// Bytes that the lane's guests have recorded and that are not durable.
+    #[must_use]
+    pub fn unwritten(&self) -> &Arc<AtomicUsize> {
+        &self.unwritten
     }
 
     /// A step has something to write.

@@ -14,22 +14,24 @@
 //! know that are run ahead of their claims stands in `ahead`; for all others [`Standing::Claimed`] is all of it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pawl_base::{lock, or_poisoned};
 use pawl_domain::attempt::{Claim, Cut};
 use pawl_domain::wait::Wait;
-use pawl_engine::recorder::Stop;
+use pawl_engine::recorder::{Interrupt, Stop};
 use pawl_queue::Delivery;
 use pawl_store::write::{Segment, Settlement};
 
 use self::state::{Alone, Attempt, Standing, State};
+use self::unwritten::Unwritten;
 use crate::outbox::Outbox;
 use crate::trust::Trust;
 
 mod ahead;
 mod guest;
 mod state;
+mod unwritten;
 mod writing;
 
 pub use writing::Taken;
@@ -69,8 +71,9 @@ impl Session {
         depth: u32,
         outbox: Arc<Outbox<Session>>,
         trust: Arc<Trust>,
-        state: State,
+        mut state: State,
     ) -> Arc<Self> {
+        state.unwritten = Unwritten::new(outbox.unwritten());
         Arc::new_cyclic(|this| Self {
             claim,
             in_a_row,
@@ -106,7 +109,7 @@ impl Session {
     /// what waits writes nothing.
     pub fn suspend(&self, wait: Wait) {
         // Stopped while it waits here, it resumes from an older checkpoint: that takes longer, and no more.
-        let _ = self.wait(self.state(), |state| state.bulk.is_written());
+        let _ = self.wait(self.state(), Duration::MAX, |state| state.bulk.is_written());
         let mut state = self.state();
         let position = state.append(&wait.entry());
         state.attempt = Attempt::Ended(Settlement::Suspended { wait, position });
@@ -116,12 +119,12 @@ impl Session {
     /// Puts on record that the step runs alone on its worker, and waits until that is durable.
     ///
     /// # Errors
-    /// [`Stop`] if that can't happen any more.
-    pub fn run_alone(&self) -> Result<(), Stop> {
+    /// [`Interrupt::Stop`] if that can't happen any more.
+    pub fn run_alone(&self) -> Result<(), Interrupt> {
         let mut state = self.state();
         state.alone = Alone::Pending;
         self.queue(&mut state);
-        self.wait(state, |state| state.alone == Alone::OnRecord)
+        self.wait(state, Duration::MAX, |state| state.alone == Alone::OnRecord)
     }
 
     /// Whether a cut of the journal would change nothing.
@@ -164,7 +167,9 @@ impl Session {
     }
 
     fn push(&self, state: &mut State) {
+        // What is in flight comes first; then it stands in line again.
         if !state.queued
+            && !state.in_flight
             && let Some(this) = self.this.upgrade()
         {
             state.queued = true;
@@ -178,15 +183,25 @@ impl Session {
         }
     }
 
-    /// Waits until `done`, for as long as the step is this worker's.
-    fn wait(&self, mut state: MutexGuard<'_, State>, done: impl Fn(&State) -> bool) -> Result<(), Stop> {
+    /// Waits until `done`, for as long as the step is this worker's, `at_most` so long.
+    fn wait(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        at_most: Duration,
+        done: impl Fn(&State) -> bool,
+    ) -> Result<(), Interrupt> {
+        let began = Instant::now();
         loop {
             self.allowed(&state)?;
             if done(&state) {
                 return Ok(());
             }
+            let left = at_most.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return Err(Interrupt::Timeout);
+            }
             // An answer of the writer wakes it; the lease may run out without one.
-            state = or_poisoned(self.changed.wait_timeout(state, TRUST_CHECK)).0;
+            state = or_poisoned(self.changed.wait_timeout(state, TRUST_CHECK.min(left))).0;
         }
     }
 

@@ -39,6 +39,10 @@ impl PostgresLane {
 
 #[async_trait]
 impl Link for PostgresLane {
+    async fn connect(&mut self) -> Result<()> {
+        self.on(async |_| Ok(())).await
+    }
+
     async fn write(&mut self, worker: WorkerId, batch: &Batch) -> Result<Written> {
         self.on(async |conn| write::write(conn, worker, batch).await).await
     }

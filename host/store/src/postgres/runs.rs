@@ -11,7 +11,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::{Postgres, digest_of, maybe_digest_of, parse};
-use crate::runs::{RunFilter, RunRow, Runs, StepRow, no_output, no_run};
+use crate::runs::{RunFilter, RunRow, Runs, StepRow, no_output, no_run, no_such_output};
 use crate::{Result, verified};
 
 /// What is read of a run; a macro, so that statements stay constants.
@@ -114,6 +114,32 @@ impl Runs for Postgres {
             .fetch_optional(&self.pool)
             .await?;
         verified_output(&row.ok_or_else(|| no_run(run))?, || format!("the output of step {run}/{step}"))
+    }
+
+    async fn outputs(&self, run: RunId, steps: &[StepNo], most_bytes: usize) -> Result<Vec<Vec<u8>>> {
+        // Sizes are known without what is measured: only what is answered is fetched.
+        let rows = sqlx::query(
+            "select step_no, output, output_digest
+             from (select n.place, n.step_no, s.output, s.output_digest,
+                          sum(octet_length(s.output)) over (order by n.place) as bytes
+                   from unnest($2::int[]) with ordinality as n (step_no, place)
+                   left join lateral (select y.output, y.output_digest from step y
+                                      where y.run_id = $1 and y.step_no = n.step_no offset 0) as s on true) as measured
+             where place = 1 or bytes <= $3
+             order by place",
+        )
+        .bind(run.0)
+        .bind(steps.iter().map(|step| step.0).collect::<Vec<_>>())
+        .bind(i64::try_from(most_bytes).unwrap_or(i64::MAX))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let step = row.try_get::<i32, _>("step_no")?;
+                let output = verified_output(row, || format!("the output of step {run}/{step}"))?;
+                output.ok_or_else(|| no_such_output(run, StepNo(step)))
+            })
+            .collect()
     }
 
     async fn run_input(&self, run: RunId) -> Result<Vec<u8>> {

@@ -16,6 +16,10 @@ pub(super) struct SqliteLane(pub(super) Sqlite);
 
 #[async_trait]
 impl Link for SqliteLane {
+    async fn connect(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     async fn write(&mut self, worker: WorkerId, batch: &Batch) -> Result<Written> {
         let batch = batch.clone();
         self.0.change(move |ledger| write::write(ledger, worker, &batch)).await

@@ -9,7 +9,7 @@ use pawl_domain::status::RunStatus;
 use rusqlite::Row;
 
 use super::{Sqlite, digest_of, maybe_digest_of, parse, row, rows};
-use crate::runs::{RunFilter, RunRow, Runs, StepRow, no_output, no_run};
+use crate::runs::{RunFilter, RunRow, Runs, StepRow, no_output, no_run, no_such_output};
 use crate::{Result, verified};
 
 /// What is read of a run; a macro, so that statements stay constants.
@@ -88,6 +88,23 @@ impl Runs for Sqlite {
 
     async fn step_output(&self, run: RunId, step: StepNo) -> Result<Option<Vec<u8>>> {
         self.read(move |conn| output(conn, run, step)).await?.ok_or_else(|| no_run(run))
+    }
+
+    async fn outputs(&self, run: RunId, steps: &[StepNo], most_bytes: usize) -> Result<Vec<Vec<u8>>> {
+        let steps = steps.to_vec();
+        self.read(move |conn| {
+            let (mut outputs, mut bytes) = (Vec::new(), 0);
+            for step in steps {
+                let found = output(conn, run, step)?.flatten().ok_or_else(|| no_such_output(run, step))?;
+                bytes += found.len();
+                if bytes > most_bytes && !outputs.is_empty() {
+                    break;
+                }
+                outputs.push(found);
+            }
+            Ok(outputs)
+        })
+        .await
     }
 
     async fn run_input(&self, run: RunId) -> Result<Vec<u8>> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pawl_domain::attempt::Claim;
+use pawl_domain::attempt::{Claim, ClaimedInput, Ingredients};
 use pawl_domain::id::StepId;
 use pawl_domain::journal::History;
 use pawl_domain::succession::{Plan, Succession};
@@ -30,10 +30,11 @@ impl RunAhead {
             return None;
         }
         let prepared = self.guests.guess(next)?;
+        let input = Ingredients::Outputs(vec![output.to_vec()]);
         let guess = Claim {
             pipeline: plan.digest,
             component: prepared.digest(),
-            needed_outputs: vec![output.to_vec()],
+            input: ClaimedInput::Whole(input.clone()),
             ..Claim::bare(StepId { run: session.claim.run(), step: next.step }, FIRST)
         };
         let ahead = Session::ahead_of(session, guess);
@@ -42,6 +43,6 @@ impl RunAhead {
             self.end(&ahead);
             return None;
         }
-        Some((ahead, Loading { prepared, plan: Arc::clone(plan), history: History::default() }))
+        Some((ahead, Loading { prepared, plan: Arc::clone(plan), history: History::default(), input }))
     }
 }

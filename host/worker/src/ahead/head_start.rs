@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_domain::attempt::Claim;
+use pawl_domain::attempt::{Claim, ClaimedInput, Ingredients};
 use pawl_domain::id::{Digest, StepId};
 use pawl_domain::ready::Start;
 
 use super::{FIRST, RunAhead};
-use crate::guests::Pass;
+use crate::gate::Pass;
 use crate::loaded::Loading;
 use crate::session::Session;
 
@@ -24,15 +24,12 @@ impl RunAhead {
         if !self.on {
             return None;
         }
-        let guess = Claim {
-            pipeline: start.pipeline,
-            component: start.component,
-            run_input: Some(start.input),
-            ..Claim::bare(id, FIRST)
-        };
+        let Start { pipeline, component, input } = start;
+        let asks_for = input.clone();
+        let input = ClaimedInput::Whole(Ingredients::Run(input));
+        let guess = Claim { pipeline, component, input, ..Claim::bare(id, FIRST) };
         let (loading, pass) = self.guests.at_hand(&guess)?;
-        let asks_for = guess.run_input.as_deref().unwrap_or_default();
-        let request = Digest::of_request(&loading.plan.pipeline.name, asks_for);
+        let request = Digest::of_request(&loading.plan.pipeline.name, &asks_for);
         let outbox = Arc::clone(self.outboxes.of(id.run));
         let session = Session::unclaimed(guess, request, outbox, Arc::clone(&self.trust));
         self.begin(&session);

@@ -1,32 +1,40 @@
 //! The guest's side of a session: what its thread hands over, and what it waits for.
 
+use std::time::Duration;
+
 use pawl_domain::journal::{Checkpoint, Entry};
-use pawl_engine::recorder::{Recorder, Stop};
+use pawl_engine::recorder::{Interrupt, Recorder, Stop};
 
 use super::{BULK_BYTES, Session};
 
 impl Recorder for Session {
-    fn record(&self, entry: &Entry) -> Result<(), Stop> {
+    fn record(&self, entry: &Entry) -> Result<bool, Stop> {
         let mut state = self.state();
         if let Some(stop) = state.stop {
             return Err(stop);
         }
         state.append(entry);
         self.queue(&mut state);
-        Ok(())
+        Ok(state.unwritten.has_room())
     }
 
-    fn barrier(&self) -> Result<(), Stop> {
+    fn room(&self, at_most: Duration) -> Result<(), Interrupt> {
+        let mut state = self.state();
+        self.queue_unclaimed(&mut state);
+        self.wait(state, at_most, |state| state.unwritten.has_room())
+    }
+
+    fn barrier(&self, at_most: Duration) -> Result<(), Interrupt> {
         let mut state = self.state();
         let target = state.recorded;
         self.queue_unclaimed(&mut state);
-        self.wait(state, |state| !state.is_ahead() && state.durable >= target)
+        self.wait(state, at_most, |state| !state.is_ahead() && state.durable >= target)
     }
 
-    fn clear_to_leave(&self) -> Result<(), Stop> {
+    fn clear_to_leave(&self, at_most: Duration) -> Result<(), Interrupt> {
         let mut state = self.state();
         self.queue_unclaimed(&mut state);
-        self.wait(state, |state| !state.is_ahead())
+        self.wait(state, at_most, |state| !state.is_ahead())
     }
 
     fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Stop> {

@@ -10,6 +10,7 @@ use pawl_queue::Delivery;
 use pawl_store::write::{Ahead, Member, Segment, Settlement};
 
 use super::Session;
+use super::unwritten::Unwritten;
 
 /// Where a session stands with the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,10 +88,15 @@ pub(super) struct State {
     /// Journal entries recorded, and how many of them are durable.
     pub(super) recorded: u32,
     pub(super) durable: u32,
+    /// Bytes of those that are not.
+    pub(super) unwritten: Unwritten,
     pub(super) pending: Pending,
     pub(super) bulk: Bulk,
     /// It stands in the outbox.
     pub(super) queued: bool,
+    /// The writer has a member of it: until that is answered, nothing else is taken, whoever sends it and however
+    /// often. Large checkpoints have a way of their own.
+    pub(super) in_flight: bool,
     /// The successor that is run ahead.
     pub(super) next: Option<Arc<Session>>,
     /// To be acknowledged once the attempt has ended.
@@ -117,8 +123,10 @@ impl State {
         let position = self.recorded;
         let new = || Segment { first: position, length: 0, bytes: Vec::new() };
         let segment = self.pending.segment.get_or_insert_with(new);
+        let before = segment.bytes.len();
         append(&mut segment.bytes, entry);
         segment.length += 1;
+        self.unwritten.add(segment.bytes.len() - before);
         self.recorded += 1;
         position
     }
@@ -149,6 +157,7 @@ impl State {
             other => (other, None),
         };
         self.attempt = attempt;
+        self.in_flight = true;
         Member { id: claim.id, fence: claim.fence, ahead, alone, cut, segment, checkpoint, progress, settlement }
     }
 }

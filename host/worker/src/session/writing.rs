@@ -56,6 +56,9 @@ impl Session {
         let mut state = self.state();
         if member.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.state.len() >= BULK_BYTES) {
             state.bulk.in_flight = false;
+        } else {
+            state.in_flight = false;
+            state.unwritten.take(member.segment.as_ref().map_or(0, |segment| segment.bytes.len()));
         }
         match verdict {
             Verdict::Written => {
@@ -74,6 +77,10 @@ impl Session {
                     "a journal segment did not start where the journal ends: the attempt is given up");
                 state.stop = Some(Stop::LeaseLost);
             }
+            Verdict::Busy => tracing::error!(step.id = %self.claim.id, "a busy member is set aside before this"),
+        }
+        if state.has_something_to_write() {
+            self.queue(&mut state);
         }
         self.changed.notify_all();
     }

@@ -1,9 +1,9 @@
-//! The answer of `pawl_write_v1`, line by line: claims, and one line that tells the rest. Its types are those of
-//! `migrations/0003_write.sql`.
+//! The answer of `pawl_write_v2`, line by line: claims, and one line that tells the rest. Its types are those of
+//! `migrations/0003_write.sql` and `0016_write_v2.sql`.
 
 use std::collections::HashMap;
 
-use pawl_domain::attempt::Claim;
+use pawl_domain::attempt::{Claim, ClaimedInput, Ingredients};
 use pawl_domain::id::{Digest, Fence, RunId, StepId, StepNo};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -14,7 +14,7 @@ use crate::write::{Batch, Member, Settlement, Verdict, Written};
 use crate::{Error, Result};
 
 #[derive(Debug, sqlx::Type)]
-#[sqlx(type_name = "pawl_claimed_v1")]
+#[sqlx(type_name = "pawl_claimed_v2")]
 struct ClaimedRow {
     run_id: Uuid,
     step_no: i32,
@@ -27,6 +27,7 @@ struct ClaimedRow {
     checkpoint_position: Option<i32>,
     run_input: Option<Vec<u8>>,
     needed_outputs: Option<Vec<Vec<u8>>>,
+    apart: Option<i64>,
 }
 
 #[derive(Debug, sqlx::Type)]
@@ -73,6 +74,7 @@ fn tell(told: ToldRow, written: &mut Written) {
         let verdict = match verdict.as_str() {
             "lost" => Verdict::LeaseLost,
             "gap" => Verdict::Gap,
+            "busy" => Verdict::Busy,
             // By a first sending.
             _ => Verdict::Written,
         };
@@ -99,11 +101,18 @@ fn givers_of(members: &[Member]) -> HashMap<StepId, &Member> {
 fn claim_of(row: ClaimedRow, givers: &HashMap<StepId, &Member>) -> Result<Claim> {
     let id = StepId { run: RunId(row.run_id), step: StepNo(row.step_no) };
     let damaged = || Error::Damaged(format!("the claim of {id}"));
-    let (pipeline, needed_outputs) = match (row.pipeline, givers.get(&id)) {
-        (Some(pipeline), _) => (digest(&pipeline).ok_or_else(damaged)?, row.needed_outputs.unwrap_or_default()),
+    let apart = row.apart.map(|bytes| ClaimedInput::Apart(bytes.cast_unsigned()));
+    let told = match (row.run_input, row.needed_outputs) {
+        _ if apart.is_some() => apart,
+        (Some(input), _) => Some(ClaimedInput::Whole(Ingredients::Run(input))),
+        (None, outputs) => outputs.map(|outputs| ClaimedInput::Whole(Ingredients::Outputs(outputs))),
+    };
+    let (pipeline, input) = match (row.pipeline, givers.get(&id)) {
+        (Some(pipeline), _) => (digest(&pipeline).ok_or_else(damaged)?, told.ok_or_else(damaged)?),
         (None, Some(Member { settlement: Some(Settlement::Succeeded { output, then }), .. })) => {
             let next = then.next.as_ref().ok_or_else(damaged)?;
-            (next.pipeline, row.needed_outputs.unwrap_or_else(|| vec![output.clone()]))
+            let handed_on = || ClaimedInput::Whole(Ingredients::Outputs(vec![output.clone()]));
+            (next.pipeline, told.unwrap_or_else(handed_on))
         }
         _ => return Err(damaged()),
     };
@@ -116,8 +125,7 @@ fn claim_of(row: ClaimedRow, givers: &HashMap<StepId, &Member>) -> Result<Claim>
         crashes: row.crashes.cast_unsigned(),
         journal_length: row.journal_length.cast_unsigned(),
         checkpoint_position: row.checkpoint_position.map(i32::cast_unsigned),
-        run_input: row.run_input,
-        needed_outputs,
+        input,
     })
 }
 

@@ -1,6 +1,6 @@
 //! What the worker is told of a batch: the claims with all that its guests begin with, and what is to be delivered.
 
-use pawl_domain::attempt::Claim;
+use pawl_domain::attempt::{Claim, ClaimedInput, Ingredients};
 use pawl_domain::event::EventKind;
 use pawl_domain::id::{Fence, RunId, StepId, StepNo};
 use pawl_domain::status::StepStatus;
@@ -11,6 +11,9 @@ use crate::sqlite::row;
 use crate::sqlite::rows::Step;
 use crate::write::Written;
 use crate::{Error, Result};
+
+/// Bytes of needed outputs that a claim carries at most. What is more is read after it, in pieces.
+const MOST_BYTES: u64 = 64 << 10;
 
 impl Writing<'_, '_> {
     /// What is told of steps: claimed ones, those that a first sending has claimed included, and those to be
@@ -39,8 +42,6 @@ impl Writing<'_, '_> {
         let run = self.ledger.run(step.id.run)?.ok_or_else(|| Error::Damaged(format!("run {}", step.id.run)))?;
         let plan = self.ledger.plan(run.pipeline)?;
         let needs = needs_of(&plan, step.id.step);
-        let run_input = if needs.is_empty() { Some(self.input_of(step.id.run)?) } else { None };
-        let needed_outputs = needs.iter().map(|need| self.output_of(step.id.run, *need)).collect::<Result<_>>()?;
         Ok(Claim {
             id: step.id,
             fence: Fence(step.fence),
@@ -50,9 +51,29 @@ impl Writing<'_, '_> {
             crashes: step.crashes,
             journal_length: step.journal_length,
             checkpoint_position: step.checkpoint_position,
-            run_input,
-            needed_outputs,
+            input: self.claimed_input(step.id.run, needs)?,
         })
+    }
+
+    fn claimed_input(&self, run: RunId, needs: &[StepNo]) -> Result<ClaimedInput> {
+        let sizes = needs.iter().map(|need| self.output_bytes(run, *need));
+        let bytes = sizes.sum::<Result<u64>>()?;
+        if bytes > MOST_BYTES {
+            return Ok(ClaimedInput::Apart(bytes));
+        }
+        Ok(ClaimedInput::Whole(match needs {
+            [] => Ingredients::Run(self.input_of(run)?),
+            needs => {
+                let outputs = needs.iter().map(|need| self.output_of(run, *need));
+                Ingredients::Outputs(outputs.collect::<Result<_>>()?)
+            }
+        }))
+    }
+
+    fn output_bytes(&self, run: RunId, step: StepNo) -> Result<u64> {
+        let sql = "select length(output) as bytes from step where run_id = ?1 and step_no = ?2";
+        let bytes = row(self.ledger.conn, sql, (run.0, step.0), |row| Ok(row.get::<_, Option<i64>>("bytes")?))?;
+        Ok(bytes.flatten().map_or(0, i64::cast_unsigned))
     }
 
     fn input_of(&self, run: RunId) -> Result<Vec<u8>> {
