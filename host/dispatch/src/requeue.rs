@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pawl_domain::ready::Ready;
 use pawl_domain::suspicion::Suspicion;
-use pawl_queue::{FollowUp, Queue, Stream};
+use pawl_queue::{Delivery, FollowUp, Queue, Stream};
 use pawl_store::Store;
 
 use super::{Result, SWEEP};
@@ -33,26 +33,19 @@ pub async fn processing(store: &dyn Store, queue: &dyn Queue) -> Result<usize> {
     Ok(count)
 }
 
-async fn put_back(queue: &dyn Queue, stream: &Arc<Stream>, consumer: &str) -> Result<usize> {
+/// Puts the messages that a consumer has read and not acknowledged back into their stream, and deletes the consumer.
+/// Returns how many they were.
+///
+/// # Errors
+/// If the queue is away.
+pub async fn put_back(queue: &dyn Queue, stream: &Arc<Stream>, consumer: &str) -> Result<usize> {
     let mut count = 0;
     loop {
         let deliveries = queue.adopt(stream, consumer, ADMIN, SWEEP).await?;
         if deliveries.is_empty() {
             return Ok(count);
         }
-        let ready: Vec<Ready> = deliveries
-            .iter()
-            .filter_map(|delivery| {
-                let id = delivery.step?;
-                Some(Ready {
-                    id,
-                    queue: stream.queue.clone(),
-                    priority: stream.priority,
-                    ready_at_ms: delivery.ready_at_ms,
-                    start: None,
-                })
-            })
-            .collect();
+        let ready: Vec<Ready> = deliveries.iter().filter_map(Delivery::again).collect();
         queue.follow_up(FollowUp { done: &deliveries, ready: &ready, moved: &[] }).await?;
         count += deliveries.len();
     }

@@ -146,7 +146,7 @@ impl Queue for InProcess {
 
     fn reader(&self, consumer: WorkerId, queues: &[String], block: Duration) -> Result<Box<dyn Reader>> {
         let streams = Stream::of_all(queues);
-        Ok(Box::new(StreamReader { shared: Arc::clone(&self.shared), consumer: consumer.to_string(), streams, block }))
+        Ok(Box::new(StreamReader { shared: Arc::clone(&self.shared), consumer: consumer.to_string(), streams, block, turn: 0 }))
     }
 
     async fn watermark(&self, stream: &Stream) -> Result<Watermark> {
@@ -218,6 +218,7 @@ struct StreamReader {
     consumer: String,
     streams: Vec<Arc<Stream>>,
     block: Duration,
+    turn: usize,
 }
 
 #[async_trait]
@@ -229,7 +230,8 @@ impl Reader for StreamReader {
     async fn read(&mut self, count: usize) -> Result<Vec<Delivery>> {
         let until = tokio::time::Instant::now() + self.block;
         loop {
-            let mut published = std::pin::pin!(self.shared.published.notified());
+            let shared = Arc::clone(&self.shared);
+            let mut published = std::pin::pin!(shared.published.notified());
             // From here on no publication is missed.
             published.as_mut().enable();
             let deliveries = self.take(count);
@@ -241,11 +243,14 @@ impl Reader for StreamReader {
 }
 
 impl StreamReader {
-    fn take(&self, count: usize) -> Vec<Delivery> {
+    fn take(&mut self, count: usize) -> Vec<Delivery> {
+        self.turn = self.turn.wrapping_add(1);
         let mut streams = self.shared.streams();
-        let read = |stream: &Arc<Stream>| {
-            streams.entry(Stream::clone(stream)).or_default().read(stream, &self.consumer, count)
-        };
-        self.streams.iter().flat_map(read).collect()
+        let mut read = Vec::new();
+        for stream in Stream::in_turn(&self.streams, self.turn) {
+            let log = streams.entry(Stream::clone(stream)).or_default();
+            read.extend(log.read(stream, &self.consumer, count - read.len()));
+        }
+        read
     }
 }

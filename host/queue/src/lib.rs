@@ -111,7 +111,8 @@ pub trait Reader: Send {
     /// The streams that are read.
     fn streams(&self) -> &[Arc<Stream>];
 
-    /// Up to `count` new messages per stream, most urgent first; none if none came in time.
+    /// Up to `count` new messages, and no more than one of each stream besides, most urgent first; none if none came in
+    /// time. Queues of one priority are read in turn.
     ///
     /// # Errors
     /// [`Error::Unavailable`]: read again after a pause.
@@ -139,6 +140,14 @@ impl Stream {
         streams.sort_by_key(|stream| stream.priority);
         streams.into_iter().map(Arc::new).collect()
     }
+
+    /// Streams by priority; those of one priority begin with another queue each turn.
+    pub(crate) fn in_turn(streams: &[Arc<Self>], turn: usize) -> impl Iterator<Item = &Arc<Self>> {
+        streams.chunk_by(|one, other| one.priority == other.priority).flat_map(move |equal| {
+            let (before, after) = equal.split_at(turn % equal.len());
+            after.iter().chain(before)
+        })
+    }
 }
 
 /// A message at a worker: pending until it is acknowledged.
@@ -155,6 +164,20 @@ pub struct Delivery {
     pub ready_at_ms: i64,
     /// What the message tells of a step that nobody had claimed.
     pub start: Option<Start>,
+}
+
+impl Delivery {
+    /// The same message once more, for somebody else; `None` if it is no message of ours.
+    #[must_use]
+    pub fn again(&self) -> Option<Ready> {
+        Some(Ready {
+            id: self.step?,
+            queue: self.stream.queue.clone(),
+            priority: self.stream.priority,
+            ready_at_ms: self.ready_at_ms,
+            start: self.start.clone(),
+        })
+    }
 }
 
 /// What follows a commit.

@@ -78,6 +78,13 @@ pub trait Sweeps {
     /// As [`Sweeps::take_over`].
     async fn redeliver_ready(&self, limit: usize) -> Result<Vec<Ready>>;
 
+    /// Those of these steps that are ready and that nobody holds, with a new `ready_at`: whoever had their messages is
+    /// gone.
+    ///
+    /// # Errors
+    /// As [`Sweeps::take_over`].
+    async fn redeliver(&self, steps: &[StepId]) -> Result<Vec<Ready>>;
+
     /// The steps that the database says `worker` runs.
     ///
     /// # Errors

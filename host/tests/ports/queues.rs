@@ -31,6 +31,7 @@ async fn redis_streams_conform() {
 async fn conforms(queue: SharedQueue) {
     queue.ping().await.expect("it answers");
     most_urgent_first_and_pending_until_acknowledged(&*queue).await;
+    a_read_takes_the_most_urgent_and_leaves_the_rest_to_others(&*queue).await;
     each_message_goes_to_one_reader(&*queue).await;
     messages_of_the_dead_are_adopted(&*queue).await;
     a_read_waits_for_what_is_published(&queue).await;
@@ -66,6 +67,30 @@ async fn most_urgent_first_and_pending_until_acknowledged(queue: &dyn Queue) {
 
     queue.follow_up(FollowUp { done: &read, ..FollowUp::default() }).await.expect("acknowledged");
     assert_eq!(state(queue, &urgent).await, (0, 0), "nothing is left of it");
+}
+
+async fn a_read_takes_the_most_urgent_and_leaves_the_rest_to_others(queue: &dyn Queue) {
+    let queues = ["left".to_owned(), "right".to_owned()];
+    let mut reader = queue.reader(WorkerId::new(), &queues, BLOCK).expect("a reader");
+    // The groups are made with the first read.
+    assert!(reader.read(1).await.expect("read").is_empty());
+    for name in &queues {
+        for priority in [Priority::Low, Priority::Normal, Priority::High] {
+            let two = [ready(name, priority, 1), ready(name, priority, 2)];
+            queue.publish(&two).await.expect("published");
+        }
+    }
+    let mut read = async |count| {
+        let read = reader.read(count).await.expect("read");
+        read.into_iter().map(|delivery| (delivery.stream.priority, delivery.stream.queue.clone())).collect::<Vec<_>>()
+    };
+    let (first, second) = (read(1).await, read(1).await);
+    assert_eq!((first.len(), second.len()), (1, 1), "what is not wanted is left to others");
+    assert!(first[0].0 == Priority::High && second[0].0 == Priority::High && first[0].1 != second[0].1, "in turn");
+    let priorities: Vec<Priority> = read(4).await.into_iter().map(|(priority, _)| priority).collect();
+    assert_eq!(priorities, [Priority::High, Priority::High, Priority::Normal, Priority::Normal]);
+    let mut other = queue.reader(WorkerId::new(), &queues, BLOCK).expect("a reader");
+    assert_eq!(other.read(100).await.expect("read").len(), 6, "all the rest");
 }
 
 async fn each_message_goes_to_one_reader(queue: &dyn Queue) {

@@ -16,9 +16,10 @@
 //! page, take it that the answer is no: the flow is then all of it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use pawl_base::lock;
 use pawl_domain::attempt::{Claim, Cut, Outcome};
 use pawl_domain::id::{StepId, WorkerId};
 use pawl_domain::succession::{Plan, Succession};
@@ -63,6 +64,8 @@ pub struct Flow {
     /// Delays after which steps of this worker are due.
     soon: mpsc::UnboundedSender<Duration>,
     trust: Arc<Trust>,
+    /// Messages that were read and not asked for yet.
+    backlog: Mutex<VecDeque<Delivery>>,
     /// Guest threads have none of their own.
     runtime: Handle,
 }
@@ -87,12 +90,12 @@ impl Flow {
         let Parts { worker, queues, run_ahead, desk, guests, outboxes, done, soon, trust } = parts;
         let guests = Arc::new(guests);
         let ahead = RunAhead::new(run_ahead, Arc::clone(&guests), outboxes.clone(), Arc::clone(&trust));
-        Arc::new(Self { worker, queues, desk, guests, ahead, outboxes, done, soon, trust, runtime: Handle::current() })
+        let (backlog, runtime) = (Mutex::default(), Handle::current());
+        Arc::new(Self { worker, queues, desk, guests, ahead, outboxes, done, soon, trust, backlog, runtime })
     }
 
     /// Receives messages and asks for their steps, as slots are free. Ends with its task.
     pub async fn receive(self: Arc<Self>, mut reader: Box<dyn Reader>) {
-        let mut backlog: VecDeque<Delivery> = VecDeque::new();
         let mut outage = false;
         loop {
             let free = self.desk.free_slots().await;
@@ -100,7 +103,7 @@ impl Flow {
                 tokio::time::sleep(CLOSED_PAUSE).await;
                 continue;
             }
-            while backlog.is_empty() {
+            while lock(&self.backlog).is_empty() {
                 match reader.read(free).await {
                     Ok(deliveries) => {
                         if std::mem::take(&mut outage) {
@@ -109,7 +112,7 @@ impl Flow {
                         self.desk.others_wait(deliveries.len() >= free);
                         if !deliveries.is_empty() {
                             pawl_base::fault::point("redis.read.before_claim");
-                            backlog.extend(deliveries);
+                            lock(&self.backlog).extend(deliveries);
                         }
                     }
                     Err(error) => {
@@ -120,11 +123,21 @@ impl Flow {
                     }
                 }
             }
-            // A read gives up to `free` messages of each stream, and slots may have been taken meanwhile.
-            for delivery in backlog.drain(..self.desk.free_now().min(backlog.len())) {
-                self.ask(delivery);
-            }
+            // Slots may have been taken meanwhile.
+            let asked: Vec<Delivery> = {
+                let mut backlog = lock(&self.backlog);
+                let free = self.desk.free_now().min(backlog.len());
+                backlog.drain(..free).collect()
+            };
+            asked.into_iter().for_each(|delivery| self.ask(delivery));
         }
+    }
+
+    /// Gives back what was read and is not going to be asked for: others may have place for it.
+    pub fn return_backlog(&self) {
+        let acknowledged: Vec<Delivery> = lock(&self.backlog).drain(..).collect();
+        let ready = acknowledged.iter().filter_map(Delivery::again).collect();
+        let _ = self.done.send(Done { acknowledged, ready, ..Done::default() });
     }
 
     /// Asks the writer for the step of a message, or begins with it at once.

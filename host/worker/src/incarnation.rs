@@ -8,7 +8,7 @@ use std::time::Duration;
 use pawl_domain::id::WorkerId;
 use pawl_engine::GuestThreads;
 use pawl_engine::recorder::Stop;
-use pawl_queue::SharedQueue;
+use pawl_queue::{SharedQueue, Stream};
 use pawl_store::leases::Pulse;
 use pawl_store::{SharedStore, within};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,7 +18,7 @@ use crate::acknowledge::Done;
 use crate::compile_ahead::Compiling;
 use crate::config::Config;
 use crate::desk::Desk;
-use crate::drain::drain;
+use crate::drain::{drain, put_back};
 use crate::flow::{Flow, Parts};
 use crate::guests::Guests;
 use crate::heartbeat::Beating;
@@ -108,7 +108,7 @@ impl Process {
         }
         tracing::info!(worker.id = %worker, slots = self.config.slots, queues = ?self.config.queues, "the worker is ready");
         let mut tasks = JoinSet::new();
-        let receiving = this.start(said, &mut tasks)?;
+        let (receiving, streams) = this.start(said, &mut tasks)?;
         let ended = tokio::select! {
             () = &mut shutdown => Ended::ShutDown,
             _ = &mut expired => Ended::LeaseLost,
@@ -119,6 +119,9 @@ impl Process {
             Ended::ShutDown | Ended::Stuck => {
                 receiving.abort();
                 drain(&this.flow, &this.desk, &this.done, &self.config, &this.vitals).await;
+                if this.desk.is_empty() {
+                    put_back(&*self.queue, &streams, worker, self.config.patience()).await;
+                }
                 if let Err(error) = within(self.config.patience(), self.store.forget_worker(worker)).await {
                     tracing::warn!(error = error.chain(), "the lease is left to run out");
                 }
@@ -180,8 +183,8 @@ impl Incarnation<'_> {
         }
     }
 
-    /// Starts all loops, and the receiver, whose handle it returns.
-    fn start(&self, said: Said, tasks: &mut JoinSet<()>) -> pawl_queue::Result<AbortHandle> {
+    /// Starts all loops, and the receiver: its handle, and what it reads.
+    fn start(&self, said: Said, tasks: &mut JoinSet<()>) -> pawl_queue::Result<(AbortHandle, Vec<Arc<Stream>>)> {
         let Process { config, store, queue, loaded, .. } = self.process;
         let (worker, lease, patience) = (self.worker, config.lease, config.patience());
         let reader = queue.reader(worker, &config.queues, READ_BLOCK)?;
@@ -208,6 +211,7 @@ impl Incarnation<'_> {
             lease,
             suspicion: config.suspicion,
             pulse: said.pulses,
+            desk: Arc::clone(&self.desk),
             adopted,
         };
         tasks.spawn(scheduler::takeover::run(scheduler.clone()));
@@ -221,7 +225,8 @@ impl Incarnation<'_> {
                 flow.adopt(delivery);
             }
         });
-        Ok(tasks.spawn(Arc::clone(&self.flow).receive(reader)))
+        let streams = reader.streams().to_vec();
+        Ok((tasks.spawn(Arc::clone(&self.flow).receive(reader)), streams))
     }
 
     /// Shows that the process lives, until a guest passes no epoch for two leases: then its thread is lost.

@@ -1,13 +1,18 @@
 //! Reading messages, blocking, on a connection of its own.
+//!
+//! Redis counts what it gives by stream. Asked for all streams at once, a worker with one free slot would be given one
+//! message of each priority, and would keep two of them waiting from then on, beside idle workers and before more urgent
+//! ones. So a script reads them in their order, up to what is wanted in all. With nothing there, the reader waits for
+//! the next message of any stream.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pawl_domain::id::WorkerId;
-use redis::RedisResult;
 use redis::aio::ConnectionManager;
 use redis::streams::{StreamId, StreamReadReply};
+use redis::{RedisResult, Script};
 
 use super::message::{start_of, step_of};
 use super::{GROUP, away, stream_key};
@@ -19,7 +24,22 @@ pub(super) struct GroupReader {
     consumer: WorkerId,
     streams: Vec<Arc<Stream>>,
     block: Duration,
+    turn: usize,
+    take_in_order: Script,
 }
+
+/// Reads the streams KEYS in their order for the consumer ARGV[2] of the group ARGV[1], up to ARGV[3] messages in all.
+const TAKE_IN_ORDER: &str = "
+local left, found = tonumber(ARGV[3]), {}
+for _, key in ipairs(KEYS) do
+    local read = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', left, 'STREAMS', key, '>')
+    if read then
+        found[#found + 1] = read[1]
+        left = left - #read[1][2]
+        if left <= 0 then break end
+    end
+end
+return found";
 
 #[async_trait]
 impl Reader for GroupReader {
@@ -28,18 +48,12 @@ impl Reader for GroupReader {
     }
 
     async fn read(&mut self, count: usize) -> Result<Vec<Delivery>> {
-        let mut command = redis::cmd("XREADGROUP");
-        command.arg("GROUP").arg(GROUP).arg(self.consumer.to_string()).arg("COUNT").arg(count);
-        command.arg("BLOCK").arg(u64::try_from(self.block.as_millis()).unwrap_or(u64::MAX)).arg("STREAMS");
-        for stream in &self.streams {
-            command.arg(stream_key(stream));
+        let mut read = self.take(count).await;
+        if matches!(&read, Ok(reply) if reply.keys.is_empty()) {
+            read = self.wait().await;
         }
-        for _ in &self.streams {
-            command.arg(">");
-        }
-        let reply: RedisResult<Option<StreamReadReply>> = command.query_async(&mut self.connection).await;
-        match reply {
-            Ok(reply) => Ok(self.deliveries(reply.unwrap_or_default())),
+        match read {
+            Ok(reply) => Ok(self.deliveries(reply)),
             // The streams are new, or Redis was emptied.
             Err(error) if error.code() == Some("NOGROUP") => {
                 self.create_groups().await.map_err(away)?;
@@ -57,7 +71,33 @@ impl GroupReader {
         streams: Vec<Arc<Stream>>,
         block: Duration,
     ) -> Self {
-        Self { connection, consumer, streams, block }
+        Self { connection, consumer, streams, block, turn: 0, take_in_order: Script::new(TAKE_IN_ORDER) }
+    }
+
+    /// What is there, most urgent first. Queues of one priority come in turn.
+    async fn take(&mut self, count: usize) -> RedisResult<StreamReadReply> {
+        self.turn = self.turn.wrapping_add(1);
+        let mut script = self.take_in_order.prepare_invoke();
+        for stream in Stream::in_turn(&self.streams, self.turn) {
+            script.key(stream_key(stream));
+        }
+        script.arg(GROUP).arg(self.consumer.to_string()).arg(count);
+        script.invoke_async(&mut self.connection).await
+    }
+
+    /// The next message of any stream; none if none came in time.
+    async fn wait(&mut self) -> RedisResult<StreamReadReply> {
+        let mut command = redis::cmd("XREADGROUP");
+        command.arg("GROUP").arg(GROUP).arg(self.consumer.to_string()).arg("COUNT").arg(1);
+        command.arg("BLOCK").arg(u64::try_from(self.block.as_millis()).unwrap_or(u64::MAX)).arg("STREAMS");
+        for stream in &self.streams {
+            command.arg(stream_key(stream));
+        }
+        for _ in &self.streams {
+            command.arg(">");
+        }
+        let reply: Option<StreamReadReply> = command.query_async(&mut self.connection).await?;
+        Ok(reply.unwrap_or_default())
     }
 
     fn deliveries(&self, reply: StreamReadReply) -> Vec<Delivery> {

@@ -84,6 +84,28 @@ impl Sweeps for Postgres {
         rows.iter().map(ready_of).collect()
     }
 
+    async fn redeliver(&self, steps: &[StepId]) -> Result<Vec<Ready>> {
+        let query = sqlx::query(
+            "with found as (
+                 select s.run_id, s.step_no, p.queue, p.priority
+                 from unnest($1::uuid[], $2::int[]) as q (run_id, step_no)
+                 join run r on r.id = q.run_id
+                 join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = q.step_no
+                 join step s on s.run_id = q.run_id and s.step_no = q.step_no
+                 where s.status = 'ready'
+                 order by s.run_id, s.step_no
+                 for no key update of s skip locked
+             )
+             update step s set ready_at = now() from found
+             where s.run_id = found.run_id and s.step_no = found.step_no and s.status = 'ready'
+             returning s.run_id, s.step_no, found.queue, found.priority,
+                       (extract(epoch from s.ready_at) * 1000)::bigint as ready_at_ms",
+        )
+        .bind(steps.iter().map(|id| id.run.0).collect::<Vec<_>>())
+        .bind(steps.iter().map(|id| id.step.0).collect::<Vec<_>>());
+        query.fetch_all(&self.pool).await?.iter().map(ready_of).collect()
+    }
+
     async fn running_of(&self, worker: WorkerId) -> Result<Vec<(StepId, Fence)>> {
         let query = sqlx::query(
             "select s.run_id, s.step_no, s.fence

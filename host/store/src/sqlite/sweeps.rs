@@ -6,6 +6,7 @@ use pawl_domain::event::EventKind;
 use pawl_domain::id::{Fence, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::pipeline::Priority;
 use pawl_domain::ready::Ready;
+use pawl_domain::status::StepStatus;
 use pawl_domain::suspicion::Suspicion;
 use pawl_domain::transition::StepChange;
 use rusqlite::Connection;
@@ -42,6 +43,20 @@ impl Sweeps for Sqlite {
         self.change(move |ledger| {
             let sql = "select run_id, step_no from step where ready_at is not null order by ready_at limit ?1";
             ready_anew(ledger, &steps(ledger.conn, sql, [limit as i64])?)
+        })
+        .await
+    }
+
+    async fn redeliver(&self, steps: &[StepId]) -> Result<Vec<Ready>> {
+        let steps = steps.to_vec();
+        self.change(move |ledger| {
+            let mut found = Vec::new();
+            for id in steps {
+                if ledger.step(id)?.is_some_and(|step| step.status == StepStatus::Ready) {
+                    found.push(id);
+                }
+            }
+            ready_anew(ledger, &found)
         })
         .await
     }

@@ -1,11 +1,12 @@
-//! Messages that a dead worker had read and not acknowledged are adopted: their steps are claimed, or found
-//! not ready and the messages acknowledged. Then the dead consumer is deleted.
+//! Messages that a dead worker had read and not acknowledged are adopted: their steps are claimed as far as slots are
+//! free, and delivered anew as far as they are ready, so that others get them. Then the dead consumer is deleted.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use pawl_dispatch::SWEEP;
-use pawl_queue::Stream;
+use pawl_domain::id::StepId;
+use pawl_queue::{FollowUp, Stream};
 use pawl_store::within;
 
 use super::Scheduler;
@@ -37,11 +38,24 @@ pub async fn run_once(scheduler: &Scheduler, stream: &Arc<Stream>) -> pawl_dispa
         within(scheduler.patience(), scheduler.store.live_workers()).await?.iter().map(ToString::to_string).collect();
     let mut adopted = 0;
     for dead in quiet.iter().filter(|consumer| !live.contains(&consumer.name)) {
-        let me = scheduler.worker.to_string();
-        for delivery in scheduler.queue.adopt(stream, &dead.name, &me, SWEEP).await? {
-            adopted += 1;
-            let _ = scheduler.adopted.send(delivery);
-        }
+        adopted += adopt(scheduler, stream, &dead.name).await?;
     }
     Ok(adopted)
+}
+
+async fn adopt(scheduler: &Scheduler, stream: &Arc<Stream>, dead: &str) -> pawl_dispatch::Result<usize> {
+    let me = scheduler.worker.to_string();
+    let mut adopted = scheduler.queue.adopt(stream, dead, &me, SWEEP).await?;
+    let count = adopted.len();
+    let others = adopted.split_off(scheduler.desk.free_now().min(count));
+    for delivery in adopted {
+        let _ = scheduler.adopted.send(delivery);
+    }
+    if !others.is_empty() {
+        // A crash in between leaves them pending at this worker, whose death is next.
+        let steps: Vec<StepId> = others.iter().filter_map(|delivery| delivery.step).collect();
+        let ready = within(scheduler.patience(), scheduler.store.redeliver(&steps)).await?;
+        scheduler.queue.follow_up(FollowUp { done: &others, ready: &ready, moved: &[] }).await?;
+    }
+    Ok(count)
 }

@@ -21,6 +21,8 @@ use pawl_store::SharedStore;
 use pawl_store::leases::Pulse;
 use tokio::sync::{mpsc, watch};
 
+use crate::desk::Desk;
+
 pub mod consumers;
 pub mod lost;
 pub mod takeover;
@@ -43,6 +45,8 @@ pub struct Scheduler {
     pub suspicion: Suspicion,
     /// The answers to the heartbeat.
     pub pulse: watch::Receiver<Pulse>,
+    /// What the worker has at hand: how many slots are free.
+    pub desk: Arc<Desk>,
     /// Messages of the dead, for the worker.
     pub adopted: mpsc::UnboundedSender<Delivery>,
 }

@@ -1,18 +1,22 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Fence, RunId, StepId, StepNo};
 use pawl_domain::journal::Entry;
 use pawl_domain::succession::Succession;
-use pawl_engine::recorder::Recorder;
+use pawl_engine::recorder::{Interrupt, Recorder};
 use pawl_store::write::{Settlement, Verdict};
 
 use super::*;
 use crate::session::Session;
+use crate::trust::{Trust, boottime_ms};
 
 fn session(outbox: &Arc<Outbox<Session>>) -> Arc<Session> {
     let claim = Claim::bare(StepId { run: RunId::new(), step: StepNo(0) }, Fence(1));
-    Session::new(claim, 0, Arc::clone(outbox), Arc::default())
+    let trust = Arc::new(Trust::default());
+    trust.renewed(boottime_ms(), Duration::from_secs(60));
+    Session::new(claim, 0, Arc::clone(outbox), trust)
 }
 
 /// A guest that goes on recording while the writer collects must not stand twice in a batch: its second
@@ -28,7 +32,7 @@ fn a_step_has_one_member_on_its_way_however_fast_it_records() {
                 if session.record(&Entry::Now { unix_ns })? {
                     return Ok(());
                 }
-                session.room(std::time::Duration::MAX)
+                session.room(Duration::MAX)
             })
         }
     });
@@ -53,11 +57,11 @@ fn a_guest_that_outruns_the_writer_waits_and_no_longer_than_it_may() {
     let session = session(&outbox);
     let megabyte = Entry::OnceFinished { name: String::new(), value: vec![0; 1 << 20] };
     assert!(!session.record(&megabyte).expect("recorded"), "no more for now");
-    let waited = session.room(std::time::Duration::from_millis(10));
-    assert_eq!(waited, Err(pawl_engine::recorder::Interrupt::Timeout));
+    let waited = session.room(Duration::from_millis(10));
+    assert_eq!(waited, Err(Interrupt::Timeout));
     let Part { batch, .. } = collect(&outbox);
     session.written(&batch.members[0], Verdict::Written);
-    session.room(std::time::Duration::MAX).expect("it is durable: there is room");
+    session.room(Duration::MAX).expect("it is durable: there is room");
 }
 
 #[test]

@@ -32,7 +32,9 @@ fn halved(part: Part) -> Vec<(usize, usize)> {
 
 #[test]
 fn halving_ends_with_single_chains_and_single_claims() {
-    assert_eq!(halved(part(&[0, 0, 2, 0], 3)), [(1, 0), (1, 0), (3, 0), (0, 1), (1, 0), (0, 1), (0, 1)].map(|it| it));
+    let mut parts = halved(part(&[0, 0, 2, 0], 3));
+    parts.sort_unstable();
+    assert_eq!(parts, [(0, 1), (0, 1), (0, 1), (1, 0), (1, 0), (1, 0), (3, 0)]);
     assert_eq!(halved(part(&[5], 0)), [(6, 0)]);
     assert_eq!(halved(part(&[], 1)), [(0, 1)]);
     assert_eq!(halved(part(&[0], 1)).len(), 2);
