@@ -6,6 +6,30 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::runtime::block_on;
 
+/// A transaction that stays open.
+#[derive(Debug)]
+pub struct Held {
+    transaction: Option<sqlx::Transaction<'static, sqlx::Postgres>>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // On a runtime, as the pool wants it.
+        block_on(async { drop(self.transaction.take()) });
+    }
+}
+
+impl Held {
+    /// Ends it.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub fn release(mut self) -> anyhow::Result<()> {
+        let Some(transaction) = self.transaction.take() else { return Ok(()) };
+        Ok(block_on(transaction.rollback())?)
+    }
+}
+
 /// Access to a database; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -50,6 +74,16 @@ impl Database {
     pub fn execute(&self, sql: &str) -> anyhow::Result<()> {
         block_on(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&self.pool))?;
         Ok(())
+    }
+
+    /// Executes a query in a transaction that stays open: what it locks is held until [`Held::release`].
+    ///
+    /// # Errors
+    /// As the database says.
+    pub fn hold(&self, sql: &str) -> anyhow::Result<Held> {
+        let mut transaction = block_on(self.pool.begin())?;
+        block_on(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut *transaction))?;
+        Ok(Held { transaction: Some(transaction) })
     }
 
     /// How many transactions have written so far: only those get an id. The difference of two calls is the

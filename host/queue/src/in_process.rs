@@ -146,7 +146,13 @@ impl Queue for InProcess {
 
     fn reader(&self, consumer: WorkerId, queues: &[String], block: Duration) -> Result<Box<dyn Reader>> {
         let streams = Stream::of_all(queues);
-        Ok(Box::new(StreamReader { shared: Arc::clone(&self.shared), consumer: consumer.to_string(), streams, block, turn: 0 }))
+        Ok(Box::new(StreamReader {
+            shared: Arc::clone(&self.shared),
+            consumer: consumer.to_string(),
+            streams,
+            block,
+            turn: 0,
+        }))
     }
 
     async fn watermark(&self, stream: &Stream) -> Result<Watermark> {

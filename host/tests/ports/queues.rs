@@ -70,7 +70,7 @@ async fn most_urgent_first_and_pending_until_acknowledged(queue: &dyn Queue) {
 }
 
 async fn a_read_takes_the_most_urgent_and_leaves_the_rest_to_others(queue: &dyn Queue) {
-    let queues = ["left".to_owned(), "right".to_owned()];
+    let queues = ["east".to_owned(), "west".to_owned()];
     let mut reader = queue.reader(WorkerId::new(), &queues, BLOCK).expect("a reader");
     // The groups are made with the first read.
     assert!(reader.read(1).await.expect("read").is_empty());

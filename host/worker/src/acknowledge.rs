@@ -76,8 +76,7 @@ pub async fn run(queue: SharedQueue, mut done: mpsc::UnboundedReceiver<Done>) {
 async fn tell(queue: &dyn Queue, all: &mut Done) -> pawl_queue::Result<()> {
     let (done, ready) = (PIECE.min(all.acknowledged.len()), PIECE.min(all.ready.len()));
     let moved = PIECE.min(all.moved.len());
-    let after =
-        FollowUp { done: &all.acknowledged[..done], ready: &all.ready[..ready], moved: &all.moved[..moved] };
+    let after = FollowUp { done: &all.acknowledged[..done], ready: &all.ready[..ready], moved: &all.moved[..moved] };
     queue.follow_up(after).await?;
     all.acknowledged.drain(..done);
     all.ready.drain(..ready);

@@ -63,7 +63,15 @@ impl Desk {
     #[must_use]
     pub fn new(slots: usize, in_a_row: u32) -> Self {
         let (others_wait, draining) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { slots, in_a_row, held: Mutex::default(), freed: Notify::new(), aside: AtomicUsize::new(0), others_wait, draining }
+        Self {
+            slots,
+            in_a_row,
+            held: Mutex::default(),
+            freed: Notify::new(),
+            aside: AtomicUsize::new(0),
+            others_wait,
+            draining,
+        }
     }
 
     /// How many steps it has place for.
@@ -113,7 +121,8 @@ impl Desk {
         let mut held = self.held();
         // It runs here already: the step is not ready, whatever the message thought. Unless it only ends here: then it
         // may be ready again by now, and this is its message.
-        let runs_here = |id: &StepId| held.running.get(id).is_some_and(|session| !session.has_ended() && !session.is_lost());
+        let runs_here =
+            |id: &StepId| held.running.get(id).is_some_and(|session| !session.has_ended() && !session.is_lost());
         let Some(id) = delivery.step.filter(|id| !runs_here(id)) else {
             return Noted::Nothing(delivery);
         };

@@ -125,7 +125,9 @@ impl Closed<'_> {
                     held.open_until = Some(now + 4 * self.gate.closing);
                     self.gate.changed.notify_waiters();
                 }
-                None if pass.is_none() && held.may_close(now) => (self.since, held.closed_since) = (Some(now), Some(now)),
+                None if pass.is_none() && held.may_close(now) => {
+                    (self.since, held.closed_since) = (Some(now), Some(now))
+                }
                 _ => {}
             }
         }

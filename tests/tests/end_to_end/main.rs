@@ -36,6 +36,7 @@ mod parallel;
 mod pipelines;
 mod plugin_new;
 mod plugin_test;
+mod pressure;
 mod reload;
 mod schemas;
 mod settings;

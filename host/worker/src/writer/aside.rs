@@ -18,10 +18,10 @@ use pawl_domain::id::RunId;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
 
+use super::Writing;
 use super::collect::BATCH_BYTES;
 use super::lane::{Lane, SetAside, Why};
 use super::part::{Halved, Part};
-use super::Writing;
 
 /// Pauses after somebody else's lock: the first, and the longest.
 const BUSY: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(500)];

@@ -72,6 +72,7 @@ fn a_batch_is_bounded_in_the_steps_that_it_touches() {
         let then = Succession { successors, next: None };
         session(&outbox).hand_over(Settlement::Succeeded { output: b"1".to_vec(), then }, None);
     }
-    let batches: Vec<usize> = std::iter::from_fn(|| Some(collect(&outbox).batch.members.len()).filter(|len| *len > 0)).collect();
+    let batches: Vec<usize> =
+        std::iter::from_fn(|| Some(collect(&outbox).batch.members.len()).filter(|len| *len > 0)).collect();
     assert_eq!(batches, [10; 10]);
 }
