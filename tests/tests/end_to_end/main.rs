@@ -39,6 +39,7 @@ mod plugin_test;
 mod reload;
 mod schemas;
 mod settings;
+mod silence;
 mod takeover_time;
 mod waits;
 mod zombie;
