@@ -1,4 +1,4 @@
-//! A TCP proxy between Pawl and one of its servers. It breaks, stalls, slows and heals connections, and
+//! A TCP proxy between Pawl and one of its servers. It breaks, stalls, swallows, slows and heals connections, and
 //! loses answers to what the server has already done.
 //!
 //! ```text
@@ -38,6 +38,8 @@ struct State {
     mode: Mode,
     /// Grows with every break: a connection from before it ends, however soon the proxy was healed.
     breaks: u64,
+    /// Grows when all connections are swallowed.
+    swallowed: u64,
 }
 
 /// A proxy on a port of its own; it ends when it is dropped.
@@ -56,7 +58,7 @@ impl Proxy {
     pub fn start(server: impl Into<String>) -> anyhow::Result<Self> {
         let listener = block_on(TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
-        let (state, states) = watch::channel(State { mode: Mode::Pass, breaks: 0 });
+        let (state, states) = watch::channel(State { mode: Mode::Pass, breaks: 0, swallowed: 0 });
         let listening = handle().spawn(listen(listener, server.into(), states)).abort_handle();
         Ok(Self { address, state, listening })
     }
@@ -84,6 +86,12 @@ impl Proxy {
         });
     }
 
+    /// From now on, nothing comes through the connections that are open, in either direction, and nobody is told: no reset,
+    /// no end, whatever the other side does. So it is when a host or a router on the way has died. New ones work.
+    pub fn swallow_all(&self) {
+        self.state.send_modify(|state| state.swallowed += 1);
+    }
+
     /// Closes all connections and refuses new ones.
     pub fn break_all(&self) {
         self.set(Mode::Break);
@@ -104,7 +112,7 @@ impl Drop for Proxy {
 
 async fn listen(listener: TcpListener, server: String, states: watch::Receiver<State>) {
     while let Ok((client, _)) = listener.accept().await {
-        let State { mode, breaks } = *states.borrow();
+        let State { mode, breaks, swallowed } = *states.borrow();
         if mode == Mode::Break {
             continue;
         }
@@ -120,8 +128,8 @@ async fn listen(listener: TcpListener, server: String, states: watch::Receiver<S
             tokio::select! {
                 biased;
                 () = broken(states.clone(), breaks) => {}
-                () = carry(from_client, to_server, states.clone(), Direction::Requests) => {}
-                () = carry(from_server, to_client, states, Direction::Answers) => {}
+                () = carry(from_client, to_server, states.clone(), swallowed, Direction::Requests) => {}
+                () = carry(from_server, to_client, states, swallowed, Direction::Answers) => {}
             }
         });
     }
@@ -137,11 +145,18 @@ async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut states: watch::Receiver<State>,
+    swallowed: u64,
     direction: Direction,
 ) {
     let mut buffer = vec![0; 64 << 10];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        let Ok(state) = states.wait_for(|state| state.mode != Mode::Stall).await.map(|state| *state) else { return };
+    loop {
+        let length = from.read(&mut buffer).await;
+        let passes = |state: &State| state.mode != Mode::Stall || state.swallowed > swallowed;
+        let Ok(state) = states.wait_for(passes).await.map(|state| *state) else { return };
+        if state.swallowed > swallowed {
+            return vanish(from).await;
+        }
+        let Ok(length @ 1..) = length else { return };
         match state.mode {
             Mode::Break => return,
             Mode::LoseAnswers if direction == Direction::Answers => continue,
@@ -152,6 +167,13 @@ async fn carry(
             return;
         }
     }
+}
+
+/// Takes all that still comes, and never ends.
+async fn vanish(mut from: OwnedReadHalf) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(1..) = from.read(&mut buffer).await {}
+    std::future::pending().await
 }
 
 /// Ends when a connection of that time is broken, or with the proxy.
@@ -197,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn it_passes_on_loses_answers_stalls_breaks_and_heals() -> anyhow::Result<()> {
+    fn it_passes_on_loses_answers_stalls_swallows_breaks_and_heals() -> anyhow::Result<()> {
         let proxy = Proxy::start(counting_server()?)?;
         let mut stream = connect(&proxy)?;
         assert_eq!(ask(&mut stream, 1), Some(2));
@@ -211,6 +233,12 @@ mod tests {
         let mut late = [0];
         stream.read_exact(&mut late)?;
         assert_eq!(late, [31], "what was kept is delivered late");
+        proxy.swallow_all();
+        assert_eq!(ask(&mut stream, 35), None);
+        assert_eq!(ask(&mut connect(&proxy)?, 35), Some(36), "new connections work");
+        assert_eq!(stream.read(&mut late).map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock), "no end");
+        let mut stream = connect(&proxy)?;
+        assert_eq!(ask(&mut stream, 37), Some(38));
         proxy.break_all();
         proxy.heal();
         assert_eq!(ask(&mut stream, 40), None, "a break is not missed, however short");

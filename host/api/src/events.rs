@@ -17,6 +17,7 @@ use pawl_domain::id::RunId;
 use pawl_domain::pipeline::Pipeline;
 use pawl_store::events::EventRow;
 use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::problem::Result;
 use super::request::{Params, run_id};
@@ -62,8 +63,8 @@ pub(super) async fn events(
         return Ok(Json(list(&state, id, &pipeline, after).await?).into_response());
     }
     let after = last_event_id(&headers)?.unwrap_or(after);
-    let follower =
-        Follower { subscription: state.watch.follow(id), state, run: id, pipeline, after, read: VecDeque::new() };
+    let (_place, subscription) = (state.reader()?, state.watch.follow(id));
+    let follower = Follower { subscription, state, run: id, pipeline, after, read: VecDeque::new(), _place };
     Ok(Sse::new(follower.into_stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
@@ -106,6 +107,7 @@ struct Follower {
     after: u32,
     /// Events that were read and not yet sent.
     read: VecDeque<Event>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Follower {

@@ -2,7 +2,7 @@
 //! step. `docs/http.md` is its reference, [`types`] its vocabulary.
 //!
 //! ```text
-//!  request ─▶ token? ─▶ route ─▶ handler ─▶ store ─▶ answer, or one problem that names the fix
+//!  request ─▶ doors ─▶ token? ─▶ route ─▶ handler ─▶ store ─▶ answer, or one problem that names the fix
 //!                                   │
 //!            submissions ───────────┤  gathered into commits
 //!            watch ─────────────────┘  waiting, shared
@@ -18,8 +18,10 @@ use problem::Result;
 use types::Problem;
 
 mod activation;
+mod aside;
 pub mod client;
 mod component;
+mod doors;
 mod events;
 mod explain;
 mod journal;
@@ -34,6 +36,7 @@ mod runs;
 mod schemas;
 mod server;
 mod signals;
+mod slow;
 mod state;
 pub mod types;
 pub mod watch;

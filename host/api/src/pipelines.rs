@@ -38,12 +38,17 @@ pub(super) async fn apply(
         _ => Format::Toml,
     };
     let plugins = state.store.known_plugins(&state.namespace).await?;
-    let pipeline =
-        pipeline_file::read(&bytes, format, &state.limits, Some(&plugins)).map_err(Problem::invalid_pipeline)?;
+    let limits = state.limits;
+    let read = move || {
+        let pipeline = pipeline_file::read(&bytes, format, &limits, Some(&plugins));
+        (pipeline, bytes, plugins)
+    };
+    let (pipeline, bytes, plugins) = state.check(read).await?;
+    let pipeline = pipeline.map_err(Problem::invalid_pipeline)?;
     // A second time, when it is known which plugins it uses: most of their schemas are in memory.
     let schemas = state.known_schemas(&pipeline).await?;
-    let pipeline = pipeline_file::read_with_schemas(&bytes, format, &state.limits, Some(&plugins), &schemas)
-        .map_err(Problem::invalid_pipeline)?;
+    let read = move || pipeline_file::read_with_schemas(&bytes, format, &limits, Some(&plugins), &schemas);
+    let pipeline = state.check(read).await?.map_err(Problem::invalid_pipeline)?;
     let changed = !params.check && state.store.apply_pipeline(&state.namespace, &pipeline).await?;
     if changed {
         state.schemas.forget();

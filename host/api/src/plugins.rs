@@ -1,6 +1,8 @@
 //! Plugins over HTTP: push, list, activate. A component is compiled and asked what it is before anything
 //! is stored, so that what can be claimed can also be loaded.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -12,8 +14,10 @@ use pawl_engine::{LoadError, Manifest};
 use pawl_store as store;
 use pawl_store::plugins::{NewVersion, PluginRow};
 use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::activation::until_all_can_load;
+use super::aside::Unfinished;
 use super::problem::Result;
 use super::request::{Params, read_body, read_json, require_media_type};
 use super::state::AppState;
@@ -48,8 +52,8 @@ pub(super) async fn push(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response> {
-    let bytes = read_component(&state, body, &headers).await?;
-    store(&state, bytes, Some(name), Some(version), params.activate).await
+    let (bytes, place) = read_component(&state, body, &headers).await?;
+    store(&state, bytes, place, Some(name), Some(version), params.activate).await
 }
 
 pub(super) async fn push_as_described(
@@ -58,19 +62,26 @@ pub(super) async fn push_as_described(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response> {
-    let bytes = read_component(&state, body, &headers).await?;
-    store(&state, bytes, params.name, params.version, params.activate).await
+    let (bytes, place) = read_component(&state, body, &headers).await?;
+    store(&state, bytes, place, params.name, params.version, params.activate).await
 }
 
-async fn read_component(state: &AppState, body: Body, headers: &HeaderMap) -> Result<Vec<u8>> {
+/// A component is held in memory until it is stored, and for as long as it is being compiled, whatever becomes of the
+/// request: the place is for both.
+type Place = Arc<OwnedSemaphorePermit>;
+
+async fn read_component(state: &AppState, body: Body, headers: &HeaderMap) -> Result<(Vec<u8>, Place)> {
+    let place = Arc::clone(&state.pushes).try_acquire_owned();
+    let place = place.map_err(|_| Problem::busy("other components are being pushed", "push this one after them"))?;
     let bytes = read_body(body, headers, "a component", state.limits.component_bytes).await?;
     require_media_type(headers, &["application/wasm"])?;
-    Ok(bytes)
+    Ok((bytes, Arc::new(place)))
 }
 
 async fn store(
     state: &AppState,
     bytes: Vec<u8>,
+    place: Place,
     name: Option<String>,
     version: Option<String>,
     activate: bool,
@@ -82,7 +93,7 @@ async fn store(
     if let Some(version) = &version {
         check_version(version).map_err(|rule| Problem::bad_request(format!("the version of a plugin {rule}")))?;
     }
-    let (digest, bytes, manifest) = describe(state, bytes).await?;
+    let (digest, bytes, manifest) = describe(state, bytes, Arc::clone(&place)).await?;
     let own = |what: &str, rule: String| {
         Problem::invalid_component(format!("the component's own {what} {rule}: give another one with --{what}"))
     };
@@ -127,16 +138,21 @@ async fn store(
 }
 
 /// Compiles a component and asks it what it is, on a thread that may block.
-async fn describe(state: &AppState, bytes: Vec<u8>) -> Result<(Digest, Vec<u8>, Manifest)> {
-    let _turn = state.compiling.acquire().await.map_err(|error| Problem::internal(&error))?;
-    let engine = std::sync::Arc::clone(&state.engine);
-    let described = tokio::task::spawn_blocking(move || {
+async fn describe(state: &AppState, bytes: Vec<u8>, place: Place) -> Result<(Digest, Vec<u8>, Manifest)> {
+    let (engine, limit) = (Arc::clone(&state.engine), state.compile_timeout);
+    let describing = state.compiling.run(limit, move || {
+        let _place = place;
         let digest = Digest::of(&bytes);
         let prepared = engine.prepare(digest, &bytes)?;
         let manifest = engine.describe(&prepared)?;
         Ok::<_, LoadError>((digest, bytes, manifest))
     });
-    Ok(described.await.map_err(|error| Problem::internal(&error))??)
+    let described = describing.await.map_err(|unfinished| match unfinished {
+        Unfinished::Busy => Problem::busy("another component is being compiled for long", "push this one after it"),
+        Unfinished::Late => Problem::slow_component(limit),
+        Unfinished::Panicked(panic) => Problem::internal(&panic),
+    });
+    Ok(described??)
 }
 
 pub(super) async fn list(State(state): State<AppState>) -> Result<Json<PluginList>> {

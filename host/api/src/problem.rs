@@ -2,6 +2,7 @@
 //! a request returns a [`Problem`]; bugs and damage are logged here, once.
 
 use std::error::Error;
+use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -103,7 +104,7 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "refused-by-workers", "Refused by workers", detail)
     }
 
-    pub(super) fn workers_not_ready(who: &str, patience: std::time::Duration) -> Self {
+    pub(super) fn workers_not_ready(who: &str, patience: Duration) -> Self {
         let detail = format!(
             "the component is stored, and not active: {who} did not say within {} s whether it can be loaded there; \
              activate it again, or stop what hangs",
@@ -114,6 +115,61 @@ impl Problem {
 
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable", detail)
+    }
+
+    pub(super) fn busy(why: &str, fix: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy", format!("{why}: {fix}"))
+    }
+
+    pub(super) fn too_many_connections(most: usize) -> Self {
+        let detail = format!(
+            "this API serves {most} connections at once and has as many: close those that idle, try again in a moment, or raise \
+             its `connections`"
+        );
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "Too many connections", detail)
+    }
+
+    pub(super) fn too_many_readers(most: usize) -> Self {
+        let detail = format!(
+            "{most} readers of this API follow or await runs, which is as many as may: ask without waiting, try again in a \
+             moment, or raise its `readers`"
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-readers", "Too many readers", detail)
+    }
+
+    pub(super) fn slow_head(limit: Duration) -> Self {
+        let detail =
+            format!("the request's head did not come within {limit:?}: send it in one go, or raise `header_timeout`");
+        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "Too slow", detail)
+    }
+
+    pub(super) fn slow_body(what: &str) -> Self {
+        let detail = format!(
+            "the body, {what}, came too slowly: send it over a faster link, or raise `body_timeout` of the API"
+        );
+        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "Too slow", detail)
+    }
+
+    pub(super) fn slow_component(limit: Duration) -> Self {
+        let detail = format!(
+            "the component is not compiled within {limit:?}, and nothing was stored: make its functions smaller, or raise \
+             `compile_timeout` of the API; until this one is done, no other component is compiled"
+        );
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-component", "Invalid component", detail)
+    }
+
+    /// The whole answer to somebody whose request is not looked at, with the connection's end.
+    pub(super) fn as_last_word(&self) -> Vec<u8> {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_string(self).expect("a problem has only string keys");
+        let reason = status.canonical_reason().unwrap_or_default();
+        let retry = if is_for_later(status) { "retry-after: 1\r\n" } else { "" };
+        format!(
+            "HTTP/1.1 {} {reason}\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\n{retry}connection: close\r\n\r\n{body}",
+            self.status,
+            body.len()
+        )
+        .into_bytes()
     }
 
     /// A bug, or damage; the client gets no details, the log does.
@@ -170,7 +226,7 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&self).expect("a problem has only string keys");
         let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
         match status {
-            StatusCode::SERVICE_UNAVAILABLE => {
+            status if is_for_later(status) => {
                 response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
             }
             StatusCode::UNAUTHORIZED => {
@@ -180,6 +236,11 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// Whether the same request may be answered in a moment.
+fn is_for_later(status: StatusCode) -> bool {
+    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
 }
 
 fn size(bytes: usize) -> String {

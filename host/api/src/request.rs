@@ -12,6 +12,7 @@ use pawl_domain::id::RunId;
 use serde::de::DeserializeOwned;
 
 use super::problem::Result;
+use super::slow::is_slow;
 use super::types::Problem;
 
 /// How much of a body that is too large is read and thrown away, so that the client has sent it all and
@@ -46,7 +47,10 @@ pub(super) async fn read_body(body: Body, headers: &HeaderMap, what: &str, limit
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(limit_bytes));
     while let Some(chunk) = chunks.next().await {
-        let chunk: Bytes = chunk.map_err(|error| Problem::bad_request(format!("the body broke off: {error}")))?;
+        let chunk: Bytes = chunk.map_err(|error| match is_slow(&error) {
+            true => Problem::slow_body(what),
+            false => Problem::bad_request(format!("the body broke off: {error}")),
+        })?;
         if bytes.len() + chunk.len() > limit_bytes {
             let _ = tokio::time::timeout(DISCARDED_FOR, discard(chunks)).await;
             return Err(Problem::too_large(what, limit_bytes));

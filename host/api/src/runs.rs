@@ -74,8 +74,10 @@ pub(super) async fn submit(
     {
         return Err(problem);
     }
-    // Before the commit, so that no word of the end is missed.
-    let end = wait_of(params.wait_ms).map(|wait| (wait, state.watch.await_end_of_new(id)));
+    // Before the commit, so that no word of the end is missed. With too many others that wait, it is answered at once: to
+    // refuse it for that would be a pity.
+    let end = wait_of(params.wait_ms).and_then(|wait| Some((wait, state.reader().ok()?)));
+    let end = end.map(|(wait, place)| (wait, state.watch.await_end_of_new(id), place));
     let submission = state.submissions.submit(run).await.map_err(|refused| match refused {
         Refused::Unavailable(_) | Refused::TooMany | Refused::TooMuch => Problem::unavailable(refused.to_string()),
         Refused::Content(_) => Problem::internal(&refused),
@@ -91,7 +93,7 @@ pub(super) async fn submit(
         }
     };
     let mut status = if created { RunStatus::Pending } else { status_of(&state, id).await? };
-    if let Some((wait, mut end)) = end.filter(|_| !status.is_ended()) {
+    if let Some((wait, mut end, _place)) = end.filter(|_| !status.is_ended()) {
         status = tokio::time::timeout(wait, end.end_of_new()).await.ok().flatten().unwrap_or(status);
     }
     let answer = Json(SubmittedRun { id, status, created });
@@ -156,6 +158,7 @@ pub(super) async fn show(
 ) -> Result<Json<Run>> {
     let id = run_id(&run)?;
     if let Some(wait) = wait_of(params.wait_ms) {
+        let _place = state.reader()?;
         // Whatever it was told, or if time is up: the answer is what the database says then.
         let _ = tokio::time::timeout(wait, state.watch.await_end(id).ended()).await;
     }

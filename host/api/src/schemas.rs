@@ -10,7 +10,7 @@ use std::time::Duration;
 use pawl_domain::id::Digest;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::pipeline_file::KnownSchemas;
-use pawl_domain::schema::Schemas;
+use pawl_domain::schema::{Misfit, Schemas};
 use pawl_store::submit::NewRun;
 use pawl_store::{self as store, within};
 
@@ -37,7 +37,11 @@ impl AppState {
         };
         for (step, schemas) in first.iter() {
             let Some(schema) = &schemas.input else { continue };
-            schema.check(&run.input).map_err(|misfit| {
+            let checked = match schema.check_in_passing(&run.input) {
+                Some(checked) => checked,
+                None => self.check_input_aside(schemas, &run.input).await?,
+            };
+            checked.map_err(|misfit| {
                 Problem::invalid_input(format!(
                     "the input does not fit what step `{step}` of pipeline `{}` takes: {misfit}",
                     run.pipeline
@@ -45,6 +49,11 @@ impl AppState {
             })?;
         }
         Ok(())
+    }
+
+    async fn check_input_aside(&self, schemas: &Arc<Schemas>, input: &[u8]) -> Result<std::result::Result<(), Misfit>> {
+        let (schemas, input) = (Arc::clone(schemas), input.to_vec());
+        self.check(move || schemas.input.as_ref().map_or(Ok(()), |schema| schema.check(&input))).await
     }
 
     async fn look_up(&self, pipeline: &str) -> store::Result<Arc<First>> {
@@ -86,7 +95,8 @@ impl AppState {
             return Ok(known);
         }
         let manifest = self.store.manifest(component).await?;
-        let schemas = manifest.as_deref().map(Schemas::of_manifest).transpose();
+        let compiled = self.check(move || manifest.as_deref().map(Schemas::of_manifest).transpose());
+        let Ok(schemas) = compiled.await else { return Err(store::Error::silent()) };
         let schemas = Arc::new(schemas.ok().flatten().unwrap_or_default());
         self.schemas.keep_component(component, &schemas);
         Ok(schemas)

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use pawl_dispatch::Ports;
 use pawl_dispatch::submissions::Submissions;
 use pawl_domain::limits::Limits;
@@ -16,9 +15,11 @@ use pawl_domain::suspicion::Suspicion;
 use pawl_engine::Engine;
 use pawl_store::{self as store, Store};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::aside::Aside;
+use super::doors::{self, Doors};
 use super::router;
 use super::state::AppState;
 use super::watch::Watch;
@@ -38,6 +39,16 @@ pub struct Config {
     pub limits: Limits,
     /// Pipeline versions kept in memory.
     pub pipelines: usize,
+    /// Connections served at once.
+    pub connections: usize,
+    /// Event streams and waits for the end of a run at once.
+    pub readers: usize,
+    /// How long the head of a request may take.
+    pub header_timeout: Duration,
+    /// How long its body may take, besides what its size takes.
+    pub body_timeout: Duration,
+    /// How long a component that is pushed may take to be compiled.
+    pub compile_timeout: Duration,
 }
 
 impl Default for Config {
@@ -49,6 +60,11 @@ impl Default for Config {
             suspicion: Suspicion::default(),
             limits: Limits::default(),
             pipelines: 256,
+            connections: 4_096,
+            readers: 2_048,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            compile_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -71,6 +87,9 @@ pub enum ServeError {
     #[error("serving failed")]
     Io(#[source] std::io::Error),
 }
+
+/// Components that are being pushed at once: each is held in memory.
+const PUSHES: usize = 4;
 
 /// Pauses between looks at a store that is away.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -98,26 +117,26 @@ pub async fn serve(
     eprintln!("listening on http://{address}");
 
     let watch = state.watch.clone();
-    let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (stopping, stopped) = watch::channel(false);
     let signal = {
         let watch = watch.clone();
         async move {
             shutdown.await;
             tracing::info!("shutting down: requests under way may end");
             watch.close();
-            let _ = stopping.send(());
+            stopping.send_replace(true);
         }
     };
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    let serving = axum::serve(listener, router(state.clone())).with_graceful_shutdown(signal);
+    let Config { connections, header_timeout, body_timeout, .. } = config;
+    let doors = Doors { connections, header_timeout, body_timeout };
+    let serving = doors::serve(listener, router(state.clone()), doors, stopped.clone());
     // Tasks of their own, which run where the readers do: otherwise each wake-up would go by way of this thread.
     let mut readers = JoinSet::new();
     readers.spawn(async move { watch.run().await });
     readers.spawn(wake_readers(state.clone()));
+    tokio::spawn(signal);
     tokio::select! {
-        served = serving => served.map_err(ServeError::Io),
+        () = serving => Ok(()),
         error = wait_for_schema(&*state.store), if !is_checked => Err(error.into()),
         // They go on for ever, unless one panics: then nobody would be told anything any more.
         Some(ended) = readers.join_next() => ended.map_err(|panic| ServeError::Io(std::io::Error::other(panic))),
@@ -135,7 +154,12 @@ fn prepare(config: &Config, Ports { store, queue }: Ports, engine: Arc<Engine>) 
         store,
         queue,
         engine,
-        compiling: Arc::new(Semaphore::new(1)),
+        compiling: Aside::new(1),
+        compile_timeout: config.compile_timeout,
+        checking: Aside::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
+        pushes: Arc::new(Semaphore::new(PUSHES)),
+        readers: Arc::new(Semaphore::new(config.readers.min(Semaphore::MAX_PERMITS))),
+        most_readers: config.readers,
         limits: config.limits,
         namespace: Namespace::default(),
         suspicion: config.suspicion,
@@ -174,8 +198,8 @@ async fn wake_readers(state: AppState) {
     state.queue.run_changes(&|moved| state.watch.wake(moved)).await;
 }
 
-async fn grace(stopped: tokio::sync::oneshot::Receiver<()>, grace: Duration) {
-    if stopped.await.is_err() {
+async fn grace(mut stopping: watch::Receiver<bool>, grace: Duration) {
+    if stopping.wait_for(|stopping| *stopping).await.is_err() {
         std::future::pending::<()>().await;
     }
     tokio::time::sleep(grace).await;

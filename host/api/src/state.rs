@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use pawl_base::lock;
 use pawl_dispatch::submissions::Submissions;
@@ -15,11 +16,16 @@ use pawl_domain::suspicion::Suspicion;
 use pawl_engine::Engine;
 use pawl_queue::{FollowUp, SharedQueue};
 use pawl_store::{self as store, SharedStore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::aside::{Aside, Unfinished};
 use super::known::Known;
 use super::problem::Result;
 use super::types::{Changed, Problem};
 use super::watch::Watch;
+
+/// How long a request waits for a check, and for its turn before it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What handlers share; cheap to clone.
 #[derive(Clone)]
@@ -29,7 +35,15 @@ pub(super) struct AppState {
     /// Checks and describes pushed components; executes nothing.
     pub(super) engine: Arc<Engine>,
     /// One component is compiled at a time: the API's processors are for requests.
-    pub(super) compiling: Arc<tokio::sync::Semaphore>,
+    pub(super) compiling: Aside,
+    pub(super) compile_timeout: Duration,
+    /// Documents and pipelines are checked where nothing else waits, as many at a time as there are processors.
+    pub(super) checking: Aside,
+    /// One for each component that is being pushed.
+    pub(super) pushes: Arc<Semaphore>,
+    /// One for each reader that waits, and how many there may be.
+    pub(super) readers: Arc<Semaphore>,
+    pub(super) most_readers: usize,
     pub(super) submissions: Submissions,
     pub(super) watch: Watch,
     pub(super) limits: Limits,
@@ -63,6 +77,21 @@ impl AppState {
         }
         kept.insert(digest, Arc::clone(&pipeline));
         Ok(pipeline)
+    }
+
+    /// Checks what takes long, or may, on a thread that may block.
+    pub(super) async fn check<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        self.checking.run(PATIENCE, work).await.map_err(|unfinished| match unfinished {
+            Unfinished::Busy => Problem::busy("other documents are being checked", "try again in a moment"),
+            Unfinished::Late => Problem::busy("the check takes too long", "send less, or simplify the schemas"),
+            Unfinished::Panicked(panic) => Problem::internal(&panic),
+        })
+    }
+
+    /// A place for one that reads a run for as long as it goes on.
+    pub(super) fn reader(&self) -> Result<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.readers).try_acquire_owned();
+        place.map_err(|_| Problem::too_many_readers(self.most_readers))
     }
 
     /// The pipeline of a run.

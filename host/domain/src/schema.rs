@@ -12,6 +12,8 @@ use jsonschema::paths::{Location, LocationSegment};
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::{Value, json};
 
+use effort::{Counted, GivenUp, Seen, Wanted};
+
 pub mod compare;
 mod effort;
 #[cfg(test)]
@@ -27,15 +29,18 @@ pub const STACK_BYTES: usize = 16 << 20;
 /// Longest chain of `$ref`s that lead to nothing but another one, and deepest schema.
 const SCHEMA_DEPTH: usize = 100;
 
-/// Largest compiled pattern.
+/// Largest compiled pattern, and the most that all patterns of a schema may take together.
 const PATTERN_BYTES: usize = 1 << 20;
+const PATTERNS_BYTES: usize = 16 << 20;
 
-/// References that are followed for a document: so many, and some for each of its bytes.
+/// Steps that a document's validation may take: so many, and some for each of its bytes. A number of a list takes three,
+/// and ten times as many if there are ten alternatives for it. Some hundred million steps are a second.
 const STEPS: u64 = 100_000;
-const STEPS_PER_BYTE: u64 = 4;
+const STEPS_PER_BYTE: u64 = 64;
 
-/// References that are followed to find out where a document does not fit.
-const STEPS_TO_TELL: u64 = 20_000;
+/// What is checked in passing, by a thread that has other things to do: a document of so many bytes, in so many steps.
+const PASSING_BYTES: usize = 16 << 10;
+const PASSING_STEPS: u64 = 20_000;
 
 /// A document with more misfits than this is said to have more.
 const SHOWN_MISFITS: usize = 5;
@@ -100,17 +105,11 @@ fn says_something(document: &Value) -> bool {
         && *document != Value::Null
 }
 
-/// Whether a `$ref` replaces what stands beside it, as it did until draft 7.
-fn replaces(document: &Value) -> bool {
-    let draft = document.get("$schema").and_then(Value::as_str).unwrap_or_default();
-    ["draft-04", "draft-06", "draft-07"].iter().any(|old| draft.contains(old))
-}
-
 /// One schema, compiled.
 #[derive(Debug)]
 pub struct Schema {
     document: Value,
-    validator: Validator,
+    validator: Validator<Counted>,
 }
 
 impl Schema {
@@ -120,11 +119,11 @@ impl Schema {
             return Err(BadSchema { what, why: format!("it has {size} bytes, {SCHEMA_BYTES} are allowed") });
         }
         check_references(document, document, 0).map_err(|why| BadSchema { what, why })?;
-        let validator = jsonschema::options()
+        let pattern_bytes = PATTERN_BYTES.min(PATTERNS_BYTES / patterns(document).max(1));
+        let validator = jsonschema::options_for::<Counted>()
             .offline()
-            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES))
-            .with_keyword(effort::KEYWORD, effort::keyword)
-            .build(&effort::counted(document, replaces(document)))
+            .with_pattern_options(PatternOptions::regex().size_limit(pattern_bytes))
+            .build(document)
             .map_err(|error| BadSchema { what, why: format!("at {}: {error}", path(error.instance_path())) })?;
         Ok(Self { document: document.clone(), validator })
     }
@@ -135,32 +134,66 @@ impl Schema {
         &self.document
     }
 
-    /// Whether a document, JSON text, fits.
+    /// Whether a document, JSON text, fits. A large one takes a second; whoever drives others must not wait for it.
     ///
     /// # Errors
     /// [`Misfit`] names what does not, by its path.
     pub fn check(&self, json: &[u8]) -> Result<(), Misfit> {
+        self.check_within(steps_for(json), None, json).unwrap_or_else(|_| Err(too_much()))
+    }
+
+    /// The same, for as long as the answer is `wanted`, which is asked every millisecond or so.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn check_while(&self, json: &[u8], wanted: impl Fn() -> bool + 'static) -> Result<(), Unfit> {
+        match self.check_within(steps_for(json), Some(Box::new(wanted)), json) {
+            Ok(fits) => fits.map_err(Unfit::Misfit),
+            Err(GivenUp::TooMuch) => Err(Unfit::Misfit(too_much())),
+            Err(GivenUp::Unwanted) => Err(Unfit::Unwanted),
+        }
+    }
+
+    /// The same, if it is a matter of microseconds; `None` if it is not.
+    #[must_use]
+    pub fn check_in_passing(&self, json: &[u8]) -> Option<Result<(), Misfit>> {
+        if json.len() > PASSING_BYTES {
+            return None;
+        }
+        self.check_within(PASSING_STEPS, None, json).ok()
+    }
+
+    /// The same for one of several documents, which share the steps that are `left`.
+    ///
+    /// # Errors
+    /// As [`Schema::check`].
+    pub fn check_as_one_of(&self, json: &[u8], left: &mut u64) -> Result<(), Misfit> {
+        let steps = steps_for(json).min(*left);
+        let checked = self.check_within(steps, None, json);
+        *left -= steps - effort::left().min(steps);
+        checked.unwrap_or_else(|_| Err(too_much()))
+    }
+
+    fn check_within(&self, steps: u64, wanted: Option<Wanted>, json: &[u8]) -> Result<Result<(), Misfit>, GivenUp> {
         let document = match serde_json::from_slice(json) {
             Ok(document) => document,
             // JSON it is, so it is too deep or a number too large for a tree.
-            Err(error) => return Err(Misfit(vec![format!("$: {error}")])),
+            Err(error) => return Ok(Err(Misfit(vec![format!("$: {error}")]))),
         };
-        let steps = STEPS.saturating_add(STEPS_PER_BYTE.saturating_mul(json.len() as u64));
-        match effort::within(steps, || self.validator.is_valid(&document)) {
-            Some(true) => Ok(()),
-            Some(false) => Err(effort::within(STEPS_TO_TELL, || self.misfit(&document)).unwrap_or_else(|| {
-                Misfit(vec!["$: it does not fit; the schema has too many alternatives to tell where".to_owned()])
-            })),
-            None => Err(Misfit(vec![
-                "$: the schema makes too much work for this document: let fewer definitions refer to each other"
-                    .to_owned(),
-            ])),
+        if effort::within(steps, wanted, || self.validator.is_valid(Seen(&document)))? {
+            return Ok(Ok(()));
         }
+        // As much again to tell where: messages hold copies of what they are about. All places, or if that is too much, one.
+        let told = effort::within(steps, None, || self.misfit(&document))
+            .or_else(|_| effort::within(steps, None, || self.first_misfit(&document)));
+        Ok(Err(told.unwrap_or_else(|_| {
+            Misfit(vec!["$: it does not fit; the schema has too many alternatives to tell where".to_owned()])
+        })))
     }
 
     fn misfit(&self, document: &Value) -> Misfit {
         let mut misfits = Vec::new();
-        for error in self.validator.iter_errors(document) {
+        for error in self.validator.iter_errors(Seen(document)) {
             tell(&error, document, &mut misfits);
             if misfits.len() > SHOWN_MISFITS {
                 misfits.truncate(SHOWN_MISFITS);
@@ -169,6 +202,39 @@ impl Schema {
             }
         }
         Misfit(misfits)
+    }
+
+    fn first_misfit(&self, document: &Value) -> Misfit {
+        let mut misfits = Vec::new();
+        if let Err(error) = self.validator.validate(Seen(document)) {
+            tell(&error, document, &mut misfits);
+        }
+        Misfit(misfits)
+    }
+}
+
+fn steps_for(json: &[u8]) -> u64 {
+    STEPS.saturating_add(STEPS_PER_BYTE.saturating_mul(json.len() as u64))
+}
+
+fn too_much() -> Misfit {
+    Misfit(vec![
+        "$: the schema makes too much work for this document: give it fewer alternatives, or let fewer definitions refer to \
+         each other"
+            .to_owned(),
+    ])
+}
+
+/// How many patterns there are in a schema, or what looks like some.
+fn patterns(node: &Value) -> usize {
+    match node {
+        Value::Array(items) => items.iter().map(patterns).sum(),
+        Value::Object(members) => {
+            let own = members.get("pattern").map_or(0, |_| 1)
+                + members.get("patternProperties").and_then(Value::as_object).map_or(0, serde_json::Map::len);
+            own + members.values().map(patterns).sum::<usize>()
+        }
+        _ => 0,
     }
 }
 
@@ -189,6 +255,15 @@ impl BadSchema {
 /// What of a document does not fit: a few lines, each with a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misfit(pub Vec<String>);
+
+/// Why a document was not found to fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfit {
+    /// It does not.
+    Misfit(Misfit),
+    /// Nobody waits for the answer any more.
+    Unwanted,
+}
 
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

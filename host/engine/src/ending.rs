@@ -9,7 +9,7 @@
 use pawl_domain::attempt::{Cause, Cut, Divergence, Failure, Outcome};
 use pawl_domain::limits::Limits;
 use pawl_domain::replay::{Fault, Refused};
-use pawl_domain::schema::{Misfit, Schema};
+use pawl_domain::schema::{Misfit, Schema, Unfit};
 use pawl_domain::wait::Wait;
 use serde::de::IgnoredAny;
 use serde_json::json;
@@ -35,6 +35,8 @@ pub(super) enum End {
     InputNotText,
     /// The input does not fit the component's schema; it was not called.
     InputMisfit(Misfit),
+    /// While its input was checked, it was stopped or its time ended.
+    CutShort,
 }
 
 /// The outcome, and what another attempt would keep of the journal after a failure.
@@ -92,6 +94,7 @@ fn judge(guest: &mut Guest, end: End, schema: Option<&Schema>) -> Result<String,
             Err(failed(Cause::Trap, "the host failed while it executed the step; its log says more".into()))
         }
         End::InputNotText => Err(failed(Cause::Fatal, "the input is not text in UTF-8".into())),
+        End::CutShort => Err(cut_short(guest)),
         End::InputMisfit(misfit) => Err(unfit(Cause::InvalidInput, "input", misfit, guest.secrets())),
     }
 }
@@ -153,9 +156,20 @@ fn check_output(output: String, schema: Option<&Schema>, guest: &Guest) -> Resul
     if let Err(error) = serde_json::from_str::<IgnoredAny>(&output) {
         return Err(failed(Cause::InvalidOutput, format!("the output is not JSON: {error}")));
     }
-    match schema.map_or(Ok(()), |schema| schema.check(output.as_bytes())) {
+    match schema.map_or(Ok(()), |schema| schema.check_while(output.as_bytes(), guest.is_wanted())) {
         Ok(()) => Ok(output),
-        Err(misfit) => Err(unfit(Cause::InvalidOutput, "output", misfit, guest.secrets())),
+        Err(Unfit::Misfit(misfit)) => Err(unfit(Cause::InvalidOutput, "output", misfit, guest.secrets())),
+        Err(Unfit::Unwanted) => Err(cut_short(guest)),
+    }
+}
+
+/// The host was at work for the guest when it was stopped or its time ended.
+fn cut_short(guest: &Guest) -> Verdict {
+    match guest.halt() {
+        Some(Halt::Stop(stop)) => Verdict::Stopped(stop),
+        _ => {
+            failed(Cause::Timeout, "the attempt took longer than the step may, with the check of its documents".into())
+        }
     }
 }
 

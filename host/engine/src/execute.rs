@@ -8,6 +8,7 @@ use pawl_domain::attempt::{Cause, Cut, Failure, Outcome};
 use pawl_domain::id::StepId;
 use pawl_domain::journal::History;
 use pawl_domain::replay::Replay;
+use pawl_domain::schema::Unfit;
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use super::Engine;
@@ -111,10 +112,12 @@ impl Engine {
     /// if it does all the same, the guest's thread and its neighbours go on.
     fn run(&self, prepared: &Prepared, guest: Guest, input: Vec<u8>) -> Result<(Guest, End), String> {
         let Ok(input) = String::from_utf8(input) else { return Ok((guest, End::InputNotText)) };
-        if let Some(schema) = prepared.schemas().and_then(|schemas| schemas.input.as_ref())
-            && let Err(misfit) = schema.check(input.as_bytes())
-        {
-            return Ok((guest, End::InputMisfit(misfit)));
+        if let Some(schema) = prepared.schemas().and_then(|schemas| schemas.input.as_ref()) {
+            match schema.check_while(input.as_bytes(), guest.is_wanted()) {
+                Ok(()) => {}
+                Err(Unfit::Misfit(misfit)) => return Ok((guest, End::InputMisfit(misfit))),
+                Err(Unfit::Unwanted) => return Ok((guest, End::CutShort)),
+            }
         }
         let (mut store, instance) = match caught(|| self.instantiate(prepared, guest))? {
             Ok(ready) => ready,

@@ -156,6 +156,15 @@ impl Guest {
         stop.map(Halt::Stop).or_else(|| self.deadline.is_over().then_some(Halt::Deadline))
     }
 
+    /// For what the host computes for the guest and may take long: whether it is still to go on. To ask is a sign of life.
+    pub(super) fn is_wanted(&self) -> impl Fn() -> bool + use<> {
+        let (recorder, deadline, sign) = (self.recorder.clone(), self.deadline, Arc::clone(&self.sign));
+        move || {
+            sign.beat();
+            !deadline.is_over() && recorder.as_ref().is_none_or(|recorder| recorder.stop().is_none())
+        }
+    }
+
     /// Called by the guest's own code whenever the epoch has been raised.
     pub(super) fn at_epoch(&self) -> wasmtime::Result<UpdateDeadline> {
         self.sign.beat();

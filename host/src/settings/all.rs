@@ -62,6 +62,16 @@ static API: &[Setting] = &[
     setting("listen", Address, SERVING, |it| &mut it.api.listen).what("Where the API listens; port 0 takes a free one"),
     setting("grace", Time(0, HOUR), SERVING, |it| &mut it.api.grace)
         .what("How long a stop waits for requests under way"),
+    setting("connections", Count(1, 1_000_000), SERVING, |it| &mut it.api.connections)
+        .what("Connections served at once; more are refused"),
+    setting("readers", Count(1, 1_000_000), SERVING, |it| &mut it.api.readers)
+        .what("Event streams and waits for the end of a run at once; fewer than connections"),
+    setting("header-timeout", Time(100 * MS, HOUR), SERVING, |it| &mut it.api.header_timeout)
+        .what("How long the head of a request may take, and a connection idle"),
+    setting("body-timeout", Time(100 * MS, HOUR), SERVING, |it| &mut it.api.body_timeout)
+        .what("How long the body of a request may take, besides a second for each 32 KiB"),
+    setting("compile-timeout", Time(100 * MS, HOUR), SERVING, |it| &mut it.api.compile_timeout)
+        .what("How long a component that is pushed may take to be compiled"),
 ];
 
 static WORKER: &[Setting] = &[

@@ -115,6 +115,24 @@ fn documents_that_do_not_fit_the_schemas_fail_the_step_by_their_path() {
     assert_eq!(message, "the output does not fit the component's schema: $.a: 1 is not of type \"string\"");
 }
 
+/// The check is the host's own work: no epoch ends it.
+#[test]
+fn the_check_of_a_document_ends_with_the_attempt() {
+    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/plugins/echo.wasm")).unwrap();
+    let engine = Engine::new(Config { slots: 1, ..Config::default() }).unwrap();
+    let echo = engine.prepare(Digest::of(&bytes), &bytes).unwrap();
+    let numbers = json!({ "items": { "allOf": vec![json!({ "type": "number" }); 20] } });
+    echo.enforce(Schemas::compile(Some(&numbers), None).unwrap());
+    let list = format!("[{}1]", "1,".repeat(50_000));
+    let execute = |timeout| {
+        let attempt = Attempt { timeout, ..attempt(&list, History::default()) };
+        engine.execute(&echo, attempt, Arc::new(InMemory::default()))
+    };
+    let late = execute(Duration::from_millis(1));
+    assert!(failure(&late, Cause::Timeout).message.contains("check of its documents"), "{late:?}");
+    assert_eq!(execute(Duration::from_secs(60)).outcome, Outcome::Succeeded(list.clone().into_bytes()));
+}
+
 /// A host with a fault of its own.
 struct Panicking;
 

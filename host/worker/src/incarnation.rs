@@ -41,8 +41,8 @@ const LONGEST_TICK_MS: u64 = 1_000;
 /// Pause between attempts to begin a lease.
 const LEASE_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a read waits for messages.
-const READ_BLOCK: Duration = Duration::from_secs(5);
+/// How long a read waits for messages: a server that has died is noticed this much later.
+const READ_BLOCK: Duration = Duration::from_secs(2);
 
 /// What outlives an incarnation.
 pub struct Process {

@@ -1,6 +1,7 @@
 //! The HTTP API against private servers, served from this process: what it answers, to whom, and what it
 //! does while its own servers are away.
 
+mod doors;
 mod outages;
 mod plugins;
 mod requests;

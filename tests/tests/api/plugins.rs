@@ -76,6 +76,10 @@ fn documents_that_never_fit_are_refused_with_step_and_path() -> anyhow::Result<(
     let problem = block_on(api.client.try_submit("pair", &json!({"entries": -1}), None))?.problem(422)?;
     assert_eq!(problem.kind, "/problems/invalid-input");
     assert!(problem.detail.contains("step `read`") && problem.detail.contains("$.entries: -1"), "{}", problem.detail);
+    // One that is not checked in passing.
+    let large = json!({"entries": -1, "note": "x".repeat(20 << 10)});
+    let problem = block_on(api.client.try_submit("pair", &large, None))?.problem(422)?;
+    assert!(problem.detail.contains("step `read`") && problem.detail.contains("$.entries: -1"), "{}", problem.detail);
     api.submit(&json!({"entries": 1}))?;
     api.stop()
 }

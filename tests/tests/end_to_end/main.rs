@@ -40,6 +40,7 @@ mod pressure;
 mod reload;
 mod schemas;
 mod settings;
+mod silence;
 mod takeover_time;
 mod waits;
 mod zombie;

@@ -25,7 +25,7 @@ const NEVER: [(&str, &str, &str); 2] = [
 ];
 
 /// Who names an outside crate that only some may know. Each of them does: a reason that has gone must go from here, too.
-const KNOWN_BY: [(&str, &[&str]); 8] = [
+const KNOWN_BY: [(&str, &[&str]); 9] = [
     // Only the store knows SQL. Rehearsals count commits and read history beside it, as an operator would.
     ("sqlx", &["pawl-rehearsal", "pawl-store"]),
     ("rusqlite", &["pawl-rehearsal", "pawl-store"]),
@@ -36,6 +36,7 @@ const KNOWN_BY: [(&str, &[&str]); 8] = [
     // Composing components executes nothing: `pawl plugin build` does it, too.
     ("wit-component", &["pawl", "pawl-engine"]),
     ("axum", &["pawl-api"]),
+    ("hyper", &["pawl-api"]),
     // Below the command line an error is an enum that callers act on.
     ("anyhow", &["pawl", "pawl-rehearsal"]),
 ];

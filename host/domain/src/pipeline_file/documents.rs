@@ -28,12 +28,16 @@ impl KnownSchemas {
     }
 }
 
+/// Steps that the checks of all configs may take together: about a second.
+const STEPS: u64 = 200_000_000;
+
 /// Reports what can't be right. `needs` are indices of `drafts`.
 pub(super) fn check(drafts: &[Draft<'_>], needs: &[Vec<usize>], known: &KnownSchemas, report: &mut Report<'_>) {
+    let mut left = STEPS;
     for (draft, needs) in drafts.iter().zip(needs) {
         let Some(schemas) = known.of(&draft.spec) else { continue };
         if let (Some(schema), Some(span)) = (&schemas.config, &draft.config)
-            && let Err(misfit) = schema.check(draft.spec.config.to_string().as_bytes())
+            && let Err(misfit) = schema.check_as_one_of(draft.spec.config.to_string().as_bytes(), &mut left)
         {
             let message =
                 format!("the config of step `{}` does not fit its plugin's schema: {misfit}", draft.spec.name);

@@ -147,3 +147,55 @@ fn a_schema_of_itself_ends_with_the_document() {
     let tree = json!({ "type": "object", "additionalProperties": { "$ref": "#" } });
     assert_eq!(misfits(tree, json!({ "a": { "b": { "c": 1 } } })), [r#"$.a.b.c: 1 is not of type "object""#]);
 }
+
+/// Nothing of it refers to anything: it is the items that make the work.
+#[test]
+fn no_schema_takes_time_without_end_for_a_long_list_either() {
+    let numbers = format!("[{}1]", "1,".repeat(50_000));
+    let many = |one: Value| vec![one; 4_000];
+    for each in [
+        json!({ "allOf": many(json!({ "type": "number" })) }),
+        json!({ "anyOf": ([many(json!({ "type": "string" })), vec![json!(true)]].concat()) }),
+        json!({ "not": { "anyOf": many(json!({ "minimum": 2 })) } }),
+        json!({ "if": { "enum": many(json!(2)) }, "else": { "allOf": many(json!({ "maximum": 1 })) } }),
+    ] {
+        let schema = schema(json!({ "items": each })).unwrap().input.unwrap();
+        let misfit = schema.check(numbers.as_bytes()).unwrap_err();
+        assert!(misfit.to_string().contains("too much work"), "{misfit}");
+    }
+}
+
+#[test]
+fn where_all_misfits_are_too_many_to_look_for_the_first_is_told() {
+    let numbers = format!("[{}1]", "1,".repeat(50_000));
+    let none = json!({ "anyOf": vec![json!({ "type": "string" }); 1_000] });
+    let misfit = schema(json!({ "items": none })).unwrap().input.unwrap().check(numbers.as_bytes()).unwrap_err();
+    assert!(misfit.to_string().starts_with("$[0]: 1 is not valid under any"), "{misfit}");
+}
+
+#[test]
+fn a_long_list_of_what_people_write_is_checked_to_its_end() {
+    let item = json!({ "type": "object", "required": ["id", "kind"], "properties": {
+        "id": { "type": "integer", "minimum": 0 },
+        "kind": { "enum": ["a", "b", "c", "d", "e", "f", "g", "h"] },
+        "note": { "anyOf": [{ "type": "null" }, { "type": "string", "maxLength": 100, "pattern": "^[a-z ]*$" }] },
+    } });
+    let list = schema(json!({ "type": "array", "uniqueItems": true, "items": item })).unwrap().input.unwrap();
+    let items: Vec<Value> = (0..5_000).map(|id| json!({ "id": id, "kind": "h", "note": "as you like it" })).collect();
+    assert_eq!(list.check(json!(items).to_string().as_bytes()), Ok(()));
+    let mut items = items;
+    items[4_999]["kind"] = json!("i");
+    let misfit = list.check(json!(items).to_string().as_bytes()).unwrap_err().to_string();
+    assert!(misfit.starts_with("$[4999].kind: \"i\" is not one of"), "{misfit}");
+    assert_eq!(list.check_in_passing(b"[]"), Some(Ok(())));
+    assert_eq!(list.check_in_passing(json!(items).to_string().as_bytes()), None, "that takes a while");
+}
+
+#[test]
+fn a_check_that_nobody_waits_for_is_given_up() {
+    let numbers = format!("[{}1]", "1,".repeat(50_000));
+    let some = json!({ "items": { "allOf": vec![json!({ "type": "number" }); 20] } });
+    let schema = schema(some).unwrap().input.unwrap();
+    assert_eq!(schema.check_while(numbers.as_bytes(), || true), Ok(()));
+    assert_eq!(schema.check_while(numbers.as_bytes(), || false), Err(Unfit::Unwanted));
+}

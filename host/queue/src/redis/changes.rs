@@ -5,11 +5,16 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use pawl_domain::id::RunId;
 use pawl_domain::ready::Moved;
-use redis::Client;
+use redis::{Client, RedisResult, Value};
 use uuid::Uuid;
+
+use super::line::{ANSWER_WITHIN, CONNECT_WITHIN, within};
 
 /// A run in a message: its id, and a byte that says whether it has ended.
 const PACKED: usize = 17;
+
+/// Silence after which the server is asked whether it is still there.
+const ASK_AFTER: Duration = Duration::from_secs(2);
 
 /// Pause between attempts to subscribe.
 const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
@@ -38,15 +43,22 @@ async fn subscribe(
     channel: &str,
     hear: &(dyn Fn(&[u8]) + Send + Sync),
     told: &mut bool,
-) -> redis::RedisResult<()> {
-    let mut subscription = client.get_async_pubsub().await?;
-    subscription.subscribe(channel).await?;
+) -> RedisResult<()> {
+    let subscribing = async {
+        let mut subscription = client.get_async_pubsub().await?;
+        subscription.subscribe(channel).await?;
+        Ok(subscription)
+    };
+    let (mut sink, mut messages) = within(CONNECT_WITHIN, subscribing).await?.split();
     *told = false;
-    let mut messages = subscription.on_message();
-    while let Some(message) = messages.next().await {
-        hear(&message.get_payload::<Vec<u8>>()?);
+    loop {
+        match tokio::time::timeout(ASK_AFTER, messages.next()).await {
+            Ok(Some(message)) => hear(&message.get_payload::<Vec<u8>>()?),
+            Ok(None) => return Ok(()),
+            // Whoever only listens can't tell a channel on which nothing is said from a host that is gone.
+            Err(_) => drop(within(ANSWER_WITHIN, sink.ping::<Value>()).await?),
+        }
     }
-    Ok(())
 }
 
 /// Runs as one message.

@@ -1,14 +1,14 @@
 //! What people see of the queues.
 
 use redis::RedisResult;
-use redis::aio::ConnectionManager;
 use redis::streams::StreamInfoGroupsReply;
 
+use super::line::Line;
 use super::repair::{consumers, watermark};
 use super::{GROUP, stream_key};
 use crate::{Stream, StreamState, Watermark};
 
-pub(super) async fn streams(connection: &mut ConnectionManager) -> RedisResult<Vec<StreamState>> {
+pub(super) async fn streams(connection: &mut Line) -> RedisResult<Vec<StreamState>> {
     let mut keys = Vec::new();
     let mut cursor = 0_u64;
     loop {
@@ -35,7 +35,7 @@ pub(super) async fn streams(connection: &mut ConnectionManager) -> RedisResult<V
     Ok(states)
 }
 
-async fn state(connection: &mut ConnectionManager, stream: Stream) -> RedisResult<StreamState> {
+async fn state(connection: &mut Line, stream: Stream) -> RedisResult<StreamState> {
     let length = redis::cmd("XLEN").arg(stream_key(&stream)).query_async(connection).await?;
     let groups: StreamInfoGroupsReply =
         redis::cmd("XINFO").arg("GROUPS").arg(stream_key(&stream)).query_async(connection).await.unwrap_or_default();

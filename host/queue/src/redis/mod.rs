@@ -8,13 +8,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pawl_domain::id::WorkerId;
 use pawl_domain::pipeline::Priority;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Pipeline, RedisError};
+
+use line::{ANSWER_WITHIN, Line, is_lost};
 
 use super::{Consumer, Delivery, Error, FollowUp, Queue, Reader, Result, Stream, StreamState, Wake, Watermark};
 
 mod changes;
 mod inspect;
+mod line;
 mod message;
 mod read;
 mod repair;
@@ -34,7 +36,7 @@ const PLUGINS: &str = "pawl:plugins";
 /// Access to Redis. Connects when first used and again after every loss.
 pub struct RedisStreams {
     client: Client,
-    connection: ConnectionManager,
+    connection: Line,
 }
 
 impl RedisStreams {
@@ -44,8 +46,8 @@ impl RedisStreams {
     /// [`Error::Config`] if the URL is not one.
     pub fn new(redis_url: &str) -> Result<Self> {
         let client =
-            Client::open(redis_url).map_err(|error| Error::Config(format!("the {NAME} URL is not valid: {error}")))?;
-        let connection = client.get_connection_manager_lazy(connection_config(Duration::from_secs(2))).map_err(away)?;
+            line::client(redis_url).map_err(|error| Error::Config(format!("the {NAME} URL is not valid: {error}")))?;
+        let connection = Line::new(client.clone(), ANSWER_WITHIN);
         Ok(Self { client, connection })
     }
 }
@@ -72,12 +74,16 @@ impl Queue for RedisStreams {
         if pipe.is_empty() {
             return Ok(());
         }
-        pipe.exec_async(&mut self.connection.clone()).await.map_err(away)
+        let mut connection = self.connection.clone();
+        match pipe.exec_async(&mut connection).await {
+            // It can't hurt to have it done twice, and what is not delivered waits until it is found as lost.
+            Err(error) if is_lost(&error) => pipe.exec_async(&mut connection).await.map_err(away),
+            done => done.map_err(away),
+        }
     }
 
     fn reader(&self, consumer: WorkerId, queues: &[String], block: Duration) -> Result<Box<dyn Reader>> {
-        let config = connection_config(block + Duration::from_secs(2));
-        let connection = self.client.get_connection_manager_lazy(config).map_err(away)?;
+        let connection = Line::new(self.client.clone(), block + ANSWER_WITHIN);
         Ok(Box::new(read::GroupReader::new(connection, consumer, Stream::of_all(queues), block)))
     }
 
@@ -141,12 +147,4 @@ fn acknowledge(pipe: &mut Pipeline, done: &[Delivery]) {
         pipe.cmd("XDEL").arg(stream_key(&stream)).arg(&entries).ignore();
         rest = others;
     }
-}
-
-fn connection_config(response_timeout: Duration) -> ConnectionManagerConfig {
-    ConnectionManagerConfig::new()
-        .set_number_of_retries(1)
-        .set_max_delay(Duration::from_millis(200))
-        .set_connection_timeout(Some(Duration::from_secs(2)))
-        .set_response_timeout(Some(response_timeout))
 }

@@ -10,22 +10,39 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pawl_domain::id::WorkerId;
-use redis::aio::ConnectionManager;
 use redis::streams::{StreamId, StreamReadReply};
 use redis::{RedisResult, Script};
 
+use super::line::{Line, is_lost};
 use super::message::{start_of, step_of};
 use super::{GROUP, away, stream_key};
 use crate::{Delivery, Reader, Result, Stream};
 
+/// Before the first message of a stream.
+const FROM_THE_START: &str = "0";
+
 /// One consumer of the group.
+///
+/// A read whose answer was lost may have been given messages: they are this consumer's, and nobody else looks for them
+/// while it lives. So after a failure it reads first what it was given and has not seen.
 pub(super) struct GroupReader {
-    connection: ConnectionManager,
+    line: Line,
     consumer: WorkerId,
-    streams: Vec<Arc<Stream>>,
+    streams: Vec<Watched>,
+    /// The streams without what was seen of them, for those who ask.
+    names: Vec<Arc<Stream>>,
     block: Duration,
     turn: usize,
     take_in_order: Script,
+    /// A read has failed since the last one that was answered in full.
+    has_missed: bool,
+}
+
+struct Watched {
+    key: String,
+    stream: Arc<Stream>,
+    /// The last message that was read from it.
+    seen: String,
 }
 
 /// Reads the streams KEYS in their order for the consumer ARGV[2] of the group ARGV[1], up to ARGV[3] messages in all.
@@ -44,14 +61,75 @@ return found";
 #[async_trait]
 impl Reader for GroupReader {
     fn streams(&self) -> &[Arc<Stream>] {
-        &self.streams
+        &self.names
     }
 
     async fn read(&mut self, count: usize) -> Result<Vec<Delivery>> {
+        if self.has_missed {
+            let missed = self.read_from(count, |watched| &watched.seen).await;
+            let mut missed = self.answer(missed).await?;
+            if !missed.is_empty() {
+                // What was lost on the way may have been begun by somebody: it is asked for as any other.
+                missed.iter_mut().for_each(|delivery| delivery.start = None);
+                return Ok(missed);
+            }
+            self.has_missed = false;
+        }
         let mut read = self.take(count).await;
         if matches!(&read, Ok(reply) if reply.keys.is_empty()) {
-            read = self.wait().await;
+            // The next message of any stream; none if none comes in time.
+            read = self.read_from(1, |_| ">").await;
         }
+        self.answer(read).await
+    }
+}
+
+impl GroupReader {
+    pub(super) fn new(line: Line, consumer: WorkerId, streams: Vec<Arc<Stream>>, block: Duration) -> Self {
+        let watched = |stream: &Arc<Stream>| Watched {
+            key: stream_key(stream),
+            stream: Arc::clone(stream),
+            seen: FROM_THE_START.to_owned(),
+        };
+        Self {
+            line,
+            consumer,
+            streams: streams.iter().map(watched).collect(),
+            names: streams,
+            block,
+            turn: 0,
+            take_in_order: Script::new(TAKE_IN_ORDER),
+            has_missed: false,
+        }
+    }
+
+    /// What is there, most urgent first. Queues of one priority come in turn.
+    async fn take(&mut self, count: usize) -> RedisResult<StreamReadReply> {
+        self.turn = self.turn.wrapping_add(1);
+        let mut script = self.take_in_order.prepare_invoke();
+        for stream in Stream::in_turn(&self.names, self.turn) {
+            script.key(stream_key(stream));
+        }
+        script.arg(GROUP).arg(self.consumer.to_string()).arg(count);
+        script.invoke_async(&mut self.line).await
+    }
+
+    /// Up to `count` messages of each stream from its place on, if need be waited for.
+    async fn read_from(&mut self, count: usize, place: fn(&Watched) -> &str) -> RedisResult<StreamReadReply> {
+        let mut command = redis::cmd("XREADGROUP");
+        command.arg("GROUP").arg(GROUP).arg(self.consumer.to_string()).arg("COUNT").arg(count);
+        command.arg("BLOCK").arg(u64::try_from(self.block.as_millis()).unwrap_or(u64::MAX)).arg("STREAMS");
+        for watched in &self.streams {
+            command.arg(&watched.key);
+        }
+        for watched in &self.streams {
+            command.arg(place(watched));
+        }
+        let reply: Option<StreamReadReply> = command.query_async(&mut self.line).await?;
+        Ok(reply.unwrap_or_default())
+    }
+
+    async fn answer(&mut self, read: RedisResult<StreamReadReply>) -> Result<Vec<Delivery>> {
         match read {
             Ok(reply) => Ok(self.deliveries(reply)),
             // The streams are new, or Redis was emptied.
@@ -59,52 +137,21 @@ impl Reader for GroupReader {
                 self.create_groups().await.map_err(away)?;
                 Ok(Vec::new())
             }
-            Err(error) => Err(away(error)),
+            Err(error) => {
+                self.has_missed = is_lost(&error);
+                Err(away(error))
+            }
         }
     }
-}
 
-impl GroupReader {
-    pub(super) fn new(
-        connection: ConnectionManager,
-        consumer: WorkerId,
-        streams: Vec<Arc<Stream>>,
-        block: Duration,
-    ) -> Self {
-        Self { connection, consumer, streams, block, turn: 0, take_in_order: Script::new(TAKE_IN_ORDER) }
-    }
-
-    /// What is there, most urgent first. Queues of one priority come in turn.
-    async fn take(&mut self, count: usize) -> RedisResult<StreamReadReply> {
-        self.turn = self.turn.wrapping_add(1);
-        let mut script = self.take_in_order.prepare_invoke();
-        for stream in Stream::in_turn(&self.streams, self.turn) {
-            script.key(stream_key(stream));
-        }
-        script.arg(GROUP).arg(self.consumer.to_string()).arg(count);
-        script.invoke_async(&mut self.connection).await
-    }
-
-    /// The next message of any stream; none if none came in time.
-    async fn wait(&mut self) -> RedisResult<StreamReadReply> {
-        let mut command = redis::cmd("XREADGROUP");
-        command.arg("GROUP").arg(GROUP).arg(self.consumer.to_string()).arg("COUNT").arg(1);
-        command.arg("BLOCK").arg(u64::try_from(self.block.as_millis()).unwrap_or(u64::MAX)).arg("STREAMS");
-        for stream in &self.streams {
-            command.arg(stream_key(stream));
-        }
-        for _ in &self.streams {
-            command.arg(">");
-        }
-        let reply: Option<StreamReadReply> = command.query_async(&mut self.connection).await?;
-        Ok(reply.unwrap_or_default())
-    }
-
-    fn deliveries(&self, reply: StreamReadReply) -> Vec<Delivery> {
+    fn deliveries(&mut self, reply: StreamReadReply) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
-        for key in reply.keys {
-            let Some(stream) = self.streams.iter().find(|stream| stream_key(stream) == key.key) else { continue };
-            deliveries.extend(key.ids.into_iter().map(|message| delivery(stream, message)));
+        for read in reply.keys {
+            let Some(watched) = self.streams.iter_mut().find(|watched| watched.key == read.key) else { continue };
+            if let Some(last) = read.ids.last() {
+                watched.seen.clone_from(&last.id);
+            }
+            deliveries.extend(read.ids.into_iter().map(|message| delivery(&watched.stream, message)));
         }
         deliveries.sort_by_key(|delivery| delivery.stream.priority);
         deliveries
@@ -112,14 +159,15 @@ impl GroupReader {
 
     /// Groups start at 0: what was published before there was a group is delivered too.
     async fn create_groups(&mut self) -> RedisResult<()> {
-        for stream in &self.streams {
+        for watched in &mut self.streams {
+            FROM_THE_START.clone_into(&mut watched.seen);
             let created: RedisResult<()> = redis::cmd("XGROUP")
                 .arg("CREATE")
-                .arg(stream_key(stream))
+                .arg(&watched.key)
                 .arg(GROUP)
                 .arg(0)
                 .arg("MKSTREAM")
-                .query_async(&mut self.connection)
+                .query_async(&mut self.line)
                 .await;
             match created {
                 Err(error) if error.code() == Some("BUSYGROUP") => {}

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use redis::RedisResult;
-use redis::aio::ConnectionManager;
 use redis::streams::{StreamClaimReply, StreamInfoConsumersReply, StreamInfoGroupsReply, StreamRangeReply};
 
+use super::line::Line;
 use super::message::step_of;
 use super::read::delivery;
 use super::{GROUP, stream_key};
 use crate::{Consumer, Delivery, Stream, Watermark};
 
-pub(super) async fn watermark(connection: &mut ConnectionManager, stream: &Stream) -> RedisResult<Watermark> {
+pub(super) async fn watermark(connection: &mut Line, stream: &Stream) -> RedisResult<Watermark> {
     let key = stream_key(stream);
     let groups: RedisResult<StreamInfoGroupsReply> =
         redis::cmd("XINFO").arg("GROUPS").arg(&key).query_async(connection).await;
@@ -30,7 +30,7 @@ pub(super) async fn watermark(connection: &mut ConnectionManager, stream: &Strea
     })
 }
 
-pub(super) async fn consumers(connection: &mut ConnectionManager, stream: &Stream) -> RedisResult<Vec<Consumer>> {
+pub(super) async fn consumers(connection: &mut Line, stream: &Stream) -> RedisResult<Vec<Consumer>> {
     let reply: RedisResult<StreamInfoConsumersReply> =
         redis::cmd("XINFO").arg("CONSUMERS").arg(stream_key(stream)).arg(GROUP).query_async(connection).await;
     match reply {
@@ -45,7 +45,7 @@ pub(super) async fn consumers(connection: &mut ConnectionManager, stream: &Strea
 }
 
 pub(super) async fn adopt(
-    connection: &mut ConnectionManager,
+    connection: &mut Line,
     stream: &Arc<Stream>,
     dead: &str,
     adopter: &str,

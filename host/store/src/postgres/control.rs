@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::Postgres;
 use crate::control::{Control, Done};
-use crate::{Error, Result};
+use crate::{Error, Result, within};
 
 mod apply;
 mod known;
@@ -19,14 +19,18 @@ const ATTEMPTS: u32 = 3;
 #[async_trait]
 impl Control for Postgres {
     async fn act(&self, run: RunId, verb: Verb) -> Result<Done> {
-        let mut conn = self.pool.acquire().await?;
-        for _ in 0..ATTEMPTS {
-            if let Some(done) = attempt(&mut conn, run, &verb).await? {
-                return Ok(done);
+        let acting = async {
+            let mut conn = self.pool.lend().await?;
+            for _ in 0..ATTEMPTS {
+                if let Some(done) = attempt(&mut conn, run, &verb).await? {
+                    conn.done();
+                    return Ok(done);
+                }
             }
-        }
-        drop(conn);
-        self.act_while_it_stands_still(run, &verb).await
+            conn.done();
+            self.act_while_it_stands_still(run, &verb).await
+        };
+        within(self.pool.patience().saturating_mul(ATTEMPTS), acting).await
     }
 }
 

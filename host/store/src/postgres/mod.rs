@@ -9,11 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pawl_domain::id::{Digest, RunId, StepId, StepNo};
 use pawl_domain::ready::Ready;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
-use crate::{Error, Link, Result, Schema, Store};
+use crate::{Error, Link, Result, Schema, Store, within};
 
 mod components;
 mod control;
@@ -26,6 +26,7 @@ mod link;
 mod live;
 mod pipelines;
 mod plugins;
+mod pool;
 mod readiness;
 mod runs;
 mod submit;
@@ -38,19 +39,22 @@ const NAME: &str = "Postgres";
 /// Access to the database; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Postgres {
-    pool: PgPool,
+    pool: pool::Pool,
     options: PgConnectOptions,
 }
 
-/// How long a pooled connection may have been idle and is used without a question.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// Keepalives of the server's side, seconds: it notices soon that a client's host has died, and gives back what that
+/// client holds.
+const KEEPALIVE_AFTER: &str = "5";
+const KEEPALIVE_EVERY: &str = "2";
 
 /// The schema that this build of Pawl reads and writes.
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 
 impl Postgres {
     /// Prepares access; connects when first used. `session_timeout` bounds every statement, lock wait and
-    /// idle transaction: below half a lease, so that nothing hangs past it.
+    /// idle transaction: below half a lease, so that nothing hangs past it. A quarter more, and the server is taken to be
+    /// gone, and the connection is closed.
     ///
     /// # Errors
     /// [`Error::Config`] if the URL is not one.
@@ -65,6 +69,8 @@ impl Postgres {
                 ("lock_timeout", timeout_ms.as_str()),
                 ("idle_in_transaction_session_timeout", timeout_ms.as_str()),
                 ("tcp_user_timeout", timeout_ms.as_str()),
+                ("tcp_keepalives_idle", KEEPALIVE_AFTER),
+                ("tcp_keepalives_interval", KEEPALIVE_EVERY),
                 // All hot statements look rows up by key, a few to a few hundred at a time. Their plans are
                 // made once, also while tables are still empty, and must not change with statistics.
                 ("plan_cache_mode", "force_generic_plan"),
@@ -73,16 +79,7 @@ impl Postgres {
                 ("enable_mergejoin", "off"),
                 ("jit", "off"),
             ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(session_timeout)
-            // A connection that was used just now is taken to be alive: asking it first would double the round
-            // trips. One that is not fails its statement with an error that passes.
-            .test_before_acquire(false)
-            .before_acquire(|conn, meta| {
-                Box::pin(async move { Ok(meta.idle_for < TRUSTED_IDLE || conn.ping().await.is_ok()) })
-            })
-            .connect_lazy_with(options.clone());
+        let pool = pool::Pool::new(options.clone(), connections, session_timeout + session_timeout / 4);
         Ok(Self { pool, options })
     }
 
@@ -91,7 +88,8 @@ impl Postgres {
     /// # Errors
     /// [`Error::Unavailable`] if the database can't be reached.
     pub async fn connect(&self) -> Result<PgConnection> {
-        Ok(PgConnection::connect_with(&self.options).await?)
+        let connecting = async { Ok(PgConnection::connect_with(&self.options).await?) };
+        within(self.pool.patience(), connecting).await
     }
 }
 
@@ -104,7 +102,12 @@ impl Schema for Postgres {
     }
 
     async fn migrate(&self) -> Result<()> {
-        Ok(MIGRATIONS.run(&self.pool).await?)
+        let count = u32::try_from(MIGRATIONS.iter().count()).unwrap_or(u32::MAX);
+        let migrating = async {
+            let own = PgPoolOptions::new().max_connections(1).connect_with(self.options.clone()).await?;
+            Ok(MIGRATIONS.run(&own).await?)
+        };
+        within(self.pool.patience().saturating_mul(count + 1), migrating).await
     }
 
     async fn check_schema(&self) -> Result<()> {

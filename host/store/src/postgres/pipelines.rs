@@ -1,56 +1,24 @@
 //! Pipelines: names that point to versions. A version never changes; runs keep the one they began with.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use pawl_domain::id::Digest;
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::{Pipeline, StepSpec};
 use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 
+use super::components::time_for;
 use super::{Postgres, digest_of};
 use crate::pipelines::{PipelineRow, Pipelines, check_plugins, no_pipeline, pipeline_of};
-use crate::{Error, Result};
+use crate::{Error, Result, within};
 
 #[async_trait]
 impl Pipelines for Postgres {
     async fn apply_pipeline(&self, namespace: &Namespace, pipeline: &Pipeline) -> Result<bool> {
-        let digest = pipeline.digest();
-        let mut transaction = self.patient().await?;
-        // Locked until the commit: a plugin that a current version needs is not taken away meanwhile.
-        let known: Vec<String> = sqlx::query_scalar(
-            "select name from plugin where namespace = $1 and name = any($2) order by name for key share",
-        )
-        .bind(namespace.as_str())
-        .bind(pipeline.steps.iter().map(|step| step.plugin.as_str()).collect::<Vec<_>>())
-        .fetch_all(&mut *transaction)
-        .await?;
-        check_plugins(pipeline, &known)?;
-        let inserted = sqlx::query(
-            "insert into pipeline_version (digest, name, spec, steps, versions) values ($1, $2, $3, $4, $5)
-             on conflict (digest) do nothing",
-        )
-        .bind(&digest.0[..])
-        .bind(&pipeline.name)
-        .bind(pipeline.canonical())
-        .bind(i32::try_from(pipeline.steps.len()).unwrap_or(i32::MAX))
-        .bind(pipeline.versions.as_str())
-        .execute(&mut *transaction)
-        .await?;
-        if inserted.rows_affected() == 1 {
-            insert_steps(&mut transaction, pipeline, digest).await?;
-        }
-        let changed = sqlx::query(
-            "insert into pipeline (namespace, name, digest) values ($1, $2, $3)
-             on conflict (namespace, name) do update set digest = excluded.digest, updated_at = now()
-             where pipeline.digest <> excluded.digest",
-        )
-        .bind(namespace.as_str())
-        .bind(&pipeline.name)
-        .bind(&digest.0[..])
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(changed.rows_affected() == 1)
+        let time = time_for(pipeline.canonical().len());
+        within(time, self.apply_with_patience(namespace, pipeline, time)).await
     }
 
     async fn pipelines(&self, namespace: &Namespace) -> Result<Vec<PipelineRow>> {
@@ -94,12 +62,50 @@ impl Pipelines for Postgres {
     }
 }
 
+impl Postgres {
+    async fn apply_with_patience(&self, namespace: &Namespace, pipeline: &Pipeline, time: Duration) -> Result<bool> {
+        let digest = pipeline.digest();
+        let mut transaction = self.patient(time).await?;
+        // Locked until the commit: a plugin that a current version needs is not taken away meanwhile.
+        let known: Vec<String> = sqlx::query_scalar(
+            "select name from plugin where namespace = $1 and name = any($2) order by name for key share",
+        )
+        .bind(namespace.as_str())
+        .bind(pipeline.steps.iter().map(|step| step.plugin.as_str()).collect::<Vec<_>>())
+        .fetch_all(&mut *transaction)
+        .await?;
+        check_plugins(pipeline, &known)?;
+        let inserted = sqlx::query(
+            "insert into pipeline_version (digest, name, spec, steps, versions) values ($1, $2, $3, $4, $5)
+             on conflict (digest) do nothing",
+        )
+        .bind(&digest.0[..])
+        .bind(&pipeline.name)
+        .bind(pipeline.canonical())
+        .bind(i32::try_from(pipeline.steps.len()).unwrap_or(i32::MAX))
+        .bind(pipeline.versions.as_str())
+        .execute(&mut *transaction)
+        .await?;
+        if inserted.rows_affected() == 1 {
+            insert_steps(&mut transaction, pipeline, digest).await?;
+        }
+        let changed = sqlx::query(
+            "insert into pipeline (namespace, name, digest) values ($1, $2, $3)
+             on conflict (namespace, name) do update set digest = excluded.digest, updated_at = now()
+             where pipeline.digest <> excluded.digest",
+        )
+        .bind(namespace.as_str())
+        .bind(&pipeline.name)
+        .bind(&digest.0[..])
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(changed.rows_affected() == 1)
+    }
+}
+
 /// The rows that server-side functions decide with; the edges come flat, since SQL has no ragged arrays.
-async fn insert_steps(
-    transaction: &mut sqlx::postgres::PgTransaction<'_>,
-    pipeline: &Pipeline,
-    digest: Digest,
-) -> Result<()> {
+async fn insert_steps(transaction: &mut PgConnection, pipeline: &Pipeline, digest: Digest) -> Result<()> {
     let edges = || pipeline.numbered().flat_map(|(number, step)| step.needs.iter().map(move |need| (number.0, need.0)));
     let column = |of: fn(&StepSpec) -> &str| pipeline.steps.iter().map(of).collect::<Vec<_>>();
     sqlx::query(
@@ -125,7 +131,7 @@ async fn insert_steps(
     .bind(column(|step| step.priority.as_str()))
     .bind(edges().map(|(step, _)| step).collect::<Vec<_>>())
     .bind(edges().map(|(_, need)| need).collect::<Vec<_>>())
-    .execute(&mut **transaction)
+    .execute(transaction)
     .await?;
     Ok(())
 }

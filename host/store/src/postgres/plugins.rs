@@ -1,6 +1,7 @@
 //! Plugins: names with versions, each a component; one version is active. A version never changes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pawl_domain::id::{Digest, StepNo};
@@ -9,61 +10,19 @@ use pawl_domain::pipeline_file::{KnownPlugin, KnownPlugins};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::components::insert_component;
+use super::components::{insert_component, time_for};
 use super::{Postgres, digest_of};
-use crate::Result;
 use crate::plugins::{
     FirstSteps, NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version, no_version, nothing_before,
     other_bytes,
 };
+use crate::{Result, within};
 
 #[async_trait]
 impl Plugins for Postgres {
     async fn push_version(&self, new: NewVersion<'_>) -> Result<PushedVersion> {
-        let mut transaction = self.patient().await?;
-        insert_component(&mut transaction, new.digest, new.bytes).await?;
-        let named = "insert into plugin (namespace, name) values ($1, $2) on conflict (namespace, name) do nothing";
-        sqlx::query(named).bind(new.namespace.as_str()).bind(new.name).execute(&mut *transaction).await?;
-        let inserted = sqlx::query(
-            "insert into plugin_version (namespace, name, version, digest, manifest) values ($1, $2, $3, $4, $5)
-             on conflict (namespace, name, version) do nothing",
-        )
-        .bind(new.namespace.as_str())
-        .bind(new.name)
-        .bind(new.version)
-        .bind(&new.digest.0[..])
-        .bind(new.manifest)
-        .execute(&mut *transaction)
-        .await?;
-        // After the insert, so that it sees what another push has committed in the meantime.
-        let row = sqlx::query(
-            "select v.digest, p.active_version = v.version as active
-             from plugin_version v join plugin p on p.namespace = v.namespace and p.name = v.name
-             where v.namespace = $1 and v.name = $2 and v.version = $3",
-        )
-        .bind(new.namespace.as_str())
-        .bind(new.name)
-        .bind(new.version)
-        .fetch_one(&mut *transaction)
-        .await?;
-        let stored = digest_of(&row, "digest")?;
-        if stored != new.digest {
-            return Err(other_bytes(&new, stored));
-        }
-        if new.activate {
-            sqlx::query(
-                "update plugin set active_version = $3, previous_version = active_version
-                 where namespace = $1 and name = $2 and active_version is distinct from $3",
-            )
-            .bind(new.namespace.as_str())
-            .bind(new.name)
-            .bind(new.version)
-            .execute(&mut *transaction)
-            .await?;
-        }
-        transaction.commit().await?;
-        let was_active = row.try_get::<Option<bool>, _>("active")?.unwrap_or(false);
-        Ok(PushedVersion { created: inserted.rows_affected() == 1, active: new.activate || was_active })
+        let time = time_for(new.bytes.len());
+        within(time, self.push_with_patience(new, time)).await
     }
 
     async fn activate(&self, namespace: &Namespace, name: &str, version: &str) -> Result<Option<String>> {
@@ -208,5 +167,54 @@ impl Plugins for Postgres {
             .fetch_one(&self.pool)
             .await?;
         Ok(found)
+    }
+}
+
+impl Postgres {
+    async fn push_with_patience(&self, new: NewVersion<'_>, time: Duration) -> Result<PushedVersion> {
+        let mut transaction = self.patient(time).await?;
+        insert_component(&mut transaction, new.digest, new.bytes).await?;
+        let named = "insert into plugin (namespace, name) values ($1, $2) on conflict (namespace, name) do nothing";
+        sqlx::query(named).bind(new.namespace.as_str()).bind(new.name).execute(&mut *transaction).await?;
+        let inserted = sqlx::query(
+            "insert into plugin_version (namespace, name, version, digest, manifest) values ($1, $2, $3, $4, $5)
+             on conflict (namespace, name, version) do nothing",
+        )
+        .bind(new.namespace.as_str())
+        .bind(new.name)
+        .bind(new.version)
+        .bind(&new.digest.0[..])
+        .bind(new.manifest)
+        .execute(&mut *transaction)
+        .await?;
+        // After the insert, so that it sees what another push has committed in the meantime.
+        let row = sqlx::query(
+            "select v.digest, p.active_version = v.version as active
+             from plugin_version v join plugin p on p.namespace = v.namespace and p.name = v.name
+             where v.namespace = $1 and v.name = $2 and v.version = $3",
+        )
+        .bind(new.namespace.as_str())
+        .bind(new.name)
+        .bind(new.version)
+        .fetch_one(&mut *transaction)
+        .await?;
+        let stored = digest_of(&row, "digest")?;
+        if stored != new.digest {
+            return Err(other_bytes(&new, stored));
+        }
+        if new.activate {
+            sqlx::query(
+                "update plugin set active_version = $3, previous_version = active_version
+                 where namespace = $1 and name = $2 and active_version is distinct from $3",
+            )
+            .bind(new.namespace.as_str())
+            .bind(new.name)
+            .bind(new.version)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        let was_active = row.try_get::<Option<bool>, _>("active")?.unwrap_or(false);
+        Ok(PushedVersion { created: inserted.rows_affected() == 1, active: new.activate || was_active })
     }
 }

@@ -1,0 +1,92 @@
+//! Work that takes long and can't be interrupted, on threads that may block, a few pieces at a time.
+//!
+//! A piece's place is its own: whoever asked for it may go away or stop waiting, and the next one must wait all the same
+//! until it has ended. So however many ask, and however impatient they are, no more than so many are under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
+
+/// The places; cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Aside(Arc<Semaphore>);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unfinished {
+    /// Others were before it all the time.
+    #[error("no place has become free in time")]
+    Busy,
+    /// It is under way, and goes on.
+    #[error("it is not done in time")]
+    Late,
+    /// A bug.
+    #[error("the work panicked")]
+    Panicked(#[source] JoinError),
+}
+
+impl Aside {
+    /// For so many pieces at a time.
+    pub(super) fn new(places: usize) -> Self {
+        Self(Arc::new(Semaphore::new(places)))
+    }
+
+    /// Does `work`; waits for a place and for the answer, for as long as `patience` each.
+    ///
+    /// # Errors
+    /// [`Unfinished`].
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Unfinished> {
+        let turn = tokio::time::timeout(patience, Arc::clone(&self.0).acquire_owned()).await;
+        let Ok(Ok(place)) = turn else { return Err(Unfinished::Busy) };
+        let working = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(place);
+            done
+        });
+        tokio::time::timeout(patience, working).await.map_err(|_| Unfinished::Late)?.map_err(Unfinished::Panicked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const AT_ONCE: Duration = Duration::from_millis(10);
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_place_is_the_works_and_not_that_of_who_asked_for_it() {
+        let aside = Aside::new(1);
+        let (end, ended) = mpsc::channel::<()>();
+        let asking = aside.clone();
+        let asked = tokio::spawn(async move { asking.run(LONG, move || ended.recv().is_ok()).await });
+        while aside.0.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        // The client goes away.
+        asked.abort();
+        assert!(asked.await.is_err_and(|error| error.is_cancelled()));
+        assert!(matches!(aside.run(AT_ONCE, || ()).await, Err(Unfinished::Busy)));
+        end.send(()).unwrap();
+        aside.run(LONG, || ()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_late_goes_on_and_keeps_its_place() {
+        let aside = Aside::new(1);
+        let (end, ended) = mpsc::channel::<()>();
+        let late = aside.run(AT_ONCE, move || ended.recv().is_ok()).await;
+        assert!(matches!(late, Err(Unfinished::Late)));
+        assert!(matches!(aside.run(AT_ONCE, || ()).await, Err(Unfinished::Busy)));
+        drop(end);
+        aside.run(LONG, || ()).await.unwrap();
+    }
+}
