@@ -96,7 +96,7 @@ impl AppState {
         }
         let manifest = self.store.manifest(component).await?;
         let compiled = self.check(move || manifest.as_deref().map(Schemas::of_manifest).transpose());
-        let Ok(schemas) = compiled.await else { return Err(store::Error::silent()) };
+        let Ok(schemas) = compiled.await else { return Err(store::Error::Silent) };
         let schemas = Arc::new(schemas.ok().flatten().unwrap_or_default());
         self.schemas.keep_component(component, &schemas);
         Ok(schemas)

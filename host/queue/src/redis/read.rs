@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pawl_domain::id::WorkerId;
 use redis::streams::{StreamId, StreamReadReply};
-use redis::{RedisResult, Script};
+use redis::{RedisError, RedisResult, Script};
 
 use super::line::{Line, is_lost};
 use super::message::{start_of, step_of};
@@ -133,7 +133,7 @@ impl GroupReader {
         match read {
             Ok(reply) => Ok(self.deliveries(reply)),
             // The streams are new, or Redis was emptied.
-            Err(error) if error.code() == Some("NOGROUP") => {
+            Err(error) if has_no_group(&error) => {
                 self.create_groups().await.map_err(away)?;
                 Ok(Vec::new())
             }
@@ -176,6 +176,11 @@ impl GroupReader {
         }
         Ok(())
     }
+}
+
+/// Scripts of older servers have a code of their own, and tell the error's within.
+fn has_no_group(error: &RedisError) -> bool {
+    error.code() == Some("NOGROUP") || error.detail().is_some_and(|detail| detail.contains("NOGROUP"))
 }
 
 /// A message as Redis gives it.
