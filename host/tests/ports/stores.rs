@@ -12,7 +12,7 @@ use pawl_domain::succession::Plan;
 use pawl_domain::suspicion::Suspicion;
 use pawl_rehearsal::private::PrivatePostgres;
 use pawl_store::control::Signal;
-use pawl_store::leases::Heartbeat;
+use pawl_store::leases::{Heartbeat, Look, ReadyFrom};
 use pawl_store::plugins::NewVersion;
 use pawl_store::readiness::Report;
 use pawl_store::runs::RunFilter;
@@ -130,9 +130,10 @@ async fn workers_say_what_they_can_load(store: &SharedStore) {
     assert_eq!(said(good).await, [Some(None), None]);
     assert_eq!(said(bad).await, [Some(Some("too large".to_owned())), None]);
     assert_eq!(said(silent).await, [None, None]);
-    let seen = link.heartbeat(&beat(one, false)).await.expect("a heartbeat").newest_wanted_us;
+    let look = Look { worker: one, due_from_ms: None, horizon_ms: 0, ready: Vec::new(), margin_ms: 0 };
+    let seen = store.look(&look).await.expect("a look").newest_wanted_us;
     store.want(good).await.expect("wanted");
-    let now = link.heartbeat(&beat(one, false)).await.expect("a heartbeat").newest_wanted_us;
+    let now = store.look(&look).await.expect("a look").newest_wanted_us;
     assert!(now > seen, "the pulse tells that something is wanted: {seen:?}, {now:?}");
     for worker in [one, other] {
         store.forget_worker(worker).await.expect("forgotten, with what it said");
@@ -324,18 +325,33 @@ async fn a_lease_that_has_ended_cannot_be_renewed(store: &SharedStore) {
     let mut link = store.link();
     let worker = worker(store, &mut *link, 0).await;
     assert!(!link.heartbeat(&beat(worker, false)).await.expect("an answer").alive, "it takes a new id");
-    store.take_over(10, Suspicion::default()).await.expect("a sweep");
+    store.take_over(10, false, Suspicion::default()).await.expect("a sweep");
     let left = store.workers().await.expect("workers");
     assert!(left.iter().all(|row| row.id != worker), "a worker without steps is forgotten");
 }
 
 async fn ready_steps_are_found_again(store: &SharedStore) {
     let future_ms = i64::from(u32::MAX) * 1_000;
-    let lost = store.lost("two", Priority::Normal, future_ms, 1).await.expect("a search");
-    assert_eq!(lost.len(), 1, "at most so many");
-    assert_eq!(store.lost("two", Priority::High, future_ms, 10).await.expect("a search"), [], "of that stream only");
-    assert_eq!(store.lost("one", Priority::Normal, future_ms, 10).await.expect("a search"), []);
-    assert_eq!(store.lost("two", Priority::Normal, 0, 10).await.expect("a search"), [], "older ones only");
+    let of = |queue: &'static str, priority| ReadyFrom { queue, priority, from_ms: None };
+    let two = of("two", Priority::Normal);
+    let look = Look {
+        worker: WorkerId::new(),
+        due_from_ms: None,
+        horizon_ms: 0,
+        ready: vec![of("one", Priority::Normal), two, ReadyFrom { from_ms: Some(future_ms), ..two }],
+        margin_ms: 0,
+    };
+    let pulse = store.look(&look).await.expect("a look");
+    let [None, Some(oldest_ms), _] = pulse.oldest_ready_ms[..] else { panic!("two of that stream: {pulse:?}") };
+    let from = ReadyFrom { from_ms: Some(oldest_ms), ..two };
+    assert_eq!(store.lost(from, future_ms, 1).await.expect("a search").len(), 1, "at most so many");
+    assert_eq!(
+        store.lost(of("two", Priority::High), future_ms, 10).await.expect("a search"),
+        [],
+        "of that stream only"
+    );
+    assert_eq!(store.lost(of("one", Priority::Normal), future_ms, 10).await.expect("a search"), []);
+    assert_eq!(store.lost(two, 0, 10).await.expect("a search"), [], "older ones only");
     assert_eq!(store.redeliver_ready(10).await.expect("all of them").len(), 2);
 }
 

@@ -23,7 +23,7 @@ impl World {
         for Tested { store, link } in &mut self.stores {
             // A lease that lasts no time.
             link.heartbeat(&beat(dead, 0, &self.queues)).await.expect("a heartbeat");
-            store.take_over(1_000, SUSPICION).await.expect("taken over");
+            store.take_over(1_000, true, SUSPICION).await.expect("taken over");
         }
         for run in self.model.values_mut() {
             for number in 0..run.steps.len() {
@@ -60,7 +60,7 @@ impl World {
 
     pub async fn wake(&mut self) {
         for Tested { store, .. } in &self.stores {
-            store.wake(1_000).await.expect("woken");
+            store.wake(1_000, None).await.expect("woken");
         }
         for run in self.model.values_mut() {
             for number in 0..run.steps.len() {

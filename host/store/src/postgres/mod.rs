@@ -39,8 +39,14 @@ const NAME: &str = "Postgres";
 #[derive(Debug, Clone)]
 pub struct Postgres {
     pool: PgPool,
+    /// For sweeps over what may have grown large: nobody's lease or answer waits for them.
+    sweeps: PgPool,
     options: PgConnectOptions,
 }
+
+/// Connections for sweeps, and how much longer than others' their statements may take.
+const SWEEPS: u32 = 2;
+const SWEEP_PATIENCE: u32 = 12;
 
 /// How long a pooled connection may have been idle and is used without a question.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
@@ -73,17 +79,21 @@ impl Postgres {
                 ("enable_mergejoin", "off"),
                 ("jit", "off"),
             ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(session_timeout)
-            // A connection that was used just now is taken to be alive: asking it first would double the round
-            // trips. One that is not fails its statement with an error that passes.
-            .test_before_acquire(false)
-            .before_acquire(|conn, meta| {
-                Box::pin(async move { Ok(meta.idle_for < TRUSTED_IDLE || conn.ping().await.is_ok()) })
-            })
-            .connect_lazy_with(options.clone());
-        Ok(Self { pool, options })
+        let pool = |connections: u32, options: &PgConnectOptions| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(session_timeout)
+                // A connection that was used just now is taken to be alive: asking it first would double the round
+                // trips. One that is not fails its statement with an error that passes.
+                .test_before_acquire(false)
+                .before_acquire(|conn, meta| {
+                    Box::pin(async move { Ok(meta.idle_for < TRUSTED_IDLE || conn.ping().await.is_ok()) })
+                })
+                .connect_lazy_with(options.clone())
+        };
+        let sweep_timeout_ms = (session_timeout * SWEEP_PATIENCE).as_millis().to_string();
+        let sweeping = options.clone().options([("statement_timeout", sweep_timeout_ms.as_str())]);
+        Ok(Self { pool: pool(connections, &options), sweeps: pool(SWEEPS, &sweeping), options })
     }
 
     /// A connection of its own, outside the pool.
