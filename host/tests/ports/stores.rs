@@ -51,6 +51,7 @@ async fn conforms(store: &SharedStore) {
     ready_steps_are_found_again(store).await;
     what_waits_can_be_named(store, runs[1]).await;
     a_run_that_never_stands_still_can_be_stopped(store).await;
+    an_inbox_has_a_limit(store).await;
     a_run_of_ten_thousand_steps_is_stopped_and_opened_again(store).await;
     let violations = store.doctor(Duration::from_secs(60), false).await.expect("checked");
     assert_eq!(violations, []);
@@ -376,7 +377,7 @@ async fn a_run_that_never_stands_still_can_be_stopped(store: &SharedStore) {
     store.link().submit(&[run]).await.expect("submitted");
     let (counter, senders) = (Arc::new(AtomicU32::new(0)), 3);
     let sender = async |store: SharedStore, sent: Arc<AtomicU32>| loop {
-        let signal = Signal { name: "go".into(), payload: b"1".to_vec(), key: None };
+        let signal = Signal { name: "go".into(), payload: b"1".to_vec(), key: None, room: 1_000_000 };
         match store.signal(id, signal).await {
             Ok(_) => sent.fetch_add(1, Ordering::Relaxed),
             Err(Error::Conflict(why)) if why.contains("has ended") => break,
@@ -393,6 +394,24 @@ async fn a_run_that_never_stands_still_can_be_stopped(store: &SharedStore) {
     let (_, stopped) = tokio::join!(futures_util::future::join_all(sending), stopped);
     stopped.expect("cancelled");
     assert_eq!(store.run_alone(id).await.expect("the run").status, RunStatus::Cancelled);
+}
+
+/// Two may lie there; a step that waits for the third would get it.
+async fn an_inbox_has_a_limit(store: &SharedStore) {
+    let run = NewRun::new(HERE.clone(), "pair".into(), b"1".to_vec(), None);
+    let id = run.id;
+    store.link().submit(&[run]).await.expect("submitted");
+    let send = |key: Option<&str>| {
+        let signal = Signal { name: "misspelt".into(), payload: b"1".to_vec(), key: key.map(str::to_owned), room: 2 };
+        store.signal(id, signal)
+    };
+    send(None).await.expect("the first");
+    send(Some("k")).await.expect("the second");
+    let refused = send(None).await.expect_err("a third");
+    let names = |why: &str| why.contains("2 signals lie in the inbox") && why.contains("`pawl run explain ");
+    assert!(matches!(&refused, Error::Conflict(why) if names(why)), "{refused}");
+    send(Some("k")).await.expect("the second is there already");
+    store.cancel(id).await.expect("cancelled");
 }
 
 /// What a person does is applied by keys, however many steps it concerns.

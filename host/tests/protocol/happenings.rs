@@ -82,7 +82,8 @@ impl World {
         let payload: &'static [u8] = if chance.below(4) == 0 { b"2" } else { b"1" };
         let known = key.and_then(|key| run.keys.get(key).copied());
         for Tested { store, .. } in &self.stores {
-            let signal = Signal { name: name.into(), payload: payload.into(), key: key.map(str::to_owned) };
+            let signal =
+                Signal { name: name.into(), payload: payload.into(), key: key.map(str::to_owned), room: 1_000 };
             let sent = store.signal(id, signal).await;
             let fits = match (known, run.status.is_ended()) {
                 (Some(before), _) if before == payload => matches!(sent, Ok(Sent::Same)),
