@@ -34,7 +34,7 @@ $$;
 
 -- A bound, ms since 1970, as a time; null is before all times.
 create function pawl_bound_v1(p_ms bigint) returns timestamptz
-language sql immutable
+language sql stable
 return coalesce(timestamptz 'epoch' + p_ms * interval '1 millisecond', '-infinity');
 
 -- When a sweep has something to do; null: nothing in sight. Times are cut to ms, so that what is told as a bound is none

@@ -50,11 +50,14 @@ impl Filled {
 
     /// Pages that Pawl's statements read while it does something.
     pub fn pages<T>(&self, work: impl AsyncFn(&Postgres) -> T) -> Result<i64> {
-        // Whatever a connection does once is done by the first.
-        runtime::block_on(work(&self.store));
-        self.database.execute("select pg_stat_statements_reset()")?;
-        runtime::block_on(work(&self.store));
-        self.counted("sum(shared_blks_hit + shared_blks_read)")
+        let mut fewest = i64::MAX;
+        // A connection plans its statements when it first meets them, and there may be several.
+        for _ in 0..4 {
+            self.database.execute("select pg_stat_statements_reset()")?;
+            runtime::block_on(work(&self.store));
+            fewest = fewest.min(self.counted("sum(shared_blks_hit + shared_blks_read)")?);
+        }
+        Ok(fewest)
     }
 
     /// Something of the statistics of Pawl's statements.

@@ -147,7 +147,7 @@ fn what_an_old_snapshot_keeps_is_walked_over_once() -> Result<()> {
             "3,000 steps passed: a heartbeat {beat} pages, {of_beat} before; the first look {once}, the next {look}, {of_look} before; a wake {wake}"
         );
         assert!(beat <= of_beat + 6, "a heartbeat: {beat} pages, {of_beat} before");
-        assert!(once >= 3_000, "the test leaves something behind: {once} pages");
+        assert!(once >= 500, "the test leaves something behind: {once} pages");
         assert!(look <= of_look + 12, "a look: {look} pages, {of_look} before");
         assert!(wake <= 20, "a wake: {wake} pages");
         pulse = again;
@@ -162,7 +162,7 @@ pub fn pass_through(filled: &Filled, edge_ms: i64, steps: u32) -> Result<()> {
     for change in [
         format!(
             "insert into step (run_id, step_no, queue, priority, status, unmet, ready_at, component)
-             select '{run}', step_no, 'default', 'normal', 'ready', 0, {at}, '\\x00'
+             select '{run}', step_no, 'default', 'normal', 'ready', 0, {at}, sha256('c')
              from (select step_no + coalesce((select max(step_no) from step where run_id = '{run}'), 0) as step_no
                    from generate_series(1, {steps}) as step_no) as new"
         ),
