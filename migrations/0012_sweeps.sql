@@ -117,8 +117,9 @@ begin
     if v_events is not null then
         perform pawl_record_v1(v_events);
     end if;
+    -- Looked up for each, and not joined.
     delete from worker w
-    where w.expires_at <= clock_timestamp() and not exists (select from step s where s.held_by = w.id);
+    where w.expires_at <= clock_timestamp() and (select s.step_no from step s where s.held_by = w.id limit 1) is null;
     return query select * from unnest(pawl_ready_of_v1(v_events));
 end
 $$;

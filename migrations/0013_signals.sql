@@ -27,9 +27,11 @@ begin
         select a.run_id, a.name, s.step_no, s.awaits_position,
                row_number() over (partition by a.run_id, a.name order by s.step_no) as turn
         from awaited a
+        -- One of the name is enough. With a limit, so that it is looked up: as a join, all inboxes are read.
+        cross join lateral (select from signal g
+                            where g.run_id = a.run_id and g.name = a.name and g.step_no is null limit 1) as g
         cross join lateral (select y.step_no, y.awaits_position from step y
                             where y.run_id = a.run_id and y.awaits = a.name and y.status = 'waiting' offset 0) as s
-        where exists (select from signal g where g.run_id = a.run_id and g.name = a.name and g.step_no is null)
     ), inbox as (
         select n.run_id, n.name, g.id, row_number() over (partition by n.run_id, n.name order by g.id) as turn
         from (select run_id, name, count(*) as steps from waiting group by run_id, name) as n
