@@ -5,6 +5,7 @@
 #   make check           formatting, lints and the tests that need no server: for the minute between two edits
 #   make test            all checks and all tests
 #   make test-plain      the end-to-end tests without run-ahead: the plain flow alone keeps every promise
+#   make pressure        lists, sweeps and heartbeats with a million runs: counts pages, says times
 #   make test-languages  steps in Python and JavaScript; sets up their compilers in .pawl
 #   make drill           the recovery drill; summary and logs in target/drill
 #   make freeze          lists new migrations as landed: they do not change any more
@@ -14,7 +15,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help check demo freeze test test-plain test-languages languages drill bench build build-tests guests test-guests lint docs doctests licences setup setup-servers setup-test
+.PHONY: help check demo freeze test test-plain pressure test-languages languages drill bench build build-tests guests test-guests lint docs doctests licences setup setup-servers setup-test
 
 # Each recipe begins with it: the Rust toolchain is found and named tools are in PATH.
 env := . .ci/env
@@ -106,12 +107,17 @@ languages: build-tests
 # They are ignored elsewhere, because they need what is built here.
 test-languages: setup-test languages
 	@$(env)
-	cargo nextest run --workspace --run-ignored only
+	cargo nextest run --workspace --run-ignored only -E 'not test(pressure_)'
 
 test-plain: test-guests
 	@$(env)
 	echo "the end-to-end tests once more, without run-ahead" >&2
 	PAWL_RUN_AHEAD=false cargo nextest run --workspace -E 'binary(end_to_end)'
+
+# They are ignored elsewhere, because they take long.
+pressure: build-tests
+	@$(env)
+	cargo nextest run --workspace --run-ignored only --no-capture -E 'test(pressure_)'
 
 test: lint licences docs test-guests doctests
 	@$(env)

@@ -1,8 +1,8 @@
 //! A test's own eyes in Postgres: it reads what Pawl wrote, and never writes a state of Pawl's.
 
 use pawl_domain::id::RunId;
-use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, PgRow};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use crate::runtime::block_on;
 
@@ -36,7 +36,28 @@ pub struct Database {
     pool: PgPool,
 }
 
+/// A session that keeps the database as it stands now, until it is dropped: a dump, a replica's feedback. What is changed
+/// or deleted meanwhile stays in tables and indexes.
+#[derive(Debug)]
+pub struct Snapshot {
+    _session: PgConnection,
+}
+
 impl Database {
+    /// Keeps the database as it stands now.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub fn snapshot(&self) -> anyhow::Result<Snapshot> {
+        block_on(async {
+            let mut session = PgConnection::connect_with(&self.pool.connect_options()).await?;
+            sqlx::raw_sql("begin isolation level repeatable read; select count(*) from worker")
+                .execute(&mut session)
+                .await?;
+            Ok(Snapshot { _session: session })
+        })
+    }
+
     /// Connects when first used, and again after the server was away.
     ///
     /// # Errors

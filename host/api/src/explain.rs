@@ -1,7 +1,7 @@
 //! Why a run has not ended, in words. Pure: what is known of the run goes in, an explanation comes out.
 
 use pawl_domain::pipeline::Pipeline;
-use pawl_store::live::LiveStep;
+use pawl_store::live::{COUNTED_BEFORE, LiveStep};
 use pawl_store::runs::RunRow;
 
 use super::parked::ways_out;
@@ -108,11 +108,15 @@ fn queued(step: &LiveStep) -> String {
         1 => "one worker serves".to_owned(),
         count => format!("{count} workers serve"),
     };
+    let before = match step.ready_before {
+        COUNTED_BEFORE.. => format!("{COUNTED_BEFORE} steps or more"),
+        1 => "one step".to_owned(),
+        count => format!("{count} steps"),
+    };
     format!(
-        "it has been ready for {} in the queue `{queue}` ({}), {} steps became ready before it, {workers} the queue",
+        "it has been ready for {} in the queue `{queue}` ({}), {before} of that priority became ready before it, {workers} the queue",
         seconds(since),
         step.priority.as_str(),
-        step.ready_before
     )
 }
 
@@ -223,7 +227,12 @@ mod tests {
             (
                 step(StepStatus::Ready),
                 Because::Queue,
-                "it has been ready for 1.0 s in the queue `heavy` (normal), 7 steps became ready before it, 2 workers serve the queue".into(),
+                "it has been ready for 1.0 s in the queue `heavy` (normal), 7 steps of that priority became ready before it, 2 workers serve the queue".into(),
+            ),
+            (
+                LiveStep { ready_before: COUNTED_BEFORE, ..step(StepStatus::Ready) },
+                Because::Queue,
+                "it has been ready for 1.0 s in the queue `heavy` (normal), 1000 steps or more of that priority became ready before it, 2 workers serve the queue".into(),
             ),
             (
                 LiveStep { queue_workers: 0, ..step(StepStatus::Ready) },

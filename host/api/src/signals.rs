@@ -28,7 +28,7 @@ pub(super) async fn send(
     check_signal_name(&name).map_err(|rule| Problem::bad_request(format!("the name of a signal {rule}")))?;
     let key = idempotency_key(&headers)?;
     let pipeline = state.pipeline_of(id).await?;
-    let signal = Signal { name: name.clone(), payload, key };
+    let signal = Signal { name: name.clone(), payload, key, room: state.limits.inbox_signals };
     let (created, ready) = match state.store.signal(id, signal).await? {
         Sent::New(ready) => (true, ready),
         Sent::Same => (false, Vec::new()),

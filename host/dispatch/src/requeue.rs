@@ -57,7 +57,7 @@ pub async fn put_back(queue: &dyn Queue, stream: &Arc<Stream>, consumer: &str) -
 /// # Errors
 /// If the queue or the store is away.
 pub async fn stale(store: &dyn Store, queue: &dyn Queue, suspicion: Suspicion) -> Result<usize> {
-    let taken = store.take_over(SWEEP, suspicion).await?;
+    let taken = store.take_over(SWEEP, true, suspicion).await?;
     queue.publish(&taken).await?;
     let mut others = store.redeliver_ready(SWEEP).await?;
     others.retain(|ready| !taken.iter().any(|taken| taken.id == ready.id));

@@ -30,6 +30,8 @@ pub struct Limits {
     pub steps: usize,
     /// Journal entries of a step since its checkpoint.
     pub journal_entries: usize,
+    /// Signals in a run's inbox that no step has taken.
+    pub inbox_signals: u32,
 }
 
 impl Default for Limits {
@@ -49,6 +51,7 @@ impl Default for Limits {
             log_bytes: MIB,
             steps: 10_000,
             journal_entries: 100_000,
+            inbox_signals: 10_000,
         }
     }
 }

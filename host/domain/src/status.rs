@@ -13,6 +13,9 @@ macro_rules! status {
         }
 
         impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
             /// The same word as in JSON and SQL.
             #[must_use]
             pub fn as_str(self) -> &'static str {

@@ -1,4 +1,4 @@
-//! When a step is blamed for the deaths of its workers: a pure rule. `pawl_takeover_v1` does the same in
+//! When a step is blamed for the deaths of its workers: a pure rule. `pawl_takeover_v2` does the same in
 //! sets.
 //!
 //! A process that dies takes all its steps along, and nothing tells which of them was at fault, if any. So

@@ -121,6 +121,8 @@ static LIMITS: &[Setting] = &[
         .what("Steps of a pipeline"),
     setting("limit-entries", Count(1, 10_000_000), &[Worker, Dev, Client], |it| &mut it.limits.journal_entries)
         .what("Journal entries of a step since its checkpoint"),
+    setting("limit-inbox", Count(1, 1_000_000), SERVING, |it| &mut it.limits.inbox_signals)
+        .what("Signals of a run that no step has taken; more are refused, but for those that a step waits for"),
 ];
 
 static CACHES: &[Setting] = &[

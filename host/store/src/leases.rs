@@ -1,4 +1,4 @@
-//! Leases: what a heartbeat says, and the sweeps that move a step when its worker can't.
+//! Leases: what a heartbeat says, the look for what is to be done, and the sweeps that move a step when its worker can't.
 
 use async_trait::async_trait;
 use pawl_domain::id::{Fence, StepId, WorkerId};
@@ -31,19 +31,51 @@ pub struct Heartbeat<'a> {
     pub draining: bool,
 }
 
-/// The answer to a heartbeat. Times are ms since 1970 by the database's clock; `None`: nothing in sight.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pulse {
+/// The answer to a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
     /// False: the lease ran out and can't be renewed; the process takes a new id.
     pub alive: bool,
+}
+
+/// What to look for, and from where on. What lies before a bound was seen to be gone; with `None` everything is looked
+/// through, which takes as long as there is much to walk over. Times are ms since 1970 by the database's clock.
+#[derive(Debug, Clone)]
+pub struct Look<'a> {
+    /// Whose lease is not asked for.
+    pub worker: WorkerId,
+    /// Waiting steps that are due from then on, …
+    pub due_from_ms: Option<i64>,
+    /// … until so long from now.
+    pub horizon_ms: u32,
+    /// Streams whose ready steps are looked for.
+    pub ready: Vec<ReadyFrom<'a>>,
+    /// Those that are ready for longer than this.
+    pub margin_ms: u32,
+}
+
+/// A stream, and the age of what is looked for in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadyFrom<'a> {
+    /// The queue.
+    pub queue: &'a str,
+    /// The priority.
+    pub priority: Priority,
+    /// Ready since then or later.
+    pub from_ms: Option<i64>,
+}
+
+/// The answer to a look. Times are ms since 1970 by the database's clock; `None`: nothing in sight.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pulse {
     /// The database's clock.
     pub now_ms: i64,
     /// When the first lease of another worker ends.
     pub next_lease_end_ms: Option<i64>,
     /// When the first waiting step is due.
     pub next_due_ms: Option<i64>,
-    /// Since when the oldest ready step is ready.
-    pub oldest_ready_ms: Option<i64>,
+    /// Since when the oldest ready step of each stream is ready, in the order of the look's.
+    pub oldest_ready_ms: Vec<Option<i64>>,
     /// When a version of a plugin was last wanted (µs): another value than before says that there is something to
     /// compile ahead.
     pub newest_wanted_us: Option<i64>,
@@ -52,24 +84,31 @@ pub struct Pulse {
 /// What moves a step when its worker can't.
 #[async_trait]
 pub trait Sweeps {
+    /// Tells when there is something to do.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    async fn look(&self, look: &Look<'_>) -> Result<Pulse>;
+
     /// Takes up to `limit` steps from workers whose lease ended; parks those that are to blame. Returns what is
-    /// to be delivered.
+    /// to be delivered. Strays are steps whose worker is forgotten already: a claim that came late. They are looked for
+    /// among the workers of all running steps.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`]: nothing is lost by trying again.
-    async fn take_over(&self, limit: usize, suspicion: Suspicion) -> Result<Vec<Ready>>;
+    async fn take_over(&self, limit: usize, strays: bool, suspicion: Suspicion) -> Result<Vec<Ready>>;
 
-    /// Makes up to `limit` waiting steps that are due ready. Returns what is to be delivered.
+    /// Makes up to `limit` waiting steps ready that are due, from `from_ms` on. Returns what is to be delivered.
     ///
     /// # Errors
     /// As [`Sweeps::take_over`].
-    async fn wake(&self, limit: usize) -> Result<Vec<Ready>>;
+    async fn wake(&self, limit: usize, from_ms: Option<i64>) -> Result<Vec<Ready>>;
 
     /// Ready steps of one stream, ready since before `before_ms`, at most `limit`: to be delivered again.
     ///
     /// # Errors
     /// As [`Sweeps::take_over`].
-    async fn lost(&self, queue: &str, priority: Priority, before_ms: i64, limit: usize) -> Result<Vec<Ready>>;
+    async fn lost(&self, ready: ReadyFrom<'_>, before_ms: i64, limit: usize) -> Result<Vec<Ready>>;
 
     /// Up to `limit` ready steps of all queues, longest ready first, with a new `ready_at`: for a person who
     /// wants everything delivered again now.

@@ -32,7 +32,7 @@ pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 
 use events::RunMark;
-use leases::{Heartbeat, Pulse};
+use leases::{Heartbeat, Renewal};
 use pawl_domain::id::{Digest, RunId, WorkerId};
 use pawl_domain::ready::Ready;
 use submit::{NewRun, Submission};
@@ -118,7 +118,7 @@ pub trait Link: Send {
     ///
     /// # Errors
     /// [`Error::Unavailable`]: it may have been renewed.
-    async fn heartbeat(&mut self, beat: &Heartbeat<'_>) -> Result<Pulse>;
+    async fn heartbeat(&mut self, beat: &Heartbeat<'_>) -> Result<Renewal>;
 }
 
 /// Bounds a conversation with the store by `limit`: a server that has gone silent resets nothing.

@@ -7,6 +7,9 @@ use pawl_domain::status::StepStatus;
 
 use super::Result;
 
+/// Steps before another one that are counted: more are as many.
+pub const COUNTED_BEFORE: u32 = 1_000;
+
 /// A step that has not ended and does not just wait for other steps, and what may move it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LiveStep {
@@ -30,7 +33,7 @@ pub struct LiveStep {
     pub priority: Priority,
     /// Live workers that serve its queue.
     pub queue_workers: u32,
-    /// Steps of all queues that became ready before it.
+    /// Steps of its queue and priority that became ready before it, at most [`COUNTED_BEFORE`].
     pub ready_before: u32,
     /// JSON: the failure of the last attempt, or why it is parked.
     pub error: Option<Vec<u8>>,

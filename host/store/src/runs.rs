@@ -32,6 +32,11 @@ impl<'a> RunFilter<'a> {
     pub fn newest(namespace: &'a Namespace, limit: u32) -> Self {
         Self { namespace, status: None, pipeline: None, before: None, limit }
     }
+
+    /// The states of the runs.
+    pub(crate) fn statuses(&self) -> &[RunStatus] {
+        self.status.as_ref().map_or(RunStatus::ALL, std::slice::from_ref)
+    }
 }
 
 /// A run without its steps and payloads.

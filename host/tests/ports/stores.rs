@@ -13,7 +13,7 @@ use pawl_domain::succession::Plan;
 use pawl_domain::suspicion::Suspicion;
 use pawl_rehearsal::private::PrivatePostgres;
 use pawl_store::control::Signal;
-use pawl_store::leases::Heartbeat;
+use pawl_store::leases::{Heartbeat, Look, ReadyFrom};
 use pawl_store::plugins::NewVersion;
 use pawl_store::readiness::Report;
 use pawl_store::runs::RunFilter;
@@ -52,6 +52,7 @@ async fn conforms(store: &SharedStore) {
     ready_steps_are_found_again(store).await;
     what_waits_can_be_named(store, runs[1]).await;
     a_run_that_never_stands_still_can_be_stopped(store).await;
+    an_inbox_has_a_limit(store).await;
     a_run_of_ten_thousand_steps_is_stopped_and_opened_again(store).await;
     let violations = store.doctor(Duration::from_secs(60), false).await.expect("checked");
     assert_eq!(violations, []);
@@ -131,9 +132,10 @@ async fn workers_say_what_they_can_load(store: &SharedStore) {
     assert_eq!(said(good).await, [Some(None), None]);
     assert_eq!(said(bad).await, [Some(Some("too large".to_owned())), None]);
     assert_eq!(said(silent).await, [None, None]);
-    let seen = link.heartbeat(&beat(one, false)).await.expect("a heartbeat").newest_wanted_us;
+    let look = Look { worker: one, due_from_ms: None, horizon_ms: 0, ready: Vec::new(), margin_ms: 0 };
+    let seen = store.look(&look).await.expect("a look").newest_wanted_us;
     store.want(good).await.expect("wanted");
-    let now = link.heartbeat(&beat(one, false)).await.expect("a heartbeat").newest_wanted_us;
+    let now = store.look(&look).await.expect("a look").newest_wanted_us;
     assert!(now > seen, "the pulse tells that something is wanted: {seen:?}, {now:?}");
     for worker in [one, other] {
         store.forget_worker(worker).await.expect("forgotten, with what it said");
@@ -327,18 +329,33 @@ async fn a_lease_that_has_ended_cannot_be_renewed(store: &SharedStore) {
     let mut link = store.link();
     let worker = worker(store, &mut *link, 0).await;
     assert!(!link.heartbeat(&beat(worker, false)).await.expect("an answer").alive, "it takes a new id");
-    store.take_over(10, Suspicion::default()).await.expect("a sweep");
+    store.take_over(10, false, Suspicion::default()).await.expect("a sweep");
     let left = store.workers().await.expect("workers");
     assert!(left.iter().all(|row| row.id != worker), "a worker without steps is forgotten");
 }
 
 async fn ready_steps_are_found_again(store: &SharedStore) {
     let future_ms = i64::from(u32::MAX) * 1_000;
-    let lost = store.lost("two", Priority::Normal, future_ms, 1).await.expect("a search");
-    assert_eq!(lost.len(), 1, "at most so many");
-    assert_eq!(store.lost("two", Priority::High, future_ms, 10).await.expect("a search"), [], "of that stream only");
-    assert_eq!(store.lost("one", Priority::Normal, future_ms, 10).await.expect("a search"), []);
-    assert_eq!(store.lost("two", Priority::Normal, 0, 10).await.expect("a search"), [], "older ones only");
+    let of = |queue: &'static str, priority| ReadyFrom { queue, priority, from_ms: None };
+    let two = of("two", Priority::Normal);
+    let look = Look {
+        worker: WorkerId::new(),
+        due_from_ms: None,
+        horizon_ms: 0,
+        ready: vec![of("one", Priority::Normal), two, ReadyFrom { from_ms: Some(future_ms), ..two }],
+        margin_ms: 0,
+    };
+    let pulse = store.look(&look).await.expect("a look");
+    let [None, Some(oldest_ms), _] = pulse.oldest_ready_ms[..] else { panic!("two of that stream: {pulse:?}") };
+    let from = ReadyFrom { from_ms: Some(oldest_ms), ..two };
+    assert_eq!(store.lost(from, future_ms, 1).await.expect("a search").len(), 1, "at most so many");
+    assert_eq!(
+        store.lost(of("two", Priority::High), future_ms, 10).await.expect("a search"),
+        [],
+        "of that stream only"
+    );
+    assert_eq!(store.lost(of("one", Priority::Normal), future_ms, 10).await.expect("a search"), []);
+    assert_eq!(store.lost(two, 0, 10).await.expect("a search"), [], "older ones only");
     assert_eq!(store.redeliver_ready(10).await.expect("all of them").len(), 2);
 }
 
@@ -363,7 +380,7 @@ async fn a_run_that_never_stands_still_can_be_stopped(store: &SharedStore) {
     store.link().submit(&[run]).await.expect("submitted");
     let (counter, senders) = (Arc::new(AtomicU32::new(0)), 3);
     let sender = async |store: SharedStore, sent: Arc<AtomicU32>| loop {
-        let signal = Signal { name: "go".into(), payload: b"1".to_vec(), key: None };
+        let signal = Signal { name: "go".into(), payload: b"1".to_vec(), key: None, room: 1_000_000 };
         match store.signal(id, signal).await {
             Ok(_) => sent.fetch_add(1, Ordering::Relaxed),
             Err(Error::Conflict(why)) if why.contains("has ended") => break,
@@ -380,6 +397,24 @@ async fn a_run_that_never_stands_still_can_be_stopped(store: &SharedStore) {
     let (_, stopped) = tokio::join!(futures_util::future::join_all(sending), stopped);
     stopped.expect("cancelled");
     assert_eq!(store.run_alone(id).await.expect("the run").status, RunStatus::Cancelled);
+}
+
+/// Two may lie there; a step that waits for the third would get it.
+async fn an_inbox_has_a_limit(store: &SharedStore) {
+    let run = NewRun::new(HERE.clone(), "pair".into(), b"1".to_vec(), None);
+    let id = run.id;
+    store.link().submit(&[run]).await.expect("submitted");
+    let send = |key: Option<&str>| {
+        let signal = Signal { name: "misspelt".into(), payload: b"1".to_vec(), key: key.map(str::to_owned), room: 2 };
+        store.signal(id, signal)
+    };
+    send(None).await.expect("the first");
+    send(Some("k")).await.expect("the second");
+    let refused = send(None).await.expect_err("a third");
+    let names = |why: &str| why.contains("2 signals lie in the inbox") && why.contains("`pawl run explain ");
+    assert!(matches!(&refused, Error::Conflict(why) if names(why)), "{refused}");
+    send(Some("k")).await.expect("the second is there already");
+    store.cancel(id).await.expect("cancelled");
 }
 
 /// What a person does is applied by keys, however many steps it concerns.

@@ -23,7 +23,7 @@ impl World {
         for Tested { store, link } in &mut self.stores {
             // A lease that lasts no time.
             link.heartbeat(&beat(dead, 0, &self.queues)).await.expect("a heartbeat");
-            store.take_over(1_000, SUSPICION).await.expect("taken over");
+            store.take_over(1_000, true, SUSPICION).await.expect("taken over");
         }
         for run in self.model.values_mut() {
             for number in 0..run.steps.len() {
@@ -60,7 +60,7 @@ impl World {
 
     pub async fn wake(&mut self) {
         for Tested { store, .. } in &self.stores {
-            store.wake(1_000).await.expect("woken");
+            store.wake(1_000, None).await.expect("woken");
         }
         for run in self.model.values_mut() {
             for number in 0..run.steps.len() {
@@ -82,7 +82,8 @@ impl World {
         let payload: &'static [u8] = if chance.below(4) == 0 { b"2" } else { b"1" };
         let known = key.and_then(|key| run.keys.get(key).copied());
         for Tested { store, .. } in &self.stores {
-            let signal = Signal { name: name.into(), payload: payload.into(), key: key.map(str::to_owned) };
+            let signal =
+                Signal { name: name.into(), payload: payload.into(), key: key.map(str::to_owned), room: 1_000 };
             let sent = store.signal(id, signal).await;
             let fits = match (known, run.status.is_ended()) {
                 (Some(before), _) if before == payload => matches!(sent, Ok(Sent::Same)),

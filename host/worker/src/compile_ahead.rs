@@ -2,7 +2,7 @@
 //! to activate. What was found out is reported: a version becomes active only when every worker that lives can
 //! load it (`host/api/src/activation.rs`), so that no step meets a component for the first time.
 //!
-//! It looks when the queue tells of plugins, and when a heartbeat's answer does, so also while the queue is away.
+//! It looks when the queue tells of plugins, and when a look's answer does, so also while the queue is away.
 
 use std::time::Duration;
 

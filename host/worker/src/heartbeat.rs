@@ -3,17 +3,17 @@
 //!
 //! ```text
 //!   begin ──▶ renewed ──every lease/5──▶ renewed ── … ──▶ expired: the incarnation ends
-//!                │  the answer tells when the next lease ends and the next step is due
-//!                └──▶ pulse ──▶ scheduler
 //! ```
+//!
+//! It asks nothing besides: what is to be done is told by the scheduler's look, which may take its time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_domain::id::WorkerId;
-use pawl_store::leases::{Heartbeat, Pulse};
+use pawl_store::leases::Heartbeat;
 use pawl_store::{self as store, Link, SharedStore};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::desk::Desk;
 use crate::trust::{Trust, boottime_ms};
@@ -36,8 +36,6 @@ pub struct Beating {
     pub trust: Arc<Trust>,
     /// Whether the process makes progress.
     pub vitals: Arc<Vitals>,
-    /// Where the answers go.
-    pub pulse: watch::Sender<Pulse>,
 }
 
 /// Begins the lease, then renews it on a thread of its own. The receiver hears when the lease can't be
@@ -121,12 +119,11 @@ impl Heart {
             draining: desk.is_draining(),
         };
         let sent_ms = boottime_ms();
-        let pulse = self.link.heartbeat(&beat).await?;
-        if pulse.alive {
+        let renewal = self.link.heartbeat(&beat).await?;
+        if renewal.alive {
             trust.renewed(sent_ms, *lease);
-            let _ = self.beating.pulse.send(pulse);
         }
-        Ok(pulse.alive)
+        Ok(renewal.alive)
     }
 }
 

@@ -73,16 +73,13 @@ struct Incarnation<'a> {
     trust: Arc<Trust>,
     vitals: Arc<Vitals>,
     done: mpsc::UnboundedSender<Done>,
-    pulse: watch::Sender<Pulse>,
 }
 
-/// The receiving ends of what the flow and the heartbeat say. They are there before the first word is: a lease's first
-/// pulse already tells what is due.
+/// The receiving ends of what the flow says. They are there before the first word is.
 struct Said {
     lanes: Vec<(Arc<Outbox<Session>>, Large<Session>)>,
     after_commit: mpsc::UnboundedReceiver<Done>,
     due_soon: mpsc::UnboundedReceiver<Duration>,
-    pulses: watch::Receiver<Pulse>,
 }
 
 impl Process {
@@ -154,10 +151,9 @@ impl Process {
             soon,
             trust: Arc::clone(&trust),
         });
-        let (pulse, pulses) = watch::channel(Pulse::default());
         let vitals = Arc::default();
-        let this = Incarnation { process: self, worker, desk, flow, outboxes, trust, vitals, done, pulse };
-        (this, Said { lanes, after_commit, due_soon, pulses })
+        let this = Incarnation { process: self, worker, desk, flow, outboxes, trust, vitals, done };
+        (this, Said { lanes, after_commit, due_soon })
     }
 }
 
@@ -172,7 +168,6 @@ impl Incarnation<'_> {
             desk: Arc::clone(&self.desk),
             trust: Arc::clone(&self.trust),
             vitals: Arc::clone(&self.vitals),
-            pulse: self.pulse.clone(),
         };
         loop {
             match heartbeat::begin(beating.clone()).await {
@@ -200,7 +195,8 @@ impl Incarnation<'_> {
         let reconciling = Reconciling { worker, store: store.clone(), patience, desk, outboxes, trust };
         tasks.spawn(reconcile::run(reconciling, lease));
         let compiling = Compiling { worker, store: store.clone(), patience, loaded: loaded.clone() };
-        tasks.spawn(compile_ahead::run(compiling, Arc::clone(queue), said.pulses.clone()));
+        let (pulse, pulses) = watch::channel(Pulse::default());
+        tasks.spawn(compile_ahead::run(compiling, Arc::clone(queue), pulses.clone()));
 
         let (adopted, mut adoptions) = mpsc::unbounded_channel();
         let scheduler = Scheduler {
@@ -210,10 +206,16 @@ impl Incarnation<'_> {
             streams: reader.streams().to_vec(),
             lease,
             suspicion: config.suspicion,
-            pulse: said.pulses,
-            desk: Arc::clone(&self.desk),
+            pulse: pulses,
+            free_slots: Arc::new({
+                let desk = Arc::clone(&self.desk);
+                move || desk.free_now()
+            }),
+            prodded: Arc::default(),
+            edges: Arc::default(),
             adopted,
         };
+        tasks.spawn(scheduler::look::run(scheduler.clone(), pulse));
         tasks.spawn(scheduler::takeover::run(scheduler.clone()));
         tasks.spawn(scheduler::timers::run(scheduler.clone()));
         tasks.spawn(scheduler::timers::run_soon(scheduler.clone(), said.due_soon));

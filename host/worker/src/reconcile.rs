@@ -1,9 +1,10 @@
 //! Once per lease a worker compares the steps that the database says it runs with those that it runs. A
-//! lost answer, a fault of ours or a decision made elsewhere (cancel, takeover) can make the two differ.
+//! lost answer, a fault of ours or a decision made elsewhere (cancel, takeover) can make the two differ. It reads its own
+//! running steps; were that dear, it would come less often.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Fence, StepId, WorkerId};
@@ -13,6 +14,7 @@ use pawl_store::{SharedStore, within};
 
 use crate::desk::Desk;
 use crate::outbox::Outboxes;
+use crate::scheduler::edge::paced;
 use crate::session::Session;
 use crate::trust::Trust;
 
@@ -35,12 +37,15 @@ pub struct Reconciling {
 /// Compares every `interval`, for ever.
 pub async fn run(reconciling: Reconciling, interval: Duration) {
     let mut suspects = HashMap::new();
+    let mut pause = interval;
     loop {
-        tokio::time::sleep(interval).await;
+        tokio::time::sleep(pause).await;
+        let begun = Instant::now();
         match run_once(&reconciling, &suspects).await {
             Ok(unknown) => suspects = unknown,
             Err(error) => tracing::debug!(error = error.chain(), "not reconciled"),
         }
+        pause = paced(interval, begun.elapsed());
     }
 }
 

@@ -13,6 +13,8 @@ pub struct Look<'v> {
     /// Whether the inbox matters: for each signal that a step waits for (or will again), as many of its oldest as there
     /// are such steps.
     pub inbox: bool,
+    /// Whether it matters how many signals lie in the inbox, up to so many.
+    pub unread: Option<u32>,
     /// Signals that return to the inbox: those that this step has taken from this position on.
     pub returning: Option<(StepNo, u32)>,
     /// What was sent under this key before.
@@ -47,6 +49,9 @@ pub struct Known {
     pub steps: BTreeMap<StepNo, StepState>,
     /// Of its inbox what was looked at, and what returns to it.
     pub inbox: Vec<Unread>,
+    /// Signals in its inbox, as far as they were counted. A run that has not been sent so many has fewer: none are counted
+    /// then.
+    pub unread: u32,
     /// What was sent under the key.
     pub sent: Option<SentBefore>,
 }

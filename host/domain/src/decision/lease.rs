@@ -1,4 +1,4 @@
-//! What the end of its worker's lease means for a step. `pawl_takeover_v1` decides the same in sets
+//! What the end of its worker's lease means for a step. `pawl_takeover_v2` decides the same in sets
 //! (`migrations/0009_leases.sql`).
 
 use crate::event::EventKind;

@@ -9,7 +9,7 @@
 //!
 //! A verb (what somebody outside does to a run) is one variant of [`Verb`] and one file here: nothing else decides it,
 //! and no store knows it. What workers write is decided in [`outcome`] and [`lease`]; the embedded store
-//! applies that, and the functions in `migrations/` (`0003_write.sql`, `0009_leases.sql`) do the same in sets, held against
+//! applies that, and the functions in `migrations/` (`0003_write.sql`, `0012_sweeps.sql`) do the same in sets, held against
 //! it by the differential test.
 //!
 //! Nothing here knows a clock: changes say that something is so from their commit on.

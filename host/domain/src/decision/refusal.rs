@@ -45,6 +45,12 @@ pub enum Refusal {
     /// No step will wait for it any more.
     #[error("run {0} has ended: nobody would take the signal")]
     NobodyTakes(RunId),
+    /// Nobody reads what lies there.
+    #[error(
+        "{1} signals lie in the inbox of run {0} that no step has taken, and none waits for this one; `pawl run explain {0}` \
+         names those that are waited for"
+    )]
+    InboxFull(RunId, u32),
     /// What was read does not fit together.
     #[error(transparent)]
     Illegal(#[from] Illegal),

@@ -13,6 +13,7 @@ use super::draft::Draft;
 use super::known::{Known, Look, Unread, Waits, Which};
 use super::refusal::Refusal;
 use crate::id::{Digest, StepNo};
+use crate::status::StepStatus;
 
 /// A signal to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +24,17 @@ pub struct Signal {
     pub payload: Vec<u8>,
     /// Makes it safe to send again.
     pub key: Option<String>,
+    /// How many signals may lie in the run's inbox; see [`crate::limits::Limits::inbox_signals`].
+    pub room: u32,
 }
 
 pub(super) fn look(signal: &Signal) -> Look<'_> {
-    Look { inbox: true, key: signal.key.as_deref(), ..Look::at(Which::Awaiting(Some(&signal.name))) }
+    Look {
+        inbox: true,
+        unread: Some(signal.room),
+        key: signal.key.as_deref(),
+        ..Look::at(Which::Awaiting(Some(&signal.name)))
+    }
 }
 
 pub(super) fn decide(known: Known, signal: &Signal) -> Result<Changes<'_>, Refusal> {
@@ -40,6 +48,14 @@ pub(super) fn decide(known: Known, signal: &Signal) -> Result<Changes<'_>, Refus
     }
     if known.run.status.is_ended() {
         return Err(Refusal::NobodyTakes(known.run.id));
+    }
+    // What a step waits for does not stay in the inbox.
+    let is_awaited = known.steps.values().any(|step| {
+        step.status == StepStatus::Waiting
+            && step.waits.as_ref().is_some_and(|waits| waits.signal.as_ref() == Some(&signal.name))
+    });
+    if known.unread >= signal.room && !is_awaited {
+        return Err(Refusal::InboxFull(known.run.id, signal.room));
     }
     let mut draft = Draft::of(known);
     draft.send(signal);
@@ -73,7 +89,7 @@ mod tests {
     use crate::status::StepStatus::{Ready, Running, Succeeded, Waiting};
 
     fn go(key: Option<&str>) -> Signal {
-        Signal { name: "go".into(), payload: b"1".to_vec(), key: key.map(str::to_owned) }
+        Signal { name: "go".into(), payload: b"1".to_vec(), key: key.map(str::to_owned), room: 2 }
     }
 
     #[test]
@@ -102,6 +118,22 @@ mod tests {
         }
         let ended = known(RunStatus::Succeeded, [step(Succeeded)]);
         assert!(matches!(decide(ended, &signal), Err(Refusal::NobodyTakes(_))));
+    }
+
+    #[test]
+    fn a_full_inbox_takes_only_what_a_step_waits_for() {
+        let signal = go(None);
+        let full = |steps| Known { unread: 2, ..known(RunStatus::Running, [steps]) };
+        for elsewhere in [step(Running), awaiting(Waiting, "stop"), step(Waiting)] {
+            let refused = decide(full(elsewhere.clone()), &signal).unwrap_err();
+            assert!(matches!(refused, Refusal::InboxFull(_, 2)), "{refused}");
+            let roomy = Known { unread: 1, ..full(elsewhere) };
+            assert!(decide(roomy, &signal).unwrap().sent.is_some());
+        }
+        let sent_before = SentBefore { name: "go".into(), payload: Digest::of(b"1") };
+        let again = Known { sent: Some(sent_before), ..full(step(Running)) };
+        assert!(decide(again, &go(Some("k"))).unwrap().are_none(), "what was taken stays so");
+        assert_eq!(decide(full(awaiting(Waiting, "go")), &signal).unwrap().given.len(), 1);
     }
 
     #[test]

@@ -1,18 +1,19 @@
 -- The invariants that the database alone can show; each must return nothing. Numbers are those of
--- docs/protocol.md. $1: how long a lease may have ended before somebody must have noticed, in ms.
+-- docs/protocol.md. Of some runs, $2, as no rule spans two: the whole database is checked in pieces, none of which takes
+-- long. $1: how long a lease may have ended before somebody must have noticed, in ms.
 with
 -- 1 A running step has a worker whose lease has not ended for long.
 unowned as (
     select 1 as invariant, format('step %s/%s runs, but its worker %s is %s', s.run_id, s.step_no, s.worker_id,
                                   case when w.id is null then 'gone' else 'long expired' end) as what
     from step s left join worker w on w.id = s.worker_id
-    where s.status = 'running' and (w.id is null or w.expires_at < clock_timestamp() - $1 * interval '1 millisecond')
+    where s.run_id = any ($2) and s.status = 'running' and (w.id is null or w.expires_at < clock_timestamp() - $1 * interval '1 millisecond')
 ),
 -- 2 A run that has not ended can move, or waits for something with a name.
 immobile as (
     select 2, format('run %s is %s, but no step is ready, running, parked or waits for a time or a signal', r.id, r.status)
     from run r
-    where r.ended_at is null
+    where r.id = any ($2) and r.ended_at is null
       and not exists (select from step s where s.run_id = r.id and (s.status in ('ready', 'running', 'parked')
                              or s.status = 'waiting' and (s.due_at is not null or s.awaits is not null)))
 ),
@@ -25,7 +26,7 @@ miscounted as (
     cross join lateral (
         select count(*)::int as unmet from step need
         where need.run_id = s.run_id and need.step_no = any (p.needs) and need.status <> 'succeeded') as n
-    where s.status <> 'cancelled' and s.unmet <> n.unmet
+    where r.id = any ($2) and s.status <> 'cancelled' and s.unmet <> n.unmet
     union all
     select 4, format('run %s counts %s live and %s running steps, there are %s and %s',
                      r.id, r.live, r.running, n.live, n.running)
@@ -33,26 +34,27 @@ miscounted as (
     cross join lateral (
         select count(*)::int as live, count(*) filter (where s.status = 'running')::int as running
         from step s where s.run_id = r.id and s.ended_at is null) as n
-    where r.live <> n.live or r.running <> n.running
+    where r.id = any ($2) and (r.live <> n.live or r.running <> n.running)
     union all
     select 4, format('run %s has %s steps, its pipeline has %s', r.id, n.steps, r.steps)
     from run r
     cross join lateral (select count(*)::int as steps from step s where s.run_id = r.id) as n
-    where n.steps <> r.steps
+    where r.id = any ($2) and n.steps <> r.steps
 ),
 -- 5 Events are numbered without gap or repeat; one success per step; fences never fall.
 history as (
     select e.run_id, e.first + x.place - 1 as number, x.kind, x.step_no, x.fence
     from event e
     cross join lateral unnest(e.kinds, e.steps, e.fences) with ordinality as x (kind, step_no, fence, place)
+    where e.run_id = any ($2)
 ),
 misnumbered as (
     select 5, format('run %s has %s events up to number %s, and counts %s', r.id, h.events, h.last, r.event_count)
     from run r
     left join (select run_id, count(*) as events, max(number) as last, count(distinct number) as numbers
                from history group by run_id) as h on h.run_id = r.id
-    where h.events is distinct from r.event_count or h.last is distinct from r.event_count
-       or h.numbers is distinct from r.event_count
+    where r.id = any ($2) and (h.events is distinct from r.event_count or h.last is distinct from r.event_count
+                               or h.numbers is distinct from r.event_count)
     union all
     select 5, format('step %s/%s succeeded %s times', run_id, step_no, count(*))
     from history where kind = 'step.succeeded' group by run_id, step_no having count(*) > 1
@@ -64,7 +66,7 @@ misnumbered as (
     union all
     select 5, format('run %s ends with the event %s', r.id, h.kind)
     from run r join history h on h.run_id = r.id and h.number = r.event_count
-    where r.ended_at is not null and h.kind <> 'run.' || r.status
+    where r.id = any ($2) and r.ended_at is not null and h.kind <> 'run.' || r.status
 ),
 -- 6 Journals have no hole or overlap; a checkpoint stands within its journal.
 torn as (
@@ -72,53 +74,48 @@ torn as (
                      s.run_id, s.step_no, j.entries, j.stop, s.journal_length)
     from step s
     left join (select run_id, step_no, sum(length) as entries, max(first + length) as stop
-               from journal group by run_id, step_no) as j on j.run_id = s.run_id and j.step_no = s.step_no
-    where coalesce(j.entries, 0) <> s.journal_length or coalesce(j.stop, 0) <> s.journal_length
+               from journal where run_id = any ($2) group by run_id, step_no) as j
+           on j.run_id = s.run_id and j.step_no = s.step_no
+    where s.run_id = any ($2) and (coalesce(j.entries, 0) <> s.journal_length or coalesce(j.stop, 0) <> s.journal_length)
     union all
     select 6, format('the journal of step %s/%s overlaps at %s', run_id, step_no, first)
     from (select run_id, step_no, first,
                  lag(first + length, 1, 0) over (partition by run_id, step_no order by first) as expected
-          from journal) as j
+          from journal where run_id = any ($2)) as j
     where first <> expected
     union all
     select 6, format('the checkpoint of step %s/%s stands at %s (ordinal %s), the step says %s (%s), its journal ends at %s',
                      s.run_id, s.step_no, k.position, k.ordinal, s.checkpoint_position, s.checkpoint_ordinal, s.journal_length)
     from step s left join checkpoint k on k.run_id = s.run_id and k.step_no = s.step_no
-    where k.position is distinct from s.checkpoint_position or coalesce(k.ordinal, 0) <> s.checkpoint_ordinal
-       or k.position > s.journal_length
+    where s.run_id = any ($2)
+      and (k.position is distinct from s.checkpoint_position or coalesce(k.ordinal, 0) <> s.checkpoint_ordinal
+           or k.position > s.journal_length)
 ),
 -- 7 Nothing is open in a run that has ended.
 open as (
     select 7, format('run %s is %s, its step %s is %s', r.id, r.status, s.step_no, s.status)
     from run r join step s on s.run_id = r.id
-    where r.ended_at is not null and s.ended_at is null
+    where r.id = any ($2) and r.ended_at is not null and s.ended_at is null
 ),
 -- 9 No signal lies where a step waits for it; each was taken once, by an entry that is there; none is missing.
 missed as (
     select 9, format('signal %s of run %s (%s) is in the inbox, and step %s waits for it', g.id, g.run_id, g.name, s.step_no)
     from signal g join step s on s.run_id = g.run_id and s.status = 'waiting' and s.awaits = g.name
-    where g.step_no is null
+    where g.run_id = any ($2) and g.step_no is null
     union all
     select 9, format('signal %s of run %s was taken at position %s of step %s, which has %s entries',
                      g.id, g.run_id, g.position, g.step_no, coalesce(s.journal_length, 0))
     from signal g left join step s on s.run_id = g.run_id and s.step_no = g.step_no
-    where g.step_no is not null and g.position < coalesce(s.journal_length, 0) is not true
+    where g.run_id = any ($2) and g.step_no is not null and g.position < coalesce(s.journal_length, 0) is not true
     union all
     select 9, format('step %s/%s waits at position %s, its journal has %s entries', run_id, step_no, awaits_position, journal_length)
-    from step where awaits_position is not null and awaits_position <> journal_length - 1
+    from step where run_id = any ($2) and awaits_position is not null and awaits_position <> journal_length - 1
     union all
     select 9, format('run %s has %s signals up to number %s, and counts %s', r.id, n.signals, n.last, r.signal_count)
     from run r
     cross join lateral (select count(*) as signals, coalesce(max(g.id), 0) as last from signal g where g.run_id = r.id) as n
-    where n.signals <> r.signal_count or n.last <> r.signal_count
-),
--- 3 What workers say they run is what the database says; only when things are quiet.
-astray as (
-    select 3, format('worker %s says that it runs %s steps, the database says %s', w.id, w.running, n.running)
-    from worker w
-    cross join lateral (select count(*) as running from step s where s.worker_id = w.id and s.status = 'running') as n
-    where $2 and w.running <> n.running and w.expires_at > clock_timestamp()
+    where r.id = any ($2) and (n.signals <> r.signal_count or n.last <> r.signal_count)
 )
 select * from unowned union all select * from immobile union all select * from miscounted
 union all select * from misnumbered union all select * from torn union all select * from open
-union all select * from missed union all select * from astray
+union all select * from missed

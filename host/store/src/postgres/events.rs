@@ -16,7 +16,10 @@ impl Events for Postgres {
             "with page as (
                  select e.*, sum(cardinality(e.kinds)) over (order by e.first) - cardinality(e.kinds) as before
                  from (select * from event
-                       where run_id = $1 and first + cardinality(kinds) - 1 > $2
+                       -- From the row that holds the next event, or the last one before it.
+                       where run_id = $1 and first >= coalesce(
+                           (select first from event where run_id = $1 and first <= $2::bigint + 1 order by first desc limit 1), 0)
+                         and first + cardinality(kinds) - 1 > $2
                        order by first limit $3) as e
              )
              select p.first + u.place::int - 1 as number, (extract(epoch from p.at) * 1000)::bigint as at_ms,

@@ -1,83 +1,118 @@
-//! Leases and sweeps: the calls to `migrations/0009_leases.sql`.
+//! Leases and sweeps: the calls to `migrations/0012_sweeps.sql`.
+//!
+//! While somebody holds an old snapshot, an index that is a queue keeps what has left it, and a sweep that has no bound to
+//! begin from walks over that. So it may take longer than a lease: such sweeps have connections of their own, on which
+//! statements have more time, and nothing else waits for them.
 
 use async_trait::async_trait;
 use pawl_domain::id::{Fence, RunId, StepId, StepNo, WorkerId};
-use pawl_domain::pipeline::Priority;
 use pawl_domain::ready::Ready;
 use pawl_domain::suspicion::Suspicion;
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
+use super::pool::Pool;
 use super::{Postgres, ready_of};
 use crate::Result;
-use crate::leases::{Heartbeat, Pulse, Sweeps};
+use crate::leases::{Heartbeat, Look, Pulse, ReadyFrom, Renewal, Sweeps};
 
 /// Begins or renews a worker's lease.
-pub(super) async fn heartbeat(conn: &mut PgConnection, beat: &Heartbeat<'_>) -> Result<Pulse> {
-    let row = sqlx::query(
-        "select alive, now_ms, next_lease_end_ms, next_due_ms, oldest_ready_ms, newest_wanted_us
-         from pawl_heartbeat_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(beat.worker.0)
-    .bind(beat.lease_ms.cast_signed())
-    .bind(beat.begin)
-    .bind(beat.host)
-    .bind(beat.pid.cast_signed())
-    .bind(i32::try_from(beat.slots).unwrap_or(i32::MAX))
-    .bind(beat.queues)
-    .bind(i32::try_from(beat.running).unwrap_or(i32::MAX))
-    .bind(beat.draining)
-    .fetch_one(conn)
-    .await?;
-    Ok(Pulse {
-        alive: row.try_get("alive")?,
-        now_ms: row.try_get("now_ms")?,
-        next_lease_end_ms: row.try_get("next_lease_end_ms")?,
-        next_due_ms: row.try_get("next_due_ms")?,
-        oldest_ready_ms: row.try_get("oldest_ready_ms")?,
-        newest_wanted_us: row.try_get("newest_wanted_us")?,
-    })
+pub(super) async fn heartbeat(conn: &mut PgConnection, beat: &Heartbeat<'_>) -> Result<Renewal> {
+    let alive = sqlx::query_scalar("select pawl_heartbeat_v2($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+        .bind(beat.worker.0)
+        .bind(beat.lease_ms.cast_signed())
+        .bind(beat.begin)
+        .bind(beat.host)
+        .bind(beat.pid.cast_signed())
+        .bind(i32::try_from(beat.slots).unwrap_or(i32::MAX))
+        .bind(beat.queues)
+        .bind(i32::try_from(beat.running).unwrap_or(i32::MAX))
+        .bind(beat.draining)
+        .fetch_one(conn)
+        .await?;
+    Ok(Renewal { alive })
+}
+
+impl Postgres {
+    /// Connections for what is asked from some bound on, or, without one, of everything there is.
+    fn sweeping_from(&self, bound: Option<i64>) -> &Pool {
+        if bound.is_some() { &self.pool } else { &self.sweeps }
+    }
 }
 
 #[async_trait]
 impl Sweeps for Postgres {
-    async fn take_over(&self, limit: usize, suspicion: Suspicion) -> Result<Vec<Ready>> {
-        let query = sqlx::query("select * from pawl_takeover_v1($1, $2, $3)")
+    async fn look(&self, look: &Look<'_>) -> Result<Pulse> {
+        let query = sqlx::query(
+            "select now_ms, next_lease_end_ms, next_due_ms, oldest_ready_ms, newest_wanted_us
+             from pawl_look_v1($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(look.worker.0)
+        .bind(look.due_from_ms)
+        .bind(look.horizon_ms.cast_signed())
+        .bind(look.ready.iter().map(|ready| ready.queue).collect::<Vec<_>>())
+        .bind(look.ready.iter().map(|ready| ready.priority.as_str()).collect::<Vec<_>>())
+        .bind(look.ready.iter().map(|ready| ready.from_ms).collect::<Vec<_>>())
+        .bind(look.margin_ms.cast_signed());
+        let row = query.fetch_one(self.sweeping_from(look.due_from_ms)).await?;
+        Ok(Pulse {
+            now_ms: row.try_get("now_ms")?,
+            next_lease_end_ms: row.try_get("next_lease_end_ms")?,
+            next_due_ms: row.try_get("next_due_ms")?,
+            oldest_ready_ms: row.try_get("oldest_ready_ms")?,
+            newest_wanted_us: row.try_get("newest_wanted_us")?,
+        })
+    }
+
+    async fn take_over(&self, limit: usize, strays: bool, suspicion: Suspicion) -> Result<Vec<Ready>> {
+        let query = sqlx::query("select * from pawl_takeover_v2($1, $2, $3, $4)")
             .bind(i32::try_from(limit).unwrap_or(i32::MAX))
+            .bind(strays)
             .bind(suspicion.suspect_from.cast_signed())
             .bind(suspicion.crash_limit.cast_signed());
-        query.fetch_all(&self.pool).await?.iter().map(ready_of).collect()
+        query.fetch_all(&self.sweeps).await?.iter().map(ready_of).collect()
     }
 
-    async fn wake(&self, limit: usize) -> Result<Vec<Ready>> {
-        let query = sqlx::query("select * from pawl_wake_v1($1)").bind(i32::try_from(limit).unwrap_or(i32::MAX));
-        query.fetch_all(&self.pool).await?.iter().map(ready_of).collect()
+    async fn wake(&self, limit: usize, from_ms: Option<i64>) -> Result<Vec<Ready>> {
+        let query = sqlx::query("select * from pawl_wake_v2($1, $2)")
+            .bind(i32::try_from(limit).unwrap_or(i32::MAX))
+            .bind(from_ms);
+        query.fetch_all(self.sweeping_from(from_ms)).await?.iter().map(ready_of).collect()
     }
 
-    async fn lost(&self, queue: &str, priority: Priority, before_ms: i64, limit: usize) -> Result<Vec<Ready>> {
-        let query = sqlx::query("select * from pawl_lost_v1($1, $2, $3, $4)")
-            .bind(queue)
-            .bind(priority.as_str())
+    async fn lost(&self, ready: ReadyFrom<'_>, before_ms: i64, limit: usize) -> Result<Vec<Ready>> {
+        let query = sqlx::query("select * from pawl_lost_v2($1, $2, $3, $4, $5)")
+            .bind(ready.queue)
+            .bind(ready.priority.as_str())
+            .bind(ready.from_ms)
             .bind(before_ms)
             .bind(i32::try_from(limit).unwrap_or(i32::MAX));
-        query.fetch_all(&self.pool).await?.iter().map(ready_of).collect()
+        query.fetch_all(self.sweeping_from(ready.from_ms)).await?.iter().map(ready_of).collect()
     }
 
     async fn redeliver_ready(&self, limit: usize) -> Result<Vec<Ready>> {
         let query = sqlx::query(
-            "with found as (
-                 select s.run_id, s.step_no, p.queue, p.priority
-                 from step s
-                 join run r on r.id = s.run_id
-                 join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = s.step_no
-                 where s.ready_at is not null
-                 order by s.ready_at
-                 limit $1
+            // From one stream to the next in the index, and of each the oldest.
+            "with recursive stream as (
+                 (select queue, priority from step where ready_at is not null order by queue, priority limit 1)
+                 union all
+                 select n.queue, n.priority from stream t
+                 cross join lateral (select s.queue, s.priority from step s
+                                     where s.ready_at is not null and (s.queue, s.priority) > (t.queue, t.priority)
+                                     order by s.queue, s.priority limit 1) as n
+             ), oldest as (
+                 select o.run_id, o.step_no from stream t
+                 cross join lateral (select s.run_id, s.step_no, s.ready_at from step s
+                                     where s.queue = t.queue and s.priority = t.priority and s.ready_at is not null
+                                     order by s.ready_at limit $1) as o
+                 order by o.ready_at limit $1
+             ), found as (
+                 select s.run_id, s.step_no from oldest o join step s on s.run_id = o.run_id and s.step_no = o.step_no
                  for no key update of s skip locked
              )
              update step s set ready_at = now() from found
              where s.run_id = found.run_id and s.step_no = found.step_no and s.status = 'ready'
-             returning s.run_id, s.step_no, found.queue, found.priority,
+             returning s.run_id, s.step_no, s.queue, s.priority,
                        (extract(epoch from s.ready_at) * 1000)::bigint as ready_at_ms",
         );
         let rows = query.bind(i32::try_from(limit).unwrap_or(i32::MAX)).fetch_all(&self.pool).await?;
@@ -107,12 +142,8 @@ impl Sweeps for Postgres {
     }
 
     async fn running_of(&self, worker: WorkerId) -> Result<Vec<(StepId, Fence)>> {
-        let query = sqlx::query(
-            "select s.run_id, s.step_no, s.fence
-             from run r join step s on s.run_id = r.id and s.status = 'running'
-             where r.running > 0 and s.worker_id = $1",
-        );
-        let rows = query.bind(worker.0).fetch_all(&self.pool).await?;
+        let query = sqlx::query("select s.run_id, s.step_no, s.fence from step s where s.held_by = $1");
+        let rows = query.bind(worker.0).fetch_all(&self.sweeps).await?;
         rows.iter()
             .map(|row| {
                 let id = StepId { run: RunId(row.try_get("run_id")?), step: StepNo(row.try_get("step_no")?) };
@@ -129,12 +160,11 @@ impl Sweeps for Postgres {
     async fn forgive_crash(&self, worker: WorkerId) -> Result<()> {
         let query = sqlx::query(
             "with to_come as (
-                 update step s set crash_mark = -1 from run r
-                 where r.running > 0 and s.run_id = r.id and s.status = 'running' and s.worker_id = $1
+                 update step s set crash_mark = -1 where s.held_by = $1
              )
-             update step set crashes = crashes - 1 where ready_at is not null and worker_id = $1 and crashes > 0",
+             update step set crashes = crashes - 1 where charged_to = $1",
         );
-        query.bind(worker.0).execute(&self.pool).await?;
+        query.bind(worker.0).execute(&self.sweeps).await?;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::{Postgres, events, leases, submit, write};
 use crate::events::RunMark;
-use crate::leases::{Heartbeat, Pulse};
+use crate::leases::{Heartbeat, Renewal};
 use crate::submit::{NewRun, Submission};
 use crate::write::{Batch, Written};
 use crate::{Link, Result};
@@ -55,7 +55,7 @@ impl Link for PostgresLane {
         self.on(async |conn| events::run_marks(conn, runs).await).await
     }
 
-    async fn heartbeat(&mut self, beat: &Heartbeat<'_>) -> Result<Pulse> {
+    async fn heartbeat(&mut self, beat: &Heartbeat<'_>) -> Result<Renewal> {
         self.on(async |conn| leases::heartbeat(conn, beat).await).await
     }
 }

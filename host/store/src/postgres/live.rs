@@ -7,20 +7,24 @@ use sqlx::postgres::PgRow;
 
 use super::{Postgres, parse};
 use crate::Result;
-use crate::live::{Live, LiveStep};
+use crate::live::{COUNTED_BEFORE, Live, LiveStep};
 
 #[async_trait]
 impl Live for Postgres {
     async fn live_steps(&self, run: RunId, limit: u32) -> Result<Vec<LiveStep>> {
         let rows = sqlx::query(
             "with live as (
-                 select s.*, p.queue, p.priority
-                 from step s
-                 join run r on r.id = s.run_id
-                 join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = s.step_no
+                 select * from step s
                  where s.run_id = $1 and s.status in ('ready', 'running', 'waiting', 'parked')
                  order by s.step_no
                  limit $2
+             ), ahead as (
+                 -- Steps that became ready by one commit have the same before them: it is counted once, and not to the end.
+                 select q.queue, q.priority, q.ready_at,
+                        (select count(*)::int from (select from step o
+                                                    where o.queue = q.queue and o.priority = q.priority
+                                                      and o.ready_at < q.ready_at limit $3) as o) as ready_before
+                 from (select distinct queue, priority, ready_at from live where ready_at is not null) as q
              ), served as (
                  select q.queue, count(w.id)::int as workers
                  from (select distinct queue from live) as q
@@ -29,20 +33,20 @@ impl Live for Postgres {
              )
              select l.step_no, l.status as step_status, l.worker_id, l.queue, l.priority, l.error, l.awaits,
                     v.workers as queue_workers,
-                    case when l.status = 'ready' then
-                        (select count(*)::int from step o where o.ready_at < l.ready_at)
-                    else 0 end as ready_before,
+                    coalesce(a.ready_before, 0) as ready_before,
                     (extract(epoch from w.expires_at) * 1000)::bigint as lease_end_ms,
                     (extract(epoch from l.due_at) * 1000)::bigint as due_at_ms,
                     (extract(epoch from l.ready_at) * 1000)::bigint as ready_at_ms,
                     (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
              from live l
              join served v on v.queue = l.queue
+             left join ahead a on a.queue = l.queue and a.priority = l.priority and a.ready_at = l.ready_at
              left join worker w on w.id = l.worker_id
              order by l.step_no",
         )
         .bind(run.0)
         .bind(i64::from(limit))
+        .bind(i64::from(COUNTED_BEFORE))
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(live_step).collect()

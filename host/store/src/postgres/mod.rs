@@ -40,8 +40,14 @@ const NAME: &str = "Postgres";
 #[derive(Debug, Clone)]
 pub struct Postgres {
     pool: pool::Pool,
+    /// For sweeps over what may have grown large: nobody's lease or answer waits for them.
+    sweeps: pool::Pool,
     options: PgConnectOptions,
 }
+
+/// Connections for sweeps, and how much longer than others' their statements may take.
+const SWEEPS: u32 = 2;
+const SWEEP_PATIENCE: u32 = 12;
 
 /// Keepalives of the server's side, seconds: it notices soon that a client's host has died, and gives back what that
 /// client holds.
@@ -79,8 +85,17 @@ impl Postgres {
                 ("enable_mergejoin", "off"),
                 ("jit", "off"),
             ]);
-        let pool = pool::Pool::new(options.clone(), connections, session_timeout + session_timeout / 4);
-        Ok(Self { pool, options })
+        let sweep_timeout = session_timeout * SWEEP_PATIENCE;
+        let sweep_timeout_ms = sweep_timeout.as_millis().to_string();
+        let sweeping = options.clone().options([("statement_timeout", sweep_timeout_ms.as_str())]);
+        let pool = |options: &PgConnectOptions, connections, statement: Duration| {
+            pool::Pool::new(options.clone(), connections, statement + statement / 4)
+        };
+        Ok(Self {
+            pool: pool(&options, connections, session_timeout),
+            sweeps: pool(&sweeping, SWEEPS, sweep_timeout),
+            options,
+        })
     }
 
     /// A connection of its own, outside the pool.

@@ -17,44 +17,79 @@ use crate::{Result, verified};
 /// What is read of a run; a macro, so that statements stay constants.
 macro_rules! run_columns {
     () => {
-        "r.id, v.name as pipeline, r.pipeline_digest, r.status, r.steps as step_count, r.live, r.failing, r.event_count,
+        "r.id, r.pipeline, r.pipeline_digest, r.status, r.steps as step_count, r.live, r.failing, r.event_count,
          r.idempotency_key, (extract(epoch from r.created_at) * 1000)::bigint as run_created_at_ms,
          (extract(epoch from r.started_at) * 1000)::bigint as run_started_at_ms,
          (extract(epoch from r.ended_at) * 1000)::bigint as run_ended_at_ms"
     };
 }
 
+/// A page of runs: up to `$2` of those of a namespace that are older than `$3`, if it is given, newest first. `$from` gives
+/// them, each part in the order of an index that begins with what it asks for, so that a page reads itself and nothing
+/// else.
+macro_rules! page_of {
+    ($from:literal) => {
+        concat!(
+            "with bound as materialized (
+                 select case when $3::uuid is null then 'infinity' else (select created_at from run where id = $3) end as at,
+                        coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff') as id
+             ), page as (",
+            $from,
+            ") select ",
+            run_columns!(),
+            " from page join run r on r.id = page.id order by page.created_at desc, page.id desc"
+        )
+    };
+}
+
+const NEWEST: &str = page_of!(
+    "select o.id, o.created_at from run o
+     where o.namespace = $1 and (o.created_at, o.id) < ((select at from bound), (select id from bound))
+     order by o.created_at desc, o.id desc limit $2"
+);
+
+const OF_STATUS: &str = page_of!(
+    "select o.id, o.created_at from run o
+     where o.namespace = $1 and o.status = $4
+       and (o.created_at, o.id) < ((select at from bound), (select id from bound))
+     order by o.created_at desc, o.id desc limit $2"
+);
+
+/// A page of each state, and the newest of them.
+const OF_PIPELINE: &str = page_of!(
+    "select o.id, o.created_at from unnest($5::text[]) as s (status)
+     cross join lateral (
+         select o.id, o.created_at from run o
+         where o.namespace = $1 and o.pipeline = $4 and o.status = s.status
+           and (o.created_at, o.id) < ((select at from bound), (select id from bound))
+         order by o.created_at desc, o.id desc limit $2
+     ) as o
+     order by o.created_at desc, o.id desc limit $2"
+);
+
 #[async_trait]
 impl Runs for Postgres {
     async fn runs(&self, filter: &RunFilter<'_>) -> Result<Vec<RunRow>> {
-        let rows = sqlx::query(concat!(
-            "select ",
-            run_columns!(),
-            " from run r join pipeline_version v on v.digest = r.pipeline_digest
-             where r.namespace = $1 and ($2::text is null or r.status = $2) and ($3::text is null or v.name = $3)
-               and ($4::uuid is null or (r.created_at, r.id) < ((select created_at from run where id = $4), $4))
-             order by r.created_at desc, r.id desc
-             limit $5"
-        ))
-        .bind(filter.namespace.as_str())
-        .bind(filter.status.map(RunStatus::as_str))
-        .bind(filter.pipeline)
-        .bind(filter.before.map(|run| run.0))
-        .bind(i64::from(filter.limit))
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(run_row).collect()
+        let statuses: Vec<&str> = filter.statuses().iter().map(|status| status.as_str()).collect();
+        let page = |sql: &'static str| {
+            sqlx::query(sql)
+                .bind(filter.namespace.as_str())
+                .bind(i64::from(filter.limit))
+                .bind(filter.before.map(|run| run.0))
+        };
+        let query = match (filter.pipeline, filter.status) {
+            (Some(pipeline), _) => page(OF_PIPELINE).bind(pipeline).bind(statuses),
+            (None, Some(status)) => page(OF_STATUS).bind(status.as_str()),
+            (None, None) => page(NEWEST),
+        };
+        query.fetch_all(&self.pool).await?.iter().map(run_row).collect()
     }
 
     async fn run_alone(&self, run: RunId) -> Result<RunRow> {
-        let row = sqlx::query(concat!(
-            "select ",
-            run_columns!(),
-            " from run r join pipeline_version v on v.digest = r.pipeline_digest where r.id = $1"
-        ))
-        .bind(run.0)
-        .fetch_optional(&self.pool)
-        .await?;
+        let row = sqlx::query(concat!("select ", run_columns!(), " from run r where r.id = $1"))
+            .bind(run.0)
+            .fetch_optional(&self.pool)
+            .await?;
         run_row(&row.ok_or_else(|| no_run(run))?)
     }
 
@@ -71,7 +106,6 @@ impl Runs for Postgres {
                     (extract(epoch from s.started_at) * 1000)::bigint as started_at_ms,
                     (extract(epoch from s.ended_at) * 1000)::bigint as ended_at_ms
              from run r
-             join pipeline_version v on v.digest = r.pipeline_digest
              join step s on s.run_id = r.id
              where r.id = $1 and ($2::int is null or s.step_no = $2)
              order by s.step_no"

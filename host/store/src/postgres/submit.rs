@@ -1,4 +1,4 @@
-//! Submissions, many in one round trip to `pawl_submit_v1` (see `migrations/0008_submit.sql`).
+//! Submissions, many in one round trip to `pawl_submit_v2` (see `migrations/0008_submit.sql` and `0011_listed.sql`).
 
 use std::collections::HashMap;
 
@@ -54,7 +54,7 @@ pub(super) async fn submit(conn: &mut PgConnection, runs: &[NewRun]) -> Result<(
         key: run.idempotency_key.clone(),
         request_digest: run.request_digest().0,
     });
-    let submitted = sqlx::query("select unmade, ready from pawl_submit_v1($1)")
+    let submitted = sqlx::query("select unmade, ready from pawl_submit_v2($1)")
         .bind(submissions.collect::<Vec<_>>())
         .fetch_one(conn)
         .await?;

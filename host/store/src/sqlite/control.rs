@@ -30,7 +30,7 @@ impl Control for Sqlite {
     }
 }
 
-/// Applies changes, as `pawl_apply_v1` does for Postgres (`migrations/0006_control.sql`); returns the steps to be
+/// Applies changes, as `pawl_apply_v2` does for Postgres (`migrations/0006_control.sql`); returns the steps to be
 /// delivered.
 fn apply(ledger: &Ledger<'_>, id: RunId, changes: &Changes<'_>) -> Result<Vec<Ready>> {
     for changed in &changes.steps {

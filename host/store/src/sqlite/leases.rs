@@ -1,12 +1,17 @@
-//! The heartbeat, as `pawl_heartbeat_v1` does it for Postgres (`migrations/0009_leases.sql`).
+//! The heartbeat and the look, as `pawl_heartbeat_v2` and `pawl_look_v1` do them for Postgres
+//! (`migrations/0012_sweeps.sql`).
 
-use super::ledger::Ledger;
+use pawl_domain::id::WorkerId;
+use pawl_domain::pipeline::Priority;
+use rusqlite::Connection;
+
+use super::ledger::{Ledger, now_ms};
 use super::row;
 use crate::Result;
-use crate::leases::{Heartbeat, Pulse};
+use crate::leases::{Heartbeat, Pulse, Renewal};
 
 /// Begins or renews a worker's lease. `queues` is a JSON list.
-pub(super) fn heartbeat(ledger: &Ledger<'_>, beat: &Heartbeat<'_>, host: &str, queues: &str) -> Result<Pulse> {
+pub(super) fn heartbeat(ledger: &Ledger<'_>, beat: &Heartbeat<'_>, host: &str, queues: &str) -> Result<Renewal> {
     let now_ms = ledger.now_ms;
     let expires_at = now_ms + i64::from(beat.lease_ms);
     let worker = beat.worker.0;
@@ -24,17 +29,34 @@ pub(super) fn heartbeat(ledger: &Ledger<'_>, beat: &Heartbeat<'_>, host: &str, q
         )?;
         update.execute((worker, now_ms, expires_at, beat.running as i64, beat.draining))? == 1
     };
+    Ok(Renewal { alive })
+}
+
+/// Tells when there is something to do. Nothing is left behind in a SQLite file that a look would walk over: bounds save
+/// nothing here.
+pub(super) fn look(
+    conn: &Connection,
+    worker: WorkerId,
+    margin_ms: u32,
+    streams: &[(String, Priority)],
+) -> Result<Pulse> {
+    let now_ms = now_ms();
+    let mut oldest_ready_ms = Vec::with_capacity(streams.len());
+    for (queue, priority) in streams {
+        let sql = "select min(ready_at) as oldest from step where queue = ?1 and priority = ?2 and ready_at < ?3";
+        let before_ms = now_ms - i64::from(margin_ms);
+        let oldest = row(conn, sql, (queue, priority.as_str(), before_ms), |row| Ok(row.get("oldest")?))?;
+        oldest_ready_ms.push(oldest.flatten());
+    }
     let sql = "select (select min(expires_at) from worker where id <> ?1) as next_lease_end,
                       (select min(due_at) from step where due_at is not null) as next_due,
-                      (select min(ready_at) from step where ready_at is not null) as oldest_ready,
                       (select max(wanted_at) from plugin_version) as newest_wanted";
-    let pulse = row(ledger.conn, sql, [worker], |row| {
+    let pulse = row(conn, sql, [worker.0], |row| {
         Ok(Pulse {
-            alive,
             now_ms,
             next_lease_end_ms: row.get("next_lease_end")?,
             next_due_ms: row.get("next_due")?,
-            oldest_ready_ms: row.get("oldest_ready")?,
+            oldest_ready_ms,
             newest_wanted_us: row.get("newest_wanted")?,
         })
     })?;

@@ -6,7 +6,7 @@ use pawl_domain::ready::Ready;
 
 use super::{Sqlite, leases, submit, write};
 use crate::events::{Events as _, RunMark};
-use crate::leases::{Heartbeat, Pulse};
+use crate::leases::{Heartbeat, Renewal};
 use crate::submit::{NewRun, Submission};
 use crate::write::{Batch, Written};
 use crate::{Link, Result};
@@ -34,7 +34,7 @@ impl Link for SqliteLane {
         self.0.run_marks(runs).await
     }
 
-    async fn heartbeat(&mut self, beat: &Heartbeat<'_>) -> Result<Pulse> {
+    async fn heartbeat(&mut self, beat: &Heartbeat<'_>) -> Result<Renewal> {
         let queues = serde_json::Value::from(beat.queues).to_string();
         let (host, beat) = (beat.host.to_owned(), Heartbeat { host: "", queues: &[], ..beat.clone() });
         self.0.change(move |ledger| leases::heartbeat(ledger, &beat, &host, &queues)).await

@@ -7,7 +7,7 @@ use super::ledger::now_ms;
 use super::workers::queues_of;
 use super::{Sqlite, parse, rows};
 use crate::Result;
-use crate::live::{Live, LiveStep};
+use crate::live::{COUNTED_BEFORE, Live, LiveStep};
 
 #[async_trait]
 impl Live for Sqlite {
@@ -17,12 +17,13 @@ impl Live for Sqlite {
             let sql = "select queues from worker where expires_at > ?1 and not draining";
             let served = rows(conn, sql, [now_ms], |row| Ok(queues_of(&row.get::<_, String>("queues")?)))?;
             let sql = "select s.step_no, s.status, s.worker_id, s.queue, s.priority, s.error, s.awaits, s.due_at, s.ready_at, w.expires_at,
-                              case s.status when 'ready' then (select count(*) from step o where o.ready_at < s.ready_at)
-                                            else 0 end as ready_before
+                              (select count(*) from (select 1 from step o
+                                                     where o.queue = s.queue and o.priority = s.priority
+                                                       and o.ready_at < s.ready_at limit ?3)) as ready_before
                        from step s left join worker w on w.id = s.worker_id
                        where s.run_id = ?1 and s.status in ('ready', 'running', 'waiting', 'parked')
                        order by s.step_no limit ?2";
-            rows(conn, sql, (run.0, limit), |row| {
+            rows(conn, sql, (run.0, limit, COUNTED_BEFORE), |row| {
                 let queue: String = row.get("queue")?;
                 Ok(LiveStep {
                     no: StepNo(row.get("step_no")?),

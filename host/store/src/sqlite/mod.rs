@@ -42,7 +42,7 @@ const NAME: &str = "SQLite";
 
 /// The tables, and each change of them since: a file's `user_version` counts what it has been through. What has landed
 /// is frozen, as migrations are.
-const SCHEMA: [&str; 1] = [include_str!("schema/0001_tables.sql")];
+const SCHEMA: [&str; 2] = [include_str!("schema/0001_tables.sql"), include_str!("schema/0002_listed.sql")];
 
 /// A database file that this process owns; cheap to clone.
 #[derive(Debug, Clone)]

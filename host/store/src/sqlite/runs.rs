@@ -7,6 +7,7 @@ use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::status::RunStatus;
 use rusqlite::Row;
+use uuid::Uuid;
 
 use super::{Sqlite, digest_of, maybe_digest_of, parse, row, rows};
 use crate::runs::{RunFilter, RunRow, Runs, StepRow, no_output, no_run, no_such_output};
@@ -15,26 +16,59 @@ use crate::{Result, verified};
 /// What is read of a run; a macro, so that statements stay constants.
 macro_rules! run_query {
     () => {
-        "select r.id, v.name as pipeline, r.pipeline_digest, r.status, r.steps, r.live, r.failing, r.event_count,
+        "select r.id, r.pipeline, r.pipeline_digest, r.status, r.steps, r.live, r.failing, r.event_count,
                 r.idempotency_key, r.created_at, r.started_at, r.ended_at
-         from run r join pipeline_version v on v.digest = r.pipeline_digest "
+         from run r "
     };
 }
+
+/// A page of runs, newest first, each in the order of an index that begins with what it asks for.
+macro_rules! page_of {
+    ($which:literal) => {
+        concat!(
+            run_query!(),
+            "where r.namespace = ?1 and (r.created_at, r.id) < (?3, ?4)",
+            $which,
+            " order by r.created_at desc, r.id desc limit ?2"
+        )
+    };
+}
+
+const NEWEST: &str = page_of!("");
+const OF_STATUS: &str = page_of!(" and r.status = ?5");
+const OF_PIPELINE: &str = page_of!(" and r.status = ?5 and r.pipeline = ?6");
 
 #[async_trait]
 impl Runs for Sqlite {
     async fn runs(&self, filter: &RunFilter<'_>) -> Result<Vec<RunRow>> {
-        let (namespace, status) = (filter.namespace.to_string(), filter.status.map(RunStatus::as_str));
-        let pipeline = filter.pipeline.map(str::to_owned);
-        let (before, limit) = (filter.before.map(|run| run.0), filter.limit);
+        let (namespace, pipeline) = (filter.namespace.to_string(), filter.pipeline.map(str::to_owned));
+        let (limit, statuses) = (filter.limit, filter.statuses().to_vec());
+        let (before, is_filtered) = (filter.before, filter.status.is_some() || pipeline.is_some());
         self.read(move |conn| {
-            let sql = concat!(
-                run_query!(),
-                "where r.namespace = ?1 and (?2 is null or r.status = ?2) and (?3 is null or v.name = ?3)
-                   and (?4 is null or (r.created_at, r.id) < ((select created_at from run where id = ?4), ?4))
-                 order by r.created_at desc, r.id desc limit ?5"
-            );
-            rows(conn, sql, (namespace, status, pipeline, before, limit), run_row)
+            let sql = "select created_at from run where id = ?1";
+            let bound = match before {
+                None => (i64::MAX, Uuid::max()),
+                Some(run) => match row(conn, sql, [run.0], |row| Ok(row.get("created_at")?))? {
+                    Some(at) => (at, run.0),
+                    None => return Ok(Vec::new()),
+                },
+            };
+            if !is_filtered {
+                return rows(conn, NEWEST, (namespace, limit, bound.0, bound.1), run_row);
+            }
+            // A page of each state, and the newest of them.
+            let mut page = Vec::new();
+            for status in statuses.iter().map(|status| status.as_str()) {
+                page.extend(match &pipeline {
+                    None => rows(conn, OF_STATUS, (&namespace, limit, bound.0, bound.1, status), run_row)?,
+                    Some(name) => {
+                        rows(conn, OF_PIPELINE, (&namespace, limit, bound.0, bound.1, status, name), run_row)?
+                    }
+                });
+            }
+            page.sort_by_key(|run| std::cmp::Reverse((run.created_at_ms, run.id.0)));
+            page.truncate(limit as usize);
+            Ok(page)
         })
         .await
     }

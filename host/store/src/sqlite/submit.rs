@@ -1,4 +1,4 @@
-//! Submissions, as `pawl_submit_v1` does them for Postgres (`migrations/0008_submit.sql`).
+//! Submissions, as `pawl_submit_v2` does them for Postgres (`migrations/0011_listed.sql`).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -70,13 +70,14 @@ fn components_of(ledger: &Ledger<'_>, namespace: &Namespace, plan: &Plan) -> Res
 
 fn create(ledger: &Ledger<'_>, run: &NewRun, plan: &Plan, components: &[Option<Digest>]) -> Result<()> {
     let mut insert = ledger.conn.prepare_cached(
-        "insert into run (id, namespace, pipeline_digest, status, input, idempotency_key, request_digest, steps, live,
+        "insert into run (id, namespace, pipeline, pipeline_digest, status, input, idempotency_key, request_digest, steps, live,
                           event_count, created_at)
-         values (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?7, 0, ?8)",
+         values (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?7, ?8, ?8, 0, ?9)",
     )?;
     insert.execute((
         run.id.0,
         run.namespace.as_str(),
+        &plan.pipeline.name,
         &plan.digest.0[..],
         &run.input,
         &run.idempotency_key,

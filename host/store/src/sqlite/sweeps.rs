@@ -1,10 +1,9 @@
-//! The sweeps, as `migrations/0009_leases.sql` does them for Postgres.
+//! The sweeps, as `migrations/0012_sweeps.sql` does them for Postgres.
 
 use async_trait::async_trait;
 use pawl_domain::decision::lease::{self, Orphan};
 use pawl_domain::event::EventKind;
 use pawl_domain::id::{Fence, RunId, StepId, StepNo, WorkerId};
-use pawl_domain::pipeline::Priority;
 use pawl_domain::ready::Ready;
 use pawl_domain::status::StepStatus;
 use pawl_domain::suspicion::Suspicion;
@@ -14,22 +13,29 @@ use uuid::Uuid;
 
 use super::ledger::{Happened, Ledger, now_ms};
 use super::rows::Step;
-use super::{Sqlite, rows};
+use super::{Sqlite, leases, rows};
 use crate::Result;
-use crate::leases::Sweeps;
+use crate::leases::{Look, Pulse, ReadyFrom, Sweeps};
 
 #[async_trait]
 impl Sweeps for Sqlite {
-    async fn take_over(&self, limit: usize, suspicion: Suspicion) -> Result<Vec<Ready>> {
+    async fn look(&self, look: &Look<'_>) -> Result<Pulse> {
+        let (worker, margin_ms) = (look.worker, look.margin_ms);
+        let streams: Vec<_> = look.ready.iter().map(|ready| (ready.queue.to_owned(), ready.priority)).collect();
+        self.read(move |conn| leases::look(conn, worker, margin_ms, &streams)).await
+    }
+
+    /// Strays are found, too: it costs nothing here.
+    async fn take_over(&self, limit: usize, _strays: bool, suspicion: Suspicion) -> Result<Vec<Ready>> {
         self.change(move |ledger| take_over(ledger, limit, suspicion)).await
     }
 
-    async fn wake(&self, limit: usize) -> Result<Vec<Ready>> {
+    async fn wake(&self, limit: usize, _from_ms: Option<i64>) -> Result<Vec<Ready>> {
         self.change(move |ledger| wake(ledger, limit)).await
     }
 
-    async fn lost(&self, queue: &str, priority: Priority, before_ms: i64, limit: usize) -> Result<Vec<Ready>> {
-        let queue = queue.to_owned();
+    async fn lost(&self, ready: ReadyFrom<'_>, before_ms: i64, limit: usize) -> Result<Vec<Ready>> {
+        let (queue, priority) = (ready.queue.to_owned(), ready.priority);
         self.change(move |ledger| {
             let sql = "select run_id, step_no from step
                        where ready_at < ?1 and queue = ?2 and priority = ?3 order by ready_at limit ?4";
@@ -63,8 +69,7 @@ impl Sweeps for Sqlite {
 
     async fn running_of(&self, worker: WorkerId) -> Result<Vec<(StepId, Fence)>> {
         self.read(move |conn| {
-            let sql = "select s.run_id, s.step_no, s.fence from run r join step s on s.run_id = r.id
-                       where r.running > 0 and s.status = 'running' and s.worker_id = ?1";
+            let sql = "select run_id, step_no, fence from step where status = 'running' and worker_id = ?1";
             rows(conn, sql, [worker.0], |row| Ok((step_of(row)?, Fence(row.get("fence")?))))
         })
         .await
@@ -79,8 +84,7 @@ impl Sweeps for Sqlite {
 
     async fn forgive_crash(&self, worker: WorkerId) -> Result<()> {
         self.change(move |ledger| {
-            let to_come = "update step set crash_mark = -1 where status = 'running' and worker_id = ?1
-                           and run_id in (select id from run where running > 0)";
+            let to_come = "update step set crash_mark = -1 where status = 'running' and worker_id = ?1";
             ledger.conn.prepare_cached(to_come)?.execute([worker.0])?;
             let past =
                 "update step set crashes = crashes - 1 where ready_at is not null and worker_id = ?1 and crashes > 0";
@@ -101,8 +105,8 @@ impl Sweeps for Sqlite {
 
 fn take_over(ledger: &Ledger<'_>, limit: usize, suspicion: Suspicion) -> Result<Vec<Ready>> {
     let sql = "select distinct run_id from (
-                   select s.run_id from run r join step s on s.run_id = r.id
-                   where r.running > 0 and s.status = 'running'
+                   select s.run_id from step s
+                   where s.status = 'running' and s.worker_id is not null
                      and not exists (select 1 from worker w where w.id = s.worker_id and w.expires_at > ?1)
                    limit ?2)";
     let runs = rows(ledger.conn, sql, (ledger.now_ms, limit as i64), |row| Ok(RunId(row.get("run_id")?)))?;
@@ -128,8 +132,7 @@ fn take_over(ledger: &Ledger<'_>, limit: usize, suspicion: Suspicion) -> Result<
     ledger.conn.execute(
         // A lease is good for as long as its end lies ahead.
         "delete from worker where expires_at <= ?1 and not exists (
-             select 1 from run r join step s on s.run_id = r.id
-             where r.running > 0 and s.status = 'running' and s.worker_id = worker.id)",
+             select 1 from step s where s.status = 'running' and s.worker_id = worker.id)",
         [ledger.now_ms],
     )?;
     ledger.ready_of(steps)

@@ -47,7 +47,7 @@ async fn adopt(scheduler: &Scheduler, stream: &Arc<Stream>, dead: &str) -> pawl_
     let me = scheduler.worker.to_string();
     let mut adopted = scheduler.queue.adopt(stream, dead, &me, SWEEP).await?;
     let count = adopted.len();
-    let others = adopted.split_off(scheduler.desk.free_now().min(count));
+    let others = adopted.split_off((scheduler.free_slots)().min(count));
     for delivery in adopted {
         let _ = scheduler.adopted.send(delivery);
     }

@@ -3,15 +3,17 @@
 //!
 //! | loop | when | what |
 //! |---|---|---|
+//! | [`look`] | every two fifths of a lease | what there is to do, for those below |
 //! | [`takeover`] | a lease ends | running steps of dead workers become ready |
 //! | [`timers`] | a step is due | waiting steps become ready |
 //! | [`lost`] | a ready step is older than its stream's watermark | it is delivered again |
 //! | [`consumers`] | once a lease | messages of dead consumers are adopted |
 //!
-//! What to do when is read off the heartbeat's answer (the pulse), so that an idle installation costs no
-//! queries besides. Each loop looks alike: `run` for ever, `run_once` for tests; no error ends it.
+//! What to do when is read off the look's answer (the pulse), so that an idle installation costs no queries besides. A
+//! look begins where nothing older was left ([`edge`]), so that it costs what has happened since. Each loop looks alike:
+//! `run` for ever, `run_once` for tests; no error ends it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pawl_domain::id::WorkerId;
@@ -19,14 +21,16 @@ use pawl_domain::suspicion::Suspicion;
 use pawl_queue::{Delivery, SharedQueue, Stream};
 use pawl_store::SharedStore;
 use pawl_store::leases::Pulse;
-use tokio::sync::{mpsc, watch};
-
-use crate::desk::Desk;
+use tokio::sync::{Notify, mpsc, watch};
 
 pub mod consumers;
+pub mod edge;
+pub mod look;
 pub mod lost;
 pub mod takeover;
 pub mod timers;
+
+pub use edge::Edges;
 
 /// What the loops share.
 #[derive(Clone)]
@@ -43,10 +47,14 @@ pub struct Scheduler {
     pub lease: Duration,
     /// When a step is blamed for the deaths of its workers.
     pub suspicion: Suspicion,
-    /// The answers to the heartbeat.
+    /// The answers to the looks.
     pub pulse: watch::Receiver<Pulse>,
-    /// What the worker has at hand: how many slots are free.
-    pub desk: Arc<Desk>,
+    /// How many slots of the worker are free.
+    pub free_slots: Arc<dyn Fn() -> usize + Send + Sync>,
+    /// Asks for a look now: something was done, and there may be more.
+    pub prodded: Arc<Notify>,
+    /// Where a look begins.
+    pub edges: Arc<Mutex<Edges>>,
     /// Messages of the dead, for the worker.
     pub adopted: mpsc::UnboundedSender<Delivery>,
 }
@@ -56,13 +64,26 @@ impl Scheduler {
     fn patience(&self) -> Duration {
         self.lease / 2
     }
+
+    /// The same for what goes through everything there is: no lease hangs on it, and it may walk over much that is gone.
+    fn long_patience(&self) -> Duration {
+        self.lease * 6
+    }
+
+    fn lease_ms(&self) -> i64 {
+        i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX)
+    }
 }
 
 /// Waits until the time that the newest pulse names has come.
 async fn due(pulse: &mut watch::Receiver<Pulse>, at_ms: impl Fn(&Pulse) -> Option<i64>) {
     loop {
-        let newest = *pulse.borrow_and_update();
-        let wait = at_ms(&newest).map(|at| Duration::from_millis(u64::try_from(at - newest.now_ms).unwrap_or(0)));
+        let (at_ms, now_ms) = {
+            let newest = pulse.borrow_and_update();
+            (at_ms(&newest), newest.now_ms)
+        };
+        // Times are cut to ms: a moment later it has come.
+        let wait = at_ms.map(|at| Duration::from_millis(u64::try_from(at + 1 - now_ms).unwrap_or(0)));
         tokio::select! {
             changed = pulse.changed() => if changed.is_err() { std::future::pending::<()>().await },
             () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => return,

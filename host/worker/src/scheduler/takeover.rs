@@ -1,25 +1,40 @@
 //! Steps of workers whose lease has ended become ready again, under a new fence.
 //!
-//! The pulse, the answer to this worker's heartbeat, tells when the next lease ends. Besides, there is a sweep once a
-//! lease: a delayed claim may commit after the sweep that removed its worker's lease, and only this one finds it.
+//! The pulse tells when the next lease ends. Besides, there is a sweep every two leases for strays: a delayed claim may
+//! commit after the sweep that removed its worker's lease, and only this one finds it. Were it dear, it would come rarely.
+
+use std::time::Instant;
 
 use pawl_dispatch::SWEEP;
 use pawl_store::{self as store, within};
 
+use super::edge::paced;
 use super::{Scheduler, due, next, tell};
 
 /// Sweeps when the next lease ends, for ever.
 pub async fn run(mut scheduler: Scheduler) {
     let mut outage = false;
+    let mut pause = scheduler.lease * 2;
     loop {
-        let regular = tokio::time::sleep(scheduler.lease);
-        tokio::select! {
-            () = due(&mut scheduler.pulse, |pulse| pulse.next_lease_end_ms) => {}
-            () = regular => {}
+        let regular = tokio::time::sleep(pause);
+        let strays = tokio::select! {
+            () = due(&mut scheduler.pulse, |pulse| pulse.next_lease_end_ms) => false,
+            () = regular => true,
+        };
+        let begun = Instant::now();
+        let mut taken = run_once(&scheduler, strays).await;
+        if strays {
+            pause = paced(scheduler.lease * 2, begun.elapsed());
         }
-        let taken = run_once(&scheduler).await;
+        // A worker may leave more than one sweep takes.
+        while taken.as_ref().is_ok_and(|taken| *taken >= SWEEP) {
+            taken = run_once(&scheduler, strays).await;
+        }
         tell(&mut outage, "no takeover", taken);
-        next(&mut scheduler.pulse).await;
+        if !strays {
+            scheduler.prodded.notify_one();
+            next(&mut scheduler.pulse).await;
+        }
     }
 }
 
@@ -28,8 +43,9 @@ pub async fn run(mut scheduler: Scheduler) {
 ///
 /// # Errors
 /// If the store is away.
-pub async fn run_once(scheduler: &Scheduler) -> store::Result<usize> {
-    let ready = within(scheduler.patience(), scheduler.store.take_over(SWEEP, scheduler.suspicion)).await?;
+pub async fn run_once(scheduler: &Scheduler, strays: bool) -> store::Result<usize> {
+    let sweep = scheduler.store.take_over(SWEEP, strays, scheduler.suspicion);
+    let ready = within(scheduler.long_patience(), sweep).await?;
     if ready.is_empty() {
         return Ok(0);
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pawl_base::lock;
 use pawl_dispatch::SWEEP;
 use pawl_store::{self as store, within};
 use tokio::sync::mpsc;
@@ -13,8 +14,13 @@ pub async fn run(mut scheduler: Scheduler) {
     let mut outage = false;
     loop {
         due(&mut scheduler.pulse, |pulse| pulse.next_due_ms).await;
-        let woken = run_once(&scheduler).await;
+        let mut woken = run_once(&scheduler).await;
+        // Others may have had some of a full sweep. What is left is due as well.
+        while woken.as_ref().is_ok_and(|woken| *woken >= SWEEP / 2) {
+            woken = run_once(&scheduler).await;
+        }
         tell(&mut outage, "no step is woken", woken);
+        scheduler.prodded.notify_one();
         next(&mut scheduler.pulse).await;
     }
 }
@@ -41,7 +47,9 @@ pub async fn run_soon(scheduler: Scheduler, mut soon: mpsc::UnboundedReceiver<Du
 /// # Errors
 /// If the store is away.
 pub async fn run_once(scheduler: &Scheduler) -> store::Result<usize> {
-    let ready = within(scheduler.patience(), scheduler.store.wake(SWEEP)).await?;
+    let from_ms = lock(&scheduler.edges).due_ms;
+    let patience = if from_ms.is_some() { scheduler.patience() } else { scheduler.long_patience() };
+    let ready = within(patience, scheduler.store.wake(SWEEP, from_ms)).await?;
     if !ready.is_empty()
         && let Err(error) = scheduler.queue.publish(&ready).await
     {

@@ -1,4 +1,4 @@
-//! Changes as `pawl_apply_v1` takes them: see `migrations/0006_control.sql`.
+//! Changes as `pawl_apply_v2` takes them: see `migrations/0006_control.sql` and `0013_signals.sql`.
 
 use pawl_domain::decision::{Changes, Forget, Given, Signal, StepChanged, Told};
 use pawl_domain::id::{Digest, RunId, StepNo};
@@ -13,7 +13,7 @@ use crate::postgres::ready_of;
 /// Applies changes, if the run is still as it was read; returns the steps to be delivered.
 pub(super) async fn apply(conn: &mut PgConnection, run: RunId, changes: &Changes<'_>) -> Result<Option<Vec<Ready>>> {
     let (events, signals) = changes.seen;
-    let query = sqlx::query("select * from pawl_apply_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
+    let query = sqlx::query("select * from pawl_apply_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
         .bind(run.0)
         .bind(events.cast_signed())
         .bind(signals.cast_signed())

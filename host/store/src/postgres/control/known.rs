@@ -23,9 +23,12 @@ pub(super) async fn read(conn: &mut PgConnection, run: RunId, look: &Look<'_>) -
         Some(key) => sent_under(conn, run, key).await?,
         None => None,
     };
-    let mut known = Known { run: state, steps, inbox: Vec::new(), sent };
+    let mut known = Known { run: state, steps, inbox: Vec::new(), unread: 0, sent };
     if look.inbox {
         known.inbox = inbox(conn, run, &known.awaited()).await?;
+    }
+    if let Some(limit) = look.unread.filter(|limit| state.signal_count >= *limit) {
+        known.unread = unread_up_to(conn, run, limit).await?;
     }
     if let Some((step, from)) = look.returning {
         known.inbox.extend(taken(conn, run, step, from).await?);
@@ -120,6 +123,13 @@ async fn inbox(conn: &mut PgConnection, run: RunId, awaited: &BTreeMap<&str, u32
     .fetch_all(conn)
     .await?;
     rows.iter().map(unread).collect()
+}
+
+async fn unread_up_to(conn: &mut PgConnection, run: RunId, limit: u32) -> Result<u32> {
+    let counted = sqlx::query_scalar::<_, i64>(
+        "select count(*) from (select from signal where run_id = $1 and step_no is null limit $2) as o",
+    );
+    Ok(u32::try_from(counted.bind(run.0).bind(i64::from(limit)).fetch_one(conn).await?).unwrap_or(u32::MAX))
 }
 
 /// What a step has taken from this position on.

@@ -33,9 +33,14 @@ pub(super) fn read(ledger: &Ledger<'_>, id: RunId, look: &Look<'_>) -> Result<Kn
         signal_count: run.signal_count,
     };
     let sent = look.key.map(|key| sent_under(ledger, id, key)).transpose()?.flatten();
-    let mut known = Known { run: state, steps, inbox: Vec::new(), sent };
+    let mut known = Known { run: state, steps, inbox: Vec::new(), unread: 0, sent };
     if look.inbox {
         known.inbox = ledger.inbox(id, &known.awaited())?;
+    }
+    if let Some(limit) = look.unread.filter(|limit| state.signal_count >= *limit) {
+        let sql =
+            "select count(*) as unread from (select 1 from signal where run_id = ?1 and step_no is null limit ?2)";
+        known.unread = row(ledger.conn, sql, (id.0, limit), |row| Ok(row.get("unread")?))?.unwrap_or_default();
     }
     if let Some((step, from)) = look.returning {
         let sql = "select id, name from signal where run_id = ?1 and step_no = ?2 and position >= ?3";
