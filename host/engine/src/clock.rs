@@ -42,12 +42,9 @@ impl Deadline {
         self.unix_ms
     }
 
-    pub(super) fn left(self) -> Duration {
-        self.at.saturating_sub(boot_time())
-    }
-
-    pub(super) fn is_over(self) -> bool {
-        self.left().is_zero()
+    /// Whether it has passed, for a guest whose time stood still for so long.
+    pub(super) fn is_over_after(self, stood_still: Duration) -> bool {
+        self.at.saturating_add(stood_still) <= boot_time()
     }
 }
 

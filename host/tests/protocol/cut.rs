@@ -2,7 +2,7 @@
 
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Digest, Fence, StepId, StepNo, WorkerId};
-use pawl_domain::journal::{Checkpoint, Entry, History, RequestSummary};
+use pawl_domain::journal::{Checkpoint, Entry, Held, History, RequestSummary};
 use pawl_domain::namespace::Namespace;
 use pawl_store::control::{Resume, ResumeOn, since_checkpoint};
 use pawl_store::runs::StepRow;
@@ -37,6 +37,7 @@ pub async fn cut_by_a_person(store: &SharedStore) {
             effect_ordinal: 0,
             prelude: Some(0),
             state: b"saved".to_vec(),
+            held: Held::default(),
         }),
         settlement: Some(Settlement::Parked(b"{}".to_vec())),
         ..Member::bare(id, fence)
@@ -48,7 +49,7 @@ pub async fn cut_by_a_person(store: &SharedStore) {
         let (_, steps) = store.run(id.run, Some(id.step)).await.expect("the step");
         let StepRow { journal_length, checkpoint_position, .. } = steps[0].clone();
         let claim = Claim { journal_length, checkpoint_position, ..Claim::bare(id, Fence(0)) };
-        store.history(&claim).await.expect("the history")
+        store.history(&claim, usize::MAX).await.expect("the history").expect("it is not limited")
     };
     let whole = history().await;
     let other = ResumeOn::Component(Digest::of(COMPONENTS[1].1));

@@ -14,12 +14,12 @@ use pawl_domain::succession::Next;
 use pawl_domain::suspicion::Suspicion;
 use pawl_engine::recorder::{Recorder, Stop};
 use pawl_engine::{Executed, GuestThreads, Prepared};
+use pawl_store::SharedStore;
 use pawl_store::write::Segment;
-use pawl_store::{SharedStore, within};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-use crate::config::OUTAGE_PAUSE;
-use crate::loaded::{Loaded, Loading};
+use crate::loaded::{GivenUp, Loaded, Loading};
+use crate::reading::{Missed, Reading};
 use crate::session::Session;
 
 /// A step's place among those in execution; it leaves when this is dropped.
@@ -33,8 +33,7 @@ pub enum Pass {
 
 /// Where an incarnation's steps are made ready and executed.
 pub struct Guests {
-    store: SharedStore,
-    patience: Duration,
+    reading: Reading,
     loaded: Loaded,
     threads: Arc<GuestThreads>,
     suspicion: Suspicion,
@@ -51,7 +50,7 @@ impl Guests {
         threads: Arc<GuestThreads>,
         suspicion: Suspicion,
     ) -> Self {
-        Self { store, patience, loaded, threads, suspicion, gate: Arc::default() }
+        Self { reading: Reading::new(store, patience), loaded, threads, suspicion, gate: Arc::default() }
     }
 
     /// Remembers on which component a step runs.
@@ -88,17 +87,10 @@ impl Guests {
     /// How the attempt ends without having begun.
     pub async fn prepare(&self, session: &Session) -> Result<(Loading, Pass), Outcome> {
         let claim = &session.claim;
-        let loading = loop {
-            if let Some(stop) = session.stop() {
-                return Err(stop.into());
-            }
-            match within(self.patience, self.loaded.load(&*self.store, claim)).await {
-                Ok(loading) => break loading.map_err(Outcome::Failed)?,
-                Err(error) => {
-                    tracing::warn!(error = error.chain(), step.id = %claim.id, "the step can't be loaded yet");
-                    tokio::time::sleep(OUTAGE_PAUSE).await;
-                }
-            }
+        let given_up = || session.stop().is_some();
+        let loading = match self.loaded.load(&self.reading, claim, &given_up).await {
+            Ok(loading) => loading.map_err(Outcome::Failed)?,
+            Err(GivenUp) => return Err(session.stop().unwrap_or(Stop::LeaseLost).into()),
         };
         let gate = Arc::clone(&self.gate);
         let pass = if self.is_suspect(claim) {
@@ -126,20 +118,17 @@ impl Guests {
     /// through is read, and kept up to there. `None` if it can't be read while the step is this worker's.
     pub async fn row_of_cut(&self, session: &Session, cut: &Cut) -> Option<Segment> {
         let id = session.claim.id;
-        loop {
-            match within(self.patience, self.store.entries_before_cut(id, cut.at)).await {
-                Ok(row) => {
-                    let (first, mut entries) = row.unwrap_or((cut.at, Vec::new()));
-                    entries.extend_from_slice(&cut.notes);
-                    return Some(Segment::of(first, &entries));
-                }
-                Err(error) if error.is_passing() && session.stop() != Some(Stop::LeaseLost) => {
-                    tokio::time::sleep(OUTAGE_PAUSE).await;
-                }
-                Err(error) => {
-                    tracing::error!(error = error.chain(), step.id = %id, "the journal can't be cut: the step is given up");
-                    return None;
-                }
+        let given_up = || session.stop() == Some(Stop::LeaseLost);
+        match self.reading.entries_before_cut(id, cut.at, &given_up).await {
+            Ok(row) => {
+                let (first, mut entries) = row.unwrap_or((cut.at, Vec::new()));
+                entries.extend_from_slice(&cut.notes);
+                Some(Segment::of(first, &entries))
+            }
+            Err(Missed::GivenUp) => None,
+            Err(Missed::Error(error)) => {
+                tracing::error!(error = error.chain(), step.id = %id, "the journal can't be cut: the step is given up");
+                None
             }
         }
     }

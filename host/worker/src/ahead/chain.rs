@@ -42,6 +42,6 @@ impl RunAhead {
             self.end(&ahead);
             return None;
         }
-        Some((ahead, Loading { prepared, plan: Arc::clone(plan), history: History::default() }))
+        Some((ahead, Loading { prepared, plan: Arc::clone(plan), history: History::default(), past: None }))
     }
 }
