@@ -10,7 +10,7 @@ use pawl_domain::limits::Limits;
 use pawl_engine::in_memory::InMemory;
 use pawl_engine::{Config, Engine, Executed, Prepared};
 
-use crate::setup::{attempt, component, execute, failure, output};
+use crate::setup::{attempt, component, failure, output};
 
 const MIB: usize = 1 << 20;
 
@@ -149,12 +149,14 @@ fn guests_wait_for_memory_that_others_have_and_all_succeed() {
 
 #[test]
 fn results_of_once_count_as_memory_until_a_checkpoint_lets_go_of_them() {
+    let engine = engine(16 * MIB, 512 * MIB);
+    let prepared = prepare(&engine, &component("runaway").1);
     let entries = |checkpoint_every: u32| {
-        let mode = format!(r#"{{"count": 600, "bytes": 32000, "checkpoint_every": {checkpoint_every}}}"#);
-        execute("runaway", &format!(r#"{{"mode": {{"entries": {mode}}}}}"#))
+        let mode = format!(r#"{{"count": 20, "bytes": 1000000, "checkpoint_every": {checkpoint_every}}}"#);
+        run(&engine, &prepared, &format!(r#"{{"mode": {{"entries": {mode}}}}}"#), History::default())
     };
-    let broken = entries(1_000);
+    let broken = entries(100);
     let message = &failure(&broken, Cause::Limit).message;
     assert!(message.contains("the results of once() since the last checkpoint have"), "{message}");
-    output(&entries(100));
+    output(&entries(5));
 }

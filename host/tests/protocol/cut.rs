@@ -66,7 +66,9 @@ pub async fn cut_by_a_person(store: &SharedStore) {
     let cut = history().await;
     let notes = [Entry::Attempted { key, request }, Entry::OnceKept { name: "x".into(), value: b"1".to_vec() }];
     let [attempted, kept] = notes;
-    assert_eq!(cut.segments, [(0, vec![now, attempted, kept])], "on {}", store.name());
+    assert_eq!(cut.segments, [(1, vec![attempted.clone(), kept.clone()])], "on {}", store.name());
+    let row = store.entries(id, 0, 3).await.expect("the row");
+    assert_eq!(row, [now, attempted, kept], "what stands before the cut in its row stays, on {}", store.name());
     assert_eq!((cut.length, cut.recorded_by), (3, recorded_by), "on {}", store.name());
     let events = store.events(id.run, 0, 100).await.expect("the events");
     let note = events.last().and_then(|event| event.note.clone()).unwrap_or_default();

@@ -31,6 +31,7 @@ mod fault_points;
 mod head_start;
 mod languages;
 mod main_flow;
+mod memory;
 mod outages;
 mod parallel;
 mod pipelines;
