@@ -162,6 +162,7 @@ pub fn pack(entries: &[Entry]) -> Vec<u8> {
 }
 
 /// Appends an entry to a segment under construction; an empty buffer becomes a segment first.
+#[inline]
 pub fn append(segment: &mut Vec<u8>, entry: &Entry) {
     if segment.is_empty() {
         segment.push(FORMAT);

@@ -152,6 +152,7 @@ impl Replay {
     ///
     /// # Errors
     /// [`Fault::Unread`].
+    #[inline]
     pub fn readable(&self) -> Called<()> {
         self.recorded.unread().map_or(Ok(()), |unread| Err(Fault::Unread(unread.clone())))
     }
@@ -173,18 +174,21 @@ impl Replay {
 
     /// Whether all that is recorded has been replayed, so that the guest now makes history.
     #[must_use]
+    #[inline]
     pub fn is_live(&self) -> bool {
         self.recorded.is_empty() && !self.must_restore()
     }
 
     /// The position of the next entry.
     #[must_use]
+    #[inline]
     pub fn position(&self) -> u32 {
         self.position
     }
 
     /// Entries since the last checkpoint, replayed or new.
     #[must_use]
+    #[inline]
     pub fn entries_since_checkpoint(&self) -> usize {
         self.tail.len()
     }
@@ -209,12 +213,14 @@ impl Replay {
 
     /// The entry that must be recorded before any other: the facts that the guest knows.
     #[must_use]
+    #[inline]
     pub fn unrecorded_facts(&self) -> Option<Entry> {
         let Facts { attempt, deadline_ms } = self.facts.filter(|_| !self.facts_recorded)?;
         Some(Entry::Context { attempt, deadline_ms })
     }
 
     /// Takes in an entry that the caller has handed to the writer.
+    #[inline]
     pub fn record(&mut self, entry: &Entry) {
         debug_assert!(self.is_live(), "entries are added only at the end");
         match entry {
@@ -250,6 +256,7 @@ impl Replay {
     ///
     /// # Errors
     /// [`Fault`] if the journal holds another call here.
+    #[inline]
     pub fn now(&mut self) -> Called<Step<u64>> {
         self.next(Call::Now, |entry| match entry {
             Entry::Now { unix_ns } => Some(unix_ns),

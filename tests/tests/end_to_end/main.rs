@@ -38,6 +38,7 @@ mod pipelines;
 mod plugin_new;
 mod plugin_test;
 mod reload;
+mod resume;
 mod schemas;
 mod settings;
 mod takeover_time;
