@@ -193,9 +193,9 @@ impl Loaded {
     ) -> Result<Arc<Prepared>, Unloaded> {
         let store = reading.store();
         let manifest = reading.ask(given_up, || store.manifest(digest)).await?;
-        let bytes = reading.whole(Large::Component(digest), digest, given_up).await?;
-        // A compiler takes many times what it compiles.
+        // A compiler takes many times what it compiles; nor are bytes held that only wait for it.
         let turn = Arc::clone(&self.compiling).acquire_owned().await.expect("it is never closed");
+        let bytes = reading.whole(Large::Component(digest), digest, given_up).await?;
         let engine = Arc::clone(&self.engine);
         let compiled = tokio::task::spawn_blocking(move || {
             let prepared = engine.prepare(digest, &bytes)?;
