@@ -112,6 +112,7 @@ impl Bench {
             input: input::json("--input", &test.input)?.get().as_bytes().to_vec(),
             secrets: Secrets::of_environment(&test.secrets),
             history: InMemory::default().history(),
+            past: None,
         };
         let signals = test.signals.clone();
         Ok(Self { engine, component, threads: GuestThreads::new(1)?, attempt, signals })

@@ -110,6 +110,7 @@ fn pawl(bytes: &[u8], schema: Option<&Value>) -> impl Fn() + Send + Sync + use<>
             timeout: Duration::from_secs(600),
             input: INPUT.into(),
             history: History::default(),
+            past: None,
         };
         let executed = engine.execute(&prepared, attempt, Arc::new(pawl_engine::in_memory::InMemory::default()));
         assert_eq!(executed.outcome, Outcome::Succeeded(INPUT.into()));

@@ -38,11 +38,6 @@ pub(super) async fn show(
     let spec = pipeline.step(id.step);
     let (length, recorded_by) = (history.length, history.recorded_by.unwrap_or(component));
     let (checkpoint, segments, signals) = pack_history(history);
-    let size: usize = segments.iter().map(|packed| packed.entries.len()).sum::<usize>()
-        + checkpoint.as_ref().map_or(0, |saved| saved.state.len());
-    if size > LARGEST {
-        return Err(Problem::too_large("a journal that is read over HTTP", LARGEST));
-    }
     Ok(Json(StepJournal {
         id,
         step,
@@ -77,7 +72,9 @@ async fn step_row(state: &AppState, id: StepId) -> Result<StepRow> {
 async fn history(state: &AppState, id: StepId, row: &StepRow) -> Result<History> {
     let (journal_length, checkpoint_position) = (row.journal_length, row.checkpoint_position);
     let claim = Claim { journal_length, checkpoint_position, ..Claim::bare(id, Fence(row.fence)) };
-    let history = state.store.history(&claim).await?;
+    // Told before it is in memory.
+    let too_large = || Problem::too_large("a journal that is read over HTTP", LARGEST);
+    let history = state.store.history(&claim, LARGEST).await?.ok_or_else(too_large)?;
     let after = step_row(state, id).await?;
     let same = |row: &StepRow| (row.fence, row.status, row.journal_length, row.checkpoint_position);
     if same(row) != same(&after) {

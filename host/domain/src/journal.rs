@@ -4,6 +4,10 @@
 //! the journal. Positions count entries from 0. Entries are appended to the enum only at its end: old
 //! journals must stay readable.
 
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::id::Digest;
@@ -86,6 +90,12 @@ pub enum Entry {
         /// As the guest gave it.
         timeout_ms: Option<u64>,
     },
+    /// A note, not an answer: what the guest's own clock showed at the checkpoint before it. A guest that goes on from
+    /// there compares with what it read before.
+    Elapsed {
+        /// ns since the step's beginning, as `wasi:clocks/monotonic-clock` tells it.
+        monotonic_ns: u64,
+    },
 }
 
 /// What identifies a request in a replay; headers are not matched, since the host adds some.
@@ -119,6 +129,9 @@ pub enum HttpAnswer {
     Broken(String),
     /// The body was larger than an entry may be, in bytes.
     TooLarge(u64),
+    /// The host could make no request of it, so that nothing left; and why. Another version of the host may see it
+    /// otherwise, so it is an answer like the others.
+    Invalid(String),
 }
 
 impl HttpAnswer {
@@ -149,6 +162,7 @@ pub fn pack(entries: &[Entry]) -> Vec<u8> {
 }
 
 /// Appends an entry to a segment under construction; an empty buffer becomes a segment first.
+#[inline]
 pub fn append(segment: &mut Vec<u8>, entry: &Entry) {
     if segment.is_empty() {
         segment.push(FORMAT);
@@ -225,7 +239,35 @@ pub struct Checkpoint {
     pub prelude: Option<u32>,
     /// What the guest saved.
     pub state: Vec<u8>,
+    /// What the state is charged to, for as long as somebody holds it.
+    pub held: Held,
 }
+
+/// Something that is given back when the last copy of this is dropped. It says nothing of the value that it goes along
+/// with.
+#[derive(Clone, Default)]
+pub struct Held(Option<Arc<dyn Any + Send + Sync>>);
+
+impl Held {
+    /// Drops `charge` when the last copy is dropped.
+    pub fn new(charge: impl Any + Send + Sync) -> Self {
+        Self(Some(Arc::new(charge)))
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Held" } else { "Free" })
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Held {}
 
 /// What is read of a step's past before an attempt: only what a replay will touch.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -233,7 +275,8 @@ pub struct History {
     /// The last checkpoint.
     pub checkpoint: Option<Checkpoint>,
     /// Segments in order, as (position of the first entry, entries). Those between the prelude and the
-    /// checkpoint are left out.
+    /// checkpoint are left out; so are all, and the checkpoint's state, where they are read as the guest comes to them
+    /// (see [`Rest`](crate::replay::Rest)).
     pub segments: Vec<(u32, Vec<Entry>)>,
     /// Entries in the whole journal.
     pub length: u32,

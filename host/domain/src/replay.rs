@@ -8,6 +8,9 @@
 //!                                          the checkpoint
 //! ```
 //!
+//! What is recorded may come in pieces, which something outside reads for it as the guest comes to them ([`Rest`]): then
+//! nearly every call may find that it can't go on ([`Fault::Unread`]).
+//!
 //! Matching is exact: kind of call and its arguments. Anything else is a divergence.
 //!
 //! Some entries are notes, which no call asks for by its place; the machine takes them in as it passes
@@ -17,17 +20,20 @@
 //! checkpoint does not. They are recorded lazily, before the first entry after a checkpoint that could
 //! depend on them, so that whoever replays that entry has the facts too.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use super::attempt::Cut;
 use super::id::{Digest, StepId};
-use super::journal::{Checkpoint, Entry, History, HttpAnswer, RequestSummary};
+use super::journal::{Checkpoint, Entry, Held, History, RequestSummary};
 pub use answer::{Called, EffectStep, Facts, Fault, OnceStep, Refused, Save, Step};
 use call::Call;
 use keys::KeyOf;
 use once::{Finished, OpenOnce};
+use recorded::Recorded;
+pub use recorded::{Rest, Unread};
 use tail::Tail;
 pub use told::{Told, tell};
+pub use unseen::Unseen;
 
 mod answer;
 mod call;
@@ -35,11 +41,16 @@ mod cursor;
 mod keys;
 mod once;
 #[cfg(test)]
+mod pieces;
+#[cfg(test)]
 mod random_programs;
+mod recorded;
+mod requests;
 mod tail;
 #[cfg(test)]
 mod tests;
 mod told;
+mod unseen;
 mod waiting;
 
 /// The state of one attempt's path through the journal.
@@ -51,7 +62,10 @@ pub struct Replay {
     /// The state to go on from; taken away if it turns out that this guest can't ask for it.
     checkpoint: Option<Checkpoint>,
     /// What is left to be replayed, with positions; empty once the guest is live.
-    recorded: VecDeque<(u32, Entry)>,
+    recorded: Recorded,
+    /// The first facts of the attempt that are left to be replayed, with their position, or the journal's end and none:
+    /// what was found when somebody last looked.
+    facts_found: Option<(u32, Option<Facts>)>,
     /// Requests that left under a key: a key is bound to its request.
     sent: HashMap<Digest, RequestSummary>,
     /// Results of `once` since the checkpoint, and those that were kept for this attempt.
@@ -69,6 +83,8 @@ pub struct Replay {
     position: u32,
     random_position: u64,
     effect_ordinal: u32,
+    /// What the guest's own clock showed at the checkpoint, if it has one.
+    elapsed_ns: Option<u64>,
     /// Where the guest first asked for its state.
     prelude: Option<u32>,
     once: Option<OpenOnce>,
@@ -82,35 +98,33 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Starts an attempt at entry 0.
+    /// Starts an attempt at entry 0, with all of its past in memory.
     #[must_use]
     pub fn new(step: StepId, history: History) -> Self {
+        Self::begin(step, history, None)
+    }
+
+    /// The same, with nothing of the journal and of the checkpoint's state in memory: they are read as the guest comes
+    /// to them.
+    #[must_use]
+    pub fn reading(step: StepId, history: History, rest: Box<dyn Rest>) -> Self {
+        Self::begin(step, history, Some(rest))
+    }
+
+    fn begin(step: StepId, mut history: History, rest: Option<Box<dyn Rest>>) -> Self {
         let (start, checkpoints) = match &history.checkpoint {
             Some(checkpoint) => (checkpoint.position, checkpoint.ordinal),
             None => (0, 0),
         };
-        let mut tail = Tail::new(start);
-        let mut sent = HashMap::new();
-        let mut recorded = VecDeque::new();
-        for (first, entries) in history.segments {
-            for (position, entry) in (first..).zip(entries) {
-                if let Entry::Attempted { key, request } | Entry::Intent { key, request } = &entry {
-                    sent.insert(*key, request.clone());
-                }
-                if position >= start {
-                    tail.push(position, &entry);
-                }
-                recorded.push_back((position, entry));
-            }
-        }
         let mut replay = Self {
             step,
+            recorded: Recorded::new(&mut history, rest),
             recorded_by: history.recorded_by,
             checkpoint: history.checkpoint,
-            recorded,
-            sent,
+            facts_found: None,
+            sent: HashMap::new(),
             finished: HashMap::new(),
-            tail,
+            tail: Tail::new(start),
             facts: None,
             facts_recorded: false,
             facts_aged: false,
@@ -118,6 +132,7 @@ impl Replay {
             position: 0,
             random_position: 0,
             effect_ordinal: 0,
+            elapsed_ns: None,
             prelude: None,
             once: None,
             checkpoints,
@@ -125,24 +140,55 @@ impl Replay {
             replayed: 0,
             resumed_from: None,
         };
+        for (position, entry) in replay.recorded.in_memory() {
+            notice(&mut replay.sent, &mut replay.tail, start, *position, entry);
+        }
+        replay.fill();
         replay.skip_notes();
         replay
     }
 
+    /// Whether all that was needed of the journal could be read. What was answered since is worth nothing if not.
+    ///
+    /// # Errors
+    /// [`Fault::Unread`].
+    #[inline]
+    pub fn readable(&self) -> Called<()> {
+        self.recorded.unread().map_or(Ok(()), |unread| Err(Fault::Unread(unread.clone())))
+    }
+
+    /// Takes in what is left of the journal: an attempt that ends in the middle of its replay is cut by all of it.
+    ///
+    /// # Errors
+    /// [`Fault::Unread`].
+    pub fn read_to_end(&mut self) -> Called<()> {
+        self.recorded.try_again();
+        let start = self.tail.start();
+        while let Some((first, entries)) = self.recorded.read() {
+            for (position, entry) in (first..).zip(entries) {
+                notice(&mut self.sent, &mut self.tail, start, position, &entry);
+            }
+        }
+        self.readable()
+    }
+
     /// Whether all that is recorded has been replayed, so that the guest now makes history.
     #[must_use]
+    #[inline]
     pub fn is_live(&self) -> bool {
         self.recorded.is_empty() && !self.must_restore()
     }
 
     /// The position of the next entry.
     #[must_use]
+    #[inline]
     pub fn position(&self) -> u32 {
         self.position
     }
 
     /// Entries since the last checkpoint, replayed or new.
     #[must_use]
+    #[inline]
     pub fn entries_since_checkpoint(&self) -> usize {
         self.tail.len()
     }
@@ -159,19 +205,28 @@ impl Replay {
         self.resumed_from
     }
 
+    /// What the guest's own clock showed at the checkpoint from which it went on, or that it has made: ns.
+    #[must_use]
+    pub fn elapsed_ns(&self) -> Option<u64> {
+        self.elapsed_ns
+    }
+
     /// The entry that must be recorded before any other: the facts that the guest knows.
     #[must_use]
+    #[inline]
     pub fn unrecorded_facts(&self) -> Option<Entry> {
         let Facts { attempt, deadline_ms } = self.facts.filter(|_| !self.facts_recorded)?;
         Some(Entry::Context { attempt, deadline_ms })
     }
 
     /// Takes in an entry that the caller has handed to the writer.
+    #[inline]
     pub fn record(&mut self, entry: &Entry) {
         debug_assert!(self.is_live(), "entries are added only at the end");
         match entry {
             Entry::Intent { key, request } => drop(self.sent.insert(*key, request.clone())),
             Entry::Context { .. } => self.facts_recorded = true,
+            Entry::Elapsed { monotonic_ns } => self.elapsed_ns = Some(*monotonic_ns),
             _ => {}
         }
         self.tail.push(self.position, entry);
@@ -201,46 +256,11 @@ impl Replay {
     ///
     /// # Errors
     /// [`Fault`] if the journal holds another call here.
+    #[inline]
     pub fn now(&mut self) -> Called<Step<u64>> {
         self.next(Call::Now, |entry| match entry {
             Entry::Now { unix_ns } => Some(unix_ns),
             _ => None,
-        })
-    }
-
-    /// The guest sends a safe request.
-    ///
-    /// # Errors
-    /// [`Fault`] if the journal holds another call here.
-    pub fn fetch(&mut self, request: &RequestSummary) -> Called<Step<HttpAnswer>> {
-        self.next(Call::Fetch(request), |entry| match entry {
-            Entry::Fetched { answer, .. } => Some(answer),
-            _ => None,
-        })
-    }
-
-    /// The guest sends an effect, named or not.
-    ///
-    /// # Errors
-    /// [`Fault`] if the journal holds another call here, or the key has left with another request.
-    pub fn effect(&mut self, name: Option<&str>, request: &RequestSummary) -> Called<EffectStep> {
-        let key = self.next_effect_key(name);
-        let call = Call::Effect { key, request };
-        if let Some(sent) = self.sent.get(&key)
-            && sent != request
-        {
-            return Err(self.diverged(Some(Call::Effect { key, request: sent }), call));
-        }
-        if self.next(call, |_| Some(()))? == Step::Live {
-            return Ok(EffectStep::Live(key));
-        }
-        let answer = self.next(Call::Answer(key), |entry| match entry {
-            Entry::Answered { answer, .. } => Some(answer),
-            _ => None,
-        })?;
-        Ok(match answer {
-            Step::Recorded(answer) => EffectStep::Recorded(answer),
-            Step::Live => EffectStep::Resend(key),
         })
     }
 
@@ -250,6 +270,7 @@ impl Replay {
     /// # Errors
     /// [`Fault::Refused`] inside `once`.
     pub fn checkpoint(&mut self, state: Vec<u8>) -> Called<Option<Save>> {
+        self.readable()?;
         if let Some(open) = &self.once {
             return Err(Refused::CheckpointInOnce(open.name.clone()).into());
         }
@@ -259,6 +280,7 @@ impl Replay {
         }
         self.tail = Tail::new(self.position);
         self.facts_recorded = false;
+        self.elapsed_ns = None;
         self.finished.retain(|_, finished| finished.saves.is_none());
         self.checkpoints += 1;
         let checkpoint = Checkpoint {
@@ -268,6 +290,7 @@ impl Replay {
             effect_ordinal: self.effect_ordinal,
             prelude: self.prelude,
             state,
+            held: Held::default(),
         };
         Ok(Some(Save { notes: self.results_of_once(), checkpoint }))
     }
@@ -281,6 +304,7 @@ impl Replay {
         if let Some(open) = &self.once {
             return Err(Refused::RestoreInOnce(open.name.clone()).into());
         }
+        self.readable()?;
         if self.prelude.is_none() {
             match self.checkpoint.as_ref().map(|checkpoint| checkpoint.prelude) {
                 Some(Some(asked_at)) if asked_at != self.position => {
@@ -293,7 +317,13 @@ impl Replay {
                 _ => {}
             }
             self.prelude = Some(self.position);
+            if let Some(checkpoint) = &mut self.checkpoint
+                && let Some(state) = self.recorded.ask(|rest| rest.state())
+            {
+                checkpoint.state = state;
+            }
             self.jump();
+            self.readable()?;
         }
         Ok(self.checkpoint.as_ref().map(|checkpoint| checkpoint.state.clone()))
     }
@@ -307,6 +337,12 @@ impl Replay {
         let bytes = keys::random(self.step, once, *position, len);
         *position += u64::from(len);
         bytes
+    }
+
+    /// Two numbers that are the step's own, and not secret: the same at every place and in every attempt.
+    #[must_use]
+    pub fn seed(&self) -> (u64, u64) {
+        keys::seed(self.step)
     }
 
     /// The key for an effect of that name: the one that [`Replay::effect`] would use for it now.
@@ -326,6 +362,7 @@ impl Replay {
     /// # Errors
     /// [`Fault::Diverged`] if entries are left: the guest did less than before.
     pub fn finish(&mut self, how: &str) -> Called<()> {
+        self.readable()?;
         let expected = match self.recorded.front() {
             _ if self.must_restore() => Call::Restore,
             Some((_, entry)) => Call::of(entry),
@@ -345,40 +382,19 @@ impl Replay {
             .filter_map(|key| self.sent.get(&key).map(|request| Entry::Attempted { key, request: request.clone() }))
             .collect();
         if from_checkpoint {
+            notes.extend(self.elapsed_ns.map(|monotonic_ns| Entry::Elapsed { monotonic_ns }));
             notes.extend(self.results_of_once());
         }
         Cut { at, notes }
     }
+}
 
-    /// What remains of a journal that a person has cut to its last checkpoint, between two attempts: no guest
-    /// has gone through it, so all results of `once` since then are kept.
-    #[must_use]
-    pub fn cut_unseen(step: StepId, history: History) -> Cut {
-        let start = history.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.position);
-        let numbered = history.segments.iter().flat_map(|(first, entries)| (*first..).zip(entries));
-        let finished = numbered.filter(|(position, _)| *position >= start).filter_map(|(_, entry)| match entry {
-            Entry::OnceFinished { name, value } | Entry::OnceKept { name, value } => {
-                Some((name.clone(), Finished { value: value.clone(), saves: None }))
-            }
-            _ => None,
-        });
-        let finished = finished.collect();
-        Self { finished, ..Self::new(step, history) }.cut(true)
+/// What is remembered of an entry that has been read, whether the guest comes to it or not.
+fn notice(sent: &mut HashMap<Digest, RequestSummary>, tail: &mut Tail, start: u32, position: u32, entry: &Entry) {
+    if let Entry::Attempted { key, request } | Entry::Intent { key, request } = entry {
+        sent.insert(*key, request.clone());
     }
-
-    fn next_effect_key(&mut self, name: Option<&str>) -> Digest {
-        let (once, counter) = match &mut self.once {
-            Some(open) => (Some(open.key), &mut open.effect_ordinal),
-            None => (None, &mut self.effect_ordinal),
-        };
-        let ordinal = *counter;
-        *counter += 1;
-        let of = match (once, name) {
-            (None, Some(name)) => KeyOf::Name(name),
-            (None, None) => KeyOf::Ordinal(ordinal),
-            (Some(once), Some(name)) => KeyOf::NameInOnce(once, name),
-            (Some(once), None) => KeyOf::OrdinalInOnce(once, ordinal),
-        };
-        keys::key(self.step, of)
+    if position >= start {
+        tail.push(position, entry);
     }
 }

@@ -42,12 +42,14 @@ impl Deadline {
         self.unix_ms
     }
 
-    pub(super) fn left(self) -> Duration {
-        self.at.saturating_sub(boot_time())
+    /// Whether it has passed, for a guest whose time stood still for so long.
+    pub(super) fn is_over_after(self, stood_still: Duration) -> bool {
+        self.left_after(stood_still).is_zero()
     }
 
-    pub(super) fn is_over(self) -> bool {
-        self.left().is_zero()
+    /// What is left until then, for such a guest.
+    pub(super) fn left_after(self, stood_still: Duration) -> Duration {
+        self.at.saturating_add(stood_still).saturating_sub(boot_time())
     }
 }
 

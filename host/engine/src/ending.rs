@@ -8,19 +8,23 @@
 
 use pawl_domain::attempt::{Cause, Cut, Divergence, Failure, Outcome};
 use pawl_domain::limits::Limits;
-use pawl_domain::replay::{Fault, Refused};
+use pawl_domain::replay::{Fault, Refused, Unread};
 use pawl_domain::schema::{Misfit, Schema, Unfit};
 use pawl_domain::wait::Wait;
 use serde::de::IgnoredAny;
 use serde_json::json;
+use wasmtime::WasmBacktrace;
 
 use super::guest::{Guest, Halt};
 use super::host::types::{self, FailureKind};
-use super::load::Prepared;
+use super::load::{LoadError, Prepared};
 use super::recorder::Stop;
 use super::secrets::Secrets;
 use super::trap::{backtrace, trap_reason};
 use super::wasi;
+
+/// How wasmtime begins to say that a component has more instances, memories or tables than it may.
+const COUNT_LIMIT: &str = "resource limit exceeded";
 
 /// How a guest ended.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub(super) enum End {
     Returned(Result<String, types::Failure>),
     /// It trapped, was halted, or could not even start.
     Broken(wasmtime::Error),
+    /// It got no instance; perhaps its own code has run for that already.
+    Unborn(wasmtime::Error),
     /// The host panicked below it, with this message: no fault of the guest.
     HostPanicked(String),
     /// The input can't be handed to it.
@@ -51,8 +57,17 @@ pub(super) fn outcome_of(guest: &mut Guest, end: End, component: &Prepared) -> (
             divergence.recorded_by.get_or_insert(digest);
             return (Outcome::Diverged(divergence), None);
         }
+        Err(Verdict::HandedBack) => return (Outcome::HandedBack, None),
+        // What a retry would keep can't be known.
+        Err(Verdict::Unreadable(what)) => return (Outcome::Failed(unreadable(what)), None),
         Err(Verdict::Failed(failure)) => failure,
     };
+    // It may have ended in the middle of its replay, and is cut by all that is recorded.
+    match guest.replay.read_to_end() {
+        Ok(()) => {}
+        Err(Fault::Unread(Unread::Damaged(what))) => return (Outcome::Failed(unreadable(what)), None),
+        Err(_) => return (guest.stopped().into(), None),
+    }
     // Also where the failure is final: a person's retry must not replay it.
     let cut = guest.replay.cut(failure.from_checkpoint);
     (Outcome::Failed(failure), Some(cut))
@@ -71,6 +86,9 @@ enum Verdict {
     Stopped(Stop),
     Suspended(Wait),
     Diverged(Box<Divergence>),
+    /// The machine can't execute it now.
+    HandedBack,
+    Unreadable(String),
     Failed(Failure),
 }
 
@@ -88,6 +106,7 @@ fn judge(guest: &mut Guest, end: End, schema: Option<&Schema>) -> Result<String,
             Err(Verdict::Failed(from_guest(redacted(failure, guest.secrets()), &guest.limits)))
         }
         End::Broken(error) => Err(broken(guest, error)),
+        End::Unborn(error) => Err(unborn(guest, error)),
         End::HostPanicked(message) => {
             tracing::error!(run.id = %guest.step.run, step.no = %guest.step.step, panic = %message,
                 "the host failed while it executed a step");
@@ -99,12 +118,48 @@ fn judge(guest: &mut Guest, end: End, schema: Option<&Schema>) -> Result<String,
     }
 }
 
+/// A guest without an instance. Its component was checked when it was pushed, and had instances since: if it is not the
+/// guest's own code that has ended it, its limit, or the component, then the machine lacks something.
+fn unborn(guest: &mut Guest, error: wasmtime::Error) -> Verdict {
+    if error.is::<Halt>() || error.is::<wasmtime::Trap>() || error.is::<WasmBacktrace>() {
+        return broken(guest, error);
+    }
+    let reason = trap_reason(&error);
+    if let Some(refused) = guest.memory.refused() {
+        return failed(Cause::Limit, format!("{refused} ({reason})"));
+    }
+    if reason.contains(COUNT_LIMIT) {
+        return failed(Cause::Limit, format!("the component consists of too much: {reason}"));
+    }
+    match error.downcast::<LoadError>() {
+        Ok(error) => failed(Cause::Component, error.to_string()),
+        Err(_) => lacks_memory(guest, &reason),
+    }
+}
+
+/// The step is given back, to whoever has what it needs: it has done nothing wrong.
+fn lacks_memory(guest: &mut Guest, reason: &str) -> Verdict {
+    tracing::warn!(run.id = %guest.step.run, step.no = %guest.step.step, reason,
+        "this machine has no memory for a step, which is handed back");
+    guest.lacks_memory = true;
+    Verdict::HandedBack
+}
+
 fn broken(guest: &mut Guest, error: wasmtime::Error) -> Verdict {
     let backtrace = backtrace(&error);
+    let is_over = || failed(Cause::Timeout, "the attempt took longer than the step may".into());
     let halt = match error.downcast::<Halt>() {
         Ok(Halt::Stop(stop)) => return Verdict::Stopped(stop),
         Ok(Halt::Suspend(wait)) => return Verdict::Suspended(wait),
-        Ok(Halt::Deadline) => return failed(Cause::Timeout, "the attempt took longer than the step may".into()),
+        Ok(Halt::Deadline) => return is_over(),
+        Ok(Halt::Unread) => {
+            return match guest.halt() {
+                Some(Halt::Deadline) => is_over(),
+                _ => Verdict::Stopped(guest.stopped()),
+            };
+        }
+        Ok(Halt::Unreadable(what)) => return Verdict::Unreadable(what),
+        Ok(Halt::NoMemory(reason)) => return lacks_memory(guest, &reason),
         // Also in the middle of a replay: another worker may have it.
         Ok(halt @ Halt::NoSecret { .. }) => return failed(Cause::Retry, halt.to_string()),
         Ok(Halt::Diverged(mut divergence)) => {
@@ -143,6 +198,8 @@ fn finish(guest: &mut Guest, how: &str, backtrace: Option<String>) -> Result<(),
             Err(Verdict::Diverged(divergence))
         }
         Err(Fault::Refused(refused)) => Err(failed(Cause::Fatal, refused.to_string())),
+        Err(Fault::Unread(Unread::Damaged(what))) => Err(Verdict::Unreadable(what)),
+        Err(Fault::Unread(Unread::Stopped)) => Err(Verdict::Stopped(guest.stopped())),
     }
 }
 
@@ -203,6 +260,10 @@ fn from_guest(failure: types::Failure, limits: &Limits) -> Failure {
             Failure { cause: Cause::Retry, message, details, delay_ms, from_checkpoint }
         }
     }
+}
+
+fn unreadable(message: String) -> Failure {
+    Failure { cause: Cause::Component, message, details: None, delay_ms: None, from_checkpoint: false }
 }
 
 fn failed(cause: Cause, message: String) -> Verdict {

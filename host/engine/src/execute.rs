@@ -2,6 +2,7 @@
 //! ended or was stopped.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pawl_domain::attempt::{Cause, Cut, Failure, Outcome};
@@ -14,13 +15,21 @@ use wasmtime::{PoolConcurrencyLimitError, Store};
 use super::Engine;
 use super::clock::Deadline;
 use super::ending::{self, End};
-use super::guest::{Guest, Halt, MemoryLimiter};
+use super::guest::{Guest, Halt};
 use super::host::{Log, Step, StepPre};
+use super::limiter::MemoryLimiter;
 use super::load::Prepared;
-use super::recorder::Recorder;
+use super::past::{PIECE_BYTES, Reading};
+use super::recorder::{Past, Recorder, Stop};
 use super::secrets::Secrets;
 use super::threads::LifeSign;
 use super::trap::caught;
+
+/// What the host needs of its own for any guest, bytes.
+const GUEST_BYTES: usize = 256 << 10;
+
+/// How long a step that was given back for lack of memory is kept from coming again at once.
+const LACK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Beside the largest thing that a guest may hand to the host in one call.
 const TRANSFER_SPARE_BYTES: usize = 1 << 20;
@@ -44,6 +53,9 @@ pub struct Attempt {
     pub input: Vec<u8>,
     /// What earlier attempts left.
     pub history: History,
+    /// Where the journal and the checkpoint's state are read from as the guest comes to them; without it, the history
+    /// has all of both.
+    pub past: Option<Arc<dyn Past>>,
 }
 
 /// What came of it.
@@ -70,13 +82,17 @@ impl Engine {
     /// Executes one attempt of a step.
     pub fn execute(&self, prepared: &Prepared, attempt: Attempt, recorder: Arc<dyn Recorder>) -> Executed {
         let started = Instant::now();
-        let (guest, input) = self.guest(attempt, recorder);
+        let (guest, input) = match self.guest(attempt, recorder) {
+            Ok(admitted) => admitted,
+            Err(stop) => return unbegun(stop.into(), started),
+        };
         guest.sign.beat();
         let (mut guest, end) = match self.run(prepared, guest, input) {
             Ok(ended) => ended,
             Err(panic) => return not_begun(&panic, started),
         };
         guest.print_rest();
+        guest.has_ended.store(true, Ordering::Relaxed);
         let (mut outcome, mut cut) = ending::outcome_of(&mut guest, end, prepared);
         // A cut names entries by their positions: whoever cuts must find them all in the database.
         if cut.is_some()
@@ -84,28 +100,53 @@ impl Engine {
         {
             (outcome, cut) = (stop.into(), None);
         }
+        if matches!(outcome, Outcome::HandedBack) && guest.lacks_memory {
+            guest.sign.away(|| std::thread::sleep(LACK_PAUSE));
+        }
         guest.sign.rest();
         let (replayed, resumed_from) = (guest.replay.replayed(), guest.replay.resumed_from());
         Executed { outcome, cut, replayed, position: guest.replay.position(), resumed_from, elapsed: started.elapsed() }
     }
 
-    fn guest(&self, attempt: Attempt, recorder: Arc<dyn Recorder>) -> (Guest, Vec<u8>) {
+    /// The guest, once the process has room for it. Its time begins then, and whatever it needs beyond, it waits for by
+    /// itself.
+    fn guest(&self, attempt: Attempt, recorder: Arc<dyn Recorder>) -> Result<(Guest, Vec<u8>), Stop> {
+        let sign = LifeSign::of_this_thread();
+        let (limit, share) = (self.limits.memory_bytes, self.memory.begin());
+        let memory = MemoryLimiter::new(limit, share, Arc::clone(&sign), Some(Arc::clone(&recorder)));
+        // The input is here, and is handed to the guest as a copy.
+        let piece = attempt.past.as_ref().map_or(0, |_| PIECE_BYTES);
+        let admitted = memory.budget().take_share(GUEST_BYTES + 2 * attempt.input.len() + piece);
+        admitted.map_err(|_| recorder.stop().unwrap_or(Stop::LeaseLost))?;
+        let deadline = Deadline::after(attempt.timeout);
+        let has_ended = Arc::new(AtomicBool::new(false));
+        let replay = match attempt.past {
+            Some(past) => {
+                let (budget, sign, recorder) = (memory.budget().clone(), Arc::clone(&sign), Arc::clone(&recorder));
+                let reading = Reading::new(past, budget, sign, recorder, deadline, Arc::clone(&has_ended));
+                Replay::reading(attempt.step, attempt.history, Box::new(reading))
+            }
+            None => Replay::new(attempt.step, attempt.history),
+        };
         let log = Log::new(attempt.step, attempt.step_name, attempt.secrets, &self.limits);
         let guest = Guest {
             step: attempt.step,
             failures: attempt.failures,
             config: attempt.config,
-            deadline: Deadline::after(attempt.timeout),
+            deadline,
             limits: self.limits,
-            replay: Replay::new(attempt.step, attempt.history),
+            replay,
+            has_ended,
+            lacks_memory: false,
             recorder: Some(recorder),
             http: Arc::clone(&self.http),
-            sign: LifeSign::of_this_thread(),
-            memory: MemoryLimiter::new(self.limits.memory_bytes),
+            sign,
+            results: memory.budget().nothing(),
+            memory,
             log: Arc::new(log),
             wasi: None,
         };
-        (guest, attempt.input)
+        Ok((guest, attempt.input))
     }
 
     /// The last line of defence stands here: nothing in the host may panic because of what a guest did, and
@@ -121,7 +162,7 @@ impl Engine {
         }
         let (mut store, instance) = match caught(|| self.instantiate(prepared, guest))? {
             Ok(ready) => ready,
-            Err(unborn) => return Ok((unborn.0, End::Broken(unborn.1))),
+            Err(unborn) => return Ok((unborn.0, End::Unborn(unborn.1))),
         };
         let end = match caught(|| instance.call_run(&mut store, &input)) {
             Ok(Ok(returned)) => End::Returned(returned),
@@ -151,7 +192,8 @@ impl Engine {
         let largest = limits.checkpoint_bytes.max(limits.output_bytes).max(limits.entry_bytes);
         let mut store = Store::new(pre.engine(), guest);
         store.limiter(|guest| &mut guest.memory);
-        store.set_hostcall_fuel(largest.saturating_add(TRANSFER_SPARE_BYTES));
+        // A guest hands over what it has, and not one string a thousand times.
+        store.set_hostcall_fuel(largest.min(limits.memory_bytes).saturating_add(TRANSFER_SPARE_BYTES));
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| store.data().at_epoch());
         match pre.instantiate(&mut store) {
@@ -167,6 +209,10 @@ fn not_begun(panic: &str, started: Instant) -> Executed {
     tracing::error!(%panic, "the host failed while it instantiated a component");
     let message = "the host failed while it instantiated the component; its log says more".into();
     let failure = Failure { cause: Cause::Component, message, details: None, delay_ms: None, from_checkpoint: false };
-    let outcome = Outcome::Failed(failure);
+    unbegun(Outcome::Failed(failure), started)
+}
+
+/// An attempt whose guest did nothing.
+fn unbegun(outcome: Outcome, started: Instant) -> Executed {
     Executed { outcome, cut: None, replayed: 0, position: 0, resumed_from: None, elapsed: started.elapsed() }
 }

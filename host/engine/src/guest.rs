@@ -5,24 +5,24 @@
 //! other is how a wasmtime host is made.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use pawl_domain::attempt::Divergence;
 use pawl_domain::id::StepId;
 use pawl_domain::journal::Entry;
 use pawl_domain::limits::Limits;
-use pawl_domain::replay::{Fault, Refused, Replay};
+use pawl_domain::replay::{Fault, Refused, Replay, Unread};
 use pawl_domain::secret::variable_of;
 use pawl_domain::wait::Wait;
-use wasmtime::{ResourceLimiter, UpdateDeadline};
+use wasmtime::UpdateDeadline;
 
 use super::clock::Deadline;
 use super::host::Log;
 use super::host::outgoing::Outgoing;
+use super::limiter::{Charged, MemoryLimiter};
 use super::recorder::{Interrupt, Recorder, Stop};
 use super::secrets::Secrets;
-use super::settings::TABLE_ELEMENTS;
 use super::threads::LifeSign;
 use super::wasi::Wasi;
 
@@ -35,11 +35,17 @@ pub(super) struct Guest {
     pub(super) deadline: Deadline,
     pub(super) limits: Limits,
     pub(super) replay: Replay,
+    /// It executes no code any more: its time is over, or it has returned.
+    pub(super) has_ended: Arc<AtomicBool>,
+    /// It was ended because the machine had no memory.
+    pub(super) lacks_memory: bool,
     /// None while the guest is only asked to describe itself: then every host call is refused.
     pub(super) recorder: Option<Arc<dyn Recorder>>,
     pub(super) http: Arc<Outgoing>,
     pub(super) sign: Arc<LifeSign>,
     pub(super) memory: MemoryLimiter,
+    /// What the results of `once` since the checkpoint count as.
+    pub(super) results: Charged,
     /// With the names that its lines have and the values that they must not have; also in the hands of the
     /// streams to which the guest prints.
     pub(super) log: Arc<Log>,
@@ -69,6 +75,14 @@ pub(super) enum Halt {
     NoSecret { name: String },
     #[error("`describe` must not call the host")]
     Describing,
+    /// No fault of the guest, and nothing that it may see.
+    #[error("this machine has no memory left for the step ({0})")]
+    NoMemory(String),
+    /// The guest must stop, while its journal was being read.
+    #[error("the journal was not read on")]
+    Unread,
+    #[error("{0}")]
+    Unreadable(String),
 }
 
 impl From<Interrupt> for Halt {
@@ -85,6 +99,8 @@ impl From<Fault> for Halt {
         match fault {
             Fault::Diverged(divergence) => Self::Diverged(divergence),
             Fault::Refused(refused) => Self::Refused(refused),
+            Fault::Unread(Unread::Stopped) => Self::Unread,
+            Fault::Unread(Unread::Damaged(what)) => Self::Unreadable(what),
         }
     }
 }
@@ -127,7 +143,7 @@ impl Guest {
         self.replay.record(entry);
         if !has_room {
             let recorder = self.recorder()?;
-            self.sign.away(|| recorder.room(self.deadline.left()))?;
+            self.sign.away(|| recorder.room(self.time_left()))?;
         }
         Ok(())
     }
@@ -135,7 +151,7 @@ impl Guest {
     /// Waits until everything recorded is durable.
     pub(super) fn barrier(&self) -> Result<(), Halt> {
         let recorder = self.recorder()?;
-        Ok(self.sign.away(|| recorder.barrier(self.deadline.left()))?)
+        Ok(self.sign.away(|| recorder.barrier(self.time_left()))?)
     }
 
     /// The same after the attempt, whose time may be over.
@@ -147,21 +163,37 @@ impl Guest {
     /// The last check before a request leaves.
     pub(super) fn clear_to_leave(&self) -> Result<(), Halt> {
         let recorder = self.recorder()?;
-        Ok(self.sign.away(|| recorder.clear_to_leave(self.deadline.left()))?)
+        Ok(self.sign.away(|| recorder.clear_to_leave(self.time_left()))?)
     }
 
     /// Whether the guest must not go on.
     pub(super) fn halt(&self) -> Option<Halt> {
         let stop = self.recorder.as_ref().and_then(|recorder| recorder.stop());
-        stop.map(Halt::Stop).or_else(|| self.deadline.is_over().then_some(Halt::Deadline))
+        stop.map(Halt::Stop).or_else(|| self.time_left().is_zero().then_some(Halt::Deadline))
+    }
+
+    /// What is left of the attempt's time.
+    fn time_left(&self) -> Duration {
+        self.deadline.left_after(self.memory.budget().waited())
+    }
+
+    /// Why it was stopped, if it was: by who has stopped it, or because its step is another worker's.
+    pub(super) fn stopped(&self) -> Stop {
+        self.recorder.as_ref().and_then(|recorder| recorder.stop()).unwrap_or(Stop::LeaseLost)
+    }
+
+    /// Charges what the host holds for the guest to its memory, until it is given back.
+    pub(super) fn charge(&self, bytes: usize) -> Result<Charged, Halt> {
+        self.memory.budget().charge(bytes)
     }
 
     /// For what the host computes for the guest and may take long: whether it is still to go on. To ask is a sign of life.
     pub(super) fn is_wanted(&self) -> impl Fn() -> bool + use<> {
         let (recorder, deadline, sign) = (self.recorder.clone(), self.deadline, Arc::clone(&self.sign));
+        let stood_still = self.memory.budget().waited();
         move || {
             sign.beat();
-            !deadline.is_over() && recorder.as_ref().is_none_or(|recorder| recorder.stop().is_none())
+            !deadline.is_over_after(stood_still) && recorder.as_ref().is_none_or(|recorder| recorder.stop().is_none())
         }
     }
 
@@ -172,73 +204,5 @@ impl Guest {
             Some(halt) => Err(halt.into()),
             None => Ok(UpdateDeadline::Continue(1)),
         }
-    }
-}
-
-/// What a guest's memories and tables may take, and what they have taken.
-#[derive(Debug)]
-pub(super) struct MemoryLimiter {
-    budget: Budget,
-    elements_left: usize,
-    /// What was refused last; explains a trap that follows.
-    refused: Option<String>,
-    limit_bytes: usize,
-}
-
-impl MemoryLimiter {
-    pub(super) fn new(limit_bytes: usize) -> Self {
-        Self { budget: Budget::new(limit_bytes), elements_left: TABLE_ELEMENTS, refused: None, limit_bytes }
-    }
-
-    /// For memory of the host's that counts as the guest's own.
-    pub(super) fn budget(&self) -> Budget {
-        self.budget.clone()
-    }
-
-    pub(super) fn refused(&self) -> Option<&str> {
-        self.refused.as_deref()
-    }
-}
-
-impl ResourceLimiter for MemoryLimiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let more = desired.saturating_sub(current);
-        let fits = self.budget.take(more);
-        if !fits {
-            let limit = self.limit_bytes;
-            self.refused = Some(format!("the guest's memory may take {limit} bytes, it asked for {desired}"));
-        }
-        Ok(fits)
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let more = desired.saturating_sub(current);
-        let fits = more <= self.elements_left;
-        if fits {
-            self.elements_left -= more;
-        } else {
-            self.refused =
-                Some(format!("the guest's tables may have {TABLE_ELEMENTS} elements, it asked for {desired}"));
-        }
-        Ok(fits)
-    }
-}
-
-/// Bytes that a guest's memories may still take, together with what the host holds for it.
-#[derive(Debug, Clone)]
-pub(super) struct Budget(Arc<AtomicUsize>);
-
-impl Budget {
-    pub(super) fn new(bytes: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(bytes)))
-    }
-
-    /// Takes all of it or nothing.
-    pub(super) fn take(&self, bytes: usize) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
-    }
-
-    pub(super) fn give_back(&self, bytes: usize) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 }

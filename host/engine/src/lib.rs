@@ -15,9 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use clock::boot_time;
+pub use container::usual_budget_bytes;
 pub use execute::{Attempt, Executed};
 pub use load::{LoadError, Prepared, imports_of, refused_import};
 pub use manifest::Manifest;
+pub use memory::Memory;
 pub use secrets::Secrets;
 pub use threads::{GuestThreads, Job, Stuck};
 
@@ -26,13 +28,17 @@ use pawl_domain::limits::Limits;
 
 mod cache;
 mod clock;
+mod container;
 mod ending;
 mod execute;
 mod guest;
 mod host;
 pub mod in_memory;
+mod limiter;
 mod load;
 mod manifest;
+mod memory;
+mod past;
 pub mod read_only;
 pub mod recorder;
 mod secrets;
@@ -55,6 +61,9 @@ pub struct Config {
     pub tick_ms: u64,
     /// What compiled components may take in memory; the least recently used go first.
     pub cache_bytes: usize,
+    /// What all guests together may make the process hold; what does not fit waits. As much as one guest may take at
+    /// least.
+    pub memory_bytes: usize,
     /// What they may take in the folder; about so much stays after the least recently used have gone.
     pub cache_dir_bytes: u64,
 }
@@ -66,7 +75,8 @@ impl Default for Config {
             cache_dir: None,
             slots: 16,
             tick_ms: 10,
-            cache_bytes: 512 << 20,
+            cache_bytes: container::at_most_an_eighth(512 << 20),
+            memory_bytes: usual_budget_bytes(),
             cache_dir_bytes: 512 << 20,
         }
     }
@@ -80,6 +90,7 @@ pub struct Engine {
     pooling: Option<load::Target>,
     on_demand: load::Target,
     cache: cache::Cache,
+    memory: Arc<Memory>,
     http: Arc<host::outgoing::Outgoing>,
 }
 
@@ -116,7 +127,14 @@ impl Engine {
         clock::start_ticker(&engines, Duration::from_millis(config.tick_ms.max(1)))
             .map_err(|error| StartError(error.into()))?;
         let cache = cache::Cache::new(config.cache_bytes);
-        Ok(Self { limits: config.limits, pooling, on_demand, cache, http: Arc::default() })
+        let memory = Memory::new(config.memory_bytes, config.limits.memory_bytes);
+        Ok(Self { limits: config.limits, pooling, on_demand, cache, memory, http: Arc::default() })
+    }
+
+    /// The budget of all guests.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The component of that digest, if it is ready to be executed at once.

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::clock::Deadline;
-use super::guest::{Guest, MemoryLimiter};
+use super::guest::Guest;
 use super::host::{Log, types};
+use super::limiter::MemoryLimiter;
 use super::load::{LoadError, Prepared};
 use super::secrets::Secrets;
 use super::threads::{LifeSign, aside};
@@ -78,6 +79,8 @@ impl Engine {
     pub(super) fn nobody(&self) -> Guest {
         let step = StepId { run: RunId(uuid::Uuid::nil()), step: StepNo(0) };
         let log = Log::new(step, String::new(), Secrets::default(), &self.limits);
+        let sign = LifeSign::of_this_thread();
+        let memory = MemoryLimiter::new(self.limits.memory_bytes, self.memory.begin(), Arc::clone(&sign), None);
         Guest {
             step,
             failures: 0,
@@ -85,10 +88,13 @@ impl Engine {
             deadline: Deadline::after(TIMEOUT),
             limits: self.limits,
             replay: Replay::new(step, History::default()),
+            has_ended: Arc::default(),
+            lacks_memory: false,
             recorder: None,
             http: Arc::clone(&self.http),
-            sign: LifeSign::of_this_thread(),
-            memory: MemoryLimiter::new(self.limits.memory_bytes),
+            sign,
+            results: memory.budget().nothing(),
+            memory,
             log: Arc::new(log),
             wasi: None,
         }

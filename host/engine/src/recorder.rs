@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use pawl_domain::journal::{Checkpoint, Entry};
+use pawl_domain::replay::Unread;
 
 /// Why a guest must stop at once. It is not the guest's fault; nothing more of it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -69,4 +70,29 @@ pub trait Recorder: Send + Sync {
 
     /// Whether the guest must stop now; asked at every epoch.
     fn stop(&self) -> Option<Stop>;
+}
+
+/// Where a resumed guest's past is read from, a piece at a time. Called on the guest's own thread, so it may block: each
+/// call tries until it has an answer, or is told that it is given up.
+pub trait Past: std::fmt::Debug + Send + Sync {
+    /// Entries from position `from` on, in order: at least one, and none from `until` on.
+    ///
+    /// # Errors
+    /// [`Unread`].
+    fn entries(&self, from: u32, until: u32, given_up: &dyn Fn() -> bool) -> Result<Vec<Entry>, Unread>;
+
+    /// What the checkpoint's state takes.
+    fn state_bytes(&self) -> u64;
+
+    /// The checkpoint's state.
+    ///
+    /// # Errors
+    /// [`Unread`].
+    fn state(&self, given_up: &dyn Fn() -> bool) -> Result<Vec<u8>, Unread>;
+
+    /// The signal that was given to the entry at this position.
+    ///
+    /// # Errors
+    /// [`Unread`].
+    fn signal(&self, position: u32, given_up: &dyn Fn() -> bool) -> Result<Option<Vec<u8>>, Unread>;
 }

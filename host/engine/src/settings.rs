@@ -16,14 +16,19 @@ pub(super) const STACK_BYTES: usize = 512 << 10;
 /// Elements of all tables of a guest; a large interpreter needs tens of thousands.
 pub(super) const TABLE_ELEMENTS: usize = 1_000_000;
 
+/// What one component may consist of. Each memory takes 4 GiB of addresses, whatever its size, and each instance some
+/// memory of the host's that nobody counts; interpreters have dozens of instances and one or two memories.
+pub(super) const INSTANCES: usize = 200;
+pub(super) const TABLES: usize = 100;
+pub(super) const MEMORIES: usize = 8;
+
 /// Instances beyond one per slot: descriptions that are asked for while all slots are busy.
 const SPARE_INSTANCES: u32 = 4;
 
 /// Shapes that the pool takes. Components of the Rust SDK have one memory, three core instances and two
 /// tables; interpreters have dozens and spend far more on their start than the pool could save.
-const CORE_INSTANCES: u32 = 8;
-const TABLES: u32 = 4;
-const POOLED_TABLE_ELEMENTS: usize = 10_000;
+const POOLED_INSTANCES: u32 = 8;
+const POOLED_TABLES: u32 = 4;
 
 /// Bytes of a slot's memory that are reset in place of being given back to the system. Where the system can
 /// tell which pages were written (Linux 6.7), only those are counted and reset.
@@ -64,14 +69,15 @@ pub(super) fn pooling(common: &Config, slots: u32, limits: &Limits) -> Config {
     let keep_resident = if sees_pages { KEEP_RESIDENT_BYTES } else { KEEP_RESIDENT_UNSEEN_BYTES };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .max_core_instances_per_component(CORE_INSTANCES)
-        .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
+        .max_core_instances_per_component(POOLED_INSTANCES)
+        .total_core_instances(instances.saturating_mul(POOLED_INSTANCES))
         .max_memories_per_component(1)
         .total_memories(instances)
         .max_memory_size(limits.memory_bytes)
-        .max_tables_per_component(TABLES)
-        .total_tables(instances.saturating_mul(TABLES))
-        .table_elements(POOLED_TABLE_ELEMENTS)
+        .max_tables_per_component(POOLED_TABLES)
+        .total_tables(instances.saturating_mul(POOLED_TABLES))
+        // As many as anywhere: what a guest is answered to `table.grow` must not depend on where it lives.
+        .table_elements(TABLE_ELEMENTS)
         // Guests run on the stacks of their threads.
         .total_stacks(0)
         .pagemap_scan(Enabled::Auto)

@@ -109,6 +109,7 @@ fn replay_here(engine: Arc<Engine>, journal: &StepJournal, bytes: &[u8]) -> anyh
         timeout: Duration::from_millis(journal.timeout_ms),
         input: journal.input.get().as_bytes().to_vec(),
         history: history.clone(),
+        past: None,
     };
     let executed = execute(engine, component, bytes, attempt, &recorder)?;
     let (position, resumed_from) = (executed.position, executed.resumed_from);

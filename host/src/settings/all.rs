@@ -76,7 +76,10 @@ static API: &[Setting] = &[
 
 static WORKER: &[Setting] = &[
     setting("slots", Count(1, 10_000), EXECUTING, |it| &mut it.worker.slots)
-        .what("Steps executed at once; each may use the memory that a guest may have"),
+        .what("Steps executed at once, as far as there is memory for them"),
+    setting("memory", Size(64 * MIB, 1 << 50), EXECUTING, |it| &mut it.engine.memory_bytes)
+        .usually("five eighths of what the container, or the machine, allows")
+        .what("What all guests together may make the process hold; a step that does not fit waits"),
     setting("queues", Names, EXECUTING, |it| &mut it.worker.queues).formerly("queue").what("Queues to serve"),
     setting("lease", Time(500 * MS, 600 * SECOND), EXECUTING, |it| &mut it.worker.lease)
         .formerly("lease-ms")
@@ -132,6 +135,7 @@ static CACHES: &[Setting] = &[
     setting("cache-dir-size", Size(MIB, 1 << 40), EVERYBODY, |it| &mut it.engine.cache_dir_bytes)
         .what("What compiled components may take there, about"),
     setting("cache-memory", Size(MIB, 1 << 40), ROLES, |it| &mut it.engine.cache_bytes)
+        .usually("512MiB, or an eighth of what the container, or the machine, allows")
         .what("What compiled components may take in memory"),
     setting("api-pipelines", Count(1, 1_000_000), SERVING, |it| &mut it.api.pipelines)
         .what("Versions of pipelines that the API keeps in memory"),

@@ -2,11 +2,11 @@
 //! at, lets [`pawl_domain::decision`] decide, and applies the changes; it knows none of the verbs.
 
 use async_trait::async_trait;
-use pawl_domain::attempt::{Claim, Cut};
+use pawl_domain::attempt::Cut;
 use pawl_domain::decision::{Refusal, Verb, may_resume};
 use pawl_domain::id::{Fence, RunId, StepId, StepNo};
 use pawl_domain::ready::Ready;
-use pawl_domain::replay::Replay;
+use pawl_domain::replay::Unseen;
 
 pub use pawl_domain::decision::{Forget, Resume, ResumeOn, Signal};
 
@@ -105,10 +105,21 @@ pub async fn since_checkpoint(store: &dyn Store, id: StepId) -> Result<Forget> {
     // A step that runs may write under the fence that was read.
     may_resume(step.status, step.awaits.as_deref())?;
     let fence = Fence(step.fence);
-    let (journal_length, checkpoint_position) = (step.journal_length, step.checkpoint_position);
-    let claim = Claim { journal_length, checkpoint_position, ..Claim::bare(id, fence) };
-    let Cut { at, notes } = Replay::cut_unseen(id, store.history(&claim).await?);
+    let (length, kept) = (step.journal_length, step.checkpoint_position.unwrap_or(0));
+    let mut unseen = Unseen::since(kept);
+    let mut next = kept;
+    while next < length {
+        let entries = store.entries(id, next, length).await?;
+        if entries.is_empty() {
+            return Err(Error::Damaged(format!("the journal of step {id}, which lacks position {next},")));
+        }
+        for entry in entries {
+            unseen.take_in(next, entry);
+            next += 1;
+        }
+    }
+    let Cut { at, notes } = unseen.cut();
     let (first, mut entries) = store.entries_before_cut(id, at).await?.unwrap_or((at, Vec::new()));
     entries.extend(notes);
-    Ok(Forget { fence, kept: checkpoint_position.unwrap_or(0), segment: Segment::of(first, &entries) })
+    Ok(Forget { fence, kept, segment: Segment::of(first, &entries) })
 }

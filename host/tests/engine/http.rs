@@ -155,11 +155,15 @@ fn status(entry: &Entry) -> Option<u16> {
 }
 
 #[test]
-fn a_request_that_is_not_valid_leaves_no_trace() {
+fn a_request_that_is_not_valid_reaches_nobody_and_is_answered_from_the_journal() {
     let memory = Arc::new(InMemory::default());
     let executed = fetch(json!([{ "method": "POST", "url": "ftp://nowhere/" }]), &memory);
     assert!(matches!(executed.outcome, Outcome::Failed(_)), "{:?}", executed.outcome);
-    assert_eq!(memory.entries(), vec![]);
+    let [Entry::Fetched { answer: HttpAnswer::Invalid(why), .. }] = &memory.entries()[..] else {
+        panic!("{:?}", memory.entries());
+    };
+    assert!(why.contains("neither http nor https"), "{why}");
+    assert_eq!(memory.barriers(), 1, "no effect: only the failure waits");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test says what it expects by failing")]
 
 mod http;
+mod lack;
 mod limits;
 mod load;
 mod resume;

@@ -57,6 +57,7 @@ pub fn attempt(input: &str, history: History) -> Attempt {
         timeout: Duration::from_secs(60),
         input: input.into(),
         history,
+        past: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! One batch of one worker, made by chance, and what must come of it.
 
 use pawl_domain::id::{Digest, Fence, StepId, StepNo};
-use pawl_domain::journal::{Checkpoint, Entry, pack};
+use pawl_domain::journal::{Checkpoint, Entry, Held, pack};
 use pawl_domain::status::StepStatus;
 use pawl_domain::wait::Wait;
 use pawl_store::write::{Ahead, Batch, Member, Segment, Settlement, Verdict};
@@ -120,6 +120,7 @@ impl World {
             effect_ordinal: 1,
             prelude: Some(0),
             state: vec![step.journal as u8],
+            held: Held::default(),
         });
         Member { alone, cut, segment, checkpoint, progress, settlement, ..Member::bare(id, Fence(step.fence)) }
     }

@@ -2,7 +2,7 @@
 
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Digest, Fence, StepId, StepNo, WorkerId};
-use pawl_domain::journal::{Checkpoint, Entry, History, RequestSummary};
+use pawl_domain::journal::{Checkpoint, Entry, Held, History, RequestSummary};
 use pawl_domain::namespace::Namespace;
 use pawl_store::control::{Resume, ResumeOn, since_checkpoint};
 use pawl_store::runs::StepRow;
@@ -37,6 +37,7 @@ pub async fn cut_by_a_person(store: &SharedStore) {
             effect_ordinal: 0,
             prelude: Some(0),
             state: b"saved".to_vec(),
+            held: Held::default(),
         }),
         settlement: Some(Settlement::Parked(b"{}".to_vec())),
         ..Member::bare(id, fence)
@@ -48,7 +49,7 @@ pub async fn cut_by_a_person(store: &SharedStore) {
         let (_, steps) = store.run(id.run, Some(id.step)).await.expect("the step");
         let StepRow { journal_length, checkpoint_position, .. } = steps[0].clone();
         let claim = Claim { journal_length, checkpoint_position, ..Claim::bare(id, Fence(0)) };
-        store.history(&claim).await.expect("the history")
+        store.history(&claim, usize::MAX).await.expect("the history").expect("it is not limited")
     };
     let whole = history().await;
     let other = ResumeOn::Component(Digest::of(COMPONENTS[1].1));
@@ -65,7 +66,9 @@ pub async fn cut_by_a_person(store: &SharedStore) {
     let cut = history().await;
     let notes = [Entry::Attempted { key, request }, Entry::OnceKept { name: "x".into(), value: b"1".to_vec() }];
     let [attempted, kept] = notes;
-    assert_eq!(cut.segments, [(0, vec![now, attempted, kept])], "on {}", store.name());
+    assert_eq!(cut.segments, [(1, vec![attempted.clone(), kept.clone()])], "on {}", store.name());
+    let row = store.entries(id, 0, 3).await.expect("the row");
+    assert_eq!(row, [now, attempted, kept], "what stands before the cut in its row stays, on {}", store.name());
     assert_eq!((cut.length, cut.recorded_by), (3, recorded_by), "on {}", store.name());
     let events = store.events(id.run, 0, 100).await.expect("the events");
     let note = events.last().and_then(|event| event.note.clone()).unwrap_or_default();

@@ -15,6 +15,7 @@ mod happenings;
 mod held;
 mod model;
 mod pipelines;
+mod trim;
 mod world;
 
 const HISTORIES: u64 = 1_000;
@@ -68,5 +69,12 @@ async fn both_stores_follow_the_model_and_each_other() {
 async fn a_journal_is_cut_by_a_persons_word_only_if_nothing_has_moved_since() {
     for store in &Stores::prepared().await.all {
         cut::cut_by_a_person(store).await;
+    }
+}
+
+#[tokio::test]
+async fn entries_before_a_checkpoint_are_dropped_by_the_steps_own_worker_and_by_nobody_else() {
+    for store in &Stores::prepared().await.all {
+        trim::trimmed_by_its_worker(store).await;
     }
 }

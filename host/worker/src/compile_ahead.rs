@@ -14,6 +14,7 @@ use pawl_store::{self as store, SharedStore, within};
 use tokio::sync::{Notify, watch};
 
 use crate::loaded::Loaded;
+use crate::reading::Reading;
 
 /// Who compiles.
 pub struct Compiling {
@@ -67,7 +68,7 @@ pub async fn run_once(compiling: &Compiling) -> store::Result<usize> {
     let wanted = within(*patience, store.wanted_components(*worker)).await?;
     let mut reports = Vec::with_capacity(wanted.len());
     for digest in wanted {
-        reports.push(Report { digest, refusal: refusal(compiling, digest).await? });
+        reports.push(Report { digest, refusal: refusal(compiling, digest).await });
     }
     if !reports.is_empty() {
         within(*patience, store.report_components(*worker, &reports)).await?;
@@ -76,10 +77,12 @@ pub async fn run_once(compiling: &Compiling) -> store::Result<usize> {
 }
 
 /// Why a component can't be loaded here; `None` if it can, and from now on at once.
-async fn refusal(compiling: &Compiling, digest: Digest) -> store::Result<Option<String>> {
-    let loaded = compiling.loaded.component(&*compiling.store, digest).await?;
-    Ok(loaded.err().map(|failure| match failure.details {
+async fn refusal(compiling: &Compiling, digest: Digest) -> Option<String> {
+    let reading = Reading::new(SharedStore::clone(&compiling.store), compiling.patience);
+    // Wanted for as long as this worker lives: then this is dropped.
+    let Ok(loaded) = compiling.loaded.component(&reading, digest, &|| false).await else { return None };
+    loaded.err().map(|failure| match failure.details {
         Some(details) => format!("{}: {details}", failure.message),
         None => failure.message,
-    }))
+    })
 }

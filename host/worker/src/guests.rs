@@ -8,25 +8,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_domain::attempt::{Claim, ClaimedInput, Cut, Ingredients, Outcome};
-use pawl_domain::succession::{Next, Plan};
+use pawl_domain::attempt::{Claim, Cut, Outcome};
+use pawl_domain::succession::Next;
 use pawl_domain::suspicion::{Company, Suspicion};
 use pawl_engine::recorder::{Recorder, Stop};
 use pawl_engine::{Executed, GuestThreads, Prepared};
+use pawl_store::SharedStore;
 use pawl_store::write::Segment;
-use pawl_store::{SharedStore, within};
 
-use crate::config::OUTAGE_PAUSE;
 use crate::desk::Desk;
 use crate::gate::{Gate, Pass};
-use crate::ingredients;
-use crate::loaded::{Loaded, Loading};
+use crate::loaded::{GivenUp, Loaded, Loading};
+use crate::reading::{Missed, Reading};
 use crate::session::Session;
 
 /// Where an incarnation's steps are made ready and executed.
 pub struct Guests {
-    store: SharedStore,
-    patience: Duration,
+    reading: Reading,
     loaded: Loaded,
     threads: Arc<GuestThreads>,
     suspicion: Suspicion,
@@ -45,7 +43,7 @@ impl Guests {
         suspicion: Suspicion,
         desk: Arc<Desk>,
     ) -> Self {
-        Self { store, patience, loaded, threads, suspicion, gate: Gate::new(patience), desk }
+        Self { reading: Reading::new(store, patience), loaded, threads, suspicion, gate: Gate::new(patience), desk }
     }
 
     /// Remembers on which component a step runs.
@@ -81,21 +79,11 @@ impl Guests {
     /// How the attempt ends without having begun.
     pub async fn prepare(&self, session: &Session) -> Result<(Loading, Pass), Outcome> {
         let claim = &session.claim;
-        let mut loading = loop {
-            if let Some(stop) = session.stop() {
-                return Err(stop.into());
-            }
-            match within(self.patience, self.loaded.load(&*self.store, claim)).await {
-                Ok(loading) => break loading.map_err(Outcome::Failed)?,
-                Err(error) => {
-                    tracing::warn!(error = error.chain(), step.id = %claim.id, "the step can't be loaded yet");
-                    tokio::time::sleep(OUTAGE_PAUSE).await;
-                }
-            }
+        let given_up = || session.stop().is_some();
+        let loading = match self.loaded.load(&self.reading, claim, &given_up).await {
+            Ok(loading) => loading.map_err(Outcome::Failed)?,
+            Err(GivenUp) => return Err(session.stop().unwrap_or(Stop::LeaseLost).into()),
         };
-        if matches!(claim.input, ClaimedInput::Apart(_)) {
-            loading.input = self.ingredients(session, &loading.plan).await?;
-        }
         let pass = self.enter(session).await?;
         Ok((loading, pass))
     }
@@ -124,23 +112,6 @@ impl Guests {
         !self.gate.is_taken()
     }
 
-    /// Reads what the input is made of and the claim does not carry.
-    async fn ingredients(&self, session: &Session, plan: &Plan) -> Result<Ingredients, Outcome> {
-        let limits = self.loaded.engine.limits();
-        loop {
-            if let Some(stop) = session.stop() {
-                return Err(stop.into());
-            }
-            match ingredients::of(&*self.store, &session.claim, &plan.pipeline, limits, self.patience).await {
-                Ok(read) => return read,
-                Err(error) => {
-                    tracing::warn!(error = error.chain(), step.id = %session.claim.id, "the step's input can't be read yet");
-                    tokio::time::sleep(OUTAGE_PAUSE).await;
-                }
-            }
-        }
-    }
-
     /// Hands a job to the next free guest thread.
     pub fn submit(&self, job: impl FnOnce() + Send + 'static) {
         self.threads.submit(Box::new(job));
@@ -156,20 +127,17 @@ impl Guests {
     /// through is read, and kept up to there. `None` if it can't be read while the step is this worker's.
     pub async fn row_of_cut(&self, session: &Session, cut: &Cut) -> Option<Segment> {
         let id = session.claim.id;
-        loop {
-            match within(self.patience, self.store.entries_before_cut(id, cut.at)).await {
-                Ok(row) => {
-                    let (first, mut entries) = row.unwrap_or((cut.at, Vec::new()));
-                    entries.extend_from_slice(&cut.notes);
-                    return Some(Segment::of(first, &entries));
-                }
-                Err(error) if error.is_passing() && session.stop() != Some(Stop::LeaseLost) => {
-                    tokio::time::sleep(OUTAGE_PAUSE).await;
-                }
-                Err(error) => {
-                    tracing::error!(error = error.chain(), step.id = %id, "the journal can't be cut: the step is given up");
-                    return None;
-                }
+        let given_up = || session.stop() == Some(Stop::LeaseLost);
+        match self.reading.entries_before_cut(id, cut.at, &given_up).await {
+            Ok(row) => {
+                let (first, mut entries) = row.unwrap_or((cut.at, Vec::new()));
+                entries.extend_from_slice(&cut.notes);
+                Some(Segment::of(first, &entries))
+            }
+            Err(Missed::GivenUp) => None,
+            Err(Missed::Error(error)) => {
+                tracing::error!(error = error.chain(), step.id = %id, "the journal can't be cut: the step is given up");
+                None
             }
         }
     }

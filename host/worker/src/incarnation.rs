@@ -27,10 +27,11 @@ use crate::outbox::{Large, Outbox, Outboxes};
 use crate::reconcile::Reconciling;
 use crate::scheduler::Scheduler;
 use crate::session::Session;
+use crate::trim::Trimming;
 use crate::trust::{Trust, boottime_ms};
 use crate::vitals::Vitals;
 use crate::writer::Writing;
-use crate::{acknowledge, compile_ahead, heartbeat, reconcile, scheduler, writer};
+use crate::{acknowledge, compile_ahead, heartbeat, reconcile, scheduler, trim, writer};
 
 /// How often the process looks after itself.
 const TICK: Duration = Duration::from_millis(250);
@@ -194,6 +195,8 @@ impl Incarnation<'_> {
         let (desk, outboxes, trust) = (Arc::clone(&self.desk), self.outboxes.clone(), Arc::clone(&self.trust));
         let reconciling = Reconciling { worker, store: store.clone(), patience, desk, outboxes, trust };
         tasks.spawn(reconcile::run(reconciling, lease));
+        let desk = Arc::clone(&self.desk);
+        tasks.spawn(trim::run(Trimming { worker, store: store.clone(), patience, desk }, lease));
         let compiling = Compiling { worker, store: store.clone(), patience, loaded: loaded.clone() };
         let (pulse, pulses) = watch::channel(Pulse::default());
         tasks.spawn(compile_ahead::run(compiling, Arc::clone(queue), pulses.clone()));

@@ -1,43 +1,53 @@
 //! What a step's input is made of, if that is more than a claim carries: read after the claim, outside its transaction,
-//! in pieces, each in its own time, so that a wide join holds up nobody and gets there however slow the link is.
+//! in pieces, so that a wide join holds up nobody and gets there however slow the link is.
 
-use std::time::Duration;
-
-use pawl_domain::attempt::{Cause, Claim, ClaimedInput, Failure, Ingredients, Outcome};
+use pawl_domain::attempt::{Cause, Claim, ClaimedInput, Failure, Ingredients};
+use pawl_domain::id::StepNo;
 use pawl_domain::limits::Limits;
 use pawl_domain::pipeline::Pipeline;
-use pawl_store::runs::all_outputs;
-use pawl_store::{self as store, Store, within};
+use pawl_store::history::PIECE_BYTES;
 
-use crate::loaded::unloadable;
+use crate::reading::{Missed, Reading};
+
+/// Outputs that are looked at in one go.
+const AT_ONCE: usize = 256;
 
 /// What the claim's input is made of. The inner error is the step's: more than it may join.
 ///
 /// # Errors
-/// If the store is away: try again.
+/// [`Missed`].
 pub async fn of(
-    store: &dyn Store,
+    reading: &Reading,
     claim: &Claim,
     pipeline: &Pipeline,
     limits: &Limits,
-    piece: Duration,
-) -> store::Result<Result<Ingredients, Outcome>> {
-    let needs = pipeline.step(claim.id.step).map_or(&[][..], |spec| &spec.needs);
+    given_up: &(impl Fn() -> bool + ?Sized),
+) -> Result<Result<Ingredients, Failure>, Missed> {
     let bytes = match &claim.input {
         ClaimedInput::Whole(whole) => return Ok(Ok(whole.clone())),
         ClaimedInput::Apart(bytes) => *bytes,
     };
-    if needs.len() > 1 && bytes > limits.joined_bytes as u64 {
-        return Ok(Err(Outcome::Failed(too_much(bytes, limits))));
+    let store = reading.store();
+    match pipeline.step(claim.id.step).map_or(&[][..], |spec| &spec.needs) {
+        [] => Ok(Ok(Ingredients::Run(reading.ask(given_up, || store.run_input(claim.run())).await?))),
+        needs if needs.len() > 1 && bytes > limits.joined_bytes as u64 => Ok(Err(too_much(bytes, limits))),
+        needs => Ok(Ok(Ingredients::Outputs(outputs(reading, claim, needs, given_up).await?))),
     }
-    let read = match needs {
-        [] => within(piece, store.run_input(claim.run())).await.map(Ingredients::Run),
-        needs => all_outputs(store, claim.run(), needs, piece).await.map(Ingredients::Outputs),
-    };
-    match read {
-        Err(error) if !error.is_passing() => Ok(Err(Outcome::Failed(unloadable(&error)))),
-        read => Ok(Ok(read?)),
+}
+
+async fn outputs(
+    reading: &Reading,
+    claim: &Claim,
+    needs: &[StepNo],
+    given_up: &(impl Fn() -> bool + ?Sized),
+) -> Result<Vec<Vec<u8>>, Missed> {
+    let store = reading.store();
+    let mut outputs = Vec::with_capacity(needs.len());
+    while let Some(rest) = needs.get(outputs.len()..).filter(|rest| !rest.is_empty()) {
+        let some = &rest[..rest.len().min(AT_ONCE)];
+        outputs.extend(reading.ask(given_up, || store.outputs(claim.run(), some, PIECE_BYTES)).await?);
     }
+    Ok(outputs)
 }
 
 fn too_much(bytes: u64, limits: &Limits) -> Failure {

@@ -12,10 +12,14 @@ use pawl_domain::journal::History;
 use pawl_domain::pipeline::default_timeout_ms;
 use pawl_domain::schema::Schemas;
 use pawl_domain::succession::{Next, Plan};
-use pawl_engine::recorder::Recorder;
+use pawl_engine::recorder::{self, Recorder};
 use pawl_engine::{Attempt, Engine, Executed, LoadError, Prepared, Secrets};
-use pawl_store::{self as store, Store};
+use pawl_store::history::Large;
+use tokio::sync::Semaphore;
 
+use crate::ingredients;
+use crate::past::StepPast;
+use crate::reading::{Missed, Reading, until};
 use crate::session::Session;
 
 /// Steps of which it is remembered on which component they ran last.
@@ -30,6 +34,9 @@ pub struct Loaded {
     most_plans: usize,
     /// The component of the last claim of a pipeline's step: that of the next one, most likely.
     latest: Arc<Mutex<HashMap<(Digest, StepNo), Digest>>>,
+    /// Components that are being fetched: each by one, for all who wait.
+    flights: Arc<Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>>,
+    compiling: Arc<Semaphore>,
 }
 
 /// Everything that an attempt starts from.
@@ -38,9 +45,11 @@ pub struct Loading {
     pub prepared: Arc<Prepared>,
     /// The plan of the pipeline version.
     pub plan: Arc<Plan>,
-    /// What the step did before.
+    /// What the step did before, without what is read as the guest comes to it.
     pub history: History,
-    /// What the input is made of; nothing yet if the claim does not carry it.
+    /// Where that is read from.
+    pub past: Option<Arc<dyn recorder::Past>>,
+    /// What the input is made of.
     pub input: Ingredients,
 }
 
@@ -48,7 +57,9 @@ impl Loaded {
     /// Empty caches around `engine`, with room for so many plans.
     #[must_use]
     pub fn new(engine: Arc<Engine>, most_plans: usize) -> Self {
-        Self { engine, plans: Arc::default(), most_plans, latest: Arc::default() }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let compiling = Arc::new(Semaphore::new(cores));
+        Self { engine, plans: Arc::default(), most_plans, latest: Arc::default(), flights: Arc::default(), compiling }
     }
 
     /// What the claim needs, if nothing has to be read for it.
@@ -60,7 +71,7 @@ impl Loaded {
         }
         let prepared = self.checked(claim.component)?;
         let plan = lock(&self.plans).get(&claim.pipeline).cloned()?;
-        Some(Loading { prepared, plan, history: History::default(), input: input.clone() })
+        Some(Loading { prepared, plan, history: History::default(), past: None, input: input.clone() })
     }
 
     /// Remembers on which component a step runs.
@@ -84,31 +95,41 @@ impl Loaded {
         self.engine.prepared(component).filter(|prepared| prepared.schemas().is_some())
     }
 
-    /// Reads and compiles what the claim needs. The inner error is the step's: no component that this
-    /// worker can load.
+    /// Reads and compiles what the claim needs, for as long as it is not given up. The inner error is the step's: no
+    /// component that this worker can load, or no pipeline.
+    ///
+    /// What may be large of the step's own past is not read here: the guest reads it as it comes to it, once there is
+    /// room for it.
     ///
     /// # Errors
-    /// If the database is away: try again.
-    pub async fn load(&self, store: &dyn Store, claim: &Claim) -> store::Result<Result<Loading, Failure>> {
+    /// [`GivenUp`].
+    pub async fn load(
+        &self,
+        reading: &Reading,
+        claim: &Claim,
+        given_up: &(impl Fn() -> bool + ?Sized),
+    ) -> Result<Result<Loading, Failure>, GivenUp> {
+        let store = reading.store();
         let loading = async {
-            let plan = self.plan(store, claim.pipeline).await?;
-            let history = store.history(claim).await?;
-            Ok::<_, store::Error>((plan, history))
+            let plan = self.plan(reading, claim.pipeline, given_up).await?;
+            let past = reading.ask(given_up, || store.past(claim)).await?;
+            let input = ingredients::of(reading, claim, &plan.pipeline, self.engine.limits(), given_up).await?;
+            Ok::<_, Missed>((plan, past, input))
         };
-        let (plan, history) = match loading.await {
-            Ok(loaded) => loaded,
-            Err(error) if error.is_passing() => return Err(error),
-            Err(error) => return Ok(Err(unloadable(&error))),
+        let (plan, past, input) = match loading.await {
+            Ok((_, _, Err(failure))) => return Ok(Err(failure)),
+            Ok((plan, past, Ok(input))) => (plan, past, input),
+            Err(Missed::GivenUp) => return Err(GivenUp),
+            Err(Missed::Error(error)) => return Ok(Err(unloadable(&error))),
         };
-        let prepared = match self.component(store, claim.component).await? {
+        let prepared = match self.component(reading, claim.component, given_up).await? {
             Ok(prepared) => prepared,
             Err(failure) => return Ok(Err(failure)),
         };
-        let input = match &claim.input {
-            ClaimedInput::Whole(whole) => whole.clone(),
-            ClaimedInput::Apart(_) => Ingredients::Outputs(Vec::new()),
-        };
-        Ok(Ok(Loading { prepared, plan, history, input }))
+        let has_past = claim.journal_length > 0 || claim.checkpoint_position.is_some();
+        let (history, past) = StepPast::of(claim, past, reading.clone());
+        let past = has_past.then(|| Arc::new(past) as Arc<dyn recorder::Past>);
+        Ok(Ok(Loading { prepared, plan, history, past, input }))
     }
 
     /// Executes the attempt that `session` stands for; blocks.
@@ -119,11 +140,18 @@ impl Loaded {
         self.engine.execute(&prepared, loading.attempt(&session.claim), recorder)
     }
 
-    async fn plan(&self, store: &dyn Store, digest: Digest) -> store::Result<Arc<Plan>> {
+    async fn plan(
+        &self,
+        reading: &Reading,
+        digest: Digest,
+        given_up: &(impl Fn() -> bool + ?Sized),
+    ) -> Result<Arc<Plan>, Missed> {
         if let Some(known) = lock(&self.plans).get(&digest) {
             return Ok(Arc::clone(known));
         }
-        let plan = Arc::new(Plan::new(digest, store.pipeline_version(digest).await?));
+        let store = reading.store();
+        let pipeline = reading.ask(given_up, || store.pipeline_version(digest)).await?;
+        let plan = Arc::new(Plan::new(digest, pipeline));
         let mut plans = lock(&self.plans);
         if plans.len() >= self.most_plans {
             plans.clear();
@@ -132,34 +160,78 @@ impl Loaded {
         Ok(plan)
     }
 
-    /// A component, compiled; the inner error says why it can't be loaded here.
+    /// A component, compiled; the inner error says why it can't be loaded here. Whoever else asks for it meanwhile waits
+    /// for the same bytes and the same compilation.
     ///
     /// # Errors
-    /// If the database is away: try again.
-    pub async fn component(&self, store: &dyn Store, digest: Digest) -> store::Result<Result<Arc<Prepared>, Failure>> {
+    /// [`GivenUp`].
+    pub async fn component(
+        &self,
+        reading: &Reading,
+        digest: Digest,
+        given_up: &(impl Fn() -> bool + ?Sized),
+    ) -> Result<Result<Arc<Prepared>, Failure>, GivenUp> {
         if let Some(prepared) = self.checked(digest) {
             return Ok(Ok(prepared));
         }
-        let loading = async {
-            let manifest = store.manifest(digest).await?;
-            Ok::<_, store::Error>((manifest, store.component(digest).await?))
+        let flight = Arc::clone(lock(&self.flights).entry(digest).or_default());
+        let _flight = tokio::select! {
+            flight = flight.lock() => flight,
+            () = until(given_up) => return Err(GivenUp),
         };
-        let (manifest, bytes) = match loading.await {
-            Ok(loaded) => loaded,
-            Err(error) if error.is_passing() => return Err(error),
-            Err(error) => return Ok(Err(unloadable(&error))),
-        };
+        if let Some(prepared) = self.checked(digest) {
+            return Ok(Ok(prepared));
+        }
+        let compiled = self.fetch_and_compile(reading, digest, given_up).await;
+        lock(&self.flights).remove(&digest);
+        match compiled {
+            Ok(prepared) => Ok(Ok(prepared)),
+            Err(Unloaded::GivenUp) => Err(GivenUp),
+            Err(Unloaded::Failed(failure)) => Ok(Err(failure)),
+        }
+    }
+
+    async fn fetch_and_compile(
+        &self,
+        reading: &Reading,
+        digest: Digest,
+        given_up: &(impl Fn() -> bool + ?Sized),
+    ) -> Result<Arc<Prepared>, Unloaded> {
+        let store = reading.store();
+        let manifest = reading.ask(given_up, || store.manifest(digest)).await?;
+        // A compiler takes many times what it compiles; nor are bytes held that only wait for it.
+        let turn = Arc::clone(&self.compiling).acquire_owned().await.expect("it is never closed");
+        let bytes = reading.whole(Large::Component(digest), digest, given_up).await?;
         let engine = Arc::clone(&self.engine);
         let compiled = tokio::task::spawn_blocking(move || {
             let prepared = engine.prepare(digest, &bytes)?;
             prepared.enforce(schemas_of(digest, manifest.as_deref()));
+            drop(turn);
             Ok::<_, LoadError>(prepared)
         });
-        Ok(match compiled.await {
+        match compiled.await {
             Ok(Ok(prepared)) => Ok(prepared),
-            Ok(Err(error)) => Err(unloadable(&error)),
-            Err(panic) => Err(unloadable(&panic)),
-        })
+            Ok(Err(error)) => Err(Unloaded::Failed(unloadable(&error))),
+            Err(panic) => Err(Unloaded::Failed(unloadable(&panic))),
+        }
+    }
+}
+
+/// Nobody wants it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GivenUp;
+
+enum Unloaded {
+    GivenUp,
+    Failed(Failure),
+}
+
+impl From<Missed> for Unloaded {
+    fn from(missed: Missed) -> Self {
+        match missed {
+            Missed::GivenUp => Self::GivenUp,
+            Missed::Error(error) => Self::Failed(unloadable(&error)),
+        }
     }
 }
 
@@ -185,6 +257,7 @@ impl Loading {
             timeout: Duration::from_millis(spec.map_or_else(default_timeout_ms, |spec| spec.timeout_ms)),
             input: pipeline.input_of(claim.id.step, self.input),
             history: self.history,
+            past: self.past,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use pawl_sdk::raw::pawl::step::types::{Failure, FailureKind, Manifest};
-use pawl_sdk::raw::pawl::step::{durable, logging};
+use pawl_sdk::raw::pawl::step::{durable, http, logging};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -14,6 +14,8 @@ enum Mode {
     Loop,
     /// Takes memory for ever.
     Allocate,
+    /// Takes memory of this many bytes at once, and writes to all of it.
+    Touch(usize),
     /// Calls itself for ever.
     Recurse,
     /// Executes an instruction that can't be.
@@ -30,6 +32,10 @@ enum Mode {
     CheckpointInOnce,
     /// Records a value of this many bytes.
     Entry(usize),
+    /// Records `count` values of `bytes` bytes; saves a checkpoint after each `checkpoint_every`.
+    Entries { count: usize, bytes: usize, checkpoint_every: usize },
+    /// Fetches what is there so many times, saves a checkpoint if it is to, and lets a moment pass.
+    Fetch { url: String, times: usize, checkpoint: bool },
     /// Reads the clock this many times.
     Journal(u32),
     /// Writes this many log lines of 1 KiB.
@@ -78,6 +84,7 @@ fn run_away(mode: Mode) -> String {
                 taken.push(black_box(vec![1_u8; 1 << 20]));
             }
         }
+        Mode::Touch(size) => drop(black_box(vec![1_u8; size])),
         Mode::Recurse => return recurse(1).to_string(),
         Mode::Trap => std::process::abort(),
         Mode::Panic => panic!("as asked"),
@@ -92,6 +99,26 @@ fn run_away(mode: Mode) -> String {
             durable::once_begin("all");
             durable::once_finish("all", &vec![7; size]);
         }
+        Mode::Entries { count, bytes, checkpoint_every } => {
+            let value = vec![7; bytes];
+            for index in 1..=count {
+                let key = index.to_string();
+                durable::once_begin(&key);
+                durable::once_finish(&key, &value);
+                if index % checkpoint_every == 0 {
+                    durable::checkpoint(b"so far");
+                }
+            }
+        }
+        Mode::Fetch { url, times, checkpoint } => {
+            if durable::restore().is_none() {
+                (0..times).for_each(|_| fetch(&url));
+                if checkpoint {
+                    durable::checkpoint(b"fetched");
+                }
+            }
+            durable::sleep(1);
+        }
         Mode::Journal(entries) => (0..entries).for_each(|_| {
             durable::now();
         }),
@@ -102,6 +129,12 @@ fn run_away(mode: Mode) -> String {
         Mode::LogLine(size) => logging::log(logging::Level::Info, &"x".repeat(size), &[]),
     }
     "null".to_owned()
+}
+
+fn fetch(url: &str) {
+    let (method, url, headers) = ("GET".to_owned(), url.to_owned(), Vec::new());
+    let request = http::Request { method, url, headers, body: Vec::new(), effect: None, timeout_ms: None };
+    http::send(&request).expect("it answers");
 }
 
 #[expect(unconditional_recursion, reason = "that is its job")]

@@ -1,7 +1,7 @@
 //! A step's past over the wire: what a replay elsewhere needs. Bytes are in hexadecimal digits.
 
 use pawl_domain::id::{Digest, StepId};
-use pawl_domain::journal::{Checkpoint, History, Unreadable, pack, unpack};
+use pawl_domain::journal::{Checkpoint, Held, History, Unreadable, pack, unpack};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -82,7 +82,7 @@ pub type Packed = (Option<SavedState>, Vec<PackedEntries>, Vec<GivenSignal>);
 #[must_use]
 pub fn pack_history(history: History) -> Packed {
     let checkpoint = history.checkpoint.map(|checkpoint| {
-        let Checkpoint { ordinal, position, random_position, effect_ordinal, prelude, state } = checkpoint;
+        let Checkpoint { ordinal, position, random_position, effect_ordinal, prelude, state, .. } = checkpoint;
         SavedState { ordinal, position, random_position, effect_ordinal, prelude, state }
     });
     let segments = history.segments.iter();
@@ -99,7 +99,8 @@ impl StepJournal {
     pub fn history(&self) -> Result<History, Unreadable> {
         let checkpoint = self.checkpoint.clone().map(|saved| {
             let SavedState { ordinal, position, random_position, effect_ordinal, prelude, state } = saved;
-            Checkpoint { ordinal, position, random_position, effect_ordinal, prelude, state }
+            let held = Held::default();
+            Checkpoint { ordinal, position, random_position, effect_ordinal, prelude, state, held }
         });
         let segments = self.segments.iter().map(|packed| Ok((packed.first, unpack(&packed.entries)?)));
         let signals = self.signals.iter().map(|signal| (signal.position, signal.payload.clone())).collect();
@@ -152,6 +153,7 @@ mod tests {
             effect_ordinal: 4,
             prelude: Some(0),
             state: vec![0, 127, 255],
+            held: Held::default(),
         };
         let history = History {
             checkpoint: Some(checkpoint),

@@ -1,5 +1,6 @@
 //! What the replay machine answers to a guest's calls.
 
+use super::Unread;
 use crate::attempt::Divergence;
 use crate::id::Digest;
 use crate::journal::{Checkpoint, Entry, HttpAnswer};
@@ -97,6 +98,8 @@ pub enum Fault {
     Diverged(Box<Divergence>),
     /// The guest broke a rule.
     Refused(Refused),
+    /// The guest has come to a place of its journal that could not be read.
+    Unread(Unread),
 }
 
 impl From<Refused> for Fault {

@@ -3,18 +3,19 @@
 
 use super::call::Call;
 use super::once::Finished;
-use super::{Called, Facts, Fault, Replay, Step};
+use super::{Called, Facts, Fault, Replay, Step, notice};
 use crate::attempt::Divergence;
 use crate::journal::Entry;
 
 impl Replay {
     /// Answers a call from the journal if the next entry is that call's.
     pub(super) fn next<T>(&mut self, call: Call<'_>, answer: impl FnOnce(Entry) -> Option<T>) -> Called<Step<T>> {
+        self.readable()?;
         self.missed_restore(call)?;
         match self.recorded.front() {
             None => Ok(Step::Live),
             Some((_, entry)) if Call::of(entry) == call => {
-                let (position, entry) = self.recorded.pop_front().expect("its front was just seen");
+                let (position, entry) = self.pop().expect("its front was just seen");
                 self.position = position + 1;
                 self.replayed += 1;
                 self.skip_notes();
@@ -24,18 +25,39 @@ impl Replay {
         }
     }
 
+    /// Takes the next entry; there is one to look at after it, if there is one left.
+    pub(super) fn pop(&mut self) -> Option<(u32, Entry)> {
+        let taken = self.recorded.pop_front();
+        self.fill();
+        taken
+    }
+
+    /// Reads on where nothing is in memory.
+    pub(super) fn fill(&mut self) {
+        while self.recorded.wants_piece() {
+            let Some((first, entries)) = self.recorded.read() else { return };
+            let start = self.tail.start();
+            for (position, entry) in (first..).zip(&entries) {
+                notice(&mut self.sent, &mut self.tail, start, position, entry);
+            }
+            self.recorded.take_in(first, entries);
+        }
+    }
+
     /// Moves to the checkpoint: what lies before it has been lived through.
     pub(super) fn jump(&mut self) {
         let Some(checkpoint) = &self.checkpoint else { return };
-        self.position = checkpoint.position;
+        let position = checkpoint.position;
+        self.position = position;
         self.random_position = checkpoint.random_position;
         self.effect_ordinal = checkpoint.effect_ordinal;
-        self.resumed_from = Some(checkpoint.position);
+        self.resumed_from = Some(position);
         self.facts_recorded = false;
         self.facts_aged = true;
         self.finished.clear();
-        while self.recorded.front().is_some_and(|(position, _)| *position < checkpoint.position) {
-            self.recorded.pop_front();
+        self.elapsed_ns = None;
+        while self.recorded.front().is_some_and(|(before, _)| *before < position) {
+            self.pop();
         }
         self.skip_notes();
     }
@@ -54,7 +76,7 @@ impl Replay {
     /// come after the checkpoint.
     pub(super) fn skip_notes(&mut self) {
         while !self.must_restore() && self.recorded.front().is_some_and(|(_, entry)| Call::of(entry) == Call::Note) {
-            let Some((position, note)) = self.recorded.pop_front() else { return };
+            let Some((position, note)) = self.pop() else { return };
             self.position = position + 1;
             self.take_in(note);
         }
@@ -69,16 +91,26 @@ impl Replay {
                 self.facts_recorded = true;
                 self.facts_aged = false;
             }
+            Entry::Elapsed { monotonic_ns } => self.elapsed_ns = Some(monotonic_ns),
             _ => {}
         }
     }
 
     /// The facts under which what is still to be replayed was made.
-    pub(super) fn facts_ahead(&self) -> Option<Facts> {
-        self.recorded.iter().find_map(|(_, entry)| match entry {
-            Entry::Context { attempt, deadline_ms } => Some(Facts { attempt: *attempt, deadline_ms: *deadline_ms }),
+    pub(super) fn facts_ahead(&mut self) -> Option<Facts> {
+        if let Some((found_at, facts)) = self.facts_found
+            && found_at >= self.position
+        {
+            return facts;
+        }
+        let found = self.recorded.find_map(|position, entry| match entry {
+            Entry::Context { attempt, deadline_ms } => {
+                Some((position, Facts { attempt: *attempt, deadline_ms: *deadline_ms }))
+            }
             _ => None,
-        })
+        });
+        self.facts_found = Some(found.map_or((u32::MAX, None), |(position, facts)| (position, Some(facts))));
+        found.map(|(_, facts)| facts)
     }
 
     pub(super) fn diverged(&self, expected: Option<Call<'_>>, actual: Call<'_>) -> Fault {

@@ -47,3 +47,13 @@ pub(super) fn random(step: StepId, once: Option<Digest>, position: u64, len: u32
     stream.fill(&mut bytes);
     bytes
 }
+
+/// What hash maps are seeded with.
+pub(super) fn seed(step: StepId) -> (u64, u64) {
+    let mut hasher = blake3::Hasher::new_derive_key("pawl seed of a step, v1");
+    hasher.update(step.run.0.as_bytes()).update(&step.step.0.to_be_bytes());
+    let mut bytes = [0; 16];
+    hasher.finalize_xof().fill(&mut bytes);
+    let [first, second] = [0, 8].map(|at| u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index])));
+    (first, second)
+}

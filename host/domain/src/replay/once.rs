@@ -40,6 +40,7 @@ impl Replay {
         if let Some(open) = &self.once {
             return Err(Refused::NestedOnce { outer: open.name.clone(), inner: name.to_owned() }.into());
         }
+        self.readable()?;
         let saves = self.saves;
         if let Some(earlier) = self.finished.get_mut(name).filter(|it| it.saves.is_none_or(|then| then == saves)) {
             earlier.saves = Some(saves);
@@ -48,7 +49,9 @@ impl Replay {
         }
         let begun = self.next(Call::OnceBegin(name), |_| Some(()))?;
         self.effect_ordinal += 1;
-        if let Some(value) = self.finished_ahead(name) {
+        let finished = self.finished_ahead(name);
+        self.readable()?;
+        if let Some(value) = finished {
             self.finished.insert(name.to_owned(), Finished { value: value.clone(), saves: Some(saves) });
             return Ok(OnceStep::Finished(value));
         }
@@ -66,6 +69,7 @@ impl Replay {
         if self.once.as_ref().is_none_or(|open| open.name != name) {
             return Err(Refused::NotBegun(name.to_owned()).into());
         }
+        self.readable()?;
         if let Some((_, entry)) = self.recorded.front() {
             return Err(self.diverged(Some(Call::of(entry)), Call::OnceFinish(name)));
         }
@@ -78,6 +82,13 @@ impl Replay {
     #[must_use]
     pub fn open_once(&self) -> Option<&str> {
         self.once.as_ref().map(|open| open.name.as_str())
+    }
+
+    /// What the results of `once` take that must be kept: they stay if the guest fails and asks to go on from its
+    /// checkpoint, and a newer checkpoint lets go of them.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.finished.iter().map(|(name, finished)| name.len() + finished.value.len()).sum()
     }
 
     /// As notes, in the order of their names.
@@ -93,20 +104,22 @@ impl Replay {
 
     /// The value of a finished `once` that begins right before the cursor; drops what is inside.
     fn finished_ahead(&mut self, name: &str) -> Option<Vec<u8>> {
-        let ends = |entry: &Entry| matches!(entry, Entry::OnceBegun { .. } | Entry::OnceFinished { .. });
-        let end = self.recorded.iter().position(|(_, entry)| ends(entry))?;
-        match self.recorded.get(end) {
-            Some((position, Entry::OnceFinished { name: recorded, value })) if recorded == name => {
-                let (position, value) = (*position, value.clone());
-                let skipped: Vec<_> = self.recorded.drain(..=end).collect();
-                // What follows may depend on facts that the guest asked for inside.
-                skipped.into_iter().for_each(|(_, entry)| self.take_in(entry));
-                self.replayed += u32::try_from(end).unwrap_or(u32::MAX).saturating_add(1);
-                self.position = position + 1;
-                self.skip_notes();
-                Some(value)
+        let (end, value) = self.recorded.find_map(|position, entry| match entry {
+            Entry::OnceBegun { .. } => Some((position, None)),
+            Entry::OnceFinished { name: recorded, value } => {
+                Some((position, (recorded == name).then(|| value.clone())))
             }
             _ => None,
+        })?;
+        let value = value?;
+        while self.recorded.front().is_some_and(|(position, _)| *position <= end) {
+            let (position, entry) = self.pop()?;
+            // What follows may depend on facts that the guest asked for inside.
+            self.take_in(entry);
+            self.replayed = self.replayed.saturating_add(1);
+            self.position = position + 1;
         }
+        self.skip_notes();
+        Some(value)
     }
 }

@@ -10,8 +10,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::pieces::InPieces;
 use super::*;
 use crate::id::{RunId, StepNo};
+use crate::journal::HttpAnswer;
 use crate::wait::Wait;
 
 #[test]
@@ -174,7 +176,10 @@ impl World {
 
     fn attempt(&mut self, program: &Program, end: Option<(u64, Cause)>) -> Result<u64, Cause> {
         let step = StepId { run: RunId(uuid::Uuid::nil()), step: StepNo(0) };
-        let replay = Replay::new(step, self.history());
+        let replay = match self.dice.roll(4) {
+            0 => Replay::new(step, self.history()),
+            most => InPieces::replay(step, self.history(), most as usize),
+        };
         let mut guest = Guest { world: self, replay, pending: vec![], saved: None, end, seen: 0 };
         let result = guest.run(program);
         if result.is_ok() {
@@ -423,6 +428,7 @@ impl Guest<'_> {
             self.world.checkpoint = Some(checkpoint);
         }
         if let Err(Cause::Failure { from_checkpoint }) = result {
+            self.replay.read_to_end().expect("all of it can be read");
             let cut = self.replay.cut(*from_checkpoint);
             self.world.cut(cut);
         }

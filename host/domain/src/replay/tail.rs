@@ -30,6 +30,11 @@ impl Tail {
         Self { start, kept_until: start, end: start, left: Vec::new() }
     }
 
+    /// The checkpoint's position.
+    pub(super) fn start(&self) -> u32 {
+        self.start
+    }
+
     /// Entries since the checkpoint.
     pub(super) fn len(&self) -> usize {
         (self.end - self.start) as usize
@@ -39,7 +44,8 @@ impl Tail {
         self.end = position + 1;
         match entry {
             Entry::Answered { answer, .. } if answer.is_success() => self.kept_until = self.end,
-            Entry::OnceFinished { .. } | Entry::OnceKept { .. } => self.kept_until = self.end,
+            // Of the checkpoint, right behind it: whoever goes on from there needs it.
+            Entry::Elapsed { .. } | Entry::OnceFinished { .. } | Entry::OnceKept { .. } => self.kept_until = self.end,
             Entry::Intent { key, .. } | Entry::Attempted { key, .. } => self.left.push((position, *key)),
             _ => {}
         }

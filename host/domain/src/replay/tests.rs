@@ -4,6 +4,7 @@
 use super::*;
 use crate::attempt::Divergence;
 use crate::id::{RunId, StepNo};
+use crate::journal::HttpAnswer;
 
 fn step() -> StepId {
     StepId { run: RunId(uuid::Uuid::from_u128(7)), step: StepNo(3) }
@@ -17,8 +18,15 @@ fn replay(entries: Vec<Entry>) -> Replay {
 /// A step whose first `prelude` entries come before `restore`, with a checkpoint at `position`.
 fn resumed(prelude: Option<u32>, before: Vec<Entry>, position: u32, after: Vec<Entry>) -> Replay {
     let length = position + after.len() as u32;
-    let checkpoint =
-        Checkpoint { ordinal: 4, position, random_position: 100, effect_ordinal: 9, prelude, state: b"saved".to_vec() };
+    let checkpoint = Checkpoint {
+        ordinal: 4,
+        position,
+        random_position: 100,
+        effect_ordinal: 9,
+        prelude,
+        state: b"saved".to_vec(),
+        held: Held::default(),
+    };
     Replay::new(
         step(),
         History {
@@ -28,6 +36,14 @@ fn resumed(prelude: Option<u32>, before: Vec<Entry>, position: u32, after: Vec<E
             ..History::default()
         },
     )
+}
+
+fn cut_unseen(history: History) -> Cut {
+    let mut unseen = Unseen::since(history.checkpoint.map_or(0, |checkpoint| checkpoint.position));
+    for (first, entries) in history.segments {
+        (first..).zip(entries).for_each(|(position, entry)| unseen.take_in(position, entry));
+    }
+    unseen.cut()
 }
 
 fn request(url: &str) -> RequestSummary {
@@ -68,6 +84,7 @@ fn divergence(fault: Fault) -> Divergence {
     match fault {
         Fault::Diverged(divergence) => *divergence,
         Fault::Refused(refused) => panic!("refused: {refused}"),
+        Fault::Unread(unread) => panic!("{unread}"),
     }
 }
 
@@ -402,14 +419,21 @@ fn a_journal_that_is_cut_between_attempts_keeps_the_same_notes_as_a_retry_from_t
     let kept = Entry::OnceKept { name: "x".into(), value: b"v".to_vec() };
     let before = vec![begun("old"), finished("old", b"")];
     let after = vec![now(1), intent, answered, begun("x"), finished("x", b"v"), now(2)];
-    let checkpoint =
-        Checkpoint { ordinal: 1, position: 2, random_position: 0, effect_ordinal: 9, prelude: Some(0), state: vec![] };
+    let checkpoint = Checkpoint {
+        ordinal: 1,
+        position: 2,
+        random_position: 0,
+        effect_ordinal: 9,
+        prelude: Some(0),
+        state: vec![],
+        held: Held::default(),
+    };
     let segments = vec![(0, before), (2, after)];
     let history = History { checkpoint: Some(checkpoint), segments, length: 8, ..History::default() };
-    assert_eq!(Replay::cut_unseen(step(), history), Cut { at: 2, notes: vec![note.clone(), kept.clone()] });
+    assert_eq!(cut_unseen(history), Cut { at: 2, notes: vec![note.clone(), kept.clone()] });
     let history =
         History { segments: vec![(0, vec![now(1), note.clone(), kept.clone()])], length: 3, ..History::default() };
-    assert_eq!(Replay::cut_unseen(step(), history), Cut { at: 0, notes: vec![note, kept] }, "without a checkpoint");
+    assert_eq!(cut_unseen(history), Cut { at: 0, notes: vec![note, kept] }, "without a checkpoint");
 }
 
 #[test]
@@ -448,4 +472,37 @@ fn a_new_checkpoint_starts_a_new_tail() {
     replay.checkpoint(vec![]).unwrap();
     assert_eq!(replay.entries_since_checkpoint(), 0);
     assert_eq!(replay.cut(false), Cut { at: 1, notes: vec![] });
+}
+
+/// A checkpoint's own clock goes wherever the checkpoint does.
+#[test]
+fn the_guests_clock_at_its_checkpoint_survives_every_cut() {
+    let elapsed = Entry::Elapsed { monotonic_ns: 7 };
+    let resumed_with = |after: Vec<Entry>| {
+        let mut replay = resumed(Some(0), vec![], 3, after);
+        assert_eq!(replay.elapsed_ns(), None);
+        replay.restore().unwrap();
+        replay
+    };
+    let mut replay = resumed_with(vec![elapsed.clone(), now(1)]);
+    assert_eq!(replay.elapsed_ns(), Some(7));
+    assert_eq!(replay.now(), Ok(Step::Recorded(1)));
+    assert_eq!(replay.cut(false), Cut { at: 4, notes: vec![] });
+    assert_eq!(replay.cut(true), Cut { at: 3, notes: vec![elapsed.clone()] });
+    let history = History { segments: vec![(0, vec![elapsed.clone(), now(1)])], length: 2, ..History::default() };
+    assert_eq!(cut_unseen(history), Cut { at: 0, notes: vec![elapsed] });
+    replay.checkpoint(b"newer".to_vec()).unwrap();
+    assert_eq!(replay.elapsed_ns(), None, "it was that of the checkpoint before");
+}
+
+#[test]
+fn a_request_that_was_none_is_answered_as_it_was_whatever_is_made_of_it_now() {
+    let why = || HttpAnswer::Invalid("no URL".into());
+    let recorded = Entry::Fetched { request: request("x"), answer: why() };
+    let mut replay = replay(vec![recorded, now(1)]);
+    assert_eq!(replay.refused(&request("y")), Ok(None));
+    assert!(replay.expects(&request("x")) && !replay.expects(&request("y")));
+    assert_eq!(replay.refused(&request("x")), Ok(Some("no URL".into())));
+    assert_eq!(replay.now(), Ok(Step::Recorded(1)));
+    assert_eq!(replay.refused(&request("x")), Ok(None), "the guest is live");
 }

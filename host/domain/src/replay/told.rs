@@ -22,6 +22,7 @@ pub fn tell(entry: &Entry, signal: Option<&[u8]>) -> Told {
         Entry::Context { .. } => "note: the facts of the attempt".to_owned(),
         Entry::Attempted { request, .. } => format!("note: {} {} has left", request.method, request.url),
         Entry::OnceKept { name, .. } => format!("note: the result of once {name:?}"),
+        Entry::Elapsed { .. } => "note: the guest's own clock at the checkpoint".to_owned(),
         _ => Call::of(entry).to_string(),
     };
     let answer = match entry {
@@ -31,6 +32,7 @@ pub fn tell(entry: &Entry, signal: Option<&[u8]>) -> Told {
         Entry::Intent { key, .. } | Entry::Attempted { key, .. } => format!("key {}", key.short()),
         Entry::OnceFinished { value, .. } | Entry::OnceKept { value, .. } => text(value),
         Entry::Awaited { .. } => signal.map_or_else(|| "the time was over".to_owned(), text),
+        Entry::Elapsed { monotonic_ns } => format!("{monotonic_ns} ns"),
         Entry::OnceBegun { .. } | Entry::Slept { .. } => String::new(),
     };
     Told { call, answer }
@@ -44,6 +46,7 @@ fn answered(answer: &HttpAnswer) -> String {
         HttpAnswer::Timeout => "no answer in time".to_owned(),
         HttpAnswer::Broken(why) => format!("the connection broke: {why}"),
         HttpAnswer::TooLarge(bytes) => format!("{bytes} bytes, too large"),
+        HttpAnswer::Invalid(why) => format!("no valid request: {why}"),
     }
 }
 

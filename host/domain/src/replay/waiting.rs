@@ -26,7 +26,13 @@ impl Replay {
     pub fn await_signal(&mut self, name: &str, timeout_ms: Option<u64>) -> Called<Step<Option<Vec<u8>>>> {
         let position = self.position;
         Ok(match self.wait(Call::AwaitSignal { name, timeout_ms })? {
-            Step::Recorded(()) => Step::Recorded(self.signals.remove(&position)),
+            Step::Recorded(()) => {
+                let there = self.signals.remove(&position);
+                let read = || self.recorded.ask(|rest| rest.signal(position)).flatten();
+                let signal = there.or_else(read);
+                self.readable()?;
+                Step::Recorded(signal)
+            }
             Step::Live => Step::Live,
         })
     }

@@ -12,6 +12,7 @@ impl Host for Guest {
         self.recorder()?;
         let current = Facts { attempt: self.failures.saturating_add(1), deadline_ms: self.deadline.unix_ms() };
         let Facts { attempt, deadline_ms } = self.replay.context(current);
+        self.replay.readable().map_err(Halt::from)?;
         Ok(Info {
             run_id: self.step.run.to_string(),
             step_name: self.log.step_name.clone(),

@@ -1,7 +1,7 @@
 //! `pawl:step/durable`: progress that survives the worker.
 
 use pawl_base::fault;
-use pawl_domain::journal::Entry;
+use pawl_domain::journal::{Entry, Held};
 use pawl_domain::replay::{OnceStep, Save, Step};
 
 use super::bindings::pawl::step::durable::Host;
@@ -21,8 +21,7 @@ impl Host for Guest {
     }
 
     fn restore(&mut self) -> wasmtime::Result<Option<Vec<u8>>> {
-        self.recorder()?;
-        Ok(self.replay.restore().map_err(Halt::from)?)
+        Ok(restore(self)?)
     }
 
     fn once_begin(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
@@ -65,11 +64,41 @@ fn checkpoint(guest: &mut Guest, state: Vec<u8>) -> Result<(), Halt> {
     if size > limit {
         return Err(Halt::Limit(format!("a checkpoint may have {limit} bytes, this one has {size}")));
     }
-    if let Some(Save { notes, checkpoint }) = guest.replay.checkpoint(state)? {
-        notes.iter().try_for_each(|note| guest.hand_over(note))?;
+    if let Some(Save { notes, mut checkpoint }) = guest.replay.checkpoint(state)? {
+        // It is held until it is written, or a newer one is here.
+        checkpoint.held = Held::new(guest.memory.budget().take_outlasting(size)?);
+        let elapsed = guest.monotonic_ns().map(|monotonic_ns| Entry::Elapsed { monotonic_ns });
+        elapsed.iter().chain(&notes).try_for_each(|note| guest.hand_over(note))?;
         let recorder = guest.recorder()?;
         guest.sign.waiting(|| recorder.checkpoint(checkpoint))?;
     }
+    keep_results(guest)
+}
+
+fn restore(guest: &mut Guest) -> Result<Option<Vec<u8>>, Halt> {
+    guest.recorder()?;
+    let state = guest.replay.restore()?;
+    if let Some(elapsed_ns) = guest.replay.elapsed_ns() {
+        guest.advance_monotonic(elapsed_ns);
+    }
+    keep_results(guest)?;
+    Ok(state)
+}
+
+/// What `once` has given since the checkpoint is held by the host, and counts as the guest's memory.
+fn keep_results(guest: &mut Guest) -> Result<(), Halt> {
+    let kept = guest.replay.kept_bytes();
+    if kept == guest.results.bytes() {
+        return Ok(());
+    }
+    // First those that are not kept any more.
+    guest.results = guest.memory.budget().nothing();
+    guest.results = guest.charge(kept).map_err(|halt| match halt {
+        Halt::Limit(limit) => Halt::Limit(format!(
+            "{limit}: the results of once() since the last checkpoint have {kept}, save checkpoints more often"
+        )),
+        other => other,
+    })?;
     Ok(())
 }
 
@@ -90,7 +119,9 @@ fn now(guest: &mut Guest) -> Result<u64, Halt> {
 fn once_begin(guest: &mut Guest, name: String) -> Result<Option<Vec<u8>>, Halt> {
     guest.recorder()?;
     check_name(&name)?;
-    match guest.replay.once_begin(&name)? {
+    let begun = guest.replay.once_begin(&name)?;
+    keep_results(guest)?;
+    match begun {
         OnceStep::Finished(value) => return Ok(Some(value)),
         OnceStep::Reopened => {}
         OnceStep::Live => guest.record(&Entry::OnceBegun { name })?,
@@ -107,6 +138,7 @@ fn once_finish(guest: &mut Guest, name: String, value: Vec<u8>) -> Result<(), Ha
         return Err(Halt::Limit(format!("the value of once({name:?}) may have {limit} bytes, it has {size}")));
     }
     guest.replay.once_finish(&name, &value)?;
+    keep_results(guest)?;
     fault::point("once.finish.before_commit");
     guest.record(&Entry::OnceFinished { name, value })?;
     guest.barrier()

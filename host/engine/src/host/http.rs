@@ -6,8 +6,8 @@
 //! ```
 //!
 //! An effect may leave more than once (a crash between sending and recording the answer), always under
-//! the same key. A request that is not valid is answered without an entry: that answer depends on the
-//! request alone, so a replay gives it again.
+//! the same key. A request of which the host can make none is answered by an entry as well: what is valid, and the text
+//! that says why not, changes with the libraries of the host. So the journal is asked before the request is looked at.
 
 use std::time::Duration;
 
@@ -29,6 +29,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// A URL stands in the journal, so it has a size.
 const URL_BYTES: usize = 8 << 10;
 
+/// A method as well.
+const METHOD_BYTES: usize = 64;
+
+/// So has the reason why something is no request.
+const REASON_BYTES: usize = 1 << 10;
+
 /// The header that carries an effect's key. The host's alone: a guest that could set it could break the
 /// promise that it is always the same.
 const KEY_HEADER: &str = "idempotency-key";
@@ -40,12 +46,27 @@ const FORBIDDEN_HEADERS: [&str; 9] =
 impl Host for Guest {
     fn send(&mut self, request: Request) -> wasmtime::Result<Result<Response, Error>> {
         self.recorder()?;
+        // Held while the request is under way.
+        let _charged = self.charge(size(&request))?;
         let request = match Outbound::new(request) {
             Ok(request) => request,
-            Err(reason) => return Ok(Err(Error::Invalid(reason))),
+            Err(rule) => return Ok(Err(Error::Invalid(rule))),
         };
-        let answer = if request.is_safe() { fetch(self, request)? } else { effect(self, request)? };
-        Ok(seen(answer))
+        Ok(seen(answer(self, request)?))
+    }
+}
+
+fn answer(guest: &mut Guest, request: Outbound) -> Result<HttpAnswer, Halt> {
+    if let Some(why) = guest.replay.refused(&request.summary)? {
+        return Ok(HttpAnswer::Invalid(why));
+    }
+    match request.wire {
+        // A journal that was made by an older Pawl has no entry here.
+        Err(why) if !guest.replay.is_live() && !guest.replay.expects(&request.summary) => Ok(HttpAnswer::Invalid(why)),
+        // Nothing will leave, so that it is no effect.
+        Err(why) if guest.replay.is_live() => fetched(guest, request.summary, HttpAnswer::Invalid(why)),
+        _ if request.is_safe() => fetch(guest, request),
+        _ => effect(guest, request),
     }
 }
 
@@ -54,12 +75,16 @@ fn fetch(guest: &mut Guest, request: Outbound) -> Result<HttpAnswer, Halt> {
         Step::Recorded(answer) => Ok(answer),
         Step::Live => {
             let answer = send(guest, request.wire, Kind::Fetch, request.timeout)?;
-            let entry = Entry::Fetched { request: request.summary, answer };
-            guest.record(&entry)?;
-            let Entry::Fetched { answer, .. } = entry else { unreachable!("it was just made") };
-            Ok(answer)
+            fetched(guest, request.summary, answer)
         }
     }
+}
+
+fn fetched(guest: &mut Guest, request: RequestSummary, answer: HttpAnswer) -> Result<HttpAnswer, Halt> {
+    let entry = Entry::Fetched { request, answer };
+    guest.record(&entry)?;
+    let Entry::Fetched { answer, .. } = entry else { unreachable!("it was just made") };
+    Ok(answer)
 }
 
 fn effect(guest: &mut Guest, mut request: Outbound) -> Result<HttpAnswer, Halt> {
@@ -75,7 +100,9 @@ fn effect(guest: &mut Guest, mut request: Outbound) -> Result<HttpAnswer, Halt> 
         }
     };
     let value = HeaderValue::from_str(&key.to_string()).expect("hexadecimal digits are a header value");
-    request.wire.headers_mut().insert(HeaderName::from_static(KEY_HEADER), value);
+    if let Ok(wire) = &mut request.wire {
+        wire.headers_mut().insert(HeaderName::from_static(KEY_HEADER), value);
+    }
     guest.barrier()?;
     fault::point("effect.intent_durable.before_send");
     let answer = send(guest, request.wire, Kind::Effect, request.timeout)?;
@@ -86,36 +113,52 @@ fn effect(guest: &mut Guest, mut request: Outbound) -> Result<HttpAnswer, Halt> 
     Ok(answer)
 }
 
-/// The one way out.
-fn send(guest: &Guest, wire: reqwest::Request, kind: Kind, timeout: Duration) -> Result<HttpAnswer, Halt> {
-    guest.clear_to_leave()?;
+/// The one way out. A request that was sent by another version of the host, and is none to this one, stays here.
+fn send(
+    guest: &Guest,
+    wire: Result<reqwest::Request, String>,
+    kind: Kind,
+    timeout: Duration,
+) -> Result<HttpAnswer, Halt> {
+    let wire = match wire {
+        Ok(wire) => wire,
+        Err(why) => return Ok(HttpAnswer::Invalid(why)),
+    };
     let limit = guest.limits.entry_bytes;
+    // Before the lease is looked at, since it may take its time.
+    let _room_for_answer = guest.memory.budget().take_outlasting(limit)?;
+    guest.clear_to_leave()?;
     guest.sign.away(|| guest.http.send(wire, kind, timeout, limit, || guest.halt()))
 }
 
-/// A request that can be sent.
+/// What a request takes.
+fn size(request: &Request) -> usize {
+    let headers: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    request.method.len() + request.url.len() + headers + request.body.len()
+}
+
+/// What the guest asks, and the request that can be sent, or why there is none.
 struct Outbound {
     summary: RequestSummary,
-    wire: reqwest::Request,
+    wire: Result<reqwest::Request, String>,
     effect: Option<String>,
     timeout: Duration,
 }
 
 impl Outbound {
+    /// The error is a rule of Pawl's own, by which what is asked does not even stand in the journal.
     fn new(request: Request) -> Result<Self, String> {
         let Request { method, url, headers, body, effect, timeout_ms } = request;
-        let parsed_method = Method::from_bytes(method.as_bytes())
-            .ok()
-            .filter(|_| !method.bytes().any(|byte| byte.is_ascii_lowercase()))
-            .ok_or_else(|| format!("{method:?} is no HTTP method; methods are upper case"))?;
-        if parsed_method == Method::CONNECT {
-            return Err("the method CONNECT is not for steps".into());
+        if url.len() > URL_BYTES {
+            return Err(format!("a URL may have {URL_BYTES} bytes, this one has {}", url.len()));
         }
-        let mut wire = reqwest::Request::new(parsed_method, parse_url(&url)?);
-        *wire.headers_mut() = parse_headers(&headers)?;
+        if method.len() > METHOD_BYTES {
+            return Err(format!("a method may have {METHOD_BYTES} bytes, this one has {}", method.len()));
+        }
         let summary = RequestSummary { method, url, body: Digest::of(&body) };
-        if !body.is_empty() {
-            *wire.body_mut() = Some(body.into());
+        let mut wire = wire(&summary, &headers, body);
+        if let Err(why) = &mut wire {
+            why.truncate(why.floor_char_boundary(REASON_BYTES));
         }
         let timeout = timeout_ms.map_or(TIMEOUT, |ms| Duration::from_millis(ms.into()));
         Ok(Self { summary, wire, effect, timeout })
@@ -123,14 +166,28 @@ impl Outbound {
 
     /// Safe methods only read: <https://www.rfc-editor.org/rfc/rfc9110.html#name-safe-methods>
     fn is_safe(&self) -> bool {
-        self.wire.method().is_safe()
+        matches!(self.summary.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE")
     }
 }
 
-fn parse_url(text: &str) -> Result<Url, String> {
-    if text.len() > URL_BYTES {
-        return Err(format!("a URL may have {URL_BYTES} bytes, this one has {}", text.len()));
+fn wire(summary: &RequestSummary, headers: &[(String, String)], body: Vec<u8>) -> Result<reqwest::Request, String> {
+    let RequestSummary { method, url, .. } = summary;
+    let parsed_method = Method::from_bytes(method.as_bytes())
+        .ok()
+        .filter(|_| !method.bytes().any(|byte| byte.is_ascii_lowercase()))
+        .ok_or_else(|| format!("{method:?} is no HTTP method; methods are upper case"))?;
+    if parsed_method == Method::CONNECT {
+        return Err("the method CONNECT is not for steps".into());
     }
+    let mut wire = reqwest::Request::new(parsed_method, parse_url(url)?);
+    *wire.headers_mut() = parse_headers(headers)?;
+    if !body.is_empty() {
+        *wire.body_mut() = Some(body.into());
+    }
+    Ok(wire)
+}
+
+fn parse_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("{text:?} is no URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("the scheme of {text:?} is neither http nor https"));
@@ -164,12 +221,19 @@ fn seen(answer: HttpAnswer) -> Result<Response, Error> {
         HttpAnswer::Timeout => Err(Error::Timeout),
         HttpAnswer::Broken(reason) => Err(Error::Broken(reason)),
         HttpAnswer::TooLarge(size) => Err(Error::TooLarge(size)),
+        HttpAnswer::Invalid(why) => Err(Error::Invalid(why)),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::in_memory::InMemory;
+    use crate::{Config, Engine};
+    use pawl_domain::journal::History;
+    use pawl_domain::replay::Replay;
 
     fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Request {
         Request {
@@ -189,6 +253,7 @@ mod tests {
             (request("get", url, &[]), "upper case"),
             (request("G T", url, &[]), "no HTTP method"),
             (request("CONNECT", url, &[]), "not for steps"),
+            (request(&"G".repeat(METHOD_BYTES + 1), url, &[]), "64 bytes"),
             (request("GET", "localhost", &[]), "no URL"),
             (request("GET", "file:///etc/passwd", &[]), "neither http nor https"),
             (request("GET", &format!("{url}{}", "x".repeat(URL_BYTES)), &[]), "8192 bytes"),
@@ -198,7 +263,7 @@ mod tests {
             (request("POST", url, &[("a", "b\r\nc: d")]), "not valid"),
         ] {
             let method = asked.method.clone();
-            let reason = Outbound::new(asked).err().unwrap_or_default();
+            let reason = Outbound::new(asked).and_then(|outbound| outbound.wire).err().unwrap_or_default();
             assert!(reason.contains(why), "{method}: {reason:?} should say {why:?}");
         }
     }
@@ -217,5 +282,37 @@ mod tests {
             let outbound = Outbound::new(request(method, "https://example.org", &[])).unwrap();
             assert_eq!(outbound.is_safe(), safe, "{method}");
         }
+    }
+
+    fn guest(memory: &Arc<InMemory>, entries: Vec<Entry>) -> Guest {
+        let nobody = Engine::new(Config { slots: 1, ..Config::default() }).expect("the engine starts").nobody();
+        let length = entries.len() as u32;
+        let past = History { segments: vec![(0, entries)], length, ..History::default() };
+        Guest { recorder: Some(memory.clone()), replay: Replay::new(nobody.step, past), ..nobody }
+    }
+
+    #[test]
+    fn what_was_no_request_is_answered_in_a_replay_as_it_was() {
+        let memory = Arc::new(InMemory::default());
+        let asked = || request("POST", "no url", &[]);
+        let Ok(Err(Error::Invalid(why))) = guest(&memory, vec![]).send(asked()) else { panic!("it was valid") };
+        let [Entry::Fetched { request: summary, answer }] = &memory.entries()[..] else { panic!("one entry") };
+        assert_eq!(answer, &HttpAnswer::Invalid(why));
+
+        // Another version of the host has said it otherwise, or took for no request what is one now.
+        let said = |summary: &RequestSummary| Entry::Fetched {
+            request: summary.clone(),
+            answer: HttpAnswer::Invalid("said otherwise".into()),
+        };
+        let valid = request("GET", "http://127.0.0.1:1/", &[]);
+        let known = RequestSummary { url: valid.url.clone(), method: "GET".into(), ..summary.clone() };
+        for (asked, recorded) in [(asked(), said(summary)), (valid, said(&known))] {
+            let answer = guest(&memory, vec![recorded]).send(asked).unwrap();
+            assert!(matches!(&answer, Err(Error::Invalid(why)) if why == "said otherwise"), "{answer:?}");
+        }
+        // An older Pawl recorded nothing.
+        let mut older = guest(&memory, vec![Entry::Now { unix_ns: 7 }]);
+        assert!(matches!(older.send(asked()), Ok(Err(Error::Invalid(_)))));
+        assert_eq!((older.replay.now(), memory.entries().len()), (Ok(Step::Recorded(7)), 1));
     }
 }

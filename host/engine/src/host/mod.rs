@@ -26,6 +26,8 @@ pub(super) mod bindings {
     });
 }
 
+#[cfg(test)]
+pub(super) use bindings::pawl::step::durable::Host as Durable;
 pub(super) use bindings::pawl::step::{http as http_interface, types};
 pub(super) use bindings::{Step, StepPre};
 pub(super) use logging::{Level, Log};

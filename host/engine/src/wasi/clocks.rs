@@ -2,8 +2,8 @@
 //!
 //! The monotonic clock is the guest's own: it begins at 0, every reading takes a microsecond, and else it
 //! goes on only while the guest waits for a timer. So it costs no entries, which matters, because the event
-//! loop of a language reads it at every turn, also where the author asked for nothing. What it can't do is
-//! to measure how long a computation or a request took.
+//! loop of a language reads it at every turn, also where the author asked for nothing. A checkpoint takes it along, in a
+//! note behind it. What it can't do is to measure how long a computation or a request took.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -123,6 +123,18 @@ fn datetime(ns: u64) -> wall_clock::Datetime {
 }
 
 impl Guest {
+    /// What the monotonic clock shows, if the guest has ever looked at it.
+    pub(crate) fn monotonic_ns(&self) -> Option<u64> {
+        let elapsed_ns = self.wasi.as_ref()?.clock.elapsed_ns();
+        (elapsed_ns > 0).then_some(elapsed_ns)
+    }
+
+    /// Lets it show at least so much: a guest that goes on from a checkpoint compares with what it read before.
+    pub(crate) fn advance_monotonic(&mut self, at_ns: u64) {
+        let clock = &self.wasi().clock;
+        clock.go_to(clock.elapsed_ns().max(at_ns));
+    }
+
     /// Lets the monotonic clock come to `at_ns`. The journal notes that the guest has waited: a replay does
     /// not wait again.
     pub(super) fn wait_until(&mut self, at_ns: u64) -> Result<(), Halt> {
@@ -151,6 +163,10 @@ impl Guest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Durable;
+    use crate::in_memory::InMemory;
+    use crate::wasi::tests::guest;
+    use pawl_domain::replay::Replay;
 
     #[test]
     fn the_first_of_the_awaited_moments_is_remembered_until_somebody_asks() {
@@ -161,5 +177,20 @@ mod tests {
         clock.go_to(5_000);
         assert!(clock.has_come(5_000) && !clock.has_come(5_001));
         assert_eq!((clock.read(), clock.elapsed_ns()), (6_000, 6_000));
+    }
+
+    #[test]
+    fn a_guest_that_goes_on_from_its_checkpoint_finds_its_clock_where_it_was() {
+        let memory = Arc::new(InMemory::default());
+        let mut first = Guest { recorder: Some(memory.clone()), ..guest() };
+        first.restore().unwrap();
+        monotonic_clock::Host::now(&mut first).unwrap();
+        first.wait_until(5_000_000).unwrap();
+        Durable::checkpoint(&mut first, b"saved".to_vec()).unwrap();
+        let before = monotonic_clock::Host::now(&mut first).unwrap();
+        let replay = Replay::new(first.step, memory.history());
+        let mut resumed = Guest { recorder: Some(memory), replay, ..guest() };
+        assert_eq!(resumed.restore().unwrap().as_deref(), Some(&b"saved"[..]));
+        assert_eq!(monotonic_clock::Host::now(&mut resumed).unwrap(), before);
     }
 }

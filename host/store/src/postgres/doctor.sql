@@ -68,7 +68,8 @@ misnumbered as (
     from run r join history h on h.run_id = r.id and h.number = r.event_count
     where r.id = any ($2) and r.ended_at is not null and h.kind <> 'run.' || r.status
 ),
--- 6 Journals have no hole or overlap; a checkpoint stands within its journal.
+-- 6 Journals have no overlap, and no hole but where no replay goes: between a step's first `restore()` and its
+-- checkpoint. A checkpoint stands within its journal.
 torn as (
     select 6, format('the journal of step %s/%s has %s entries in rows up to %s, the step counts %s',
                      s.run_id, s.step_no, j.entries, j.stop, s.journal_length)
@@ -76,13 +77,17 @@ torn as (
     left join (select run_id, step_no, sum(length) as entries, max(first + length) as stop
                from journal where run_id = any ($2) group by run_id, step_no) as j
            on j.run_id = s.run_id and j.step_no = s.step_no
-    where s.run_id = any ($2) and (coalesce(j.entries, 0) <> s.journal_length or coalesce(j.stop, 0) <> s.journal_length)
+     left join checkpoint k on k.run_id = s.run_id and k.step_no = s.step_no
+     where s.run_id = any ($2) and coalesce(j.stop, 0) <> s.journal_length
+       and (k.position = s.journal_length and k.prelude <= coalesce(j.stop, 0) and coalesce(j.stop, 0) < k.position) is not true
     union all
-    select 6, format('the journal of step %s/%s overlaps at %s', run_id, step_no, first)
+    select 6, format('the journal of step %s/%s overlaps, or has a hole, at %s', j.run_id, j.step_no, j.first)
     from (select run_id, step_no, first,
                  lag(first + length, 1, 0) over (partition by run_id, step_no order by first) as expected
           from journal where run_id = any ($2)) as j
-    where first <> expected
+     left join checkpoint k on k.run_id = j.run_id and k.step_no = j.step_no
+     where j.first <> j.expected
+       and (j.first > j.expected and k.prelude <= j.expected and j.first <= k.position) is not true
     union all
     select 6, format('the checkpoint of step %s/%s stands at %s (ordinal %s), the step says %s (%s), its journal ends at %s',
                      s.run_id, s.step_no, k.position, k.ordinal, s.checkpoint_position, s.checkpoint_ordinal, s.journal_length)

@@ -43,6 +43,6 @@ impl RunAhead {
             self.end(&ahead);
             return None;
         }
-        Some((ahead, Loading { prepared, plan: Arc::clone(plan), history: History::default(), input }))
+        Some((ahead, Loading { prepared, plan: Arc::clone(plan), history: History::default(), past: None, input }))
     }
 }

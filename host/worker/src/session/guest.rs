@@ -52,6 +52,7 @@ impl Recorder for Session {
         } else {
             state.pending.checkpoint = None;
             state.bulk.waiting = Some(checkpoint);
+            state.bulk.needs = state.recorded;
             self.queue_bulk(&state);
         }
         Ok(())

@@ -68,6 +68,8 @@ pub(super) struct Pending {
 pub(super) struct Bulk {
     /// The newest, until the entries before it are durable.
     pub(super) waiting: Option<Checkpoint>,
+    /// Where these end: also the notes that were handed over along with it, without which nobody goes on from it.
+    pub(super) needs: u32,
     /// An older one is being written.
     pub(super) in_flight: bool,
 }
@@ -92,6 +94,10 @@ pub(super) struct State {
     pub(super) unwritten: Unwritten,
     pub(super) pending: Pending,
     pub(super) bulk: Bulk,
+    /// The last checkpoint that is durable, as the entries between which nothing is replayed any more; and up to where
+    /// these have been dropped.
+    pub(super) replaced: Option<(u32, u32)>,
+    pub(super) trimmed: u32,
     /// It stands in the outbox.
     pub(super) queued: bool,
     /// The writer has a member of it: until that is answered, nothing else is taken, whoever sends it and however
@@ -133,7 +139,7 @@ impl State {
 
     /// A large checkpoint goes out when the entries before it are durable.
     pub(super) fn bulk_is_ready(&self) -> bool {
-        !self.is_ahead() && self.bulk.waiting.as_ref().is_some_and(|checkpoint| checkpoint.position <= self.durable)
+        !self.is_ahead() && self.bulk.waiting.is_some() && self.bulk.needs <= self.durable
     }
 
     /// Whether there is a reason for a batch.

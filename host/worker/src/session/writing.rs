@@ -2,7 +2,9 @@
 
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::StepId;
+use pawl_domain::journal::Checkpoint;
 use pawl_engine::recorder::Stop;
+use pawl_store::history::TRIM_ENTRIES;
 use pawl_store::write::{Ahead, Member, Verdict};
 
 use super::state::{Alone, Attempt, Standing};
@@ -51,6 +53,18 @@ impl Session {
         Some(Member { checkpoint: Some(checkpoint), ..Member::bare(self.claim.id, self.claim.fence) })
     }
 
+    /// Up to which position entries can be dropped that no replay touches, if they are many by now.
+    pub fn to_trim(&self) -> Option<u32> {
+        let state = self.state();
+        let (prelude, position) = state.replaced?;
+        (position.saturating_sub(state.trimmed.max(prelude)) >= TRIM_ENTRIES).then_some(position)
+    }
+
+    /// They are dropped.
+    pub fn trimmed(&self, until: u32) {
+        self.state().trimmed = until;
+    }
+
     /// What became of a member of this step.
     pub fn written(&self, member: &Member, verdict: Verdict) {
         let mut state = self.state();
@@ -63,6 +77,10 @@ impl Session {
         match verdict {
             Verdict::Written => {
                 state.standing = Standing::Claimed;
+                if let Some(Checkpoint { prelude: Some(prelude), position, .. }) = member.checkpoint {
+                    let newest = state.replaced.map_or(position, |(_, newest)| newest.max(position));
+                    state.replaced = Some((prelude, newest));
+                }
                 if member.alone {
                     state.alone = Alone::OnRecord;
                 }

@@ -52,7 +52,10 @@ fn saved_rows(pawl: &Embedded, run: RunId, steps: &[(usize, Step)]) -> anyhow::R
             checkpoint_position: row.checkpoint_position,
             ..Claim::bare(StepId { run, step: row.no }, Fence(row.fence))
         };
-        let checkpoint = block_on(store.history(&claim))?.checkpoint.context("it has a checkpoint")?;
+        let checkpoint = block_on(store.history(&claim, usize::MAX))?
+            .context("it is not limited")?
+            .checkpoint
+            .context("it has a checkpoint")?;
         let state: Value = serde_json::from_slice(&checkpoint.state)?;
         saved.insert(step.name.clone(), state["done"].as_u64().context("its state says how many rows are done")?);
     }

@@ -12,7 +12,8 @@ use wasmtime_wasi::p2::{DynOutputStream, OutputStream, Pollable, StreamError, St
 use super::exchange::Shared;
 use super::fields::Fields;
 use super::types::{ErrorCode, HostOutgoingBody};
-use crate::guest::{Budget, Guest, Halt};
+use crate::guest::{Guest, Halt};
+use crate::limiter::Budget;
 use crate::wasi::WRITE_BYTES;
 
 /// The body of a request, to be written once.
@@ -35,7 +36,7 @@ impl HostOutgoingBody for Guest {
             return Ok(Err(()));
         }
         let exchange = Arc::clone(&body.exchange);
-        let written = Written { exchange, budget: self.memory.budget(), limit_bytes: self.limits.memory_bytes };
+        let written = Written { exchange, budget: self.memory.budget().clone(), limit_bytes: self.limits.memory_bytes };
         let stream: DynOutputStream = Box::new(written);
         Ok(Ok(self.push(stream)?))
     }
@@ -78,10 +79,14 @@ impl OutputStream for Written {
     fn write(&mut self, contents: Bytes) -> StreamResult<()> {
         let mut exchange = lock(&self.exchange);
         let Some(body) = exchange.open_body() else { return Err(StreamError::Closed) };
-        if !self.budget.take(contents.len()) {
-            let limit = self.limit_bytes;
-            let told = format!("a step's memory and the bodies of its requests may take {limit} bytes");
-            return Err(StreamError::Trap(Halt::Limit(told).into()));
+        match self.budget.take(contents.len()) {
+            Ok(true) => {}
+            Ok(false) => {
+                let limit = self.limit_bytes;
+                let told = format!("a step's memory and the bodies of its requests may take {limit} bytes");
+                return Err(StreamError::Trap(Halt::Limit(told).into()));
+            }
+            Err(halt) => return Err(StreamError::Trap(halt.into())),
         }
         body.extend_from_slice(&contents);
         Ok(())
@@ -99,16 +104,17 @@ impl OutputStream for Written {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Memory;
 
     #[test]
     fn a_body_takes_of_the_guests_memory_and_no_more_than_is_left() {
-        let budget = Budget::new(10);
+        let budget = Budget::new(10, Memory::new(100, 10).begin(), Arc::default(), None);
         let exchange = Shared::default();
         let mut stream = Written { exchange: Arc::clone(&exchange), budget: budget.clone(), limit_bytes: 10 };
         stream.write(Bytes::from_static(b"seven b")).unwrap();
         let Err(StreamError::Trap(trap)) = stream.write(Bytes::from_static(b"four")) else { panic!("it took it") };
         assert!(trap.to_string().contains("may take 10 bytes"), "{trap}");
-        assert!(trap.is::<Halt>() && budget.take(3) && !budget.take(1));
+        assert!(trap.is::<Halt>() && budget.take(3).unwrap() && !budget.take(1).unwrap());
         assert_eq!(lock(&exchange).open_body().map(|body| body.as_slice()), Some(&b"seven b"[..]));
     }
 }

@@ -9,6 +9,7 @@ use super::fields::Fields;
 use super::types::ErrorCode;
 use crate::guest::Guest;
 use crate::host::http_interface::{Error, Host as _, Request, Response};
+use crate::limiter::Charged;
 
 /// A header of the guest's that names the effect.
 const KEY_HEADER: &str = "idempotency-key";
@@ -38,8 +39,8 @@ enum Stage {
     Taken,
 }
 
-/// What came of it.
-type Answer = Result<Response, ErrorCode>;
+/// What came of it; a response counts as the guest's memory until the guest has dropped it.
+type Answer = Result<(Response, Charged), ErrorCode>;
 
 /// A request without its body.
 #[derive(Debug)]
@@ -114,12 +115,22 @@ impl Guest {
         let body = std::mem::take(&mut lock(exchange).body);
         self.memory.budget().give_back(body.len());
         let answer = match request(head, body) {
-            Ok(request) => self.send(request)?.map_err(error_code),
+            Ok(request) => match self.send(request)? {
+                Ok(response) => {
+                    let charged = self.charge(size(&response))?;
+                    Ok((response, charged))
+                }
+                Err(error) => Err(error_code(error)),
+            },
             Err(reason) => Err(ErrorCode::InternalError(Some(reason))),
         };
         lock(exchange).stage = Stage::Answered(answer);
         Ok(())
     }
+}
+
+fn size(response: &Response) -> usize {
+    response.body.len() + response.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
 }
 
 fn request(head: Head, body: Vec<u8>) -> Result<Request, String> {

@@ -1,10 +1,13 @@
 //! Headers and trailers.
 
+use std::sync::Arc;
+
 use reqwest::header::{HeaderName, HeaderValue};
 use wasmtime::component::Resource;
 
 use super::types::{HeaderError, HostFields};
 use crate::guest::{Guest, Halt};
+use crate::limiter::Charged;
 
 /// What all names and values of one set may take.
 const SECTION_BYTES: usize = 64 << 10;
@@ -16,14 +19,17 @@ const FORBIDDEN: [&str; 8] =
 /// Names, in lower case, and values in their order.
 #[derive(Debug, Default, Clone)]
 pub struct Fields {
-    entries: Vec<(String, Vec<u8>)>,
+    /// Copies share them until one is changed.
+    entries: Arc<Vec<(String, Vec<u8>)>>,
     is_immutable: bool,
+    /// What they count as of the guest's memory.
+    charged: Option<Arc<Charged>>,
 }
 
 impl Fields {
     pub(super) fn received(headers: &[(String, String)]) -> Self {
         let entry = |(name, value): &(String, String)| (name.to_ascii_lowercase(), value.clone().into_bytes());
-        Self { entries: headers.iter().map(entry).collect(), is_immutable: true }
+        Self { entries: Arc::new(headers.iter().map(entry).collect()), is_immutable: true, charged: None }
     }
 
     pub(super) fn immutable(self) -> Self {
@@ -42,19 +48,20 @@ impl Fields {
     fn set(&mut self, name: &str, values: Vec<Vec<u8>>) -> Result<(), HeaderError> {
         let checked: Vec<_> = values.into_iter().map(|value| entry(name, value)).collect::<Result<_, _>>()?;
         self.delete(name)?;
-        self.entries.extend(checked);
+        Arc::make_mut(&mut self.entries).extend(checked);
         Ok(())
     }
 
     fn append(&mut self, name: &str, value: Vec<u8>) -> Result<(), HeaderError> {
         self.check_mutable()?;
-        self.entries.push(entry(name, value)?);
+        let entry = entry(name, value)?;
+        Arc::make_mut(&mut self.entries).push(entry);
         Ok(())
     }
 
     fn delete(&mut self, name: &str) -> Result<(), HeaderError> {
         self.check_mutable()?;
-        self.entries.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        Arc::make_mut(&mut self.entries).retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         Ok(())
     }
 
@@ -62,8 +69,18 @@ impl Fields {
         if self.is_immutable { Err(HeaderError::Immutable) } else { Ok(()) }
     }
 
+    /// Makes the guest pay for what it holds.
+    pub(super) fn charged_to(&mut self, guest: &Guest) -> Result<(), Halt> {
+        self.charged = Some(Arc::new(guest.charge(self.size())?));
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        self.entries.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+
     fn check_size(&self) -> Result<(), Halt> {
-        let size: usize = self.entries.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let size = self.size();
         if size > SECTION_BYTES {
             return Err(Halt::Limit(format!("the headers of a request may have {SECTION_BYTES} bytes, not {size}")));
         }
@@ -82,6 +99,25 @@ fn entry(name: &str, value: Vec<u8>) -> Result<(String, Vec<u8>), HeaderError> {
 
 type Answer<T> = wasmtime::Result<Result<T, HeaderError>>;
 
+impl Guest {
+    /// Changes fields, which are then charged anew.
+    fn change(
+        &mut self,
+        fields: &Resource<Fields>,
+        change: impl FnOnce(&mut Fields) -> Result<(), HeaderError>,
+    ) -> Answer<()> {
+        let held = self.held(fields)?;
+        if let Err(error) = change(held) {
+            return Ok(Err(error));
+        }
+        held.check_size()?;
+        let size = held.size();
+        let charged = self.charge(size)?;
+        self.held(fields)?.charged = Some(Arc::new(charged));
+        Ok(Ok(()))
+    }
+}
+
 impl HostFields for Guest {
     fn new(&mut self) -> wasmtime::Result<Resource<Fields>> {
         self.push(Fields::default())
@@ -89,11 +125,12 @@ impl HostFields for Guest {
 
     fn from_list(&mut self, entries: Vec<(String, Vec<u8>)>) -> Answer<Resource<Fields>> {
         let entries: Result<_, _> = entries.into_iter().map(|(name, value)| entry(&name, value)).collect();
-        let fields = match entries {
-            Ok(entries) => Fields { entries, is_immutable: false },
+        let mut fields = match entries {
+            Ok(entries) => Fields { entries: Arc::new(entries), is_immutable: false, charged: None },
             Err(error) => return Ok(Err(error)),
         };
         fields.check_size()?;
+        fields.charged_to(self)?;
         Ok(Ok(self.push(fields)?))
     }
 
@@ -106,29 +143,23 @@ impl HostFields for Guest {
     }
 
     fn set(&mut self, fields: Resource<Fields>, name: String, values: Vec<Vec<u8>>) -> Answer<()> {
-        let fields = self.held(&fields)?;
-        let result = fields.set(&name, values);
-        fields.check_size()?;
-        Ok(result)
+        self.change(&fields, |fields| fields.set(&name, values))
     }
 
     fn delete(&mut self, fields: Resource<Fields>, name: String) -> Answer<()> {
-        Ok(self.held(&fields)?.delete(&name))
+        self.change(&fields, |fields| fields.delete(&name))
     }
 
     fn append(&mut self, fields: Resource<Fields>, name: String, value: Vec<u8>) -> Answer<()> {
-        let fields = self.held(&fields)?;
-        let result = fields.append(&name, value);
-        fields.check_size()?;
-        Ok(result)
+        self.change(&fields, |fields| fields.append(&name, value))
     }
 
     fn entries(&mut self, fields: Resource<Fields>) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
-        Ok(self.held(&fields)?.entries.clone())
+        Ok(self.held(&fields)?.entries.to_vec())
     }
 
     fn clone(&mut self, fields: Resource<Fields>) -> wasmtime::Result<Resource<Fields>> {
-        let copy = Fields { entries: self.held(&fields)?.entries.clone(), is_immutable: false };
+        let copy = Fields { is_immutable: false, ..self.held(&fields)?.clone() };
         self.push(copy)
     }
 

@@ -13,6 +13,13 @@ use super::response::Future;
 use super::types::{ErrorCode, HostOutgoingRequest, HostRequestOptions, Method, Scheme};
 use crate::guest::Guest;
 
+/// What a part of a request's first line may have: more than a whole URL may.
+const PART_BYTES: usize = 16 << 10;
+
+fn is_too_long(part: Option<&str>) -> bool {
+    part.is_some_and(|part| part.len() > PART_BYTES)
+}
+
 /// A request that has not been handed over.
 #[derive(Debug)]
 pub struct OutgoingRequest {
@@ -101,6 +108,9 @@ impl HostOutgoingRequest for Guest {
     }
 
     fn set_method(&mut self, request: Resource<OutgoingRequest>, method: Method) -> wasmtime::Result<Result<(), ()>> {
+        if matches!(&method, Method::Other(other) if other.len() > PART_BYTES) {
+            return Ok(Err(()));
+        }
         self.held(&request)?.method = method;
         Ok(Ok(()))
     }
@@ -114,6 +124,9 @@ impl HostOutgoingRequest for Guest {
         request: Resource<OutgoingRequest>,
         path: Option<String>,
     ) -> wasmtime::Result<Result<(), ()>> {
+        if is_too_long(path.as_deref()) {
+            return Ok(Err(()));
+        }
         self.held(&request)?.path = path;
         Ok(Ok(()))
     }
@@ -127,6 +140,9 @@ impl HostOutgoingRequest for Guest {
         request: Resource<OutgoingRequest>,
         scheme: Option<Scheme>,
     ) -> wasmtime::Result<Result<(), ()>> {
+        if matches!(&scheme, Some(Scheme::Other(other)) if other.len() > PART_BYTES) {
+            return Ok(Err(()));
+        }
         self.held(&request)?.scheme = scheme;
         Ok(Ok(()))
     }
@@ -140,6 +156,9 @@ impl HostOutgoingRequest for Guest {
         request: Resource<OutgoingRequest>,
         authority: Option<String>,
     ) -> wasmtime::Result<Result<(), ()>> {
+        if is_too_long(authority.as_deref()) {
+            return Ok(Err(()));
+        }
         self.held(&request)?.authority = authority;
         Ok(Ok(()))
     }

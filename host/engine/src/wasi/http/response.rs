@@ -3,6 +3,7 @@
 
 use std::future::pending;
 
+use bytes::Bytes;
 use pawl_base::lock;
 use wasmtime::component::Resource;
 use wasmtime_wasi::async_trait;
@@ -17,6 +18,7 @@ use super::types::{
     ResponseOutparam,
 };
 use crate::guest::Guest;
+use crate::limiter::Charged;
 
 /// An answer that will be there when the guest can look.
 #[derive(Debug)]
@@ -28,12 +30,25 @@ pub struct IncomingResponse {
     status: u16,
     headers: Fields,
     /// None once the guest has it.
-    body: Option<Vec<u8>>,
+    body: Option<Received>,
+}
+
+/// Bytes that count as the guest's memory.
+#[derive(Debug)]
+struct Received {
+    bytes: Vec<u8>,
+    _charged: Charged,
+}
+
+impl AsRef<[u8]> for Received {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// The body of an answer, to be read once.
 #[derive(Debug)]
-pub struct IncomingBody(Option<Vec<u8>>);
+pub struct IncomingBody(Option<Received>);
 
 /// What comes after a body.
 #[derive(Debug)]
@@ -71,9 +86,11 @@ impl HostFutureIncomingResponse for Guest {
             None => None,
             Some(Err(())) => Some(Err(())),
             Some(Ok(Err(error))) => Some(Ok(Err(error))),
-            Some(Ok(Ok(response))) => {
-                let headers = Fields::received(&response.headers);
-                let response = IncomingResponse { status: response.status, headers, body: Some(response.body) };
+            Some(Ok(Ok((response, charged)))) => {
+                let mut headers = Fields::received(&response.headers);
+                headers.charged_to(self)?;
+                let body = Some(Received { bytes: response.body, _charged: charged });
+                let response = IncomingResponse { status: response.status, headers, body };
                 Some(Ok(Ok(self.push(response)?)))
             }
         })
@@ -111,8 +128,8 @@ impl HostIncomingResponse for Guest {
 
 impl HostIncomingBody for Guest {
     fn stream(&mut self, body: Resource<IncomingBody>) -> wasmtime::Result<Result<Resource<DynInputStream>, ()>> {
-        let Some(bytes) = self.held(&body)?.0.take() else { return Ok(Err(())) };
-        let stream: DynInputStream = Box::new(MemoryInputPipe::new(bytes));
+        let Some(received) = self.held(&body)?.0.take() else { return Ok(Err(())) };
+        let stream: DynInputStream = Box::new(MemoryInputPipe::new(Bytes::from_owner(received)));
         Ok(Ok(self.push(stream)?))
     }
 
