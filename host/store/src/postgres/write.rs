@@ -1,5 +1,5 @@
 //! The round trip of a batch: to `pawl_write_v2` and back (see `migrations/0003_write.sql` for what a batch
-//! is, `0016_write_v2.sql` for what is done, and in which order).
+//! is, `0015_write_v2.sql` for what is done, and in which order).
 
 use pawl_domain::id::WorkerId;
 use sqlx::postgres::PgConnection;

@@ -1,5 +1,5 @@
 //! The answer of `pawl_write_v2`, line by line: claims, and one line that tells the rest. Its types are those of
-//! `migrations/0003_write.sql` and `0016_write_v2.sql`.
+//! `migrations/0003_write.sql` and `0015_write_v2.sql`.
 
 use std::collections::HashMap;
 
