@@ -10,6 +10,7 @@ use pawl_domain::attempt::{Claim, Ingredients};
 use pawl_domain::id::{Digest, Fence, RunId, StepId, StepNo};
 use pawl_domain::journal::History;
 use pawl_domain::pipeline::{Pipeline, default_timeout_ms};
+use pawl_store as store;
 use pawl_store::runs::{StepRow, all_outputs};
 
 use super::problem::Result;
@@ -86,7 +87,13 @@ async fn history(state: &AppState, id: StepId, row: &StepRow) -> Result<History>
 async fn input(state: &AppState, pipeline: &Pipeline, run: RunId, step: StepNo) -> Result<Vec<u8>> {
     let made_of = match pipeline.step(step).map_or(&[][..], |spec| &spec.needs) {
         [] => Ingredients::Run(state.store.run_input(run).await?),
-        needs => Ingredients::Outputs(all_outputs(&*state.store, run, needs, PIECE).await?),
+        needs => {
+            let outputs = all_outputs(&*state.store, run, needs, PIECE).await.map_err(|error| match error {
+                store::Error::NotFound(_) => Problem::conflict("the step waits for the steps that it needs".to_owned()),
+                error => error.into(),
+            });
+            Ingredients::Outputs(outputs?)
+        }
     };
     Ok(pipeline.input_of(step, made_of))
 }

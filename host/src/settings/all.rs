@@ -94,7 +94,7 @@ static WORKER: &[Setting] = &[
     setting("run-ahead", Switch, EXECUTING, |it| &mut it.worker.run_ahead)
         .what("Whether short steps may start before the commit that hands them over"),
     setting("suspect-from", Count(1, 1_000), ROLES, |it| &mut it.suspicion.suspect_from)
-        .what("Deaths of its workers in a row, without progress, from which on a step runs alone"),
+        .what("Deaths of its workers in a row, without progress, from which on a step is a suspect: it runs beside few others of its kind, then alone"),
     setting("crash-limit", Count(2, 1_000), ROLES, |it| &mut it.suspicion.crash_limit)
         .what("Deaths of its workers in a row, without progress, after which a step is parked"),
 ];

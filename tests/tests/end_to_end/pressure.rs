@@ -127,6 +127,72 @@ fn a_hundred_runs_that_get_a_thousand_successors_each_at_once_get_them() -> Resu
 }
 
 #[test]
+fn submissions_of_large_runs_that_come_together_are_all_taken() -> Result<()> {
+    let mut cluster = Cluster::start("large_submissions")?;
+    broad(&cluster, 2_000)?;
+    pipelines::chain(&cluster, 1)?;
+    let runs = cluster.client.submit_all("broad-2000", &vec![json!(1); 100])?;
+    assert_eq!(cluster.database.count_runs(&runs)?, 100);
+    runs.iter().try_for_each(|run| cluster.client.cancel(*run).map(drop))?;
+    let other = cluster.submit("chain-1", &json!(1))?;
+    cluster.worker("a").start()?;
+    cluster.succeeds(other, bounds::RECOVERY)?;
+    cluster.finish()
+}
+
+/// Runs of a step that leaves no trace for some seconds: whatever interrupts it begins it anew.
+fn without_progress(cluster: &Cluster, runs: usize) -> Result<Vec<RunId>> {
+    pipelines::batch(cluster)?;
+    cluster.client.submit_all("batch", &vec![json!({"items": 20, "pause_ms": 50, "checkpoint_every": 0}); runs])
+}
+
+#[test]
+fn what_ran_beside_the_culprit_of_two_deaths_waits_for_nobody() -> Result<()> {
+    let mut cluster = Cluster::start("suspects")?;
+    let runs = without_progress(&cluster, 4)?;
+    for name in ["a", "b"] {
+        cluster.worker(name).start()?;
+        let all_run = "select count(*) = 4 from step where status = 'running'";
+        wait::until_true(bounds::RECOVERY, "all to run", || cluster.database.value(all_run))?;
+        let held = format!(
+            "select count(*) = 4 from step join worker on worker.id = worker_id where pid = {}",
+            cluster.the(name)?.pid()
+        );
+        wait::until_true(bounds::RECOVERY, "this worker to run them", || cluster.database.value(&held))?;
+        cluster.the(name)?.kill9();
+    }
+    cluster.worker("c").start()?;
+    // On record, and so in execution.
+    let several = "select count(*) >= 2 from step where status = 'running' and alone";
+    wait::until_true(bounds::RECOVERY, "several suspects to run at once", || cluster.database.value(several))?;
+    these_succeed(&cluster, &runs)?;
+    cluster.finish()
+}
+
+#[test]
+fn what_a_dead_worker_had_read_is_shared_by_those_who_have_place() -> Result<()> {
+    let mut cluster = Cluster::start("adoption")?;
+    let runs = without_progress(&cluster, 12)?;
+    cluster.worker("a").slots(64).fault("redis.read.before_claim=kill").start()?;
+    cluster.dies("a", bounds::PROCESS)?;
+    cluster.worker("b").slots(2).start()?;
+    cluster.worker("c").slots(2).start()?;
+    let left = format!(
+        "select count(*) from run where ended_at is null and id in ({})",
+        runs.iter().map(|run| format!("'{run}'")).collect::<Vec<_>>().join(",")
+    );
+    let most = "select coalesce(max(n), 0) from (select count(*) as n from step where status = 'running' group by worker_id) as held";
+    wait::until_true(bounds::RECOVERY, "all to end", || {
+        let most: i64 = cluster.database.value(most)?;
+        anyhow::ensure!(most <= 2, "a worker with two slots has {most} steps");
+        Ok(cluster.database.value::<i64>(&left)? == 0)
+    })?;
+    let workers: i64 = cluster.database.value("select count(distinct worker_id) from step")?;
+    assert_eq!(workers, 2, "both have had some");
+    cluster.finish()
+}
+
+#[test]
 fn a_guest_that_records_as_fast_as_it_can_costs_no_memory_and_holds_up_no_other() -> Result<()> {
     let mut cluster = Cluster::start("fast_recorder")?;
     cluster.push("runaway")?;

@@ -1,5 +1,5 @@
 //! What the end of an attempt means: for its step, for the steps that need it, and for the rest of a run that fails.
-//! `pawl_write_v1` decides the same in sets (`migrations/0003_write.sql`).
+//! `pawl_write_v2` decides the same in sets (`migrations/0003_write.sql`).
 
 use super::known::Waits;
 use crate::event::EventKind;

@@ -16,7 +16,7 @@ impl Replay {
     /// The guest sends a safe request.
     ///
     /// # Errors
-    /// [`Fault`] if the journal holds another call here.
+    /// [`Fault`](super::Fault) if the journal holds another call here.
     pub fn fetch(&mut self, request: &RequestSummary) -> Called<Step<HttpAnswer>> {
         self.next(Call::Fetch(request), |entry| match entry {
             Entry::Fetched { answer, .. } => Some(answer),
@@ -27,7 +27,7 @@ impl Replay {
     /// The guest sends a request of which an earlier attempt could make none: why, if it is so recorded here.
     ///
     /// # Errors
-    /// [`Fault`] if the guest should have asked for its state by now.
+    /// [`Fault`](super::Fault) if the guest should have asked for its state by now.
     pub fn refused(&mut self, request: &RequestSummary) -> Called<Option<String>> {
         let Some((_, Entry::Fetched { request: asked, answer: HttpAnswer::Invalid(_) })) = self.recorded.front() else {
             return Ok(None);
@@ -54,7 +54,7 @@ impl Replay {
     /// The guest sends an effect, named or not.
     ///
     /// # Errors
-    /// [`Fault`] if the journal holds another call here, or the key has left with another request.
+    /// [`Fault`](super::Fault) if the journal holds another call here, or the key has left with another request.
     pub fn effect(&mut self, name: Option<&str>, request: &RequestSummary) -> Called<EffectStep> {
         let key = self.next_effect_key(name);
         let call = Call::Effect { key, request };

@@ -45,7 +45,8 @@ struct Watched {
     seen: String,
 }
 
-/// Reads the streams KEYS in their order for the consumer ARGV[2] of the group ARGV[1], up to ARGV[3] messages in all.
+/// Reads the streams `KEYS` in their order for the consumer `ARGV[2]` of the group `ARGV[1]`, up to `ARGV[3]` messages in
+/// all.
 const TAKE_IN_ORDER: &str = "
 local left, found = tonumber(ARGV[3]), {}
 for _, key in ipairs(KEYS) do

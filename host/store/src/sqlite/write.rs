@@ -1,4 +1,4 @@
-//! The group writer's batch, as `pawl_write_v1` does it for Postgres (`migrations/0003_write.sql`), step by step:
+//! The group writer's batch, as `pawl_write_v2` does it for Postgres (`migrations/0003_write.sql`), step by step:
 //!
 //! ```text
 //!  1 members under their guard: run, step, worker, fence; or run ahead, if what was guessed is true; the refused are

@@ -1,4 +1,4 @@
-//! A batch as `pawl_write_v1` takes it: members as rows of numbers and words, their large bytes apart.
+//! A batch as `pawl_write_v2` takes it: members as rows of numbers and words, their large bytes apart.
 
 use pawl_domain::id::Digest;
 use uuid::Uuid;
