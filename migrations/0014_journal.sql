@@ -8,6 +8,8 @@
 -- checkpoint stands whose answer the worker has, and what it sent later stands behind that.
 create function pawl_trim_v1(p_worker uuid, p_run uuid, p_step int, p_fence bigint, p_until int, p_rows int) returns int
 language plpgsql
+-- See 0010_plans.sql.
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
     v_prelude   int;

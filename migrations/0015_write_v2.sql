@@ -58,6 +58,8 @@ create function pawl_write_v2(
     p_claim_steps  int[]
 ) returns setof pawl_written_v2
 language plpgsql
+-- See 0010_plans.sql; its parts run under these.
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare

@@ -77,12 +77,12 @@ fn no_write_reads_a_whole_table() -> Result<()> {
          where p.proname ~ '^pawl_.*_v[0-9]+$' and l.lanname = 'plpgsql'
            and not coalesce(p.proconfig @> '{plan_cache_mode=force_generic_plan,enable_seqscan=off}', false)",
     )?;
-    // The parts of a function run under its settings.
+    // The parts of a function run under its settings; a later version of it may use those of an earlier one.
     let strays = cluster.database.lines(
         "select part.proname || ' is called by ' || p.proname
          from pg_proc part join pg_proc p on p.prosrc like '%' || part.proname || '(%'
          where part.proname ~ '^pawl_.*_v[0-9]+_'
-           and not starts_with(p.proname, substring(part.proname from '^pawl_.*_v[0-9]+'))",
+           and not starts_with(p.proname, substring(part.proname from '^(pawl_.*_v)[0-9]+_'))",
     )?;
     assert_eq!(strays, [""; 0], "parts that others call than the function they are named after");
     assert_eq!(unsettled, [""; 0], "functions that are not planned by indexes: see migrations/0010_plans.sql");
@@ -138,7 +138,7 @@ fn a_step_costs_the_same_pages_however_its_statements_were_planned() -> Result<(
         cluster.client.keep_in_flight(pipeline, 128, runs)?;
         let steps = counts(cluster)?.steps - before;
         let sql = "select sum(shared_blks_hit + shared_blks_read)::bigint from pg_stat_statements
-                   where userid = 'pawl'::regrole and query ~ 'pawl_(write|submit)_v1'";
+                   where userid = 'pawl'::regrole and query ~ 'pawl_(write|submit)_v[0-9]'";
         Ok(cluster.database.value::<i64>(sql)? as f64 / steps as f64)
     };
     for (pipeline, runs) in [("chain-10", 300), ("fan", 4), ("chain-10", 100)] {
