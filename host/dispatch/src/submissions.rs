@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use pawl_domain::ready::Ready;
 use pawl_queue::SharedQueue;
 use pawl_store::submit::{NewRun, Submission};
-use pawl_store::{self as store, SharedStore, within};
+use pawl_store::{self as store, SharedStore, connected, within};
 use tokio::sync::{mpsc, oneshot};
 
 use self::pace::Pace;
@@ -161,12 +161,7 @@ impl Intake {
     }
 
     async fn send(&mut self, runs: &[NewRun]) -> store::Result<(Vec<Submission>, Vec<Ready>)> {
-        match within(PATIENCE, self.link.connect()).await {
-            Err(store::Error::Silent) => {
-                return Err(store::Error::Unavailable(self.store, "no connection in time".into()));
-            }
-            connected => connected?,
-        }
+        connected(&mut *self.link, PATIENCE, self.store).await?;
         within(PATIENCE, self.link.submit(runs)).await
     }
 

@@ -129,6 +129,17 @@ pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -
     tokio::time::timeout(limit, work).await.unwrap_or(Err(Error::Silent))
 }
 
+/// Connects a link of the store called `name`, within `limit`. A silence after it is about what was sent.
+///
+/// # Errors
+/// [`Error::Unavailable`], also when time is up.
+pub async fn connected(link: &mut dyn Link, limit: Duration, name: &'static str) -> Result<()> {
+    match within(limit, link.connect()).await {
+        Err(Error::Silent) => Err(Error::Unavailable(name, "no connection in time".into())),
+        connected => connected,
+    }
+}
+
 /// Bytes that were read, if they are those that were written.
 fn verified(bytes: Vec<u8>, digest: Digest, what: impl FnOnce() -> String) -> Result<Vec<u8>> {
     if Digest::of(&bytes) == digest { Ok(bytes) } else { Err(Error::Damaged(what())) }

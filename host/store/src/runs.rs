@@ -9,6 +9,7 @@ use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::status::{RunStatus, StepStatus};
 
+use super::history::PIECE_BYTES;
 use super::{Error, Result, within};
 
 /// Which runs to list.
@@ -168,11 +169,15 @@ pub(super) fn no_run(run: RunId) -> Error {
     Error::NotFound(format!("there is no run {run}"))
 }
 
-/// What is read of outputs in one go, bytes: that much passes a slow link in the time of one statement.
-const PIECE_BYTES: usize = 1 << 20;
-
 /// Outputs that are looked at in one go.
-const PIECE_OUTPUTS: usize = 256;
+const AT_ONCE: usize = 256;
+
+/// Those of the steps whose outputs are asked for next, when so many of them are read; `None` if all are.
+#[must_use]
+pub fn next_outputs(steps: &[StepNo], read: usize) -> Option<&[StepNo]> {
+    let rest = steps.get(read..).filter(|rest| !rest.is_empty())?;
+    Some(&rest[..rest.len().min(AT_ONCE)])
+}
 
 /// All outputs of these steps, in their order. They may be large together: they come in pieces, each `within` its own
 /// time, and the caller has seen that they fit into memory.
@@ -186,8 +191,7 @@ pub async fn all_outputs(
     piece: Duration,
 ) -> Result<Vec<Vec<u8>>> {
     let mut outputs = Vec::with_capacity(steps.len());
-    while let Some(rest) = steps.get(outputs.len()..).filter(|rest| !rest.is_empty()) {
-        let some = &rest[..rest.len().min(PIECE_OUTPUTS)];
+    while let Some(some) = next_outputs(steps, outputs.len()) {
         outputs.extend(within(piece, store.outputs(run, some, PIECE_BYTES)).await?);
     }
     Ok(outputs)

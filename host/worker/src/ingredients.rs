@@ -6,11 +6,9 @@ use pawl_domain::id::StepNo;
 use pawl_domain::limits::Limits;
 use pawl_domain::pipeline::Pipeline;
 use pawl_store::history::PIECE_BYTES;
+use pawl_store::runs::next_outputs;
 
 use crate::reading::{Missed, Reading};
-
-/// Outputs that are looked at in one go.
-const AT_ONCE: usize = 256;
 
 /// What the claim's input is made of. The inner error is the step's: more than it may join.
 ///
@@ -43,8 +41,7 @@ async fn outputs(
 ) -> Result<Vec<Vec<u8>>, Missed> {
     let store = reading.store();
     let mut outputs = Vec::with_capacity(needs.len());
-    while let Some(rest) = needs.get(outputs.len()..).filter(|rest| !rest.is_empty()) {
-        let some = &rest[..rest.len().min(AT_ONCE)];
+    while let Some(some) = next_outputs(needs, outputs.len()) {
         outputs.extend(reading.ask(given_up, || store.outputs(claim.run(), some, PIECE_BYTES)).await?);
     }
     Ok(outputs)

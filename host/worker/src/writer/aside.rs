@@ -57,22 +57,20 @@ struct Aside {
 impl Aside {
     /// Lets it wait for its next try.
     fn put(&mut self, SetAside { part, why }: SetAside) {
-        let (first, longest) = match &why {
-            Why::Busy => (BUSY[0], BUSY[1]),
+        let now = Instant::now();
+        match &why {
+            Why::Busy => self.wait(SetAside { part, why }, BUSY),
             Why::TooMuch(_) => match part.halve() {
                 Halved::Two(halves) => {
-                    let now = Instant::now();
-                    let half = |part| (now, SetAside { part, why: why.clone() });
-                    return self.waiting.extend(halves.into_iter().map(half));
+                    self.waiting.extend(halves.into_iter().map(|part| (now, SetAside { part, why: why.clone() })));
                 }
                 Halved::Chain(chain) => {
                     let part = self.lane.first_of(chain);
-                    return self.waiting.push((Instant::now(), SetAside { part, why }));
+                    self.waiting.push((now, SetAside { part, why }));
                 }
-                Halved::One(one) => return self.wait(SetAside { part: one, why }, SLOW),
+                Halved::One(part) => self.wait(SetAside { part, why }, SLOW),
             },
-        };
-        self.wait(SetAside { part, why }, [first, longest]);
+        }
     }
 
     fn wait(&mut self, aside: SetAside, [first, longest]: [Duration; 2]) {

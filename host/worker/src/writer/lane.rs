@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pawl_domain::attempt::{Cause, Failure};
 use pawl_store::write::{Batch, Member, Settlement, Verdict, Written};
-use pawl_store::{self as store, Error, within};
+use pawl_store::{self as store, Error, connected, within};
 
 use super::Writing;
 use super::part::{Halved, Part};
@@ -119,10 +119,7 @@ impl Lane {
     async fn send_once(&mut self, batch: &Batch) -> store::Result<Written> {
         let Writing { worker, store, patience, .. } = &*self.writing;
         self.vitals.waiting();
-        match within(*patience, self.link.connect()).await {
-            Err(Error::Silent) => return Err(Error::Unavailable(store.name(), "no connection in time".into())),
-            connected => connected?,
-        }
+        connected(&mut *self.link, *patience, store.name()).await?;
         if batch.members.iter().any(Member::suspends) {
             pawl_base::fault::point("suspend.before_commit");
         }
