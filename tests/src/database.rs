@@ -20,6 +20,15 @@ impl Drop for Held {
 }
 
 impl Held {
+    /// Commits it.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub fn commit(mut self) -> anyhow::Result<()> {
+        let Some(transaction) = self.transaction.take() else { return Ok(()) };
+        Ok(block_on(transaction.commit())?)
+    }
+
     /// Ends it.
     ///
     /// # Errors

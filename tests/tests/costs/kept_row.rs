@@ -1,8 +1,9 @@
-//! A commit that moves a run's counters, and not its state, leaves the run's row on its page: no index has to be told.
+//! A commit that moves a run's counters, and not its state, leaves the run's row on its page: no index has to be told. The
+//! same holds for a step that is claimed as a successor and ended by the next commit.
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use pawl_domain::id::{Digest, StepId, StepNo, WorkerId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::{Pipeline, StepSpec, Versions};
@@ -24,23 +25,49 @@ const STEPS: i32 = 20;
 fn a_run_stays_on_its_page_while_its_steps_come_and_go() -> Result<()> {
     let (server, _folder) = server()?;
     let url = server.url();
-    block_on(chain_step_by_step(&url))?;
-    let database = Database::new(&url)?;
-    // Sessions hand in their counts when they end.
-    let updates = "select coalesce(sum(n_tup_upd), 0)::bigint from pg_stat_user_tables where relname = 'run'";
-    wait::until_true(bounds::PROCESS, "counts of updates", || {
-        Ok(database.value::<i64>(updates)? >= i64::from(2 * STEPS))
-    })?;
-    let moved = "select sum(n_tup_upd - n_tup_hot_upd)::bigint from pg_stat_user_tables where relname = 'run'";
-    let moved: i64 = database.value(moved)?;
-    eprintln!("of {} updates of a run, {moved} were written into indexes", database.value::<i64>(updates)?);
+    block_on(chain(&url, Next::OfTheNextCommit))?;
     // It starts, and it ends: lists by state must know.
+    let moved = moved(&url, "run", 2 * STEPS)?;
     assert!(moved <= 2, "{moved} updates of a run were written into its indexes");
     Ok(())
 }
 
+#[test]
+fn a_step_that_is_handed_on_stays_on_its_page() -> Result<()> {
+    let (server, _folder) = server()?;
+    let url = server.url();
+    block_on(chain(&url, Next::OfTheSameCommit))?;
+    // The first one was ready, which a queue's index must know.
+    let moved = moved(&url, "step", 2 * STEPS)?;
+    assert!(moved <= 1, "{moved} updates of steps were written into their indexes");
+    Ok(())
+}
+
+/// Of so many updates of a table, those that did not leave a row on its page.
+fn moved(url: &str, table: &str, updates: i32) -> Result<i64> {
+    let database = Database::new(url)?;
+    let count = |what: &str| -> Result<i64> {
+        let sql = format!("select coalesce(sum({what}), 0)::bigint from pg_stat_user_tables where relname = '{table}'");
+        database.value(&sql)
+    };
+    // Sessions hand in their counts when they end.
+    wait::until_true(bounds::PROCESS, "counts of updates", || Ok(count("n_tup_upd")? >= i64::from(updates)))?;
+    let moved = count("n_tup_upd - n_tup_hot_upd")?;
+    eprintln!("of {} updates of a {table}, {moved} were written into indexes", count("n_tup_upd")?);
+    Ok(moved)
+}
+
+/// Who claims the next step of the chain.
+#[derive(Clone, Copy, PartialEq)]
+enum Next {
+    /// The commit that ends the one before it.
+    OfTheSameCommit,
+    /// Nobody goes on with it: it becomes ready, and is asked for.
+    OfTheNextCommit,
+}
+
 /// Claims each step and ends it, one commit after the other.
-async fn chain_step_by_step(url: &str) -> Result<()> {
+async fn chain(url: &str, next: Next) -> Result<()> {
     let store = Postgres::new(url, 1, Duration::from_secs(30))?;
     store.migrate().await?;
     let namespace = Namespace::default();
@@ -79,15 +106,17 @@ async fn chain_step_by_step(url: &str) -> Result<()> {
         draining: false,
     };
     link.heartbeat(&beat).await?;
+    let mut claimed = None;
     for number in 0..STEPS {
-        let claims = vec![StepId { run: id, step: StepNo(number) }];
-        let claimed = link.write(worker, &Batch { claims, members: Vec::new() }).await?.claimed;
-        let claim = &claimed[0];
-        // Nobody goes on with the next one: it is claimed by the next commit.
-        let then = plan.after(claim.id.step, &[], false);
+        if claimed.is_none() {
+            let claims = vec![StepId { run: id, step: StepNo(number) }];
+            claimed = link.write(worker, &Batch { claims, members: Vec::new() }).await?.claimed.pop();
+        }
+        let claim = claimed.take().context("a claim")?;
+        let then = plan.after(claim.id.step, &["default".to_owned()], next == Next::OfTheSameCommit);
         let settlement = Some(Settlement::Succeeded { output: b"1".to_vec(), then });
         let members = vec![Member { settlement, ..Member::bare(claim.id, claim.fence) }];
-        link.write(worker, &Batch { members, claims: Vec::new() }).await?;
+        claimed = link.write(worker, &Batch { members, claims: Vec::new() }).await?.claimed.pop();
     }
     Ok(())
 }

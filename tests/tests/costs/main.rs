@@ -3,6 +3,7 @@
 //! is walked over once. Counted, so that it holds on any machine. `pressure` does the same with a million, and takes its
 //! time: `cargo nextest run --workspace --run-ignored only -E 'binary(costs)'`.
 
+mod claims;
 mod filled;
 mod kept_row;
 mod lists;

@@ -86,6 +86,15 @@ fn sweeps_do_not_read_what_waits_sleeps_or_has_ended() -> Result<()> {
     Ok(())
 }
 
+/// What the commits that made a worker's steps run would have left.
+pub fn claim_of(worker: WorkerId) -> String {
+    format!(
+        "insert into claim (worker_id, runs, steps)
+         select worker_id, array_agg(run_id), array_agg(step_no) from step
+         where status = 'running' and worker_id = '{worker}' group by worker_id"
+    )
+}
+
 #[test]
 fn a_takeover_reads_the_steps_of_the_dead_and_not_those_beside_them() -> Result<()> {
     let both = Both::start()?;
@@ -98,7 +107,9 @@ fn a_takeover_reads_the_steps_of_the_dead_and_not_those_beside_them() -> Result<
             "update step s set status = 'running', ready_at = null, fence = 1, attempts = 1, claimed_at = now(),
                                started_at = now(), worker_id = '{living}'
              where status = 'ready';
-             update run set status = 'running', running = 1, started_at = now() where status = 'pending'"
+             update run set status = 'running', running = 1, started_at = now() where status = 'pending';
+             {}",
+            claim_of(living)
         ))?;
         database.execute("vacuum (analyze)")?;
     }
@@ -107,7 +118,9 @@ fn a_takeover_reads_the_steps_of_the_dead_and_not_those_beside_them() -> Result<
         for _ in 0..2 {
             filled.database.execute(&format!(
                 "update step set worker_id = '{gone}' where (run_id, step_no) in (
-                     select run_id, step_no from step where status = 'running' and worker_id = '{living}' limit 3)"
+                     select run_id, step_no from step where status = 'running' and worker_id = '{living}' limit 3);
+                 {}",
+                claim_of(gone)
             ))?;
             filled.database.execute("select pg_stat_statements_reset()")?;
             let taken = block_on(filled.store.take_over(1_000, true, Suspicion::default()))?;

@@ -24,7 +24,7 @@ const STEPS: i64 = 2_000;
 const ASTRAY: &str =
     "select 3, format('worker %s says that it runs %s steps, the database says %s', w.id, w.running, n.running)
     from worker w
-    cross join lateral (select count(*) as running from step s where s.held_by = w.id) as n
+    cross join lateral (select count(*) as running from pawl_running_v1(w.id)) as n
     where w.running <> n.running and w.expires_at > clock_timestamp()";
 
 #[async_trait]

@@ -142,7 +142,7 @@ impl Sweeps for Postgres {
     }
 
     async fn running_of(&self, worker: WorkerId) -> Result<Vec<(StepId, Fence)>> {
-        let query = sqlx::query("select s.run_id, s.step_no, s.fence from step s where s.held_by = $1");
+        let query = sqlx::query("select run_id, step_no, fence from pawl_reconcile_v1($1)");
         let rows = query.bind(worker.0).fetch_all(&self.sweeps).await?;
         rows.iter()
             .map(|row| {
@@ -160,7 +160,8 @@ impl Sweeps for Postgres {
     async fn forgive_crash(&self, worker: WorkerId) -> Result<()> {
         let query = sqlx::query(
             "with to_come as (
-                 update step s set crash_mark = -1 where s.held_by = $1
+                 update step s set crash_mark = -1 from pawl_running_v1($1) as r
+                 where s.run_id = r.run_id and s.step_no = r.step_no and s.fence = r.fence
              )
              update step set crashes = crashes - 1 where charged_to = $1",
         );

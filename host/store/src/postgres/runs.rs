@@ -24,48 +24,34 @@ macro_rules! run_columns {
     };
 }
 
-/// A page of runs: up to `$2` of those of a namespace that are older than `$3`, if it is given, newest first. `$from` gives
-/// them, each part in the order of an index that begins with what it asks for, so that a page reads itself and nothing
-/// else.
-macro_rules! page_of {
-    ($from:literal) => {
+/// A page of runs: up to `$2` of those of a namespace in the states `$4` that are older than `$3`, if it is given, newest
+/// first. It is put together from a page of each state: each is read in the order of an index that begins with what it asks
+/// for, so that a page reads itself and nothing else, and no index is there for the mixture.
+macro_rules! page_where {
+    ($also:literal) => {
         concat!(
             "with bound as materialized (
                  select case when $3::uuid is null then 'infinity' else (select created_at from run where id = $3) end as at,
                         coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff') as id
-             ), page as (",
-            $from,
-            ") select ",
+             ), page as (
+                 select o.id, o.created_at from unnest($4::text[]) as s (status)
+                 cross join lateral (
+                     select o.id, o.created_at from run o
+                     where o.namespace = $1 and o.status = s.status ",
+            $also,
+            "      and (o.created_at, o.id) < ((select at from bound), (select id from bound))
+                     order by o.created_at desc, o.id desc limit $2
+                 ) as o
+                 order by o.created_at desc, o.id desc limit $2
+             ) select ",
             run_columns!(),
             " from page join run r on r.id = page.id order by page.created_at desc, page.id desc"
         )
     };
 }
 
-const NEWEST: &str = page_of!(
-    "select o.id, o.created_at from run o
-     where o.namespace = $1 and (o.created_at, o.id) < ((select at from bound), (select id from bound))
-     order by o.created_at desc, o.id desc limit $2"
-);
-
-const OF_STATUS: &str = page_of!(
-    "select o.id, o.created_at from run o
-     where o.namespace = $1 and o.status = $4
-       and (o.created_at, o.id) < ((select at from bound), (select id from bound))
-     order by o.created_at desc, o.id desc limit $2"
-);
-
-/// A page of each state, and the newest of them.
-const OF_PIPELINE: &str = page_of!(
-    "select o.id, o.created_at from unnest($5::text[]) as s (status)
-     cross join lateral (
-         select o.id, o.created_at from run o
-         where o.namespace = $1 and o.pipeline = $4 and o.status = s.status
-           and (o.created_at, o.id) < ((select at from bound), (select id from bound))
-         order by o.created_at desc, o.id desc limit $2
-     ) as o
-     order by o.created_at desc, o.id desc limit $2"
-);
+const OF_ALL: &str = page_where!("");
+const OF_PIPELINE: &str = page_where!("and o.pipeline = $5");
 
 #[async_trait]
 impl Runs for Postgres {
@@ -76,11 +62,11 @@ impl Runs for Postgres {
                 .bind(filter.namespace.as_str())
                 .bind(i64::from(filter.limit))
                 .bind(filter.before.map(|run| run.0))
+                .bind(statuses)
         };
-        let query = match (filter.pipeline, filter.status) {
-            (Some(pipeline), _) => page(OF_PIPELINE).bind(pipeline).bind(statuses),
-            (None, Some(status)) => page(OF_STATUS).bind(status.as_str()),
-            (None, None) => page(NEWEST),
+        let query = match filter.pipeline {
+            Some(pipeline) => page(OF_PIPELINE).bind(pipeline),
+            None => page(OF_ALL),
         };
         query.fetch_all(&self.pool).await?.iter().map(run_row).collect()
     }
