@@ -5,7 +5,7 @@
 #   make check           formatting, lints and the tests that need no server: for the minute between two edits
 #   make test            all checks and all tests
 #   make test-plain      the end-to-end tests without run-ahead: the plain flow alone keeps every promise
-#   make pressure        lists, sweeps and heartbeats with a million runs: counts pages, says times
+#   make pressure        with millions of runs, queued, running and gone: counts pages, says times and rates
 #   make test-languages  steps in Python and JavaScript; sets up their compilers in .pawl
 #   make drill           the recovery drill; summary and logs in target/drill
 #   make freeze          lists new migrations as landed: they do not change any more
@@ -115,7 +115,7 @@ test-plain: test-guests
 	PAWL_RUN_AHEAD=false cargo nextest run --workspace -E 'binary(end_to_end)'
 
 # They are ignored elsewhere, because they take long.
-pressure: build-tests
+pressure: test-guests
 	@$(env)
 	cargo nextest run --workspace --run-ignored only --no-capture -E 'test(pressure_)'
 

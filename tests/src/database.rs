@@ -1,4 +1,4 @@
-//! A test's own eyes in Postgres: it reads what Pawl wrote, and never writes a state of Pawl's.
+//! A test's own eyes in Postgres: it reads what Pawl wrote, and never writes a state of Pawl's; [`crate::Crowd`] does.
 
 use pawl_domain::id::RunId;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, PgRow};
@@ -75,6 +75,11 @@ impl Database {
         // A pool starts its housekeeping on the runtime that it is made on.
         let pool = block_on(async { PgPoolOptions::new().max_connections(4).connect_lazy(url) })?;
         Ok(Self { pool })
+    }
+
+    /// For a query with a row of several columns.
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     /// The one value of a query.

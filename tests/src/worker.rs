@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use pawl_rehearsal::private::Process;
 
-use crate::{Cluster, binary};
+use crate::{Cluster, Container, binary};
 
 /// A running `pawl worker`; killed, stopped and continued through [`Process`].
 #[derive(Debug)]
@@ -35,12 +35,21 @@ pub struct Description<'a> {
     lease_ms: Option<u64>,
     environment: Vec<(String, String)>,
     flags: Vec<String>,
+    container: Option<&'a Container>,
 }
 
 impl<'a> Description<'a> {
     pub(crate) fn new(cluster: &'a mut Cluster, name: &str) -> Self {
         let environment = cluster.environment();
-        Self { cluster, name: name.to_owned(), slots: Some(4), lease_ms: Some(1_500), environment, flags: Vec::new() }
+        Self {
+            cluster,
+            name: name.to_owned(),
+            slots: Some(4),
+            lease_ms: Some(1_500),
+            environment,
+            flags: Vec::new(),
+            container: None,
+        }
     }
 
     /// A fault point and what happens there: `name=kill`, `stop`, `pause:<ms>` or `lose`, with `@N` for
@@ -86,6 +95,13 @@ impl<'a> Description<'a> {
         self
     }
 
+    /// Its memory is that of the container.
+    #[must_use]
+    pub fn inside(mut self, container: &'a Container) -> Self {
+        self.container = Some(container);
+        self
+    }
+
     /// Starts it; returns at once. A worker of the same name is replaced and must have ended.
     ///
     /// # Errors
@@ -98,6 +114,9 @@ impl<'a> Description<'a> {
         }
         if let Some(lease_ms) = self.lease_ms {
             command.env("PAWL_LEASE_MS", lease_ms.to_string());
+        }
+        if let Some(container) = self.container {
+            command = container.wrap(&command);
         }
         let process = Process::spawn(format!("worker {}", self.name), command, &self.cluster.log(&self.name))?;
         self.cluster.add_worker(self.name, Worker { process });

@@ -9,6 +9,9 @@
 //!                locked, or too slow: ────┴──▶ aside: sent again by itself, halved until it passes
 //! ```
 //!
+//! Two kinds have connections of their own from the start, since others would wait for their bytes: large checkpoints
+//! ([`run_bulk`]), and what a guest has recorded, where that is much ([`journals`]).
+//!
 //! The rest are messages to acknowledge and steps to publish: `acknowledge` does both, after the commit.
 //!
 //! A crash before the commit loses only what nobody has seen; a crash after it leaves what the database
@@ -32,6 +35,7 @@ use crate::vitals::Vitals;
 
 mod aside;
 mod collect;
+mod journals;
 mod lane;
 mod part;
 
@@ -50,19 +54,24 @@ pub struct Writing {
 /// A lane's loop; ends with its task.
 pub async fn run(writing: Arc<Writing>, outbox: Arc<Outbox<Session>>, vitals: Arc<Vitals>) {
     let (aside, set_aside) = unbounded_channel();
+    let (long, long_journals) = unbounded_channel();
+    let journals = journals::run(Arc::clone(&writing), long_journals, aside.clone());
     let lane = async {
         let mut lane = Lane::new(Arc::clone(&writing), vitals);
         loop {
             outbox.filled().await;
             lane.vitals.working();
-            let part = collect(&outbox);
+            let mut part = collect(&outbox);
+            if let Some(journals) = part.take_long_journals() {
+                let _ = long.send(journals);
+            }
             for part in lane.send(part).await {
                 let _ = aside.send(part);
             }
             lane.vitals.idle();
         }
     };
-    tokio::join!(lane, aside::run(Arc::clone(&writing), set_aside));
+    tokio::join!(lane, journals, aside::run(Arc::clone(&writing), set_aside));
 }
 
 /// The loop for large checkpoints: a connection of their own, one at a time, so that no batch waits for

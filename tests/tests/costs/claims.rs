@@ -3,9 +3,9 @@
 
 use anyhow::Result;
 use pawl_domain::id::{RunId, StepId, StepNo, WorkerId};
+use pawl_store::Link;
 use pawl_store::leases::Sweeps as _;
 use pawl_store::write::{Batch, Member, Settlement};
-use pawl_store::Link;
 use pawl_tests::runtime::block_on;
 
 use crate::filled::{Filled, SMALL, server};

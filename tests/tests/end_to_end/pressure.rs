@@ -1,8 +1,9 @@
 //! Nothing wedges: what is large, slow or held by somebody costs its own run, and nothing else waits for it.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use pawl_api::types::RunStatus;
 use pawl_domain::id::RunId;
+use pawl_tests::process::resident_bytes;
 use pawl_tests::{Cluster, bounds, wait};
 use serde_json::json;
 
@@ -217,12 +218,4 @@ fn a_guest_that_records_as_fast_as_it_can_costs_no_memory_and_holds_up_no_other(
     // Some may have come to their limit by now.
     fast.iter().for_each(|run| drop(cluster.client.cancel(*run)));
     cluster.finish()
-}
-
-/// The memory that a process has, bytes.
-fn resident_bytes(pid: u32) -> Result<usize> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a resident size")?;
-    let kib: usize = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kib << 10)
 }

@@ -13,8 +13,13 @@ use pawl_store::within;
 
 use super::{Scheduler, next};
 
-/// Steps of a stream that are delivered again per sweep, so that a mistake can't flood it.
-const RATE: usize = 1_000;
+/// Steps that are delivered again at once.
+const PIECE: usize = 1_000;
+
+/// Pieces of a stream per pulse, which bounds both what a mistake can flood it with and how much of what this sweep has just
+/// found the next piece walks over. A pulse comes twenty times a lease while there is more: a queue that was lost whole is
+/// delivered again faster than its steps are executed.
+const PIECES: usize = 4;
 
 /// Sweeps whenever the pulse shows a step that is ready for long, for ever.
 pub async fn run(mut scheduler: Scheduler) {
@@ -24,10 +29,10 @@ pub async fn run(mut scheduler: Scheduler) {
         let pulse = scheduler.pulse.borrow().clone();
         for (stream, oldest_ms) in scheduler.streams.clone().iter().zip(pulse.oldest_ready_ms) {
             let Some(oldest_ms) = oldest_ms else { continue };
-            match run_once(&scheduler, stream, oldest_ms, pulse.now_ms).await {
-                Ok(found) => {
+            match run_through(&scheduler, stream, oldest_ms, pulse.now_ms).await {
+                Ok(there_may_be_more) => {
                     outage = false;
-                    if found == RATE {
+                    if there_may_be_more {
                         scheduler.prodded.notify_one();
                     }
                 }
@@ -38,6 +43,21 @@ pub async fn run(mut scheduler: Scheduler) {
             }
         }
     }
+}
+
+/// Searches in one stream until nothing is left, or enough was found for now: then there may be more.
+async fn run_through(
+    scheduler: &Scheduler,
+    stream: &Arc<Stream>,
+    oldest_ms: i64,
+    now_ms: i64,
+) -> pawl_dispatch::Result<bool> {
+    for _ in 0..PIECES {
+        if run_once(scheduler, stream, oldest_ms, now_ms).await? < PIECE {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// One search in one stream, whose oldest ready step is ready since `oldest_ms`; returns how many steps were delivered
@@ -60,7 +80,7 @@ pub async fn run_once(
         return Ok(0);
     }
     let ready = ReadyFrom { queue: &stream.queue, priority: stream.priority, from_ms: Some(oldest_ms) };
-    let lost = within(scheduler.patience(), scheduler.store.lost(ready, before_ms, RATE)).await?;
+    let lost = within(scheduler.patience(), scheduler.store.lost(ready, before_ms, PIECE)).await?;
     if !lost.is_empty() {
         tracing::warn!(steps = lost.len(), queue = stream.queue, "ready steps without a message: delivered again");
         scheduler.queue.publish(&lost).await?;

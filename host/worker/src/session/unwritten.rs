@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What one step may be ahead of the store. It may pass this by one entry.
-const STEP_BYTES: usize = 1 << 20;
+/// What one step may be ahead of the store. It may pass this by one entry. A batch that takes it in holds up its
+/// neighbours little, and it is about what a guest records in the time of a commit.
+const STEP_BYTES: usize = 64 << 10;
 
 /// What all steps of a lane may be ahead together. Then a step waits until the last that it recorded is durable, so that
 /// each goes on with an entry at a time.

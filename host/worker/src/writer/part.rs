@@ -8,6 +8,9 @@ use pawl_store::write::{Batch, Member, Verdict, Written};
 
 use crate::session::Session;
 
+/// Recorded entries of so many bytes go by themselves.
+const LONG_BYTES: usize = 16 << 10;
+
 /// A batch, and who is told of its members.
 #[derive(Default)]
 pub(super) struct Part {
@@ -55,6 +58,18 @@ impl Part {
         self.batch.claims.extend(other.batch.claims);
     }
 
+    /// Takes out what guests have recorded, where it is much and nothing else comes with it.
+    pub(super) fn take_long_journals(&mut self) -> Option<Self> {
+        if !self.batch.members.iter().any(is_long_journal) {
+            return None;
+        }
+        let all = std::mem::take(&mut self.sessions).into_iter().zip(std::mem::take(&mut self.batch.members));
+        let (long, rest): (Vec<_>, Vec<_>) = all.partition(|(_, member)| is_long_journal(member));
+        (self.sessions, self.batch.members) = rest.into_iter().unzip();
+        let (sessions, members) = long.into_iter().unzip();
+        Some(Self { sessions, batch: Batch { members, ..Batch::default() } })
+    }
+
     /// Halves it. A chain is not parted.
     pub(super) fn halve(mut self) -> Halved {
         let (members, claims) = (self.batch.members.len(), self.batch.claims.len());
@@ -95,6 +110,17 @@ impl Part {
         (self.sessions, self.batch.members, written.members) = (sessions, members, verdicts);
         busy
     }
+}
+
+/// Entries and nothing besides, which locks no run, and more than a few.
+fn is_long_journal(member: &Member) -> bool {
+    let Member {
+        id: _, fence: _, ahead: None, alone: false, cut: None, segment: Some(segment), checkpoint: None, ..
+    } = member
+    else {
+        return false;
+    };
+    member.settlement.is_none() && segment.bytes.len() >= LONG_BYTES
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Digest, Fence, StepId, StepNo};
-use pawl_store::write::Ahead;
+use pawl_store::write::{Ahead, Segment, Settlement};
 
 use super::*;
 use crate::outbox::Outbox;
@@ -52,4 +52,23 @@ fn what_somebody_else_holds_is_taken_out_run_by_run() {
     assert_eq!((busy[0].batch.members.len(), busy[0].sessions.len()), (2, 2), "a chain stays together");
     assert_eq!((all.batch.members.len(), all.batch.claims.len()), (1, 1));
     assert_eq!(written.members, [Verdict::Written]);
+}
+
+#[test]
+fn long_journals_go_by_themselves_and_take_nothing_else_along() {
+    let mut mixed = part(&[0, 2, 0, 0, 0], 1);
+    let entries = |bytes: usize| Some(Segment { first: 0, length: 1, bytes: vec![0; bytes] });
+    let (long, settled) = (LONG_BYTES, Some(Settlement::Released));
+    // A short one, one with an outcome, and one that is long and nothing else; the chain stays together.
+    for (place, bytes, settlement) in [(0, long - 1, None), (4, long, settled), (5, long, None), (6, long + 1, None)] {
+        mixed.batch.members[place].segment = entries(bytes);
+        mixed.batch.members[place].settlement = settlement;
+    }
+    let ids = |part: &Part| part.batch.members.iter().map(|member| member.id).collect::<Vec<_>>();
+    let all = ids(&mixed);
+    let journals = mixed.take_long_journals().expect("two of them");
+    assert_eq!((ids(&mixed), ids(&journals)), (all[..5].to_vec(), all[5..].to_vec()));
+    assert!(mixed.sessions.len() == 5 && journals.sessions.len() == 2 && journals.batch.claims.is_empty());
+    assert!(journals.sessions.iter().zip(ids(&journals)).all(|(session, id)| session.claim.id == id));
+    assert!(mixed.take_long_journals().is_none());
 }
