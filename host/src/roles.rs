@@ -11,7 +11,7 @@ use pawl_api as api;
 use pawl_api::ServeError;
 use pawl_base::fault;
 use pawl_dispatch::Ports;
-use pawl_queue::RedisStreams;
+use pawl_queue::{RedisStreams, WhichInstallation};
 use pawl_store::doctor::{Invariants as _, Violation};
 use pawl_store::{Postgres, Schema as _};
 use pawl_worker as worker;
@@ -64,7 +64,12 @@ pub(super) async fn worker(settings: &Settings) -> anyhow::Result<()> {
 
 fn ports(settings: &Settings) -> anyhow::Result<Ports> {
     let store = settings.store()?;
-    let queue = RedisStreams::new(&settings.redis_url()?)?;
+    let asked = store.clone();
+    let installation: WhichInstallation = Arc::new(move || {
+        let store = asked.clone();
+        Box::pin(async move { Ok(store.installation().await?) })
+    });
+    let queue = RedisStreams::new(&settings.redis()?, installation)?;
     Ok(Ports { store: Arc::new(store), queue: Arc::new(queue) })
 }
 

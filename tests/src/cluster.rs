@@ -34,6 +34,8 @@ pub struct Cluster {
     pub redis: Redis,
     folder: PathBuf,
     api_address: String,
+    /// For all processes, besides those that every installation has, or in their place.
+    settings: BTreeMap<String, String>,
     finished: bool,
 }
 
@@ -71,6 +73,7 @@ impl Cluster {
             redis_server,
             folder,
             api_address,
+            settings: BTreeMap::new(),
             finished: false,
         };
         cluster.pawl(&["migrate"])?;
@@ -82,14 +85,41 @@ impl Cluster {
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
         let setting = |name: &str, value: String| (name.to_owned(), value);
-        vec![
+        let usual = [
             setting("PAWL_DATABASE_URL", self.postgres.url()),
             setting("PAWL_REDIS_URL", self.redis_server.url()),
             setting("PAWL_LISTEN", self.api_address.clone()),
             setting("PAWL_API_URL", format!("http://{}", self.api_address)),
             // Components are compiled once for all tests; the cache is safe to share.
             setting("PAWL_CACHE_DIR", self.cache_folder().display().to_string()),
-        ]
+        ];
+        let mut all = BTreeMap::from(usual);
+        all.extend(self.settings.clone());
+        all.into_iter().collect()
+    }
+
+    /// Another setting, or another value for one, for all processes that start from now on.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.settings.insert(name.to_owned(), value.into());
+    }
+
+    /// Another Redis in place of its own, for all processes that start from now on, and for the test's own eyes.
+    ///
+    /// # Errors
+    /// If the URL is not one.
+    pub fn use_redis(&mut self, url: &str) -> anyhow::Result<()> {
+        self.redis = Redis::new(url)?;
+        self.set("PAWL_REDIS_URL", url);
+        Ok(())
+    }
+
+    /// The key of a stream of this installation.
+    ///
+    /// # Errors
+    /// If the database does not say whose it is.
+    pub fn stream(&self, queue: &str, priority: &str) -> anyhow::Result<String> {
+        let installation: String = self.database.value("select id::text from installation")?;
+        Ok(format!("pawl:{{{installation}}}:q:{queue}:{priority}"))
     }
 
     fn cache_folder(&self) -> PathBuf {

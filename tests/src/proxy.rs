@@ -1,5 +1,5 @@
 //! A TCP proxy between Pawl and one of its servers. It breaks, stalls, swallows, slows and heals connections, and
-//! loses answers to what the server has already done.
+//! loses answers to what the server has already done. It is also a name that moves to another server.
 //!
 //! ```text
 //!   pawl ──requests──▶ proxy ──requests──▶ server
@@ -7,8 +7,10 @@
 //! ```
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use pawl_base::lock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -46,6 +48,7 @@ struct State {
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    server: Arc<Mutex<String>>,
     state: watch::Sender<State>,
     listening: AbortHandle,
 }
@@ -59,8 +62,9 @@ impl Proxy {
         let listener = block_on(TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
         let (state, states) = watch::channel(State { mode: Mode::Pass, breaks: 0, swallowed: 0 });
-        let listening = handle().spawn(listen(listener, server.into(), states)).abort_handle();
-        Ok(Self { address, state, listening })
+        let server = Arc::new(Mutex::new(server.into()));
+        let listening = handle().spawn(listen(listener, Arc::clone(&server), states)).abort_handle();
+        Ok(Self { address, server, state, listening })
     }
 
     /// The same URL, by way of the proxy: `scheme://[user@]host:port/rest`.
@@ -92,6 +96,12 @@ impl Proxy {
         self.state.send_modify(|state| state.swallowed += 1);
     }
 
+    /// From now on, new connections go to another server; those that are open stay where they are. So it is when a name
+    /// has moved.
+    pub fn aim(&self, server: impl Into<String>) {
+        *lock(&self.server) = server.into();
+    }
+
     /// Closes all connections and refuses new ones.
     pub fn break_all(&self) {
         self.set(Mode::Break);
@@ -110,13 +120,13 @@ impl Drop for Proxy {
     }
 }
 
-async fn listen(listener: TcpListener, server: String, states: watch::Receiver<State>) {
+async fn listen(listener: TcpListener, server: Arc<Mutex<String>>, states: watch::Receiver<State>) {
     while let Ok((client, _)) = listener.accept().await {
         let State { mode, breaks, swallowed } = *states.borrow();
         if mode == Mode::Break {
             continue;
         }
-        let (server, states) = (server.clone(), states.clone());
+        let (server, states) = (lock(&server).clone(), states.clone());
         tokio::spawn(async move {
             let Ok(server) = TcpStream::connect(server).await else { return };
             // Answers to small requests must not wait for company here.
@@ -245,7 +255,11 @@ mod tests {
         proxy.break_all();
         assert_eq!(ask(&mut connect(&proxy)?, 40), None);
         proxy.heal();
-        assert_eq!(ask(&mut connect(&proxy)?, 50), Some(51));
+        let mut stream = connect(&proxy)?;
+        assert_eq!(ask(&mut stream, 50), Some(51));
+        proxy.aim("127.0.0.1:1");
+        assert_eq!(ask(&mut connect(&proxy)?, 60), None, "nobody is there");
+        assert_eq!(ask(&mut stream, 60), Some(61), "what is open stays where it is");
         Ok(())
     }
 

@@ -11,12 +11,6 @@ use crate::runtime::block_on;
 /// The consumer group of all workers.
 pub const GROUP: &str = "workers";
 
-/// The stream of a queue and priority.
-#[must_use]
-pub fn stream(queue: &str, priority: &str) -> String {
-    format!("pawl:q:{queue}:{priority}")
-}
-
 /// Access to a Redis server; a connection per call, since tests take servers away.
 #[derive(Debug, Clone)]
 pub struct Redis {
@@ -72,12 +66,12 @@ impl Redis {
         Ok(())
     }
 
-    /// All streams of all queues.
+    /// All streams of all queues, of all installations.
     ///
     /// # Errors
     /// As Redis says.
     pub fn streams(&self) -> anyhow::Result<Vec<String>> {
-        self.command(&["KEYS", "pawl:q:*"])
+        self.command(&["KEYS", "*:q:*"])
     }
 
     /// Messages in a stream, delivered or not.

@@ -202,7 +202,7 @@ impl From<store::Error> for Problem {
 impl From<queue::Error> for Problem {
     fn from(error: queue::Error) -> Self {
         match error {
-            queue::Error::Unavailable(..) => {
+            queue::Error::Unavailable { .. } => {
                 tracing::debug!(error = error.chain(), "a request has to wait");
                 Self::unavailable(format!("{error}: try again; nothing is lost, delivery is made up for later"))
             }

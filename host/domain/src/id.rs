@@ -47,6 +47,11 @@ uuid_id! {
     /// One start of a worker process; a process whose lease ran out takes a new one.
     WorkerId
 }
+uuid_id! {
+    /// One database with all that works on it: what it shares with others, a queue's server for instance, it marks with
+    /// this.
+    InstallationId
+}
 
 /// The bits of a run id that are its slot: the lowest.
 const SLOT_BITS: u32 = 12;

@@ -9,9 +9,16 @@ pub type Source = Box<dyn std::error::Error + Send + Sync>;
 /// Why the queue did not do it. Nothing is lost by that: delivery is made up for later.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It can't be reached, or answered with an error: try again later. First the queue's name.
-    #[error("{0} is not available")]
-    Unavailable(&'static str, #[source] Source),
+    /// It can't be reached, or refuses what is needed: try again later.
+    #[error("{queue} is not available: {why}")]
+    Unavailable {
+        /// The queue's name.
+        queue: &'static str,
+        /// Why, in words that anybody may read.
+        why: &'static str,
+        /// What it said, for the log.
+        source: Source,
+    },
     /// A setting is wrong.
     #[error("{0}")]
     Config(String),

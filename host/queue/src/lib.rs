@@ -23,9 +23,9 @@ mod error;
 mod in_process;
 mod redis;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, Source};
 pub use in_process::InProcess;
-pub use redis::RedisStreams;
+pub use redis::{RedisConfig, RedisStreams, WhichInstallation};
 
 /// Called with runs that moved.
 pub type Wake<'a> = dyn for<'m> Fn(&'m [Moved]) + Send + Sync + 'a;
@@ -39,10 +39,10 @@ pub trait Queue: Send + Sync {
     /// For people: what it is.
     fn name(&self) -> &'static str;
 
-    /// Whether it answers.
+    /// Whether it takes deliveries. It may be asked all the time: the answer may be a second old.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if it does not.
+    /// [`Error::Unavailable`] if it does not, and why.
     async fn ping(&self) -> Result<()>;
 
     /// What follows a commit, in one round trip: acknowledgements, deliveries, wake-ups of readers.

@@ -1,7 +1,7 @@
 //! All settings. A new one is a line here, and the field of a `Config` that it fills; flag, environment variable, key
 //! in the file, help, `pawl config` and `docs/settings.md` follow from it.
 
-use super::kind::Kind::{Address, Choice, Count, Folder, Names, Secret, Size, Switch, Text, Time, Url};
+use super::kind::Kind::{Address, Choice, Count, File, Folder, Names, Secret, Size, Switch, Text, Time, Url};
 use super::setting::Role::{Api, Client, Dev, Worker};
 use super::setting::{Role, Setting, setting};
 
@@ -51,7 +51,12 @@ static SERVERS: &[Setting] = &[
     setting("database-url", Url, &[Api, Worker, Client], |it| &mut it.database_url)
         .what("Postgres, for example postgres://pawl@127.0.0.1/pawl"),
     setting("redis-url", Url, &[Api, Worker, Client], |it| &mut it.redis_url)
-        .what("Redis, for example redis://127.0.0.1/"),
+        .what("Redis, for example redis://127.0.0.1/, or rediss://user:password@host/ with TLS; of a cluster one node or, with commas between them, several"),
+    setting("redis-prefix", Text, &[Api, Worker, Client], |it| &mut it.redis_prefix)
+        .what("What Pawl's keys and channels in Redis begin with; after it comes the installation's id"),
+    setting("redis-ca", File, &[Api, Worker, Client], |it| &mut it.redis_ca)
+        .usually("those of the system")
+        .what("Certificates (PEM) by one of which that of a Redis with TLS must be signed"),
     setting("database-connections", Count(1, 1_000), &[Api, Worker], |it| &mut it.database_connections)
         .what("Connections to Postgres, besides those of a worker's lanes and of its heartbeat"),
     setting("statement-timeout", Time(100 * MS, HOUR), &[Api], |it| &mut it.statement_timeout)

@@ -8,6 +8,7 @@ use pawl_api as api;
 use pawl_domain::limits::Limits;
 use pawl_domain::suspicion::Suspicion;
 use pawl_engine as engine;
+use pawl_queue::RedisConfig;
 use pawl_worker as worker;
 
 use super::setting::Role;
@@ -25,6 +26,8 @@ pub(super) struct Config {
     pub(super) api_token: Option<String>,
     pub(super) database_url: Option<String>,
     pub(super) redis_url: Option<String>,
+    pub(super) redis_prefix: String,
+    pub(super) redis_ca: Option<PathBuf>,
     pub(super) database_connections: u32,
     pub(super) statement_timeout: Duration,
     /// For both who count crashes: the worker, and the API on an operator's word.
@@ -57,6 +60,8 @@ impl Config {
             api_token: None,
             database_url: None,
             redis_url: None,
+            redis_prefix: RedisConfig::new("").prefix,
+            redis_ca: None,
             // Besides those of its lanes, a worker needs few.
             database_connections: if role == Role::Worker { 8 } else { 16 },
             statement_timeout: worker::session_timeout(worker.lease),

@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Text,
     /// Host and port.
     Address,
+    /// A file.
+    File,
     /// A folder.
     Folder,
     /// An address that may hold a password.
@@ -79,6 +81,7 @@ impl Kind {
             Self::Choice(words) => words.join(" or "),
             Self::Names => "names, with commas between them".to_owned(),
             Self::Address => "host and port".to_owned(),
+            Self::File => "a file".to_owned(),
             Self::Folder => "a folder".to_owned(),
             Self::Text | Self::Secret => "text".to_owned(),
             Self::Url => "a URL".to_owned(),
@@ -95,6 +98,7 @@ impl Kind {
             Self::Choice(_) => "FORMAT",
             Self::Names => "NAME",
             Self::Address => "ADDRESS",
+            Self::File => "FILE",
             Self::Folder => "DIR",
             Self::Url => "URL",
             Self::Text | Self::Secret => "TEXT",

@@ -20,6 +20,7 @@ use pawl_api::client::Client;
 use pawl_domain::limits::Limits;
 use pawl_domain::suspicion::Suspicion;
 use pawl_engine::Engine;
+use pawl_queue::RedisConfig;
 use pawl_store::Postgres;
 use pawl_worker as worker;
 
@@ -219,9 +220,15 @@ impl Settings {
         self.config.database_url.clone().ok_or(Error::Missing { name: "database-url" })
     }
 
-    /// The queue.
+    /// Where the queue is.
     pub(super) fn redis_url(&self) -> Result<String, Error> {
         self.config.redis_url.clone().ok_or(Error::Missing { name: "redis-url" })
+    }
+
+    /// The queue.
+    pub(super) fn redis(&self) -> Result<RedisConfig, Error> {
+        let (prefix, ca) = (self.config.redis_prefix.clone(), self.config.redis_ca.clone());
+        Ok(RedisConfig { url: self.redis_url()?, prefix, ca })
     }
 
     /// The database as a role uses it: no statement outlives what depends on it.

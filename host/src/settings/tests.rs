@@ -194,6 +194,8 @@ fn every_value_and_its_source_is_shown_and_no_secret() {
             "api_token *** environment PAWL_API_TOKEN",
             "database_url postgres://pawl:***@db/pawl environment PAWL_DATABASE_URL",
             "redis_url - default",
+            "redis_prefix pawl default",
+            "redis_ca - default",
             "limit_entry 1MiB default",
             "limit_checkpoint 64MiB default",
             "limit_component 64MiB default",

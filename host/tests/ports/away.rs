@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use pawl_queue::{InProcess, Queue, RedisStreams};
+use pawl_domain::id::InstallationId;
+use pawl_queue::{InProcess, Queue, RedisConfig, RedisStreams};
 use pawl_store::{Postgres, Schema, Sqlite};
 
 /// Nothing listens on port 1.
@@ -10,9 +11,10 @@ const NOWHERE: &str = "127.0.0.1:1";
 
 #[tokio::test]
 async fn a_queue_that_is_away_says_its_name_and_why() {
-    let queue = RedisStreams::new(&format!("redis://{NOWHERE}/")).expect("a queue");
+    let queue =
+        RedisStreams::of(&RedisConfig::new(format!("redis://{NOWHERE}/")), InstallationId::new()).expect("a queue");
     let error = queue.ping().await.expect_err("nothing is there");
-    assert_eq!(error.to_string(), format!("{} is not available", queue.name()));
+    assert_eq!(error.to_string(), format!("{} is not available: it can't be reached", queue.name()));
     assert_told_once(&error.chain(), &error);
 }
 

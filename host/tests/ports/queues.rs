@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
+use pawl_domain::id::{Digest, InstallationId, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::pipeline::Priority;
 use pawl_domain::ready::{Moved, Ready, Start};
-use pawl_queue::{Delivery, FollowUp, InProcess, Queue, RedisStreams, SharedQueue, Stream, Watermark};
+use pawl_queue::{Delivery, FollowUp, InProcess, Queue, RedisConfig, RedisStreams, SharedQueue, Stream, Watermark};
 use pawl_rehearsal::private::PrivateRedis;
 
 /// A read that finds nothing waits this long.
@@ -25,7 +25,7 @@ async fn streams_in_memory_conform() {
 async fn redis_streams_conform() {
     let folder = tempfile::tempdir().expect("a folder");
     let redis = PrivateRedis::start(folder.path()).expect("a private Redis");
-    conforms(Arc::new(RedisStreams::new(&redis.url()).expect("a queue"))).await;
+    conforms(Arc::new(RedisStreams::of(&RedisConfig::new(redis.url()), InstallationId::new()).expect("a queue"))).await;
 }
 
 async fn conforms(queue: SharedQueue) {

@@ -37,7 +37,10 @@ fn without_its_servers_it_serves_says_so_and_recovers_by_itself() -> anyhow::Res
     api.redis.stop();
     api.serve()?;
     let unready: Readiness = serde_json::from_slice(&api.client.get("/ready")?.body)?;
-    assert_eq!(unready.reasons, ["Postgres is not available", "Redis is not available"]);
+    assert_eq!(
+        unready.reasons,
+        ["Postgres is not available", "Redis is not available: it is not known yet which installation this is"]
+    );
     assert!(api.client.get("/v1/runs")?.problem(503)?.detail.contains("Postgres"));
     assert!(api.client.get("/v1/queues")?.problem(503)?.detail.contains("Redis"));
 

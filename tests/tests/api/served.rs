@@ -12,7 +12,7 @@ use pawl_dispatch::Ports;
 use pawl_domain::id::RunId;
 use pawl_engine as engine;
 use pawl_engine::Engine;
-use pawl_queue::RedisStreams;
+use pawl_queue::{RedisConfig, RedisStreams, WhichInstallation};
 use pawl_rehearsal::private::{PrivatePostgres, PrivateRedis, free_port};
 use pawl_store::{Postgres, Schema as _};
 use pawl_tests::client::Answer;
@@ -104,7 +104,12 @@ impl Api {
         // A store starts its connections' housekeeping on the runtime that it is made on.
         let _runtime = handle().enter();
         let store = Postgres::new(&self.postgres.url(), 8, Duration::from_millis(2_250))?;
-        let queue = RedisStreams::new(&self.redis.url())?;
+        let asked = store.clone();
+        let installation: WhichInstallation = Arc::new(move || {
+            let store = asked.clone();
+            Box::pin(async move { Ok(store.installation().await?) })
+        });
+        let queue = RedisStreams::new(&RedisConfig::new(self.redis.url()), installation)?;
         Ok(Ports { store: Arc::new(store), queue: Arc::new(queue) })
     }
 

@@ -1,7 +1,7 @@
 //! A message carries nothing that matters if it is lost, late, doubled or reordered.
 
 use anyhow::Result;
-use pawl_tests::{Cluster, bounds, redis};
+use pawl_tests::{Cluster, bounds};
 use serde_json::json;
 
 use crate::pipelines;
@@ -14,7 +14,7 @@ fn doubled_and_reordered_deliveries_change_nothing() -> Result<()> {
     let runs = cluster.client.submit_all("chain-3", &inputs)?;
 
     // No worker has started: the stream holds exactly the first steps.
-    let stream = redis::stream("default", "normal");
+    let stream = cluster.stream("default", "normal")?;
     let messages = cluster.redis.messages(&stream)?;
     assert_eq!(messages.len(), runs.len());
     for message in messages.iter().rev() {
@@ -44,7 +44,7 @@ fn doubled_and_reordered_deliveries_change_nothing() -> Result<()> {
 fn messages_that_make_no_sense_are_cleared_away() -> Result<()> {
     let mut cluster = Cluster::start("senseless_messages")?;
     pipelines::chain(&cluster, 1)?;
-    let stream = redis::stream("default", "normal");
+    let stream = cluster.stream("default", "normal")?;
     let add = |fields: &[&str]| {
         cluster.redis.command::<String>(&[&["XADD", stream.as_str(), "*"], fields].concat()).map(drop)
     };
@@ -64,7 +64,7 @@ fn a_step_whose_message_is_lost_is_delivered_again() -> Result<()> {
     let mut cluster = Cluster::start("lost_messages")?;
     pipelines::chain(&cluster, 2)?;
     let runs = cluster.client.submit_all("chain-2", &vec![json!(null); 10])?;
-    let stream = redis::stream("default", "normal");
+    let stream = cluster.stream("default", "normal")?;
     // Every second message gets lost; the others tell how far the stream has been read.
     for message in cluster.redis.messages(&stream)?.iter().step_by(2) {
         let _: i64 = cluster.redis.command(&["XDEL", &stream, &message.id])?;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use pawl_domain::event::EventKind;
 use pawl_domain::id::RunId;
 use pawl_tests::proxy::{Mode, Proxy};
-use pawl_tests::{Cluster, Target, binary, bounds, redis, wait};
+use pawl_tests::{Cluster, Target, binary, bounds, wait};
 use serde_json::json;
 
 use crate::pipelines;
@@ -85,7 +85,7 @@ fn a_message_that_tells_an_untruth_changes_nothing() -> Result<()> {
     cluster.push_as("batch", "other", "1")?;
     cluster.apply("name = \"aside\"\n[[step]]\nname = \"echo\"\nplugin = \"echo\"\nqueue = \"aside\"\n")?;
     cluster.worker("a").start()?;
-    let (aside, served) = (redis::stream("aside", "normal"), redis::stream("default", "normal"));
+    let (aside, served) = (cluster.stream("aside", "normal")?, cluster.stream("default", "normal")?);
     let submit = |untruth: &[(&str, &str)]| -> Result<RunId> {
         let run = cluster.submit("aside", &json!({"true": 1}))?;
         let name = run.to_string();

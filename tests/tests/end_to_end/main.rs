@@ -40,6 +40,7 @@ mod pipelines;
 mod plugin_new;
 mod plugin_test;
 mod pressure;
+mod redis;
 mod reload;
 mod resume;
 mod schemas;

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use pawl_domain::id::RunId;
+use pawl_domain::id::{InstallationId, RunId};
 use pawl_domain::ready::Moved;
-use pawl_queue::{FollowUp, Queue as _, RedisStreams};
+use pawl_queue::{FollowUp, Queue as _, RedisConfig, RedisStreams};
 use pawl_rehearsal::private::{PrivatePostgres, PrivateRedis};
 use pawl_store::workers::Workers as _;
 use pawl_store::{Postgres, Schema as _};
@@ -103,7 +103,9 @@ fn a_subscription_that_has_died_silently_is_made_again() -> Result<()> {
     let proxy = Proxy::start(format!("127.0.0.1:{}", server.port()))?;
     // Made where it listens.
     let _runtime = handle().enter();
-    let (listener, teller) = (RedisStreams::new(&proxy.url(&server.url()))?, RedisStreams::new(&server.url())?);
+    let installation = InstallationId::new();
+    let queue = |url: String| RedisStreams::of(&RedisConfig::new(url), installation);
+    let (listener, teller) = (queue(proxy.url(&server.url()))?, queue(server.url())?);
     let heard = Arc::new(AtomicUsize::new(0));
     let listening = handle().spawn({
         let heard = Arc::clone(&heard);

@@ -5,10 +5,13 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use pawl_domain::id::RunId;
 use pawl_domain::ready::Moved;
-use redis::{Client, RedisResult, Value};
+use redis::{RedisResult, Value};
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::keys::Keys;
 use super::line::{ANSWER_WITHIN, CONNECT_WITHIN, within};
+use super::servers::Servers;
 
 /// A run in a message: its id, and a byte that says whether it has ended.
 const PACKED: usize = 17;
@@ -16,43 +19,45 @@ const PACKED: usize = 17;
 /// Silence after which the server is asked whether it is still there.
 const ASK_AFTER: Duration = Duration::from_secs(2);
 
-/// Pause between attempts to subscribe.
+/// From one attempt to subscribe to the next at least: a subscription that has lasted is made again at once.
 const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
 
 /// Calls `hear` with every message of a channel, for ever. After a loss of Redis it subscribes again; what was
 /// missed in between is for the caller's own polling.
-pub(super) async fn listen(client: &Client, channel: &str, hear: &(dyn Fn(&[u8]) + Send + Sync)) {
+pub(super) async fn listen(servers: &Servers, channel: fn(&Keys) -> String, hear: &(dyn Fn(&[u8]) + Send + Sync)) {
     let mut told = false;
     loop {
-        match subscribe(client, channel, hear, &mut told).await {
+        let next = Instant::now() + RESUBSCRIBE_AFTER;
+        match subscribe(servers, channel, hear, &mut told).await {
             Ok(()) => {}
-            Err(error) if told => {
-                tracing::debug!(error = pawl_base::chain(&error), channel, "still no subscription to Redis")
-            }
+            Err(error) if told => tracing::debug!(error = pawl_base::chain(&error), "still no subscription to Redis"),
             Err(error) => {
                 told = true;
-                tracing::warn!(error = pawl_base::chain(&error), channel, "no subscription to Redis: readers poll");
+                tracing::warn!(error = pawl_base::chain(&error), "no subscription to Redis: readers poll");
             }
         }
-        tokio::time::sleep(RESUBSCRIBE_AFTER).await;
+        tokio::time::sleep_until(next).await;
     }
 }
 
+/// Subscribes, and hears until the connection ends, or the server is not the one any more.
 async fn subscribe(
-    client: &Client,
-    channel: &str,
+    servers: &Servers,
+    channel: fn(&Keys) -> String,
     hear: &(dyn Fn(&[u8]) + Send + Sync),
     told: &mut bool,
 ) -> RedisResult<()> {
-    let subscribing = async {
-        let mut subscription = client.get_async_pubsub().await?;
-        subscription.subscribe(channel).await?;
-        Ok(subscription)
-    };
-    let (mut sink, mut messages) = within(CONNECT_WITHIN, subscribing).await?.split();
+    let mut left = servers.left();
+    let channel = channel(servers.keys().await?);
+    let (mut sink, mut messages) = within(CONNECT_WITHIN, servers.subscribe(&channel)).await?.split();
     *told = false;
     loop {
-        match tokio::time::timeout(ASK_AFTER, messages.next()).await {
+        let message = tokio::select! {
+            message = tokio::time::timeout(ASK_AFTER, messages.next()) => message,
+            // Nothing is told there any more, or only by way of another.
+            _ = left.changed() => return Ok(()),
+        };
+        match message {
             Ok(Some(message)) => hear(&message.get_payload::<Vec<u8>>()?),
             Ok(None) => return Ok(()),
             // Whoever only listens can't tell a channel on which nothing is said from a host that is gone.

@@ -1,15 +1,20 @@
 //! A connection to Redis that many share, or one reader alone. It is made when it is first needed, and made anew after a
-//! command that was not answered in time: a host that dies resets nothing, and what is asked on its connections is not
-//! answered for a quarter of an hour. A command that failed is not sent again here: whoever asked decides.
+//! command that was not answered in time, or was answered by a server that is not the one any more: a host that dies
+//! resets nothing, and what is asked on its connections is not answered for a quarter of an hour; a server that became a
+//! replica says so for ever. What ended a connection is sent once more on a new one, at once: a connection may have been
+//! cut while nothing was asked, and all that Pawl sends may be done twice. But what was read may be lost on the way, so a
+//! reader sends for itself.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::io::tcp::TcpSettings;
-use redis::io::tcp::socket2::TcpKeepalive;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 use tokio::sync::Mutex;
+
+use super::keys::Keys;
+use super::meaning;
+use super::servers::Servers;
 
 /// How long it may take to connect.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -18,28 +23,19 @@ pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Silence after which the system asks whether the other side is there, and until when it must have said so.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(4);
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(1);
-const DEAD_AFTER: Duration = Duration::from_secs(8);
-
-/// Whoever connects with it learns of a dead host from the system, too, also while nothing is asked.
-///
-/// # Errors
-/// If the URL is not one.
-pub(super) fn client(redis_url: &str) -> RedisResult<Client> {
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
-    let settings = TcpSettings::default().set_keepalive(keepalive).set_user_timeout(DEAD_AFTER);
-    let info = Client::open(redis_url)?.get_connection_info().clone();
-    Client::open(info.set_tcp_settings(settings))
-}
+pub(super) const KEEPALIVE_AFTER: Duration = Duration::from_secs(4);
+pub(super) const KEEPALIVE_EVERY: Duration = Duration::from_secs(1);
+pub(super) const DEAD_AFTER: Duration = Duration::from_secs(8);
 
 /// The connection; clones share it.
 #[derive(Clone)]
 pub(super) struct Line(Arc<Shared>);
 
 struct Shared {
-    client: Client,
+    servers: Arc<Servers>,
     answer_within: Duration,
+    /// How often a command is sent at most, each time on another connection.
+    times: u32,
     kept: Mutex<Kept>,
 }
 
@@ -51,9 +47,20 @@ struct Kept {
 }
 
 impl Line {
-    /// Connects when first used. An answer is waited for as long as `answer_within`.
-    pub(super) fn new(client: Client, answer_within: Duration) -> Self {
-        Self(Arc::new(Shared { client, answer_within, kept: Mutex::default() }))
+    /// Connects when first used. Sends once more what has ended a connection.
+    pub(super) fn new(servers: Arc<Servers>) -> Self {
+        Self(Arc::new(Shared { servers, answer_within: ANSWER_WITHIN, times: 2, kept: Mutex::default() }))
+    }
+
+    /// For commands that wait up to `block`, and that are never sent again.
+    pub(super) fn of_reader(servers: Arc<Servers>, block: Duration) -> Self {
+        let answer_within = block + ANSWER_WITHIN;
+        Self(Arc::new(Shared { servers, answer_within, times: 1, kept: Mutex::default() }))
+    }
+
+    /// The names of the keys.
+    pub(super) async fn keys(&self) -> RedisResult<&Keys> {
+        self.0.servers.keys().await
     }
 
     async fn connection(&self) -> RedisResult<(MultiplexedConnection, u64)> {
@@ -61,46 +68,79 @@ impl Line {
         if let Some(connection) = &kept.connection {
             return Ok((connection.clone(), kept.number));
         }
-        // What it waits for is bounded below, for all that is sent.
-        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let connection = self.0.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let connection = self.0.servers.connect().await?;
         kept.number += 1;
         kept.connection = Some(connection.clone());
         Ok((connection, kept.number))
     }
 
-    async fn converse<T>(
-        &self,
-        send: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
-    ) -> RedisResult<T> {
-        let (mut connection, number) = within(CONNECT_WITHIN, self.connection()).await?;
-        let answer = within(self.0.answer_within, send(&mut connection)).await;
-        if let Err(error) = &answer
-            && is_lost(error)
-        {
-            let mut kept = self.0.kept.lock().await;
-            if kept.number == number {
-                kept.connection = None;
+    async fn give_up(&self, number: u64) {
+        let mut kept = self.0.kept.lock().await;
+        if kept.number == number {
+            kept.connection = None;
+        }
+    }
+
+    async fn converse<T: Answer, F>(&self, send: impl Fn(MultiplexedConnection) -> F) -> RedisResult<T>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let mut left = self.0.times;
+        loop {
+            let (connection, number) = within(CONNECT_WITHIN, self.connection()).await?;
+            let answer = within(self.0.answer_within, send(connection)).await;
+            if !ends_connection(&answer) {
+                return answer;
+            }
+            self.give_up(number).await;
+            if answer.is_ok() {
+                self.0.servers.leave();
+            }
+            left -= 1;
+            if left == 0 {
+                return answer;
             }
         }
-        answer
     }
 }
 
 /// Bounds a conversation: a server that has gone silent resets nothing.
 pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    let silent = || RedisError::from((ErrorKind::Io, "no answer in time"));
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(silent()))
+    let silent = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(RedisError::from(silent())))
 }
 
-/// Whether what was asked has no answer, and the connection no future.
-pub(super) fn is_lost(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_unrecoverable_error()
+/// Whether the connection has no future. What a server refuses is an answer like others.
+fn ends_connection<T: Answer>(answer: &RedisResult<T>) -> bool {
+    match answer {
+        Err(error) => meaning::of(error).ends_connection,
+        Ok(answer) => answer.values().iter().any(|value| match value {
+            Value::ServerError(error) => meaning::of_answer(error).ends_connection,
+            _ => false,
+        }),
+    }
+}
+
+/// What a server says to a command, or to each of several.
+trait Answer {
+    fn values(&self) -> &[Value];
+}
+
+impl Answer for Value {
+    fn values(&self) -> &[Value] {
+        std::slice::from_ref(self)
+    }
+}
+
+impl Answer for Vec<Value> {
+    fn values(&self) -> &[Value] {
+        self
+    }
 }
 
 impl ConnectionLike for Line {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(self.converse(async |connection| connection.send_packed_command(cmd).await))
+        Box::pin(self.converse(move |mut connection| async move { connection.send_packed_command(cmd).await }))
     }
 
     fn req_packed_commands<'a>(
@@ -109,10 +149,12 @@ impl ConnectionLike for Line {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(self.converse(async move |connection| connection.send_packed_commands(pipeline, offset, count).await))
+        Box::pin(self.converse(move |mut connection| async move {
+            connection.send_packed_commands(pipeline, offset, count).await
+        }))
     }
 
     fn get_db(&self) -> i64 {
-        self.0.client.get_connection_info().redis_settings().db()
+        self.0.servers.database()
     }
 }

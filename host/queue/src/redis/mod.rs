@@ -1,25 +1,40 @@
-//! The queue of production: Redis Streams. The only module that knows Redis.
+//! The queue of production: Redis Streams. The only module that knows Redis, alone or as a cluster.
 //!
-//! A stream's key is `pawl:q:{queue}:{priority}`, its consumer group `workers`, a consumer a worker's id.
+//! What keys are called is said in [`keys`]; the consumer group of each stream is `workers`, a consumer a worker's id.
+//!
+//! ```text
+//!  RedisStreams, readers ──▶ line: one connection, deadlines ──▶ servers: which one has our keys
+//!                             ▲
+//!                             └── meaning: what an error says of the connection, and to people
+//! ```
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use pawl_domain::id::WorkerId;
-use pawl_domain::pipeline::Priority;
-use redis::{Client, Pipeline, RedisError};
+use pawl_domain::id::{InstallationId, WorkerId};
+use redis::{Pipeline, RedisError, RedisResult};
+use tokio::sync::Mutex;
 
-use line::{ANSWER_WITHIN, Line, is_lost};
+use keys::Keys;
+use line::Line;
+use servers::{Servers, delivery_of_nothing};
 
 use super::{Consumer, Delivery, Error, FollowUp, Queue, Reader, Result, Stream, StreamState, Wake, Watermark};
 
 mod changes;
+mod config;
 mod inspect;
+mod keys;
 mod line;
+mod meaning;
 mod message;
 mod read;
 mod repair;
+mod servers;
+
+pub use config::RedisConfig;
+pub use keys::WhichInstallation;
 
 /// What people call it.
 const NAME: &str = "Redis";
@@ -27,28 +42,57 @@ const NAME: &str = "Redis";
 /// The consumer group that all workers share.
 const GROUP: &str = "workers";
 
-/// The pub/sub channel on which readers of runs are woken. A hint: readers poll besides.
-const CHANGES: &str = "pawl:runs";
-
-/// The pub/sub channel on which workers hear of plugins. A hint, too.
-const PLUGINS: &str = "pawl:plugins";
+/// How long the answer to "does it take deliveries" is good for: whoever asks that all the time costs nothing.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// Access to Redis. Connects when first used and again after every loss.
 pub struct RedisStreams {
-    client: Client,
+    servers: Arc<Servers>,
     connection: Line,
+    /// When it last took a delivery.
+    taken_at: Mutex<Option<Instant>>,
 }
 
 impl RedisStreams {
-    /// Prepares access.
+    /// Prepares access for an installation, which is asked for when it is first needed.
     ///
     /// # Errors
-    /// [`Error::Config`] if the URL is not one.
-    pub fn new(redis_url: &str) -> Result<Self> {
-        let client =
-            line::client(redis_url).map_err(|error| Error::Config(format!("the {NAME} URL is not valid: {error}")))?;
-        let connection = Line::new(client.clone(), ANSWER_WITHIN);
-        Ok(Self { client, connection })
+    /// [`Error::Config`] if a setting is wrong.
+    pub fn new(config: &RedisConfig, installation: WhichInstallation) -> Result<Self> {
+        let servers = Arc::new(Servers::new(config, installation)?);
+        Ok(Self { connection: Line::new(Arc::clone(&servers)), servers, taken_at: Mutex::default() })
+    }
+
+    /// Prepares access for an installation that is known.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of(config: &RedisConfig, installation: InstallationId) -> Result<Self> {
+        Self::new(config, Arc::new(move || Box::pin(std::future::ready(Ok(installation)))))
+    }
+
+    async fn tell(&self, after: FollowUp<'_>) -> RedisResult<()> {
+        let mut connection = self.connection.clone();
+        let keys = connection.keys().await?.clone();
+        let mut pipe = redis::pipe();
+        acknowledge(&mut pipe, &keys, after.done);
+        for ready in after.ready {
+            let key = keys.stream(&ready.queue, ready.priority);
+            message::write(pipe.cmd("XADD").arg(key).arg("*"), ready).ignore();
+        }
+        if !after.moved.is_empty() {
+            pipe.cmd("PUBLISH").arg(keys.runs()).arg(changes::pack(after.moved)).ignore();
+        }
+        if pipe.is_empty() {
+            return Ok(());
+        }
+        pipe.exec_async(&mut connection).await
+    }
+
+    async fn take_nothing(&self) -> RedisResult<()> {
+        let mut connection = self.connection.clone();
+        let nothing = delivery_of_nothing(connection.keys().await?);
+        nothing.exec_async(&mut connection).await
     }
 }
 
@@ -59,31 +103,22 @@ impl Queue for RedisStreams {
     }
 
     async fn ping(&self) -> Result<()> {
-        redis::cmd("PING").exec_async(&mut self.connection.clone()).await.map_err(away)
+        // Whoever comes meanwhile waits for the same answer.
+        let mut taken_at = self.taken_at.lock().await;
+        if taken_at.is_none_or(|at| at.elapsed() >= ASKED_EVERY) {
+            *taken_at = None;
+            self.take_nothing().await.map_err(away)?;
+            *taken_at = Some(Instant::now());
+        }
+        Ok(())
     }
 
     async fn follow_up(&self, after: FollowUp<'_>) -> Result<()> {
-        let mut pipe = redis::pipe();
-        acknowledge(&mut pipe, after.done);
-        for ready in after.ready {
-            message::write(pipe.cmd("XADD").arg(key(&ready.queue, ready.priority)).arg("*"), ready).ignore();
-        }
-        if !after.moved.is_empty() {
-            pipe.cmd("PUBLISH").arg(CHANGES).arg(changes::pack(after.moved)).ignore();
-        }
-        if pipe.is_empty() {
-            return Ok(());
-        }
-        let mut connection = self.connection.clone();
-        match pipe.exec_async(&mut connection).await {
-            // It can't hurt to have it done twice, and what is not delivered waits until it is found as lost.
-            Err(error) if is_lost(&error) => pipe.exec_async(&mut connection).await.map_err(away),
-            done => done.map_err(away),
-        }
+        self.tell(after).await.map_err(away)
     }
 
     fn reader(&self, consumer: WorkerId, queues: &[String], block: Duration) -> Result<Box<dyn Reader>> {
-        let connection = Line::new(self.client.clone(), block + ANSWER_WITHIN);
+        let connection = Line::of_reader(Arc::clone(&self.servers), block);
         Ok(Box::new(read::GroupReader::new(connection, consumer, Stream::of_all(queues), block)))
     }
 
@@ -104,15 +139,17 @@ impl Queue for RedisStreams {
     }
 
     async fn tell_plugins(&self) -> Result<()> {
-        redis::cmd("PUBLISH").arg(PLUGINS).arg("").exec_async(&mut self.connection.clone()).await.map_err(away)
+        let mut connection = self.connection.clone();
+        let channel = connection.keys().await.map_err(away)?.plugins();
+        redis::cmd("PUBLISH").arg(channel).arg("").exec_async(&mut connection).await.map_err(away)
     }
 
     async fn plugin_changes(&self, wake: &(dyn Fn() + Send + Sync)) {
-        changes::listen(&self.client, PLUGINS, &|_| wake()).await;
+        changes::listen(&self.servers, Keys::plugins, &|_| wake()).await;
     }
 
     async fn run_changes(&self, wake: &Wake<'_>) {
-        changes::listen(&self.client, CHANGES, &|message| wake(&changes::unpack(message))).await;
+        changes::listen(&self.servers, Keys::runs, &|message| wake(&changes::unpack(message))).await;
     }
 }
 
@@ -124,27 +161,18 @@ impl std::fmt::Debug for RedisStreams {
 
 /// What Redis said, in the port's words. Files beside this one speak Redis' own.
 fn away(error: RedisError) -> Error {
-    Error::Unavailable(NAME, error.into())
-}
-
-/// The key of a stream.
-fn stream_key(stream: &Stream) -> String {
-    key(&stream.queue, stream.priority)
-}
-
-fn key(queue: &str, priority: Priority) -> String {
-    format!("pawl:q:{queue}:{}", priority.as_str())
+    Error::Unavailable { queue: NAME, why: meaning::of(&error).why, source: error.into() }
 }
 
 /// One XACK and one XDEL per stream: a stream then holds only what is not done.
-fn acknowledge(pipe: &mut Pipeline, done: &[Delivery]) {
+fn acknowledge(pipe: &mut Pipeline, keys: &Keys, done: &[Delivery]) {
     let mut rest: Vec<&Delivery> = done.iter().collect();
     while let Some(first) = rest.first() {
         let stream = first.stream.clone();
         let (same, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|delivery| delivery.stream == stream);
         let entries: Vec<&str> = same.iter().map(|delivery| delivery.entry.as_str()).collect();
-        pipe.cmd("XACK").arg(stream_key(&stream)).arg(GROUP).arg(&entries).ignore();
-        pipe.cmd("XDEL").arg(stream_key(&stream)).arg(&entries).ignore();
+        pipe.cmd("XACK").arg(keys.of(&stream)).arg(GROUP).arg(&entries).ignore();
+        pipe.cmd("XDEL").arg(keys.of(&stream)).arg(&entries).ignore();
         rest = others;
     }
 }

@@ -13,9 +13,9 @@ use pawl_domain::id::WorkerId;
 use redis::streams::{StreamId, StreamReadReply};
 use redis::{RedisError, RedisResult, Script};
 
-use super::line::{Line, is_lost};
+use super::line::Line;
 use super::message::{start_of, step_of};
-use super::{GROUP, away, stream_key};
+use super::{GROUP, away, meaning};
 use crate::{Delivery, Reader, Result, Stream};
 
 /// Before the first message of a stream.
@@ -28,9 +28,9 @@ const FROM_THE_START: &str = "0";
 pub(super) struct GroupReader {
     line: Line,
     consumer: WorkerId,
-    streams: Vec<Watched>,
-    /// The streams without what was seen of them, for those who ask.
-    names: Vec<Arc<Stream>>,
+    streams: Vec<Arc<Stream>>,
+    /// What was seen of them; nothing before the first read.
+    watched: Vec<Watched>,
     block: Duration,
     turn: usize,
     take_in_order: Script,
@@ -62,10 +62,35 @@ return found";
 #[async_trait]
 impl Reader for GroupReader {
     fn streams(&self) -> &[Arc<Stream>] {
-        &self.names
+        &self.streams
     }
 
     async fn read(&mut self, count: usize) -> Result<Vec<Delivery>> {
+        let read = match self.read_once(count).await {
+            // It may have been cut long before: who is there now is asked at once.
+            Err(error) if meaning::of(&error).ends_connection => self.read_once(count).await,
+            read => read,
+        };
+        read.map_err(away)
+    }
+}
+
+impl GroupReader {
+    pub(super) fn new(line: Line, consumer: WorkerId, streams: Vec<Arc<Stream>>, block: Duration) -> Self {
+        let take_in_order = Script::new(TAKE_IN_ORDER);
+        Self { line, consumer, streams, watched: Vec::new(), block, turn: 0, take_in_order, has_missed: false }
+    }
+
+    async fn read_once(&mut self, count: usize) -> RedisResult<Vec<Delivery>> {
+        if self.watched.is_empty() {
+            let keys = self.line.keys().await?;
+            let watched = |stream: &Arc<Stream>| Watched {
+                key: keys.of(stream),
+                stream: Arc::clone(stream),
+                seen: FROM_THE_START.to_owned(),
+            };
+            self.watched = self.streams.iter().map(watched).collect();
+        }
         if self.has_missed {
             let missed = self.read_from(count, |watched| &watched.seen).await;
             let mut missed = self.answer(missed).await?;
@@ -83,33 +108,14 @@ impl Reader for GroupReader {
         }
         self.answer(read).await
     }
-}
-
-impl GroupReader {
-    pub(super) fn new(line: Line, consumer: WorkerId, streams: Vec<Arc<Stream>>, block: Duration) -> Self {
-        let watched = |stream: &Arc<Stream>| Watched {
-            key: stream_key(stream),
-            stream: Arc::clone(stream),
-            seen: FROM_THE_START.to_owned(),
-        };
-        Self {
-            line,
-            consumer,
-            streams: streams.iter().map(watched).collect(),
-            names: streams,
-            block,
-            turn: 0,
-            take_in_order: Script::new(TAKE_IN_ORDER),
-            has_missed: false,
-        }
-    }
 
     /// What is there, most urgent first. Queues of one priority come in turn.
     async fn take(&mut self, count: usize) -> RedisResult<StreamReadReply> {
         self.turn = self.turn.wrapping_add(1);
+        let keys = self.line.keys().await?.clone();
         let mut script = self.take_in_order.prepare_invoke();
-        for stream in Stream::in_turn(&self.names, self.turn) {
-            script.key(stream_key(stream));
+        for stream in Stream::in_turn(&self.streams, self.turn) {
+            script.key(keys.of(stream));
         }
         script.arg(GROUP).arg(self.consumer.to_string()).arg(count);
         script.invoke_async(&mut self.line).await
@@ -120,27 +126,27 @@ impl GroupReader {
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(GROUP).arg(self.consumer.to_string()).arg("COUNT").arg(count);
         command.arg("BLOCK").arg(u64::try_from(self.block.as_millis()).unwrap_or(u64::MAX)).arg("STREAMS");
-        for watched in &self.streams {
+        for watched in &self.watched {
             command.arg(&watched.key);
         }
-        for watched in &self.streams {
+        for watched in &self.watched {
             command.arg(place(watched));
         }
         let reply: Option<StreamReadReply> = command.query_async(&mut self.line).await?;
         Ok(reply.unwrap_or_default())
     }
 
-    async fn answer(&mut self, read: RedisResult<StreamReadReply>) -> Result<Vec<Delivery>> {
+    async fn answer(&mut self, read: RedisResult<StreamReadReply>) -> RedisResult<Vec<Delivery>> {
         match read {
             Ok(reply) => Ok(self.deliveries(reply)),
             // The streams are new, or Redis was emptied.
             Err(error) if has_no_group(&error) => {
-                self.create_groups().await.map_err(away)?;
+                self.create_groups().await?;
                 Ok(Vec::new())
             }
             Err(error) => {
-                self.has_missed = is_lost(&error);
-                Err(away(error))
+                self.has_missed |= meaning::of(&error).ends_connection;
+                Err(error)
             }
         }
     }
@@ -148,7 +154,7 @@ impl GroupReader {
     fn deliveries(&mut self, reply: StreamReadReply) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         for read in reply.keys {
-            let Some(watched) = self.streams.iter_mut().find(|watched| watched.key == read.key) else { continue };
+            let Some(watched) = self.watched.iter_mut().find(|watched| watched.key == read.key) else { continue };
             if let Some(last) = read.ids.last() {
                 watched.seen.clone_from(&last.id);
             }
@@ -160,7 +166,7 @@ impl GroupReader {
 
     /// Groups start at 0: what was published before there was a group is delivered too.
     async fn create_groups(&mut self) -> RedisResult<()> {
-        for watched in &mut self.streams {
+        for watched in &mut self.watched {
             FROM_THE_START.clone_into(&mut watched.seen);
             let created: RedisResult<()> = redis::cmd("XGROUP")
                 .arg("CREATE")

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use redis::RedisResult;
 use redis::streams::{StreamClaimReply, StreamInfoConsumersReply, StreamInfoGroupsReply, StreamRangeReply};
 
+use super::GROUP;
 use super::line::Line;
 use super::message::step_of;
 use super::read::delivery;
-use super::{GROUP, stream_key};
 use crate::{Consumer, Delivery, Stream, Watermark};
 
 pub(super) async fn watermark(connection: &mut Line, stream: &Stream) -> RedisResult<Watermark> {
-    let key = stream_key(stream);
+    let key = connection.keys().await?.of(stream);
     let groups: RedisResult<StreamInfoGroupsReply> =
         redis::cmd("XINFO").arg("GROUPS").arg(&key).query_async(connection).await;
     let last = match groups {
@@ -31,8 +31,9 @@ pub(super) async fn watermark(connection: &mut Line, stream: &Stream) -> RedisRe
 }
 
 pub(super) async fn consumers(connection: &mut Line, stream: &Stream) -> RedisResult<Vec<Consumer>> {
+    let key = connection.keys().await?.of(stream);
     let reply: RedisResult<StreamInfoConsumersReply> =
-        redis::cmd("XINFO").arg("CONSUMERS").arg(stream_key(stream)).arg(GROUP).query_async(connection).await;
+        redis::cmd("XINFO").arg("CONSUMERS").arg(&key).arg(GROUP).query_async(connection).await;
     match reply {
         Ok(reply) => Ok(reply
             .consumers
@@ -51,7 +52,7 @@ pub(super) async fn adopt(
     adopter: &str,
     limit: usize,
 ) -> RedisResult<Vec<Delivery>> {
-    let key = stream_key(stream);
+    let key = connection.keys().await?.of(stream);
     let pending: Vec<(String, String, u64, u64)> = redis::cmd("XPENDING")
         .arg(&key)
         .arg(GROUP)

@@ -7,7 +7,7 @@ use pawl_api::client::Client;
 use pawl_api::types::{EventList, Requeued, Run, RunStatus, StepDetail, SubmitRun};
 use pawl_domain::id::{Digest, RunId};
 use pawl_domain::pipeline_file::Format;
-use pawl_queue::{Queue as _, RedisStreams};
+use pawl_queue::{Queue as _, RedisConfig, RedisStreams};
 use pawl_store::Postgres;
 use pawl_store::doctor::Invariants as _;
 use serde::Deserialize;
@@ -156,7 +156,8 @@ async fn verify(
     std::fs::write(args.artifacts_dir.join("events.json"), serde_json::to_string_pretty(&history)?)?;
 
     // Messages are acknowledged after the commit, so the last one may be on its way.
-    let streams = RedisStreams::new(&servers.redis_url)?;
+    let store = Postgres::new(&servers.database_url, 1, PATIENCE)?;
+    let streams = RedisStreams::of(&RedisConfig::new(&servers.redis_url), store.installation().await?)?;
     let quiet = wait("the queue to be empty", Duration::from_secs(10), async |_| {
         let states = streams.streams().await?;
         let own = states.iter().filter(|state| state.stream.queue == queue);
@@ -170,7 +171,6 @@ async fn verify(
     } else {
         summary.check("the queue is empty and nothing is pending", quiet);
     }
-    let store = Postgres::new(&servers.database_url, 1, PATIENCE)?;
     // Where others work too, what workers say of themselves is a moment old; here it is so for a heartbeat.
     let alone = args.existing_services.is_none();
     let mut violations = Vec::new();

@@ -15,6 +15,8 @@ use super::{PATIENCE, Process, START_ATTEMPTS, free_port, in_path, wait_until};
 pub struct PrivateRedis {
     folder: PathBuf,
     port: u16,
+    /// Besides those of every private server.
+    options: Vec<String>,
     /// `None` after `stop`.
     process: Option<Process>,
 }
@@ -25,12 +27,22 @@ impl PrivateRedis {
     /// # Errors
     /// If `redis-server` is not installed or does not start.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
+        Self::start_with(folder, &[])
+    }
+
+    /// The same with more options, as on the server's command line.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(folder: &Path, options: &[&str]) -> anyhow::Result<Self> {
+        let options: Vec<String> = options.iter().map(ToString::to_string).collect();
         std::fs::create_dir_all(folder).with_context(|| format!("can't create {}", folder.display()))?;
         let folder = folder.canonicalize()?;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let mut server = Self { folder: folder.clone(), port: free_port()?, process: None };
+            let mut server =
+                Self { folder: folder.clone(), port: free_port()?, options: options.clone(), process: None };
             match server.launch() {
                 Ok(()) => return Ok(server),
                 Err(_) if attempts < START_ATTEMPTS && port_is_taken(server.port) => {}
@@ -80,7 +92,8 @@ impl PrivateRedis {
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .arg("--dir")
-            .arg(&self.folder);
+            .arg(&self.folder)
+            .args(&self.options);
         let mut process = Process::spawn("redis", command, &self.log())?;
         wait_until(PATIENCE, "the private Redis server to answer", || {
             process.ensure_running()?;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pawl_domain::id::{Digest, RunId, StepId, StepNo};
+use pawl_domain::id::{Digest, InstallationId, RunId, StepId, StepNo};
 use pawl_domain::ready::Ready;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{Connection, PgConnection, Row};
@@ -105,6 +105,15 @@ impl Postgres {
     pub async fn connect(&self) -> Result<PgConnection> {
         let connecting = async { Ok(PgConnection::connect_with(&self.options).await?) };
         within(self.pool.patience(), connecting).await
+    }
+
+    /// Which installation this database is.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database can't be reached.
+    pub async fn installation(&self) -> Result<InstallationId> {
+        let asking = sqlx::query_scalar("select id from installation");
+        Ok(InstallationId(asking.fetch_one(&self.pool).await?))
     }
 }
 
