@@ -72,7 +72,8 @@ impl Failure {
         Self { inner: Box::new(Inner { retry, message, details: None }) }
     }
 
-    /// Asks for this delay before the next attempt instead of the policy's. No effect on a fatal failure.
+    /// Asks for this delay before the next attempt, if the policy's is shorter: at most a week, unless the workers are set
+    /// otherwise. No effect on a fatal failure.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         if let Some(retry) = &mut self.inner.retry {

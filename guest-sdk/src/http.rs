@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -142,12 +142,22 @@ impl Response {
         if self.status() < 400 {
             return Ok(self);
         }
-        let retry_after = self.header("retry-after").and_then(|value| value.trim().parse().ok());
-        Err(Error::Status {
-            url: self.url,
-            status: self.wire.status,
-            retry_after: retry_after.map(Duration::from_secs),
-        })
+        let retry_after = self.retry_after();
+        Err(Error::Status { url: self.url, status: self.wire.status, retry_after })
+    }
+
+    /// How long the server asks to be left alone: seconds, or a date by its own clock, which stands in `date`.
+    /// <https://www.rfc-editor.org/rfc/rfc9110.html#name-retry-after>
+    fn retry_after(&self) -> Option<Duration> {
+        let value = self.header("retry-after")?.trim();
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            // More than fits is as good as the most that does: the host has a bound of its own.
+            return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+        }
+        let until = httpdate::parse_http_date(value).ok()?;
+        let now = self.header("date").and_then(|date| httpdate::parse_http_date(date.trim()).ok());
+        let now = now.unwrap_or_else(|| UNIX_EPOCH + Duration::from_nanos(host::now_ns()));
+        Some(until.duration_since(now).unwrap_or_default())
     }
 
     /// The body.
@@ -199,7 +209,7 @@ pub enum Error {
         url: String,
         /// The status of its answer.
         status: u16,
-        /// The header `retry-after`, if it holds seconds.
+        /// The header `retry-after`, in seconds or as a date.
         retry_after: Option<Duration>,
     },
     /// The body is not what the step expects. Fatal.
@@ -278,6 +288,26 @@ mod tests {
         assert_eq!(error.to_string(), "http://shop.example/ answered 429");
         assert!(matches!(error, Error::Status { retry_after: Some(delay), .. } if delay.as_secs() == 7));
         assert!(!Failure::from(error).is_fatal());
+    }
+
+    #[test]
+    fn a_busy_server_may_say_a_date_by_its_own_clock() {
+        let date = "Wed, 21 Oct 2099 07:28:00 GMT";
+        for (retry_after, secs) in [
+            ("Wed, 21 Oct 2099 07:28:05 GMT", Some(5)),
+            ("Wed, 21 Oct 2099 07:27:00 GMT", Some(0)),
+            ("0", Some(0)),
+            ("99999999999", Some(99_999_999_999)),
+            ("18446744073709551616", Some(u64::MAX)),
+            ("soon", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            let error = answer(503, &[("Date", date), ("Retry-After", retry_after)], "").ok().err().unwrap();
+            let Error::Status { retry_after: found, .. } = &error else { panic!("{error}") };
+            assert_eq!(found.map(|delay| delay.as_secs()), secs, "{retry_after}");
+            assert!(!Failure::from(error).is_fatal(), "{retry_after}");
+        }
     }
 
     #[test]

@@ -339,7 +339,7 @@ pub mod pawl {
             #[repr(C)]
             #[derive(Clone, Copy)]
             pub struct Retry {
-                /// Milliseconds to wait; without it the retry policy decides.
+                /// Milliseconds to wait, if the retry policy's delay is shorter; without it, the policy decides.
                 pub delay_ms: Option<u64>,
                 /// Forget every answer after the last checkpoint. Effects made since must then be named.
                 pub from_checkpoint: bool,
@@ -1001,7 +1001,7 @@ pub mod pawl {
             }
             #[derive(Clone)]
             pub enum Error {
-                /// The method, URL or a header is not valid.
+                /// The method, URL or a header is not valid, or the answer's head is more than the host reads.
                 Invalid(_rt::String),
                 /// No connection; the request did not leave.
                 Connect(_rt::String),

@@ -13,6 +13,7 @@ use pawl_base::fault;
 use pawl_dispatch::Ports;
 use pawl_queue::{RedisStreams, WhichInstallation};
 use pawl_store::doctor::{Invariants as _, Violation};
+use pawl_store::live::Live as _;
 use pawl_store::{Postgres, Schema as _};
 use pawl_worker as worker;
 use serde::Serialize;
@@ -100,7 +101,8 @@ impl Doctor {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<()> {
         let store = Postgres::new(&settings.database_url()?, 1, LONG_STATEMENT)?;
         store.check_schema().await?;
-        let found = Findings { violations: store.doctor(Duration::from_millis(self.grace_ms), self.quiet).await? };
+        let violations = store.doctor(Duration::from_millis(self.grace_ms), self.quiet).await?;
+        let found = Findings { violations, unserved_queues: store.unserved_queues().await? };
         self.output.print(&found)?;
         if found.violations.is_empty() { Ok(()) } else { Err(End::Said.into()) }
     }
@@ -133,6 +135,8 @@ pub(super) async fn signalled() {
 #[derive(Debug, Serialize)]
 struct Findings {
     violations: Vec<Violation>,
+    /// Not wrong, but nobody works on them: queues with ready steps and without a live worker.
+    unserved_queues: Vec<String>,
 }
 
 impl Answer for Findings {
@@ -141,13 +145,19 @@ impl Answer for Findings {
     }
 
     fn text(&self) -> String {
+        let unserved = |queue: &String| {
+            format!(
+                "steps are ready in the queue `{queue}`, which no live worker serves: start one with `pawl worker --queues {queue}`\n"
+            )
+        };
+        let unserved: String = self.unserved_queues.iter().map(unserved).collect();
         if self.violations.is_empty() {
-            return "all invariants hold".to_owned();
+            return format!("all invariants hold\n{unserved}");
         }
         let mut table = Table::new(["INVARIANT", "FOUND"]);
         for violation in &self.violations {
             table.row([violation.invariant.to_string(), violation.what.clone()]);
         }
-        table.to_string()
+        format!("{table}{unserved}")
     }
 }

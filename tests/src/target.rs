@@ -27,6 +27,8 @@ pub enum Manner {
     Answer,
     /// Answers with this status, without performing it.
     Fail(u16),
+    /// Answers with 503 and this `retry-after`, without performing it.
+    Busy(&'static str),
     /// Performs it and answers this much later.
     Slow(Duration),
     /// Performs it and never answers.
@@ -202,7 +204,7 @@ async fn answer(request: Request<Incoming>, state: Arc<Mutex<State>>) -> Result<
             tokio::time::sleep(time).await;
             Ok(response)
         }
-        Manner::Answer | Manner::Fail(_) => Ok(response),
+        Manner::Answer | Manner::Fail(_) | Manner::Busy(_) => Ok(response),
     }
 }
 
@@ -217,9 +219,10 @@ fn receive(
     let mut state = state.lock().expect("no holder panics");
     let manner = state.manner(&path);
     let known = key.as_ref().and_then(|key| state.answers.get(key)).cloned();
-    let performed = known.is_none() && !matches!(manner, Manner::Fail(_));
+    let performed = known.is_none() && !matches!(manner, Manner::Fail(_) | Manner::Busy(_));
     let (status, content) = match (manner, known, state.files.get(&path)) {
         (Manner::Fail(status), ..) => (status, Bytes::from_static(b"{\"ok\":false}")),
+        (Manner::Busy(_), ..) => (503, Bytes::from_static(b"{\"ok\":false}")),
         (_, Some(answer), _) => (200, answer),
         (_, None, Some(file)) if is_safe(&method) => (200, file.clone()),
         (_, None, _) => {
@@ -235,6 +238,9 @@ fn receive(
     state.log.push(Received { method, path, key, body_digest, manner, performed });
     let mut response = Response::new(Full::new(content));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+    if let Manner::Busy(retry_after) = manner {
+        response.headers_mut().insert(hyper::header::RETRY_AFTER, hyper::header::HeaderValue::from_static(retry_after));
+    }
     (manner, response)
 }
 

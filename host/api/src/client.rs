@@ -192,7 +192,7 @@ impl Client {
         body: &impl Serialize,
         key: Option<&str>,
     ) -> Result<T> {
-        let request = self.request_with(path, &[], body);
+        let request = self.request_with(Method::POST, path, &[], body);
         self.answer(match key {
             Some(key) => request.header(IDEMPOTENCY_KEY, key),
             None => request,
@@ -211,13 +211,35 @@ impl Client {
         wait: Duration,
     ) -> Result<T> {
         let wait_ms = wait.as_millis().to_string();
-        let request = self.request_with(path, &[("wait_ms", &wait_ms)], body).timeout(TIMEOUT + wait);
+        let request = self.request_with(Method::POST, path, &[("wait_ms", &wait_ms)], body).timeout(TIMEOUT + wait);
         self.answer(request).await
     }
 
-    fn request_with(&self, path: &[&str], query: &[(&str, &str)], body: &impl Serialize) -> RequestBuilder {
+    fn request_with(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: &impl Serialize,
+    ) -> RequestBuilder {
         let body = serde_json::to_vec(body).expect("requests have only string keys");
-        self.request(Method::POST, path, query).header(CONTENT_TYPE, "application/json").body(body)
+        self.request(method, path, query).header(CONTENT_TYPE, "application/json").body(body)
+    }
+
+    /// Puts a JSON body in the place of what is there.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn put<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T> {
+        self.answer(self.request_with(Method::PUT, path, &[], body)).await
+    }
+
+    /// Deletes.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T> {
+        self.answer(self.request(Method::DELETE, path, &[])).await
     }
 
     /// Posts nothing: the path says it all.

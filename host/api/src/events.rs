@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
@@ -62,10 +62,20 @@ pub(super) async fn events(
     if !wants_stream {
         return Ok(Json(list(&state, id, &pipeline, after).await?).into_response());
     }
-    let after = last_event_id(&headers)?.unwrap_or(after);
+    let after = match last_event_id(&headers)? {
+        // A reader that has come to the end and lost its connection by that asks again, and would for ever.
+        Some(last) if ended_with(&state, id, last).await? => return Ok(StatusCode::NO_CONTENT.into_response()),
+        last => last.unwrap_or(after),
+    };
     let (_place, subscription) = (state.reader()?, state.watch.follow(id));
     let follower = Follower { subscription, state, run: id, pipeline, after, read: VecDeque::new(), _place };
     Ok(Sse::new(follower.into_stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}
+
+/// Whether the run has ended, and nothing has happened to it since this event.
+async fn ended_with(state: &AppState, run: RunId, last: u32) -> Result<bool> {
+    let marks = state.store.run_marks(&[run]).await?;
+    Ok(marks.first().is_some_and(|mark| mark.status.is_ended() && mark.event_count <= last))
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u32>> {

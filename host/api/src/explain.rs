@@ -1,14 +1,32 @@
 //! Why a run has not ended, in words. Pure: what is known of the run goes in, an explanation comes out.
 
 use pawl_domain::pipeline::Pipeline;
+use pawl_store::inbox::SignalRow;
 use pawl_store::live::{COUNTED_BEFORE, LiveStep};
 use pawl_store::runs::RunRow;
 
 use super::parked::ways_out;
-use super::types::{Because, Explanation, Reason, RunStatus, StepStatus};
+use super::types::{Because, Explanation, Reason, RunStatus, StepStatus, WayOut};
+
+/// Signals of an inbox among which rejected ones are looked for.
+pub(super) const EXPLAINED_SIGNALS: u32 = 1_000;
+
+/// Rejected signals that are named to a step.
+const REJECTED: usize = 3;
 
 /// Steps that get a reason of their own; the rest is counted.
 pub(super) const EXPLAINED_STEPS: u32 = 100;
+
+/// The signals that were rejected, if a step waits: one of them may be what it needs.
+pub(super) fn name_rejected(explanation: &mut Explanation, live: &[LiveStep], rejected: &[SignalRow]) {
+    for (reason, step) in explanation.reasons.iter_mut().zip(live) {
+        let same = rejected.iter().filter(|signal| step.awaits.as_ref() == Some(&signal.name));
+        reason.ways_out.extend(same.take(REJECTED).map(|signal| WayOut {
+            command: format!("pawl run inbox return {} {}", explanation.id, signal.number),
+            what: "take the signal that a step has failed by once more; `pawl run inbox get` shows it".to_owned(),
+        }));
+    }
+}
 
 /// `why_failed` is what a person said who failed the run.
 pub(super) fn explain(run: &RunRow, pipeline: &Pipeline, live: &[LiveStep], why_failed: Option<&str>) -> Explanation {
@@ -20,6 +38,9 @@ fn summary(run: &RunRow, reasons: &[Reason], why_failed: Option<&str>) -> String
     let total = run.step_count;
     if let Some(message) = why_failed {
         return format!("a person has failed the run: {message}; `pawl run retry {}` opens it again", run.id);
+    }
+    if run.status == RunStatus::Cancelled {
+        return format!("a person has cancelled the run; `pawl run retry {}` opens it again", run.id);
     }
     if run.status.is_ended() {
         return format!("the run has {}: nothing is left to do", past(run.status));
@@ -46,7 +67,6 @@ fn summary(run: &RunRow, reasons: &[Reason], why_failed: Option<&str>) -> String
 fn past(status: RunStatus) -> &'static str {
     match status {
         RunStatus::Failed => "failed",
-        RunStatus::Cancelled => "been cancelled",
         _ => "succeeded",
     }
 }
@@ -100,7 +120,7 @@ fn queued(step: &LiveStep) -> String {
     let since = step.ready_at_ms.map_or(0, |ready_at_ms| step.now_ms - ready_at_ms);
     if step.queue_workers == 0 {
         return format!(
-            "it has been ready for {} and no live worker serves the queue `{queue}`: start one with `pawl worker --queue {queue}`",
+            "it has been ready for {} and no live worker serves the queue `{queue}`: start one with `pawl worker --queues {queue}`",
             seconds(since)
         );
     }
@@ -237,7 +257,7 @@ mod tests {
             (
                 LiveStep { queue_workers: 0, ..step(StepStatus::Ready) },
                 Because::Queue,
-                "it has been ready for 1.0 s and no live worker serves the queue `heavy`: start one with `pawl worker --queue heavy`".into(),
+                "it has been ready for 1.0 s and no live worker serves the queue `heavy`: start one with `pawl worker --queues heavy`".into(),
             ),
             (
                 LiveStep { error: Some(br#"{"cause":"retry","message":"503"}"#.to_vec()), ..step(StepStatus::Waiting) },

@@ -24,6 +24,7 @@ mod component;
 mod doors;
 mod events;
 mod explain;
+mod inbox;
 mod journal;
 mod known;
 mod operations;
@@ -57,6 +58,9 @@ fn router(state: AppState) -> Router {
         .route("/v1/runs/{run}/fail", post(runs::fail))
         .route("/v1/runs/{run}/retry", post(runs::retry))
         .route("/v1/runs/{run}/signals/{name}", post(signals::send))
+        .route("/v1/runs/{run}/inbox", get(inbox::list))
+        .route("/v1/runs/{run}/inbox/{number}", get(inbox::show).put(inbox::replace).delete(inbox::remove))
+        .route("/v1/runs/{run}/inbox/{number}/return", post(inbox::give_back))
         .route("/v1/runs/{run}/steps/{step}", get(runs::show_step))
         .route("/v1/runs/{run}/steps/{step}/retry", post(runs::retry_step))
         .route("/v1/runs/{run}/steps/{step}/resume", post(runs::resume_step))

@@ -12,7 +12,7 @@ use pawl_store::pipelines::PipelineRow;
 use serde::Deserialize;
 
 use super::problem::Result;
-use super::request::{Params, read_body, require_media_type};
+use super::request::{Params, pipeline_name, read_body, require_media_type};
 use super::state::{AppState, step_name};
 use super::types::{AppliedPipeline, PipelineDetail, PipelineList, PipelineStep, PipelineSummary, Problem};
 
@@ -64,7 +64,8 @@ pub(super) async fn list(State(state): State<AppState>) -> Result<Json<PipelineL
 }
 
 pub(super) async fn show(State(state): State<AppState>, Path(name): Path<String>) -> Result<Json<PipelineDetail>> {
-    let (row, pipeline) = state.store.pipeline(&state.namespace, &name).await.map_err(|error| match error {
+    let name = pipeline_name(&name)?;
+    let (row, pipeline) = state.store.pipeline(&state.namespace, name.as_str()).await.map_err(|error| match error {
         store::Error::NotFound(detail) => Problem::unknown_pipeline(&detail),
         error => error.into(),
     })?;

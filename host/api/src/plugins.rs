@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pawl_domain::id::Digest;
-use pawl_domain::pipeline_file::{check_name, check_version};
+use pawl_domain::name::{Name, NoName, Version};
 use pawl_engine::{LoadError, Manifest};
 use pawl_store as store;
 use pawl_store::plugins::{NewVersion, PluginRow};
@@ -19,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::activation::until_all_can_load;
 use super::aside::Unfinished;
 use super::problem::Result;
-use super::request::{Params, read_body, read_json, require_media_type};
+use super::request::{Params, plugin_name, read_body, read_json, require_media_type};
 use super::state::AppState;
 use super::types::{ActivatePlugin, ActivatedPlugin, Plugin, PluginList, PluginVersion, Problem, PushedPlugin};
 
@@ -35,8 +35,8 @@ pub(super) struct PushParams {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PushAsDescribedParams {
-    name: Option<String>,
-    version: Option<String>,
+    name: Option<Name>,
+    version: Option<Version>,
     #[serde(default = "yes")]
     activate: bool,
 }
@@ -52,6 +52,7 @@ pub(super) async fn push(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response> {
+    let (name, version) = (name.try_into().map_err(bad)?, version.try_into().map_err(bad)?);
     let (bytes, place) = read_component(&state, body, &headers).await?;
     store(&state, bytes, place, Some(name), Some(version), params.activate).await
 }
@@ -82,25 +83,17 @@ async fn store(
     state: &AppState,
     bytes: Vec<u8>,
     place: Place,
-    name: Option<String>,
-    version: Option<String>,
+    name: Option<Name>,
+    version: Option<Version>,
     activate: bool,
 ) -> Result<Response> {
-    // Before the work: what is wrong with the request itself.
-    if let Some(name) = &name {
-        check_name(name).map_err(|rule| Problem::bad_request(format!("the name of a plugin {rule}")))?;
-    }
-    if let Some(version) = &version {
-        check_version(version).map_err(|rule| Problem::bad_request(format!("the version of a plugin {rule}")))?;
-    }
     let (digest, bytes, manifest) = describe(state, bytes, Arc::clone(&place)).await?;
-    let own = |what: &str, rule: String| {
-        Problem::invalid_component(format!("the component's own {what} {rule}: give another one with --{what}"))
+    let own = |what: &str, rule: NoName| {
+        Problem::invalid_component(format!("the component's own {what}: {rule}; give another one with --{what}"))
     };
-    let name = name.map_or_else(|| check_name(&manifest.name).map(|()| manifest.name.clone()), Ok);
-    let name = name.map_err(|rule| own("name", rule))?;
-    let version = version.map_or_else(|| check_version(&manifest.version).map(|()| manifest.version.clone()), Ok);
-    let version = version.map_err(|rule| own("version", rule))?;
+    let name: String = name.map_or_else(|| manifest.name.parse(), Ok).map_err(|rule| own("name", rule))?.into();
+    let version = version.map_or_else(|| manifest.version.parse(), Ok);
+    let version: String = version.map_err(|rule| own("version", rule))?.into();
     let manifest = serde_json::to_value(&manifest).map_err(|error| Problem::internal(&error))?;
     let manifest_bytes = manifest.to_string().into_bytes();
     // Stored first: workers read it from there.
@@ -166,7 +159,9 @@ pub(super) async fn activate(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<ActivatedPlugin>> {
+    let name: String = plugin_name(&name)?.into();
     let ActivatePlugin { version } = read_json(body, &headers, "a request to activate", REQUEST_BYTES).await?;
+    let version: String = Version::try_from(version).map_err(bad)?.into();
     let digest = state.store.component_of(&state.namespace, &name, Some(&version)).await;
     if let Ok(digest) = digest {
         until_all_can_load(&state, digest).await?;
@@ -179,6 +174,7 @@ pub(super) async fn activate(
 
 /// Workers that have loaded the version before answer at once.
 pub(super) async fn rollback(State(state): State<AppState>, Path(name): Path<String>) -> Result<Json<ActivatedPlugin>> {
+    let name: String = plugin_name(&name)?.into();
     let plugins = state.store.plugins(&state.namespace).await?;
     let before = plugins.iter().find(|plugin| plugin.name == name).and_then(|plugin| {
         plugin.versions.iter().find(|version| plugin.previous_version.as_ref() == Some(&version.version))
@@ -189,6 +185,10 @@ pub(super) async fn rollback(State(state): State<AppState>, Path(name): Path<Str
     let (version, previous) = state.store.rollback(&state.namespace, &name).await.map_err(unknown)?;
     state.schemas.forget();
     Ok(Json(ActivatedPlugin { name, version, previous: Some(previous) }))
+}
+
+fn bad(rule: NoName) -> Problem {
+    Problem::bad_request(rule.to_string())
 }
 
 fn unknown(error: store::Error) -> Problem {

@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
 use futures_util::StreamExt;
 use pawl_domain::id::RunId;
+use pawl_domain::name::Name;
 use serde::de::DeserializeOwned;
 
 use super::problem::Result;
@@ -94,6 +95,16 @@ pub(super) fn require_media_type<'a>(headers: &HeaderMap, wanted: &[&'a str]) ->
     let given = given.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let found = wanted.iter().copied().find(|wanted| *wanted == given);
     found.ok_or_else(|| Problem::unsupported_media_type(&wanted.join("` or `")))
+}
+
+/// The name of a pipeline, as somebody asks for it. What can be no name is the name of nothing.
+pub(super) fn pipeline_name(text: &str) -> Result<Name> {
+    text.parse().map_err(|rule| Problem::unknown_pipeline(&format!("there is no pipeline {text:?}: {rule}")))
+}
+
+/// The name of a plugin, as somebody asks for it.
+pub(super) fn plugin_name(text: &str) -> Result<Name> {
+    text.parse().map_err(|rule| Problem::unknown_plugin(&format!("there is no plugin {text:?}: {rule}")))
 }
 
 /// A run's id in a path.

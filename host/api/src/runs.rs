@@ -9,8 +9,10 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pawl_dispatch::submissions::Refused;
+use pawl_domain::decision::SignalState;
 use pawl_domain::decision::fail::check_message;
 use pawl_domain::id::{RunId, StepId};
+use pawl_domain::name::Name;
 use pawl_domain::pipeline::Pipeline;
 use pawl_store::control::{Resume, since_checkpoint};
 use pawl_store::runs::{RunFilter, RunRow, StepRow};
@@ -19,10 +21,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::component::to_resume_on;
-use super::explain::{EXPLAINED_STEPS, explain};
+use super::explain::{EXPLAINED_SIGNALS, EXPLAINED_STEPS, explain, name_rejected};
 use super::parked::ways_out;
 use super::problem::Result;
-use super::request::{Params, read_json, run_id};
+use super::request::{Params, pipeline_name, read_json, run_id};
 use super::state::{AppState, step_name, step_named};
 use super::types::{
     Changed, EventKind, Explanation, FailRun, IDEMPOTENCY_KEY, Problem, ResumeStep, Run, RunList, RunStatus,
@@ -65,8 +67,9 @@ pub(super) async fn submit(
     if input.len() > limit {
         return Err(too_large());
     }
+    let pipeline = pipeline_name(&request.pipeline)?;
     let key = idempotency_key(&headers)?;
-    let run = NewRun::new(state.namespace.clone(), request.pipeline.clone(), input.to_vec(), key.clone());
+    let run = NewRun::new(state.namespace.clone(), pipeline.into(), input.to_vec(), key.clone());
     let id = run.id;
     if let Err(problem) = state.check_input(&run).await
         // With the key of a run that is there, this is a question for it, whatever its steps would take now.
@@ -123,7 +126,7 @@ async fn status_of(state: &AppState, run: RunId) -> Result<RunStatus> {
 #[serde(deny_unknown_fields)]
 pub(super) struct ListParams {
     status: Option<RunStatus>,
-    pipeline: Option<String>,
+    pipeline: Option<Name>,
     limit: Option<u32>,
     before: Option<RunId>,
 }
@@ -133,7 +136,7 @@ pub(super) async fn list(State(state): State<AppState>, Params(params): Params<L
     let filter = RunFilter {
         namespace: &state.namespace,
         status: params.status,
-        pipeline: params.pipeline.as_deref(),
+        pipeline: params.pipeline.as_ref().map(Name::as_str),
         before: params.before,
         limit: limit + 1,
     };
@@ -203,7 +206,13 @@ pub(super) async fn why(State(state): State<AppState>, Path(run): Path<String>) 
         RunStatus::Failed => why_failed(&state, &row).await?,
         _ => None,
     };
-    Ok(Json(explain(&row, &pipeline, &live, why_failed.as_deref())))
+    let mut explanation = explain(&row, &pipeline, &live, why_failed.as_deref());
+    if live.iter().any(|step| step.awaits.is_some()) {
+        let mut signals = state.store.inbox(id, 0, EXPLAINED_SIGNALS).await?;
+        signals.retain(|signal| signal.state == SignalState::Rejected);
+        name_rejected(&mut explanation, &live, &signals);
+    }
+    Ok(Json(explanation))
 }
 
 /// What a person said who failed the run; it is the last that its history tells.

@@ -4,9 +4,9 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
+use pawl_domain::json;
 use pawl_domain::wait::check_signal_name;
 use pawl_store::control::{Sent, Signal};
-use serde::de::IgnoredAny;
 
 use super::problem::Result;
 use super::request::{read_body, require_media_type, run_id};
@@ -37,14 +37,15 @@ pub(super) async fn send(
     Ok((StatusCode::ACCEPTED, Json(SentSignal { id, name, created, steps })))
 }
 
-async fn payload(state: &AppState, headers: &HeaderMap, body: Body) -> Result<Vec<u8>> {
+/// What a signal carries, if every step can read it: it would lie in a run's way otherwise.
+pub(super) async fn payload(state: &AppState, headers: &HeaderMap, body: Body) -> Result<Vec<u8>> {
     let payload = read_body(body, headers, "what a signal carries", state.limits.entry_bytes).await?;
     if payload.is_empty() {
         return Ok(NOTHING.to_vec());
     }
     require_media_type(headers, &["application/json"])?;
-    match serde_json::from_slice::<IgnoredAny>(&payload) {
-        Ok(_) => Ok(payload),
-        Err(error) => Err(Problem::bad_request(format!("the body is not valid JSON: {error}"))),
+    match json::check(&payload) {
+        Ok(()) => Ok(payload),
+        Err(rule) => Err(Problem::bad_request(format!("the body is not JSON that every step can read: {rule}"))),
     }
 }

@@ -6,12 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
+mod inbox;
 mod journal;
 mod operations;
 mod pipelines;
 mod plugins;
 mod runs;
 
+pub use inbox::*;
 pub use journal::*;
 pub use operations::*;
 pub use pipelines::*;

@@ -199,4 +199,7 @@ pub struct Cut {
     pub at: u32,
     /// What stands there instead.
     pub notes: Vec<Entry>,
+    /// The position of the dropped entry at which the guest was given a signal, if it has failed by that one: see
+    /// [`super::replay::Replay::cut`]. If the failure is for good, the signal is rejected, and does not return to the inbox.
+    pub failed_by: Option<u32>,
 }

@@ -20,6 +20,7 @@ mod documents;
 mod draft;
 mod graph;
 mod json;
+mod numbers;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -79,6 +79,8 @@ pub struct Replay {
     facts_aged: bool,
     /// What is left of the signals that were given to the step, by position.
     signals: HashMap<u32, Vec<u8>>,
+    /// Where the guest was last given one.
+    signalled_at: Option<u32>,
     /// Position of the next entry, replayed or new.
     position: u32,
     random_position: u64,
@@ -129,6 +131,7 @@ impl Replay {
             facts_recorded: false,
             facts_aged: false,
             signals: history.signals.into_iter().collect(),
+            signalled_at: None,
             position: 0,
             random_position: 0,
             effect_ordinal: 0,
@@ -374,6 +377,9 @@ impl Replay {
     /// What remains of the journal when this attempt's failure is retried: the next attempt replays from
     /// the last checkpoint up to and including the last successful effect; what follows is dropped. What
     /// left under a key can't be taken back and what a `once` gave stays, both as notes.
+    ///
+    /// A signal is what the guest failed by if it was given it, and asked the world for nothing else since but the time:
+    /// whatever it did with it, nothing but the signal has led there, and the same signal would again.
     #[must_use]
     pub fn cut(&self, from_checkpoint: bool) -> Cut {
         let at = self.tail.cut_at(from_checkpoint);
@@ -385,7 +391,8 @@ impl Replay {
             notes.extend(self.elapsed_ns.map(|monotonic_ns| Entry::Elapsed { monotonic_ns }));
             notes.extend(self.results_of_once());
         }
-        Cut { at, notes }
+        let failed_by = self.signalled_at.filter(|given| *given >= at && self.tail.ends_with(*given));
+        Cut { at, notes, failed_by }
     }
 }
 

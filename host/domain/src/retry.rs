@@ -48,14 +48,28 @@ pub enum Decision {
     GiveUp,
 }
 
+/// The longest delay that a guest may ask for, unless a setting says otherwise: a week. Whoever asks for more has most likely
+/// read it from somebody who did not mean it.
+pub const LONGEST_WISH_MS: u64 = 7 * 86_400_000;
+
 /// Decides what follows from `failure`, when `failures` attempts had failed before it. `jitter` is a random
 /// number from 0 to 1.
+///
+/// The guest's own wish lengthens the policy's delay, up to `longest_wish_ms`, and never shortens it: a busy server that says
+/// `Retry-After: 0` must not use up all attempts at once.
 #[must_use]
-pub fn after_failure(policy: &RetryPolicy, failures: u32, failure: &Failure, jitter: f64) -> Decision {
+pub fn after_failure(
+    policy: &RetryPolicy,
+    failures: u32,
+    failure: &Failure,
+    jitter: f64,
+    longest_wish_ms: u64,
+) -> Decision {
     if !failure.cause.is_retryable() || failures + 1 >= policy.max_attempts {
         return Decision::GiveUp;
     }
-    let delay_ms = failure.delay_ms.unwrap_or_else(|| delay_ms(policy, failures, jitter));
+    let wish_ms = failure.delay_ms.unwrap_or(0).min(longest_wish_ms);
+    let delay_ms = delay_ms(policy, failures, jitter).max(wish_ms);
     Decision::RetryAfter(Duration::from_millis(delay_ms.min(LONGEST_MS)))
 }
 
@@ -74,13 +88,28 @@ mod tests {
     use super::super::attempt::Cause;
     use super::*;
 
+    fn decide(policy: &RetryPolicy, failures: u32, failure: &Failure, jitter: f64) -> Decision {
+        after_failure(policy, failures, failure, jitter, LONGEST_WISH_MS)
+    }
+
+    fn after_ms(ms: u64) -> Decision {
+        Decision::RetryAfter(Duration::from_millis(ms))
+    }
+
+    fn wish(delay_ms: u64) -> Failure {
+        Failure { delay_ms: Some(delay_ms), ..failure(Cause::Retry) }
+    }
+
     #[test]
-    fn a_delay_is_one_that_a_database_can_tell() {
-        for asked in [u64::MAX, 100_000_000_000_000_000, LONGEST_MS + 1] {
-            let wish = Failure { delay_ms: Some(asked), ..failure(Cause::Retry) };
-            let longest = Decision::RetryAfter(Duration::from_millis(LONGEST_MS));
-            assert_eq!(after_failure(&RetryPolicy::default(), 0, &wish, 0.0), longest, "{asked}");
+    fn a_guest_waits_no_longer_than_it_may_ask_for() {
+        let policy = RetryPolicy::default();
+        for asked in [u64::MAX, 9_000_000_000_000_000_000, 99_999_999_999_000, LONGEST_WISH_MS + 1, LONGEST_WISH_MS] {
+            assert_eq!(decide(&policy, 0, &wish(asked), 0.0), after_ms(LONGEST_WISH_MS), "{asked}");
         }
+        let unbounded = after_failure(&policy, 0, &wish(u64::MAX), 0.0, u64::MAX);
+        assert_eq!(unbounded, after_ms(LONGEST_MS), "a database can tell it");
+        let patient = RetryPolicy { backoff: Backoff::Fixed, delay_ms: 2 * LONGEST_WISH_MS, ..policy };
+        assert_eq!(decide(&patient, 0, &wish(u64::MAX), 0.0), after_ms(2 * LONGEST_WISH_MS), "the policy's word stays");
     }
 
     fn failure(cause: Cause) -> Failure {
@@ -94,7 +123,7 @@ mod tests {
             [(0, 0.0, 100), (1, 0.0, 200), (2, 1.0, 200), (4, 0.0, 1_000), (90, 1.0, 500)]
         {
             assert_eq!(
-                after_failure(&policy, failures, &failure(Cause::Retry), jitter),
+                decide(&policy, failures, &failure(Cause::Retry), jitter),
                 Decision::RetryAfter(Duration::from_millis(expected_ms)),
                 "after {failures} failures"
             );
@@ -104,18 +133,19 @@ mod tests {
     #[test]
     fn the_last_attempt_and_fatal_causes_give_up() {
         let policy = RetryPolicy { max_attempts: 2, ..RetryPolicy::default() };
-        assert_eq!(after_failure(&policy, 1, &failure(Cause::Retry), 0.0), Decision::GiveUp);
+        assert_eq!(decide(&policy, 1, &failure(Cause::Retry), 0.0), Decision::GiveUp);
         for cause in [Cause::Fatal, Cause::Limit, Cause::InvalidOutput, Cause::Component] {
-            assert_eq!(after_failure(&policy, 0, &failure(cause), 0.0), Decision::GiveUp, "{cause:?}");
+            assert_eq!(decide(&policy, 0, &failure(cause), 0.0), Decision::GiveUp, "{cause:?}");
         }
     }
 
     #[test]
-    fn the_guests_own_delay_wins() {
-        let wish = Failure { delay_ms: Some(7), ..failure(Cause::Retry) };
-        assert_eq!(
-            after_failure(&RetryPolicy::default(), 0, &wish, 0.5),
-            Decision::RetryAfter(Duration::from_millis(7))
-        );
+    fn the_guests_own_wish_lengthens_the_delay_and_never_shortens_it() {
+        let policy = RetryPolicy::default();
+        assert_eq!(decide(&policy, 0, &wish(7_000), 0.5), after_ms(7_000));
+        for short in [0, 7] {
+            assert_eq!(decide(&policy, 0, &wish(short), 0.0), after_ms(1_000), "{short}");
+            assert_eq!(decide(&policy, 1, &wish(short), 1.0), after_ms(1_000), "{short}");
+        }
     }
 }

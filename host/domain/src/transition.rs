@@ -113,7 +113,7 @@ pub fn step(from: StepStatus, change: StepChange) -> Result<StepStatus, Illegal>
 }
 
 /// The state of a run whose steps have changed: `live` of them have not ended, `failing` says that one has
-/// failed, `started` that one was claimed. A cancelled run stays so.
+/// failed, `started` that one was claimed. A cancelled run stays so until a person reopens it.
 #[must_use]
 pub fn run(from: RunStatus, live: u32, failing: bool, started: bool) -> RunStatus {
     match from {

@@ -129,7 +129,7 @@ impl InMemory {
     }
 
     /// What the commit of a failure leaves.
-    pub fn cut(&self, Cut { at, notes }: Cut) {
+    pub fn cut(&self, Cut { at, notes, .. }: Cut) {
         let mut kept = self.kept();
         kept.entries.truncate(at as usize);
         kept.entries.extend(notes);

@@ -11,11 +11,14 @@ use pawl_domain::id::RunId;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use self::outage::Outage;
 use super::exit::End;
 use super::input;
 use super::output::{Output, print};
 use super::settings::Settings;
 
+mod inbox;
+mod outage;
 mod replay;
 mod resume;
 mod show;
@@ -71,7 +74,7 @@ pub(super) enum Verb {
         #[arg(value_parser = run_id)]
         run: String,
     },
-    /// Stop a run: nothing new starts, running steps are stopped
+    /// Stop a run: nothing new starts, running steps are stopped; `pawl run retry` opens it again
     Cancel {
         /// The run's id
         #[arg(value_parser = run_id)]
@@ -86,7 +89,7 @@ pub(super) enum Verb {
         #[arg(long, value_name = "TEXT")]
         message: String,
     },
-    /// Open the failed and parked steps of a run again, or one of them
+    /// Open the failed and parked steps of a run again, or one of them, and all that was stopped with the run
     Retry {
         /// The run's id
         #[arg(value_parser = run_id)]
@@ -109,6 +112,14 @@ pub(super) enum Verb {
     #[command(after_help = "Examples:\n  pawl run signal RUN approved --payload '{\"by\": \"ana\"}'\n  \
                             pawl run signal RUN approved --idempotency-key approval-17")]
     Signal(Signal),
+    /// Signals that no step has taken, and those that a step has failed by
+    #[command(after_help = "A step that fails for good by a signal rejects it: a retry waits for another one.\n\n\
+                            Examples:\n  pawl run inbox list RUN\n  \
+                            pawl run inbox replace RUN 3 --payload '{\"by\": \"ana\"}'")]
+    Inbox {
+        #[command(subcommand)]
+        verb: inbox::Verb,
+    },
 }
 
 /// Arguments of `pawl run submit`.
@@ -122,7 +133,7 @@ pub(super) struct Submit {
     /// Makes it safe to submit again: the same key is the same run
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Wait for the end and show the run; exit code 1 if it did not succeed
+    /// Wait for the end, over restarts of the API, and show the run; exit code 1 if it did not succeed
     #[arg(long)]
     wait: bool,
 }
@@ -210,6 +221,7 @@ pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyh
             let key = signal.idempotency_key.as_deref();
             output.print(&client.post_keyed::<SentSignal>(&path, &payload, key).await?)?;
         }
+        Verb::Inbox { verb } => inbox::run(verb, client, output).await?,
         Verb::Replay(arguments) => {
             let replayed = replay::replay(arguments, client, settings).await?;
             output.print(&replayed)?;
@@ -230,12 +242,20 @@ async fn submit(submit: Submit, client: &Client, output: Output) -> anyhow::Resu
     }
     eprintln!("run {} was submitted; waiting for its end (Ctrl-C stops waiting, not the run)", submitted.id);
     let id = submitted.id.to_string();
-    let run = ended(client, &id).await?;
+    // It was answered a moment ago: if it can't be reached now, it is being started again.
+    let mut outage = Outage::default();
+    let run = loop {
+        let asked = async || client.get_waiting::<Run>(&["v1", "runs", &id], WAIT).await;
+        let found = outage.outlast(asked).await?;
+        if found.summary.status.is_ended() {
+            break found;
+        }
+    };
     if run.summary.status != RunStatus::Succeeded {
         output.print(&run)?;
         return Err(End::Said.into());
     }
-    let result = client.get(&["v1", "runs", &id, "output"], &[]).await?;
+    let result = outage.outlast(async || client.get(&["v1", "runs", &id, "output"], &[]).await).await?;
     Ok(output.print(&Succeeded { run, output: result })?)
 }
 
@@ -245,16 +265,6 @@ struct Succeeded {
     #[serde(flatten)]
     run: Run,
     output: Box<RawValue>,
-}
-
-/// Waits for the end of a run.
-async fn ended(client: &Client, run: &str) -> pawl_api::client::Result<Run> {
-    loop {
-        let found: Run = client.get_waiting(&["v1", "runs", run], WAIT).await?;
-        if found.summary.status.is_ended() {
-            return Ok(found);
-        }
-    }
 }
 
 async fn list(list: &List, client: &Client, output: Output) -> anyhow::Result<()> {

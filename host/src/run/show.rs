@@ -1,8 +1,8 @@
 //! How runs, steps, events and explanations look to people.
 
 use pawl_api::types::{
-    Changed, Event, EventList, Explanation, Run, RunList, RunSummary, SentSignal, Step, StepDetail, StepStatus,
-    SubmittedRun, WayOut,
+    Changed, Event, EventList, Explanation, Run, RunList, RunStatus, RunSummary, SentSignal, Step, StepDetail,
+    StepStatus, SubmittedRun, WayOut,
 };
 use pawl_domain::attempt::Divergence;
 
@@ -16,7 +16,11 @@ impl Answer for SubmittedRun {
 
     fn text(&self) -> String {
         let what = if self.created { "submitted" } else { "was there before (same idempotency key)" };
-        format!("run {} {what}, {}\nfollow it with: pawl run watch {}", self.id, self.status, self.id)
+        let next = match self.status {
+            RunStatus::Failed | RunStatus::Cancelled => "open it again with: pawl run retry",
+            _ => "follow it with: pawl run watch",
+        };
+        format!("run {} {what}, {}\n{next} {}", self.id, self.status, self.id)
     }
 }
 

@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use pawl_api::client::{Client, Error};
 use pawl_api::types::{Event, EventKind, RunStatus};
 
+use super::outage::Outage;
 use super::{show, sse};
 use crate::output::{Format, Output, print};
 
@@ -28,24 +29,23 @@ struct Seen {
 /// Shows every event once, in order; returns how the run ended. As JSON, each line is an event.
 pub(super) async fn follow(client: &Client, run: &str, output: Output) -> anyhow::Result<RunStatus> {
     let mut seen = Seen::default();
-    let mut told = false;
+    let mut outage = Outage::default();
     loop {
-        match read(client, run, &mut seen, output).await {
-            Ok(()) => told = false,
-            // Before the first event, an API that can't be reached is more likely a wrong address than an
-            // outage.
-            Err(error) if seen.number > 0 && error.downcast_ref().is_some_and(Error::is_passing) => {
-                if !told {
-                    eprintln!("the connection is lost ({error}); trying again");
-                }
-                told = true;
-            }
-            Err(error) => return Err(error),
-        }
+        let read = read(client, run, &mut seen, output).await;
         if let Some(status) = seen.ended {
             return Ok(status);
         }
-        tokio::time::sleep(PAUSE).await;
+        match read {
+            Ok(()) => {
+                outage.is_over();
+                tokio::time::sleep(PAUSE).await;
+            }
+            // Before the first event, an API that can't be reached is more likely a wrong address than an outage.
+            Err(error) => match error.downcast_ref::<Error>() {
+                Some(lost) if seen.number > 0 && lost.is_passing() => outage.pass(lost).await,
+                _ => return Err(error),
+            },
+        }
     }
 }
 

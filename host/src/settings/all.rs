@@ -98,6 +98,8 @@ static WORKER: &[Setting] = &[
         .what("Successors that a worker takes in a row while other steps wait"),
     setting("run-ahead", Switch, EXECUTING, |it| &mut it.worker.run_ahead)
         .what("Whether short steps may start before the commit that hands them over"),
+    setting("longest-retry-delay", Time(SECOND, 365 * 24 * HOUR), EXECUTING, |it| &mut it.worker.longest_retry_delay)
+        .what("Longest delay that a step may ask for before its next attempt; what its pipeline says is bounded there"),
     setting("suspect-from", Count(1, 1_000), ROLES, |it| &mut it.suspicion.suspect_from)
         .what("Deaths of its workers in a row, without progress, from which on a step is a suspect: it runs beside few others of its kind, then alone"),
     setting("crash-limit", Count(2, 1_000), ROLES, |it| &mut it.suspicion.crash_limit)

@@ -8,7 +8,7 @@ use pawl_domain::id::{Fence, RunId, StepId, StepNo};
 use pawl_domain::ready::Ready;
 use pawl_domain::replay::Unseen;
 
-pub use pawl_domain::decision::{Forget, Resume, ResumeOn, Signal};
+pub use pawl_domain::decision::{Forget, InboxChange, Resume, ResumeOn, Signal, SignalChange};
 
 use super::runs::no_run;
 use super::write::Segment;
@@ -60,7 +60,7 @@ pub trait Control: Sync {
     /// Reopens failed and parked steps, all or one, and with them the run. Returns what is to be delivered.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] if nothing failed or the run was cancelled.
+    /// [`Error::NotFound`]; [`Error::Conflict`] if nothing failed, and nobody has failed or cancelled the run.
     async fn retry(&self, run: RunId, step: Option<StepNo>) -> Result<Vec<Ready>> {
         Ok(self.act(run, Verb::Retry { step }).await?.ready)
     }
@@ -83,12 +83,20 @@ pub trait Control: Sync {
         let done = self.act(run, Verb::Signal(signal)).await?;
         Ok(if done.is_new { Sent::New(done.ready) } else { Sent::Same })
     }
+
+    /// Changes a signal that lies in the inbox, or was rejected. Returns what is to be delivered.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Conflict`] if a step has it.
+    async fn change_signal(&self, run: RunId, signal: u32, how: SignalChange) -> Result<Vec<Ready>> {
+        Ok(self.act(run, Verb::Inbox(InboxChange { signal, how })).await?.ready)
+    }
 }
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NoStep(..) => Self::NotFound(refusal.to_string()),
+            Refusal::NoStep(..) | Refusal::NoSignal(..) => Self::NotFound(refusal.to_string()),
             _ => Self::Conflict(refusal.to_string()),
         }
     }
@@ -118,7 +126,7 @@ pub async fn since_checkpoint(store: &dyn Store, id: StepId) -> Result<Forget> {
             next += 1;
         }
     }
-    let Cut { at, notes } = unseen.cut();
+    let Cut { at, notes, .. } = unseen.cut();
     let (first, mut entries) = store.entries_before_cut(id, at).await?.unwrap_or((at, Vec::new()));
     entries.extend(notes);
     Ok(Forget { fence, kept, segment: Segment::of(first, &entries) })

@@ -15,6 +15,7 @@ pub mod doctor;
 mod error;
 pub mod events;
 pub mod history;
+pub mod inbox;
 pub mod leases;
 pub mod live;
 pub mod pipelines;
@@ -46,6 +47,7 @@ pub trait Store:
     + doctor::Invariants
     + events::Events
     + history::Histories
+    + inbox::Inboxes
     + leases::Sweeps
     + live::Live
     + pipelines::Pipelines

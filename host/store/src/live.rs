@@ -49,4 +49,10 @@ pub trait Live {
     /// # Errors
     /// [`super::Error::Unavailable`].
     async fn live_steps(&self, run: RunId, limit: u32) -> Result<Vec<LiveStep>>;
+
+    /// The queues with a step that is ready and that no live worker serves, by name.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    async fn unserved_queues(&self) -> Result<Vec<String>>;
 }

@@ -41,6 +41,21 @@ fn effects_carry_a_key_and_an_intent_and_safe_requests_neither() {
 }
 
 #[test]
+fn an_answer_may_have_many_headers_and_of_too_many_the_guest_is_told_for_good() {
+    let target = Target::start();
+    for method in ["GET", "POST"] {
+        let asked = |headers: usize| {
+            let url = format!("{}/headers/{headers}", target.url);
+            fetch(json!([{ "method": method, "url": url }]), &Arc::new(InMemory::default()))
+        };
+        assert_eq!(output(&asked(900)), json!([{ "status": 200, "body": "" }]));
+        let refused = asked(1_500);
+        let message = &failure(&refused, Cause::Fatal).message;
+        assert!(message.contains("more than 1000 headers"), "{message}");
+    }
+}
+
+#[test]
 fn a_crash_at_any_write_repeats_an_effect_only_under_its_key() {
     let requests = |url: &str| {
         json!([

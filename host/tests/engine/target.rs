@@ -13,7 +13,7 @@ pub struct Received {
     pub body: String,
 }
 
-/// Answers by path: `/status/N`, `/large/N` (bytes), `/silent` (never), `/broken` (hangs up), `/redirect`
+/// Answers by path: `/status/N`, `/large/N` (bytes), `/headers/N` (how many), `/silent` (never), `/broken` (hangs up), `/redirect`
 /// (to `/moved`); anything else gets its own number as body.
 pub struct Target {
     pub url: String,
@@ -75,11 +75,16 @@ fn answer(mut stream: TcpStream, path: &str, number: usize) -> std::io::Result<(
             // Until the client gives up.
             return stream.read_to_end(&mut Vec::new()).map(drop);
         }
-        "status" => (path.rsplit('/').next().unwrap_or("500").to_owned(), "", String::new()),
-        "large" => ("200".into(), "", "x".repeat(path.rsplit('/').next().and_then(|n| n.parse().ok()).unwrap_or(0))),
-        "redirect" => ("302".into(), "location: /moved\r\n", String::new()),
-        _ => ("200".into(), "", number.to_string()),
+        "status" => (path.rsplit('/').next().unwrap_or("500").to_owned(), String::new(), String::new()),
+        "large" => ("200".into(), String::new(), "x".repeat(number_in(path))),
+        "headers" => ("200".into(), "x: y\r\n".repeat(number_in(path)), String::new()),
+        "redirect" => ("302".into(), "location: /moved\r\n".into(), String::new()),
+        _ => ("200".into(), String::new(), number.to_string()),
     };
     let length = body.len();
     write!(stream, "HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}")
+}
+
+fn number_in(path: &str) -> usize {
+    path.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }

@@ -4,4 +4,5 @@
 mod away;
 mod event_kinds;
 mod queues;
+mod seen;
 mod stores;

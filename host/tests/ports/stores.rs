@@ -21,7 +21,9 @@ use pawl_store::submit::{NewRun, Submission};
 use pawl_store::write::{Batch, Member, Settlement};
 use pawl_store::{Error, Link, Postgres, SharedStore, Sqlite};
 
-static HERE: LazyLock<Namespace> = LazyLock::new(Namespace::default);
+use crate::seen::{an_inbox_is_seen_and_changed, queues_that_are_named_or_unserved_are_told};
+
+pub static HERE: LazyLock<Namespace> = LazyLock::new(Namespace::default);
 
 #[tokio::test]
 async fn sqlite_conforms() {
@@ -53,6 +55,8 @@ async fn conforms(store: &SharedStore) {
     what_waits_can_be_named(store, runs[1]).await;
     a_run_that_never_stands_still_can_be_stopped(store).await;
     an_inbox_has_a_limit(store).await;
+    an_inbox_is_seen_and_changed(store).await;
+    queues_that_are_named_or_unserved_are_told(store).await;
     a_run_of_ten_thousand_steps_is_stopped_and_opened_again(store).await;
     let violations = store.doctor(Duration::from_secs(60), false).await.expect("checked");
     assert_eq!(violations, []);

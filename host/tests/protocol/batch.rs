@@ -96,7 +96,11 @@ impl World {
                     segment = (first < at).then(|| entries(first, at - first));
                 }
                 let failed = outcome == 5;
-                Some(if failed { Settlement::Failed(error) } else { Settlement::Retry { error, delay_ms: 0 } })
+                let rejects_signal = chance.below(2) == 0;
+                Some(match failed {
+                    true => Settlement::Failed { error, rejects_signal },
+                    false => Settlement::Retry { error, delay_ms: 0 },
+                })
             }
             7 => Some(Settlement::Parked(error)),
             8 => Some(Settlement::Released),

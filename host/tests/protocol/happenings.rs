@@ -6,11 +6,11 @@ use pawl_domain::status::{RunStatus, StepStatus};
 use pawl_domain::suspicion::Suspicion;
 use pawl_domain::transition::StepChange;
 use pawl_domain::wait::Wait;
-use pawl_store::control::{Resume, ResumeOn, Sent, Signal, since_checkpoint};
+use pawl_store::control::{Resume, ResumeOn, Sent, Signal, SignalChange, since_checkpoint};
 use pawl_store::{Error, SharedStore};
 
 use crate::chance::Chance;
-use crate::model::{ModelStep, reopen};
+use crate::model::{ModelStep, REJECTED, REMOVED, reopen};
 use crate::pipelines::COMPONENTS;
 use crate::world::{SIGNALS, Tested, World, beat};
 
@@ -94,8 +94,43 @@ impl World {
         }
         if known.is_none() && !run.status.is_ended() {
             run.signals.push((name, None));
+            run.signal_count += 1;
+            run.numbers.push(run.signal_count);
             run.keys.extend(key.map(|key| (key, payload)));
         }
+        run.give_signals();
+    }
+
+    /// A person changes a signal of a run, whatever has become of both.
+    pub async fn inbox(&mut self, chance: &mut Chance) {
+        let runs: Vec<RunId> = self.model.keys().copied().collect();
+        let id = runs[chance.below(runs.len())];
+        let run = self.model.get_mut(&id).expect("a known run");
+        if run.signals.is_empty() {
+            return;
+        }
+        let place = chance.below(run.signals.len());
+        let how = match chance.below(4) {
+            0 => SignalChange::Remove,
+            1 => SignalChange::Replace(b"3".to_vec()),
+            _ => SignalChange::Return,
+        };
+        let state = run.signals[place].1;
+        for Tested { store, .. } in &self.stores {
+            let changed = store.change_signal(id, run.numbers[place], how.clone()).await;
+            let fits = match state {
+                None | REJECTED => changed.is_ok(),
+                REMOVED => matches!(changed, Err(Error::NotFound(_))),
+                Some(_) => matches!(changed, Err(Error::Conflict(_))),
+            };
+            assert!(fits, "{} says {changed:?} to {how:?} of signal {place} of {run:?}", store.name());
+        }
+        let stays = state.is_none() && how == SignalChange::Return;
+        if stays || !matches!(state, None | REJECTED) {
+            return;
+        }
+        run.signals[place].1 = if how == SignalChange::Remove { REMOVED } else { None };
+        run.signal_count += 1;
         run.give_signals();
     }
 
@@ -150,8 +185,8 @@ impl World {
             }
             _ => {
                 let retried = |step: &ModelStep| matches!(step.status, StepStatus::Failed | StepStatus::Parked);
-                let may = run.status == RunStatus::Failed
-                    || run.status != RunStatus::Cancelled && run.steps.iter().any(retried);
+                let was_ended_so = matches!(run.status, RunStatus::Failed | RunStatus::Cancelled);
+                let may = was_ended_so || run.steps.iter().any(retried);
                 let done = all(&self.stores, async |store| store.retry(id, None).await.is_ok()).await;
                 assert_eq!(done, may, "retry {run:?}");
                 if done {

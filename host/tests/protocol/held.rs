@@ -6,6 +6,7 @@ use pawl_domain::journal::History;
 use pawl_domain::status::StepStatus;
 use pawl_store::SharedStore;
 use pawl_store::events::EventRow;
+use pawl_store::inbox::SignalRow;
 use pawl_store::runs::{RunRow, StepRow};
 
 /// All that a store holds of a run, but for times.
@@ -15,6 +16,8 @@ pub struct Held {
     steps: Vec<StepRow>,
     outputs: Vec<Option<Vec<u8>>>,
     pub histories: Vec<History>,
+    /// With what each carries.
+    inbox: Vec<(SignalRow, Vec<u8>)>,
     /// Those of one commit come in any order.
     events: Vec<EventRow>,
 }
@@ -38,7 +41,13 @@ impl Held {
             };
             histories.push(store.history(&claim, usize::MAX).await.expect("the history").expect("it is not limited"));
         }
+        let mut inbox = Vec::new();
+        for signal in store.inbox(id, 0, 1_000).await.expect("the inbox") {
+            let (signal, payload) = store.inbox_signal(id, signal.number).await.expect("a signal of it");
+            inbox.push((SignalRow { sent_at_ms: 0, ..signal }, payload));
+        }
         Self {
+            inbox,
             run: timeless_run(run),
             steps: steps.into_iter().map(timeless_step).collect(),
             outputs,

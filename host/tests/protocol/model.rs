@@ -12,6 +12,10 @@ use pawl_store::write::{Batch, Member, Settlement};
 
 use crate::pipelines::NEEDS;
 
+/// In the place of a step that took a signal: a step has failed by it, or a person has removed it.
+pub const REJECTED: Option<(usize, u32)> = Some((usize::MAX, 0));
+pub const REMOVED: Option<(usize, u32)> = Some((usize::MAX, 1));
+
 /// A step.
 #[derive(Debug, Clone)]
 pub struct ModelStep {
@@ -47,8 +51,11 @@ pub struct ModelRun {
     pub failing: bool,
     pub started: bool,
     pub steps: Vec<ModelStep>,
-    /// By number from 1: the name, and the step and position that took it.
+    /// In the order of their numbers: the name, and the step and position that took it, or why none will.
     pub signals: Vec<(&'static str, Option<(usize, u32)>)>,
+    /// Their numbers: a change of one counts as a signal.
+    pub numbers: Vec<u32>,
+    pub signal_count: u32,
     /// What was sent under a key.
     pub keys: BTreeMap<&'static str, &'static [u8]>,
 }
@@ -78,6 +85,8 @@ impl ModelRun {
             started: false,
             steps: NEEDS.iter().map(step).collect(),
             signals: Vec::new(),
+            numbers: Vec::new(),
+            signal_count: 0,
             keys: BTreeMap::new(),
         }
     }
@@ -176,6 +185,15 @@ pub fn apply(model: &mut BTreeMap<RunId, ModelRun>, by: &Claimant, accepted: &[&
             step.journal = cut;
             let kept = member.segment.as_ref().map_or(0, |segment| segment.length);
             let dropped = |taken: &(usize, u32)| taken.0 == number && taken.1 >= cut + kept;
+            if let Some(Settlement::Failed { rejects_signal: true, .. }) = &member.settlement
+                && let Some((_, taken)) = run
+                    .signals
+                    .iter_mut()
+                    .filter(|(_, taken)| taken.as_ref().is_some_and(dropped))
+                    .max_by_key(|it| it.1)
+            {
+                *taken = REJECTED;
+            }
             for (_, taken) in run.signals.iter_mut().filter(|(_, taken)| taken.as_ref().is_some_and(dropped)) {
                 *taken = None;
             }
@@ -197,7 +215,7 @@ pub fn apply(model: &mut BTreeMap<RunId, ModelRun>, by: &Claimant, accepted: &[&
         let change = match &member.settlement {
             None => continue,
             Some(Settlement::Succeeded { .. }) => StepChange::Succeeded,
-            Some(Settlement::Failed(_)) => StepChange::Failed,
+            Some(Settlement::Failed { .. }) => StepChange::Failed,
             Some(Settlement::Retry { .. }) => StepChange::RetryLater,
             Some(Settlement::Suspended { wait, position }) => {
                 run.steps[number].waits = Some((wait.clone(), *position));
@@ -262,7 +280,7 @@ fn advance(model: &mut BTreeMap<RunId, ModelRun>, by: &Claimant, accepted: &[&Me
     taken
 }
 
-/// A person wants a failed run to go on.
+/// A person wants a run that has failed, or was cancelled, to go on.
 pub fn reopen(run: &mut ModelRun) {
     for (number, needs) in NEEDS.iter().enumerate() {
         let status = run.steps[number].status;
@@ -282,6 +300,6 @@ pub fn reopen(run: &mut ModelRun) {
         }
     }
     run.failing = false;
-    // Only one that a person failed has ended before it began.
+    // Only one that a person failed or cancelled has ended before it began.
     run.status = if run.started { RunStatus::Running } else { RunStatus::Pending };
 }

@@ -71,12 +71,13 @@ pub async fn history(stores: &[SharedStore], seed: u64) {
     let model = |(run, versions): (&NewRun, _)| (run.id, ModelRun::new(versions, world.active()));
     world.model = runs.iter().zip(versions).map(model).collect();
     for _ in 0..CHANGES {
-        match chance.below(15) {
+        match chance.below(16) {
             0 => world.expire(&mut chance).await,
             1 => world.wake().await,
             2 => world.person(&mut chance).await,
             3..=4 => world.signal(&mut chance).await,
             5 => world.activate().await,
+            6 => world.inbox(&mut chance).await,
             _ => world.batch(&mut chance).await,
         }
         world.compare(seed).await;

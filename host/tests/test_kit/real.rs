@@ -69,7 +69,7 @@ impl Worker {
         History { checkpoint, segments, length, signals: self.given.iter().map(carried).collect(), recorded_by: None }
     }
 
-    fn cut(&mut self, Cut { at, notes }: Cut) {
+    fn cut(&mut self, Cut { at, notes, .. }: Cut) {
         self.written.entries.truncate(at as usize);
         self.written.entries.extend(notes);
         let mut inbox: Vec<_> = self.given.split_off(&at).into_values().collect();

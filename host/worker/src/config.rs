@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pawl_domain::retry::LONGEST_WISH_MS;
 use pawl_domain::suspicion::Suspicion;
 
 /// How a worker is set up.
@@ -22,6 +23,8 @@ pub struct Config {
     /// Whether steps may begin before their claims, and before the commits of those that they follow. Nothing that can
     /// be seen from outside depends on it but speed.
     pub run_ahead: bool,
+    /// The longest delay that a guest may ask for before its next attempt.
+    pub longest_retry_delay: Duration,
     /// When a step is blamed for the deaths of its workers.
     pub suspicion: Suspicion,
     /// Plans of pipeline versions kept in memory.
@@ -39,6 +42,7 @@ impl Default for Config {
             lanes: 1,
             in_a_row: 16,
             run_ahead: true,
+            longest_retry_delay: Duration::from_millis(LONGEST_WISH_MS),
             suspicion: Suspicion::default(),
             plans: 1_000,
         }

@@ -64,6 +64,8 @@ pub struct Flow {
     /// Delays after which steps of this worker are due.
     soon: mpsc::UnboundedSender<Duration>,
     trust: Arc<Trust>,
+    /// The longest delay that a guest may ask for.
+    longest_retry_delay: Duration,
     /// Messages that were read and not asked for yet.
     backlog: Mutex<VecDeque<Delivery>>,
     /// Guest threads have none of their own.
@@ -81,17 +83,31 @@ pub struct Parts {
     pub done: mpsc::UnboundedSender<Done>,
     pub soon: mpsc::UnboundedSender<Duration>,
     pub trust: Arc<Trust>,
+    pub longest_retry_delay: Duration,
 }
 
 impl Flow {
     /// The flow on the current runtime.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { worker, queues, run_ahead, desk, guests, outboxes, done, soon, trust } = parts;
+        let Parts { worker, queues, run_ahead, desk, guests, outboxes, done, soon, trust, longest_retry_delay } = parts;
         let guests = Arc::new(guests);
         let ahead = RunAhead::new(run_ahead, Arc::clone(&guests), outboxes.clone(), Arc::clone(&trust));
         let (backlog, runtime) = (Mutex::default(), Handle::current());
-        Arc::new(Self { worker, queues, desk, guests, ahead, outboxes, done, soon, trust, backlog, runtime })
+        Arc::new(Self {
+            worker,
+            queues,
+            desk,
+            guests,
+            ahead,
+            outboxes,
+            done,
+            soon,
+            trust,
+            longest_retry_delay,
+            backlog,
+            runtime,
+        })
     }
 
     /// Receives messages and asks for their steps, as slots are free. Ends with its task.
@@ -253,7 +269,7 @@ impl Flow {
         };
         let spec = plan.and_then(|plan| plan.pipeline.step(claim.id.step));
         let policy = spec.map(|spec| spec.retry).unwrap_or_default();
-        match decide(executed, &policy, claim, then) {
+        match decide(executed, &policy, self.longest_retry_delay, claim, then) {
             Settling::Write(settlement) => session.hand_over(settlement, None),
             Settling::Suspend(wait) => session.suspend(wait),
             Settling::CutAndWrite(cut, settlement) if session.keeps_all(&cut) => session.hand_over(settlement, None),

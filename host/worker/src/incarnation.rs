@@ -151,6 +151,7 @@ impl Process {
             done: done.clone(),
             soon,
             trust: Arc::clone(&trust),
+            longest_retry_delay: config.longest_retry_delay,
         });
         let vitals = Arc::default();
         let this = Incarnation { process: self, worker, desk, flow, outboxes, trust, vitals, done };

@@ -49,6 +49,7 @@ mod session;
 mod settle;
 mod trim;
 mod trust;
+mod unnamed;
 mod vitals;
 mod writer;
 

@@ -12,6 +12,7 @@ use pawl_store::Store;
 use crate::config::Config;
 use crate::incarnation::{Ended, Process};
 use crate::loaded::Loaded;
+use crate::unnamed::warn_of_unnamed;
 
 /// Why a worker ended though nobody asked for it.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +58,9 @@ pub async fn run(
         queue,
         config,
     };
+    // Beside its work: it takes a look at all pipelines.
+    let (store, queues) = (process.store.clone(), process.config.queues.clone());
+    tokio::spawn(warn_of_unnamed(store, queues, process.config.patience()));
     let mut before = None;
     loop {
         let worker = WorkerId::new();

@@ -1,5 +1,7 @@
 //! What the end of an attempt means for its step: a decision without I/O. Only the jitter of a retry's delay is chance.
 
+use std::time::Duration;
+
 use pawl_domain::attempt::{Claim, Cut, Failure, Outcome};
 use pawl_domain::retry::{Decision, RetryPolicy, after_failure as retry_after_failure};
 use pawl_domain::succession::Succession;
@@ -20,13 +22,22 @@ pub enum Settling {
     Lost,
 }
 
-/// Decides what the end of an attempt means; `then` is what follows if it has succeeded.
+/// Decides what the end of an attempt means; `then` is what follows if it has succeeded, `longest_retry_delay` the longest delay
+/// that a guest may ask for.
 #[must_use]
-pub fn decide(executed: Executed, policy: &RetryPolicy, claim: &Claim, then: Succession) -> Settling {
+pub fn decide(
+    executed: Executed,
+    policy: &RetryPolicy,
+    longest_retry_delay: Duration,
+    claim: &Claim,
+    then: Succession,
+) -> Settling {
     match executed.outcome {
         Outcome::Succeeded(output) => Settling::Write(Settlement::Succeeded { output, then }),
         Outcome::Failed(failure) => {
-            let settlement = after_failure(&failure, policy, claim.failures);
+            let rejects_signal = executed.cut.as_ref().is_some_and(|cut| cut.failed_by.is_some());
+            let decision = retry_after_failure(policy, claim.failures, &failure, jitter(), ms(longest_retry_delay));
+            let settlement = after_failure(&failure, decision, rejects_signal);
             // Also when the step has failed for good: a person's retry must not replay the failure.
             match executed.cut {
                 Some(cut) => Settling::CutAndWrite(cut, settlement),
@@ -47,14 +58,15 @@ pub fn decide(executed: Executed, policy: &RetryPolicy, claim: &Claim, then: Suc
     }
 }
 
-fn after_failure(failure: &Failure, policy: &RetryPolicy, failures: u32) -> Settlement {
-    match retry_after_failure(policy, failures, failure, jitter()) {
-        Decision::RetryAfter(delay) => {
-            let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            Settlement::Retry { error: json(failure), delay_ms }
-        }
-        Decision::GiveUp => Settlement::Failed(json(failure)),
+fn after_failure(failure: &Failure, decision: Decision, rejects_signal: bool) -> Settlement {
+    match decision {
+        Decision::RetryAfter(delay) => Settlement::Retry { error: json(failure), delay_ms: ms(delay) },
+        Decision::GiveUp => Settlement::Failed { error: json(failure), rejects_signal },
     }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// From 0 to 1. A new id's last bytes are random, which is all the chance that a delay needs.

@@ -22,6 +22,10 @@ enum Order {
         name: String,
         timeout_ms: Option<u64>,
     },
+    /// Who has approved, which the signal must say as text.
+    Approval {
+        name: String,
+    },
     /// The secret's length, and its value into the log.
     Secret {
         name: String,
@@ -36,6 +40,11 @@ enum Order {
     FailBefore {
         attempt: u32,
     },
+}
+
+#[derive(Deserialize)]
+struct Approval {
+    by: String,
 }
 
 #[derive(Serialize)]
@@ -58,6 +67,10 @@ fn waits(ctx: &mut Context, orders: Vec<Order>) -> Result<Output, Failure> {
                 Some(payload) => serde_json::from_str(&payload)?,
                 None => Value::Null,
             }),
+            Order::Approval { name } => {
+                let approval = ctx.await_signal::<Approval>(&name, None)?;
+                output.saw.push(approval.map(|approval| approval.by).into());
+            }
             Order::Secret { name } => {
                 let secret = context::secret(&name);
                 let value = secret.as_deref().unwrap_or("none");

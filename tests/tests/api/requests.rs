@@ -108,6 +108,27 @@ fn every_wrong_request_gets_a_problem_that_names_the_fix() -> anyhow::Result<()>
         ("POST", "/v1/pipelines", "text/plain", "", 415, "unsupported-media-type", "application/toml"),
         ("POST", "/v1/pipelines", "application/toml", "", 422, "invalid-pipeline", "problems"),
         ("GET", "/v1/pipelines/par", "", "", 404, "unknown-pipeline", "did you mean `pair`?"),
+        // What no text in Postgres may have is no name, wherever it comes in.
+        ("POST", "/v1/runs", json, r#"{"pipeline": "a\u0000b"}"#, 404, "unknown-pipeline", r"letters, digits, - and _"),
+        ("GET", "/v1/runs?pipeline=%00", "", "", 400, "bad-request", "a name must begin with a letter"),
+        ("GET", "/v1/pipelines/a%00", "", "", 404, "unknown-pipeline", r"but not '\0'"),
+        (
+            "POST",
+            "/v1/plugins/echo/activate",
+            json,
+            r#"{"version": "1\u0000"}"#,
+            400,
+            "bad-request",
+            "a version may have",
+        ),
+        ("POST", "/v1/plugins/%00/activate", json, r#"{"version": "1"}"#, 404, "unknown-plugin", "there is no plugin"),
+        ("POST", "/v1/plugins/%00/rollback", "", "", 404, "unknown-plugin", "there is no plugin"),
+        ("POST", "/v1/plugins/e/versions/1%00", "application/wasm", "", 400, "bad-request", "a version may have"),
+        ("POST", "/v1/plugins?name=%00", "application/wasm", "", 400, "bad-request", "a name must begin"),
+        ("POST", &step("fi%00", "retry"), "", "", 404, "not-found", "has no step"),
+        ("POST", &format!("/v1/runs/{run}/signals/a%00"), json, "1", 400, "bad-request", "no control characters"),
+        ("GET", &format!("/v1/runs/{run}/inbox/%00"), "", "", 404, "not-found", "no signal of a run"),
+        ("GET", "/v1/runs/%00", "", "", 404, "not-found", "a run's id is a UUID"),
     ] {
         let headers = [("content-type", media_type)];
         let answer = block_on(api.client.send(method, path, &headers, body.into()))?;

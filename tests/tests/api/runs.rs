@@ -56,6 +56,13 @@ fn a_run_is_submitted_explained_followed_and_read() -> anyhow::Result<()> {
     let rest = block_on(api.stream(run, Some("3")))?;
     assert_eq!(streamed(&rest), numbers[3..]);
     assert_eq!(block_on(api.stream(run, Some("1000000")))?, "");
+    // An EventSource comes back after the end of a stream, unless it is told that there is nothing more.
+    let came_back = |last: u32| {
+        let headers = [("accept", "text/event-stream"), ("last-event-id", &*last.to_string())];
+        block_on(api.client.send("GET", &format!("/v1/runs/{run}/events"), &headers, Vec::new()))
+    };
+    assert_eq!(came_back(ended.summary.event_count)?.status, 204);
+    assert_eq!(came_back(ended.summary.event_count - 1)?.status, 200);
     let rest: EventList = api.client.get(&format!("/v1/runs/{run}/events?after=3"))?.read()?;
     assert_eq!(rest.events.len(), numbers.len() - 3);
 

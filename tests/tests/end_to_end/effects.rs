@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use pawl_api::types::EventKind;
+use pawl_domain::id::RunId;
 use pawl_tests::target::Manner;
-use pawl_tests::{Cluster, Target, bounds};
+use pawl_tests::wait::{self, Look};
+use pawl_tests::{Client, Cluster, Embedded, Target, bounds};
 use serde_json::json;
 
 use crate::pipelines;
@@ -29,6 +32,57 @@ fn an_effect_whose_answer_does_not_come_is_sent_again_under_the_same_key() -> Re
         assert_eq!(target.count(&path), manners.len() + 1, "{name}");
         assert_eq!(target.performed(&path), BTreeMap::from([(path.clone(), 1)]), "{name}");
     }
+    cluster.finish_with(&[&target])
+}
+
+/// By what it waits for another attempt, ms: as the history tells.
+fn delay_of(client: &Client, run: RunId) -> Result<u64> {
+    let note = wait::until(bounds::RUN, "the retry", || {
+        let events = client.events(run)?;
+        let note = events.into_iter().find(|event| event.is(EventKind::StepRetrying)).and_then(|event| event.note);
+        Ok(note.map_or_else(|| Look::NotYet("none".to_owned()), Look::Done))
+    })?;
+    let ms = note.strip_prefix("in ").and_then(|note| note.strip_suffix(" ms"));
+    Ok(ms.context("a time")?.parse()?)
+}
+
+#[test]
+fn a_busy_server_is_left_alone_for_a_week_at_most_and_no_shorter_than_the_policy_says() -> Result<()> {
+    const FETCH: &str = "name = \"fetch\"\n[[step]]\nname = \"fetch\"\nplugin = \"fetch\"\n\
+                         retry = { backoff = \"fixed\", delay = \"700ms\" }\n";
+    let mut cluster = Cluster::start("retry_after")?;
+    cluster.push("fetch")?;
+    cluster.apply(FETCH)?;
+    cluster.worker("a").start()?;
+    let pawl = Embedded::start("dev_retry_after", &["fetch"], FETCH)?;
+    let target = Target::start()?;
+    let week_ms = 7 * 86_400_000;
+    for (number, (retry_after, delay_ms)) in [
+        ("0", 700),
+        ("2", 2_000),
+        ("99999999999", week_ms),
+        ("18446744073709551615", week_ms),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", week_ms),
+        ("Wed, 21 Oct 2009 07:28:00 GMT", 700),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let input = |of: &str| {
+            let path = format!("/busy/{number}/{of}");
+            target.next(&path, [Manner::Busy(retry_after)]);
+            json!({"requests": [{"url": target.url(&path)}]})
+        };
+        let on_servers = (&cluster.client, cluster.submit("fetch", &input("servers"))?);
+        let embedded = (&pawl.client, pawl.submit("fetch", &input("embedded"))?);
+        for (client, run) in [on_servers, embedded] {
+            assert_eq!(delay_of(client, run)?, delay_ms, "{retry_after}");
+            if delay_ms == week_ms {
+                client.cancel(run)?;
+            }
+        }
+    }
+    pawl.finish_with(&[])?;
     cluster.finish_with(&[&target])
 }
 

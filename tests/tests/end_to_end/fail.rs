@@ -1,8 +1,8 @@
 //! A person fails a run, says why, and opens it again.
 
 use anyhow::{Context as _, Result};
-use pawl_api::types::{EventKind, RunStatus};
-use pawl_tests::{Cluster, bounds, invariants, wait};
+use pawl_api::types::{EventKind, RunStatus, SubmittedRun};
+use pawl_tests::{Cluster, bounds, invariants, runtime, wait};
 use serde_json::json;
 
 use crate::pipelines;
@@ -35,6 +35,36 @@ fn a_run_that_a_person_failed_says_why_and_goes_on_when_it_is_retried() -> Resul
     signal(&cluster, run, "go", &json!(1))?;
     cluster.succeeds(run, bounds::RUN)?;
     assert_eq!(cluster.client.output(run, "wait")?["saw"], json!([1]));
+    cluster.finish()
+}
+
+#[test]
+fn a_cancelled_run_is_opened_again_under_its_key() -> Result<()> {
+    let mut cluster = Cluster::start("cancel_reopened")?;
+    pipeline(&cluster)?;
+    cluster.worker("a").start()?;
+    let input = json!([{"do": "now"}, awaits("go", None)]);
+    let submit = || -> Result<SubmittedRun> {
+        runtime::block_on(cluster.client.try_submit("waits", &input, Some("order-17")))?.read()
+    };
+    let run = submit()?.id;
+    is_waiting(&cluster, run, "wait")?;
+    cluster.client.cancel(run)?;
+    let again = submit()?;
+    assert_eq!((again.id, again.status, again.created), (run, RunStatus::Cancelled, false));
+    let words = ["run", "submit", "waits", "--input", &input.to_string(), "--idempotency-key", "order-17"];
+    let told = cluster.pawl(&words)?;
+    assert!(told.contains(&format!("open it again with: pawl run retry {run}")), "{told}");
+
+    cluster.client.retry(run)?;
+    is_waiting(&cluster, run, "wait")?;
+    assert_eq!(submit()?.status, RunStatus::Running);
+    signal(&cluster, run, "go", &json!(1))?;
+    cluster.succeeds(run, bounds::RUN)?;
+    assert_eq!(cluster.client.output(run, "wait")?["saw"][1], json!(1));
+    let kinds: Vec<_> = cluster.client.events(run)?.into_iter().map(|event| event.kind).collect();
+    let told: Vec<&str> = kinds.iter().map(String::as_str).filter(|kind| kind.starts_with("run.")).collect();
+    assert_eq!(told, ["run.submitted", "run.started", "run.cancelled", "run.reopened", "run.succeeded"]);
     cluster.finish()
 }
 

@@ -45,6 +45,7 @@ mod reload;
 mod resume;
 mod schemas;
 mod settings;
+mod signals;
 mod silence;
 mod takeover_time;
 mod waits;

@@ -2,8 +2,9 @@
 //! only delayed, and nobody has to restart anything.
 
 use anyhow::Result;
+use pawl_rehearsal::private::Process;
 use pawl_tests::proxy::Mode;
-use pawl_tests::{Cluster, Proxy, bounds, wait};
+use pawl_tests::{Cluster, Proxy, binary, bounds, wait};
 use serde_json::json;
 
 use crate::pipelines;
@@ -206,5 +207,35 @@ fn a_process_with_another_schema_refuses_and_names_the_fix() -> Result<()> {
         .database
         .execute("insert into _sqlx_migrations select * from kept on conflict do nothing; drop table kept")?;
     cluster.worker("a").start()?;
+    cluster.finish()
+}
+
+/// The API is away while one waits, and again when the end comes.
+#[test]
+fn who_waits_for_a_run_outlasts_restarts_of_the_api() -> Result<()> {
+    let mut cluster = Cluster::start("wait_over_restarts")?;
+    crate::waits::pipeline(&cluster)?;
+    cluster.worker("a").start()?;
+    let input = json!([crate::waits::awaits("go", None)]).to_string();
+    let words = ["run", "submit", "waits", "--input", &input, "--wait"];
+    let log = cluster.log("waiting");
+    let mut command = binary::pawl()?;
+    command.args(words).envs(cluster.environment());
+    let mut waiting = Process::spawn("waiting", command, &log)?;
+    let said =
+        |words: &str| wait::until_true(bounds::RUN, words, || Ok(std::fs::read_to_string(&log)?.contains(words)));
+    said("waiting for its end")?;
+    let run = cluster.database.value::<String>("select id::text from run")?.parse()?;
+    crate::waits::is_waiting(&cluster, run, "wait")?;
+    for _ in 0..2 {
+        cluster.api()?.kill9();
+        said("trying again")?;
+        cluster.start_api(&[])?;
+    }
+    crate::waits::signal(&cluster, run, "go", &json!(1))?;
+    let status = waiting.wait(bounds::RUN)?;
+    let said = std::fs::read_to_string(&log)?;
+    assert!(status.is_some_and(|status| status.success()), "{status:?}: {said}");
+    assert!(said.contains(r#""saw":[1]"#), "{said}");
     cluster.finish()
 }

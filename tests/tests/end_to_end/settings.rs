@@ -2,7 +2,7 @@
 //! setting is said before anything starts.
 
 use anyhow::Result;
-use pawl_tests::{Cluster, Embedded, binary, bounds, runtime};
+use pawl_tests::{Cluster, Embedded, binary, bounds, runtime, wait};
 use serde_json::{Value, json};
 
 const RUNAWAY: &str =
@@ -95,4 +95,32 @@ fn pawl_config_tells_each_value_and_its_source() -> Result<()> {
         assert_eq!(told(line["name"].as_str().unwrap_or_default()), [line]);
     }
     Ok(())
+}
+
+#[test]
+fn a_queue_that_nobody_serves_or_names_is_told_where_operators_look() -> Result<()> {
+    let mut cluster = Cluster::start("set_queues")?;
+    cluster.push("echo")?;
+    cluster.apply("name = \"there\"\n[[step]]\nname = \"only\"\nplugin = \"echo\"\nqueue = \"gpu\"\n")?;
+    let said = refusal(&["worker"], &[("PAWL_QUEUES", "")])?;
+    assert!(said.contains("PAWL_QUEUES") && said.contains("the name of a queue is empty"), "{said}");
+
+    // Blanks are nobody's intention, but a wrong letter may be.
+    cluster.worker("wrong").set("PAWL_QUEUES", "default , gpuu").start()?;
+    let run = cluster.submit("there", &json!(1))?;
+    let log = cluster.log("wrong");
+    wait::until_true(bounds::PROCESS, "the worker to tell of the queue", || {
+        let said = std::fs::read_to_string(&log)?;
+        Ok(said.contains("no pipeline names these queues") && said.contains("gpuu"))
+    })?;
+    let explained = cluster.pawl(&["run", "explain", &run.to_string()])?;
+    let fix = "start one with `pawl worker --queues gpu`";
+    assert!(explained.contains("no live worker serves the queue `gpu`") && explained.contains(fix), "{explained}");
+    let doctor = cluster.pawl(&["doctor"])?;
+    assert!(doctor.contains("all invariants hold") && doctor.contains(fix), "{doctor}");
+
+    cluster.worker("right").set("PAWL_QUEUES", " gpu ,default").start()?;
+    cluster.succeeds(run, bounds::RUN)?;
+    assert!(!cluster.pawl(&["doctor"])?.contains("no live worker"));
+    cluster.finish()
 }

@@ -36,7 +36,7 @@ const KNOWN_BY: [(&str, &[&str]); 9] = [
     // Composing components executes nothing: `pawl plugin build` does it, too.
     ("wit-component", &["pawl", "pawl-engine"]),
     ("axum", &["pawl-api"]),
-    ("hyper", &["pawl-api"]),
+    ("hyper", &["pawl-api", "pawl-engine"]),
     // Below the command line an error is an enum that callers act on.
     ("anyhow", &["pawl", "pawl-rehearsal"]),
 ];

@@ -1,5 +1,6 @@
 //! What a store applies: all of it in one commit, or nothing.
 
+use super::inbox::InboxChange;
 use super::resume::Forget;
 use super::signal::Signal;
 use crate::event::EventKind;
@@ -20,6 +21,9 @@ pub struct Changes<'v> {
     pub cut: Option<(StepNo, &'v Forget)>,
     /// A signal that comes into the inbox, under the next number.
     pub sent: Option<&'v Signal>,
+    /// A signal is changed, before any is taken. It counts as a signal, so that whoever has decided by the inbox as it was
+    /// decides again.
+    pub inbox: Option<&'v InboxChange>,
     /// Signals that are taken from the inbox.
     pub given: Vec<Given>,
     /// What the history tells, in this order.
@@ -30,7 +34,7 @@ impl Changes<'_> {
     /// Whether there is nothing to apply: it was done before.
     #[must_use]
     pub fn are_none(&self) -> bool {
-        self.steps.is_empty() && self.sent.is_none() && self.told.is_empty()
+        self.steps.is_empty() && self.sent.is_none() && self.inbox.is_none() && self.told.is_empty()
     }
 }
 

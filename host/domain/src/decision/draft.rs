@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::changes::{Changes, Given, GoesOn, RunChanged, StepChanged, Told};
+use super::inbox::InboxChange;
 use super::known::{Known, StepState, Unread};
 use super::refusal::Refusal;
 use super::resume::Forget;
@@ -22,6 +23,7 @@ pub(super) struct Draft<'v> {
     touched: BTreeMap<StepNo, Besides>,
     cut: Option<(StepNo, &'v Forget)>,
     sent: Option<&'v Signal>,
+    inbox: Option<&'v InboxChange>,
     given: Vec<Given>,
     told: Vec<Told>,
 }
@@ -43,6 +45,7 @@ impl<'v> Draft<'v> {
             touched: BTreeMap::new(),
             cut: None,
             sent: None,
+            inbox: None,
             given: Vec::new(),
             told: Vec::new(),
         }
@@ -102,8 +105,18 @@ impl<'v> Draft<'v> {
     pub(super) fn send(&mut self, signal: &'v Signal) {
         let number = self.known.run.signal_count + 1;
         self.known.run.signal_count = number;
-        self.known.inbox.push(Unread { number, name: signal.name.clone() });
+        self.comes_into_inbox(number, signal.name.clone());
         self.sent = Some(signal);
+    }
+
+    /// A signal is changed.
+    pub(super) fn change_signal(&mut self, change: &'v InboxChange) {
+        self.inbox = Some(change);
+    }
+
+    /// A signal lies in the inbox from now on.
+    pub(super) fn comes_into_inbox(&mut self, number: u32, name: String) {
+        self.known.inbox.push(Unread { number, name });
     }
 
     /// What lies in the inbox goes to the steps that wait for it.
@@ -138,6 +151,7 @@ impl<'v> Draft<'v> {
             steps: self.touched.into_iter().map(changed).collect(),
             cut: self.cut,
             sent: self.sent,
+            inbox: self.inbox,
             given: self.given,
             told: self.told,
         }

@@ -19,6 +19,8 @@ pub struct Look<'v> {
     pub returning: Option<(StepNo, u32)>,
     /// What was sent under this key before.
     pub key: Option<&'v str>,
+    /// The signal of this number.
+    pub signal: Option<u32>,
 }
 
 /// Steps of a run.
@@ -54,6 +56,8 @@ pub struct Known {
     pub unread: u32,
     /// What was sent under the key.
     pub sent: Option<SentBefore>,
+    /// The signal that was looked at, if there is one of this number: its name, and where it is.
+    pub signal: Option<(String, SignalState)>,
 }
 
 impl Known {
@@ -127,11 +131,41 @@ pub struct Unread {
     pub name: String,
 }
 
+/// Where a signal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignalState {
+    /// No step has taken it.
+    InInbox,
+    /// A step has taken it.
+    Taken,
+    /// A step has failed by it.
+    Rejected,
+    /// A person has removed it.
+    Removed,
+}
+
+impl SignalState {
+    /// Who removed it, where a step is named that has a signal.
+    pub const A_PERSON: i32 = -1;
+
+    /// As stores keep it: by the step that has it, and the position of the entry that it answers. One that is set aside
+    /// has a position before all entries, so that neither an inbox nor a journal knows it.
+    #[must_use]
+    pub fn of(step: Option<i32>, position: Option<i32>) -> Self {
+        match (step, position) {
+            (Some(Self::A_PERSON), _) => Self::Removed,
+            (Some(_), Some(..0)) => Self::Rejected,
+            (Some(_), _) => Self::Taken,
+            (None, _) => Self::InInbox,
+        }
+    }
+}
+
 /// A signal that was sent under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentBefore {
     /// Its name.
     pub name: String,
-    /// Of what it carries.
+    /// Of what it carried when it was sent.
     pub payload: Digest,
 }

@@ -18,6 +18,7 @@ mod cancel;
 mod changes;
 mod draft;
 pub mod fail;
+mod inbox;
 mod known;
 pub mod lease;
 pub mod outcome;
@@ -27,7 +28,8 @@ mod retry;
 mod signal;
 
 pub use changes::{Changes, Given, GoesOn, RunChanged, StepChanged, Told};
-pub use known::{Known, Look, RunState, SentBefore, StepState, Unread, Waits, Which};
+pub use inbox::{InboxChange, SignalChange};
+pub use known::{Known, Look, RunState, SentBefore, SignalState, StepState, Unread, Waits, Which};
 pub use refusal::Refusal;
 pub use resume::{Forget, Resume, ResumeOn, may_resume};
 pub use signal::{Signal, give};
@@ -44,8 +46,8 @@ pub enum Verb {
         /// Why, in a person's words.
         message: String,
     },
-    /// Reopens failed and parked steps, all or one, and with them the run. One that a person has failed is opened with
-    /// all that was stopped then.
+    /// Reopens failed and parked steps, all or one, and with them the run. One that a person has failed or cancelled is
+    /// opened with all that was stopped then.
     Retry {
         /// Only this one.
         step: Option<StepNo>,
@@ -59,6 +61,8 @@ pub enum Verb {
     },
     /// Sends a signal to it.
     Signal(Signal),
+    /// Changes a signal that no step has, or that was rejected.
+    Inbox(InboxChange),
 }
 
 impl Verb {
@@ -70,6 +74,7 @@ impl Verb {
             Self::Retry { .. } => Look { inbox: true, ..Look::at(Which::All) },
             Self::Resume { step, how } => resume::look(*step, how),
             Self::Signal(signal) => signal::look(signal),
+            Self::Inbox(change) => inbox::look(change),
         }
     }
 
@@ -84,6 +89,7 @@ impl Verb {
             Self::Retry { step } => retry::decide(known, *step),
             Self::Resume { step, how } => resume::decide(known, *step, how),
             Self::Signal(signal) => signal::decide(known, signal),
+            Self::Inbox(change) => inbox::decide(known, change),
         }
     }
 }

@@ -18,8 +18,14 @@ pub enum Settlement {
         /// What follows, in the same commit.
         then: Succession,
     },
-    /// It has failed for good; the error as JSON.
-    Failed(Vec<u8>),
+    /// It has failed for good.
+    Failed {
+        /// JSON bytes.
+        error: Vec<u8>,
+        /// By the last signal that it took, which its cut drops: a retry must not meet it again. It is set aside, for
+        /// people to see.
+        rejects_signal: bool,
+    },
     /// It failed and is tried again later; the error as JSON.
     Retry {
         /// JSON bytes.
@@ -68,7 +74,7 @@ impl Settlement {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Succeeded { .. } => "succeeded",
-            Self::Failed(_) => "failed",
+            Self::Failed { .. } => "failed",
             Self::Retry { .. } => "retry",
             Self::Suspended { .. } => "suspended",
             Self::Parked(_) => "parked",
@@ -81,7 +87,7 @@ impl Settlement {
     pub fn payload(&self) -> Option<&[u8]> {
         match self {
             Self::Succeeded { output, .. } => Some(output),
-            Self::Failed(error) | Self::Retry { error, .. } | Self::Parked(error) => Some(error),
+            Self::Failed { error, .. } | Self::Retry { error, .. } | Self::Parked(error) => Some(error),
             Self::Suspended { .. } | Self::Released => None,
         }
     }
@@ -95,7 +101,7 @@ impl Settlement {
                 output: Some(output),
                 ..Consequence::bare(StepChange::Succeeded, EventKind::StepSucceeded)
             },
-            Self::Failed(error) => Consequence {
+            Self::Failed { error, .. } => Consequence {
                 is_failure: true,
                 error: Some(Some(error)),
                 ..Consequence::bare(StepChange::Failed, EventKind::StepFailed)
@@ -172,9 +178,10 @@ mod tests {
         let retry = Settlement::Retry { error: ERROR.to_vec(), delay_ms: 9 };
         let sleep = Settlement::Suspended { wait: Wait::Sleep { duration_ms: 3 }, position: 4 };
         let awaits = Settlement::Suspended { wait: go, position: 4 };
+        let failed = Settlement::Failed { error: ERROR.to_vec(), rejects_signal: false };
         for (settlement, told, is_failure, error, due_after_ms, note) in [
             (success, EventKind::StepSucceeded, false, Some(None), None, None),
-            (Settlement::Failed(ERROR.to_vec()), EventKind::StepFailed, true, Some(Some(ERROR)), None, None),
+            (failed, EventKind::StepFailed, true, Some(Some(ERROR)), None, None),
             (retry, EventKind::StepRetrying, true, Some(Some(ERROR)), Some(9), Some("in 9 ms")),
             (sleep, EventKind::StepWaiting, false, Some(None), Some(3), Some("sleep 3 ms")),
             (awaits, EventKind::StepWaiting, false, Some(None), Some(5), Some("signal go, at most 5 ms")),
@@ -186,7 +193,7 @@ mod tests {
             assert_eq!((found.due_after_ms, found.note.as_deref()), (due_after_ms, note), "{settlement:?}");
             assert!(crate::transition::step(StepStatus::Running, found.change).is_ok(), "{settlement:?}");
             assert_eq!(found.told.counted(true).running, -1, "its worker has it no longer: {settlement:?}");
-            assert_eq!(found.told.counted(true).fails, matches!(settlement, Settlement::Failed(_)));
+            assert_eq!(found.told.counted(true).fails, matches!(settlement, Settlement::Failed { .. }));
         }
     }
 

@@ -12,9 +12,6 @@ pub enum Refusal {
     /// It needs a run that has not ended.
     #[error("run {0} has ended already")]
     HasEnded(RunId),
-    /// A cancelled run stays so.
-    #[error("run {0} was cancelled: submit it again")]
-    WasCancelled(RunId),
     /// No step has failed or is parked.
     #[error("nothing to retry in run {0}: no step has failed or is parked")]
     NothingToRetry(RunId),
@@ -51,6 +48,12 @@ pub enum Refusal {
          names those that are waited for"
     )]
     InboxFull(RunId, u32),
+    /// No such signal, or no longer.
+    #[error("run {0} has no signal {1} in its inbox, and none that was rejected; `pawl run inbox list {0}` shows all")]
+    NoSignal(RunId, u32),
+    /// A step has it, and goes by it.
+    #[error("signal {1} of run {0} was taken by a step: what it carried stands in that step's journal")]
+    SignalTaken(RunId, u32),
     /// What was read does not fit together.
     #[error(transparent)]
     Illegal(#[from] Illegal),

@@ -92,6 +92,7 @@ pub(super) fn look(step: StepNo, how: &Resume) -> Look<'_> {
             inbox: true,
             returning: Some((step, forget.segment.first)),
             key: None,
+            signal: None,
             unread: None,
         },
     }

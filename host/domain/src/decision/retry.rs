@@ -1,6 +1,7 @@
 //! *Retry*: a person reopens failed steps (all, or one) and the run with them, under the same ids and keys; what was
 //! cancelled because of them is blocked or ready again, or goes on waiting. Parked steps are taken too: they are ready
-//! again on their component.
+//! again on their component. So is all that was stopped when a person failed or cancelled the run: the end of a run is
+//! terminal but for this.
 
 use super::changes::Changes;
 use super::draft::Draft;
@@ -13,17 +14,14 @@ use crate::transition::StepChange;
 
 pub(super) fn decide(known: Known, only: Option<StepNo>) -> Result<Changes<'static>, Refusal> {
     let run = known.run;
-    if run.status == RunStatus::Cancelled {
-        return Err(Refusal::WasCancelled(run.id));
-    }
     let mut draft = Draft::of(known);
     let is_meant = |no: &StepNo| only.is_none_or(|only| only == *no);
     let of = |draft: &Draft<'_>, status: StepStatus| -> Vec<StepNo> {
         draft.those(|step| step.status == status).into_iter().filter(is_meant).collect()
     };
     let (failed, parked) = (of(&draft, StepStatus::Failed), of(&draft, StepStatus::Parked));
-    // A person has failed it: all that was stopped then is opened.
-    let by_a_person = run.status == RunStatus::Failed && only.is_none();
+    // A person has failed or cancelled it: all that was stopped then is opened.
+    let by_a_person = matches!(run.status, RunStatus::Failed | RunStatus::Cancelled) && only.is_none();
     if failed.is_empty() && parked.is_empty() && !by_a_person {
         let refusal = if only.is_some() { Refusal::StepNotToRetry } else { Refusal::NothingToRetry };
         return Err(refusal(run.id));
@@ -107,17 +105,20 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_a_person_failed_is_opened_as_it_was_stopped() {
+    fn a_run_that_a_person_failed_or_cancelled_is_opened_as_it_was_stopped() {
         let steps = || [step(Succeeded), needing(&[0], Cancelled), awaiting(Cancelled, "go")];
-        for (started, status) in [(true, RunStatus::Running), (false, RunStatus::Pending)] {
-            let mut known = known(RunStatus::Failed, steps());
-            (known.run.failing, known.run.started) = (true, started);
-            let changes = decide(known, None).unwrap();
-            assert_eq!(changed(&changes), [(1, Ready, 8), (2, Waiting, 8)]);
-            assert_eq!((changes.run.status, changes.run.failing, changes.run.live), (status, false, 2));
+        for (ended, failing) in [(RunStatus::Failed, true), (RunStatus::Cancelled, false)] {
+            for (started, status) in [(true, RunStatus::Running), (false, RunStatus::Pending)] {
+                let mut known = known(ended, steps());
+                (known.run.failing, known.run.started) = (failing, started);
+                let changes = decide(known, None).unwrap();
+                assert_eq!(changed(&changes), [(1, Ready, 8), (2, Waiting, 8)]);
+                assert_eq!((changes.run.status, changes.run.failing, changes.run.live), (status, false, 2));
+                assert_eq!(told(&changes)[0], (RunReopened, None));
+            }
+            let one = decide(known(ended, steps()), Some(StepNo(1)));
+            assert!(matches!(one, Err(Refusal::StepNotToRetry(_))), "it has not failed: {one:?}");
         }
-        let one = decide(known(RunStatus::Failed, steps()), Some(StepNo(1)));
-        assert!(matches!(one, Err(Refusal::StepNotToRetry(_))), "it has not failed: {one:?}");
     }
 
     #[test]
@@ -150,7 +151,6 @@ mod tests {
     fn what_did_not_fail_is_not_retried() {
         let refused = |status, steps, only| decide(known(status, steps), only).unwrap_err();
         let steps = || [step(Succeeded), step(Failed)];
-        assert!(matches!(refused(RunStatus::Cancelled, steps(), None), Refusal::WasCancelled(_)));
         assert!(matches!(refused(RunStatus::Failed, steps(), Some(StepNo(0))), Refusal::StepNotToRetry(_)));
         let running = [step(Succeeded), step(Running)];
         assert!(matches!(refused(RunStatus::Running, running, None), Refusal::NothingToRetry(_)));

@@ -1,8 +1,9 @@
 //! JSON with places. serde_json decides what is JSON; once it has accepted the text, this only walks over
 //! it to note where each value stands, and to see what serde_json keeps to itself: repeated names.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
+use super::numbers::check_kept;
 use super::source::{Key, Kind, Node};
 use super::{Report, Span};
 
@@ -17,8 +18,12 @@ pub(super) fn read_json(report: &mut Report<'_>) -> Option<Node> {
         report.syntax(&(start..start), format!("not valid JSON: {message}"), help.to_owned());
         return None;
     }
-    let mut walk = Walk { text: report.text, at: 0, repeated: Vec::new() };
+    let mut walk = Walk { text: report.text, at: 0, repeated: Vec::new(), numbers: Vec::new() };
     let node = walk.value();
+    for (span, number) in walk.numbers {
+        let literal = report.text.get(span.clone()).unwrap_or_default();
+        check_kept(literal, &number, &span, report);
+    }
     for (first, key) in walk.repeated {
         let first = report.line(first.start);
         report.problem(&key.span, format!("`{}` is given twice", key.name), format!("the first is on line {first}"));
@@ -31,6 +36,8 @@ struct Walk<'a> {
     text: &'a str,
     at: usize,
     repeated: Vec<(Span, Key)>,
+    /// What was read as numbers, and where.
+    numbers: Vec<(Span, Number)>,
 }
 
 impl Walk<'_> {
@@ -101,7 +108,12 @@ impl Walk<'_> {
         while !matches!(self.peek(), b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' | 0) {
             self.at += 1;
         }
-        Kind::Scalar(self.text.get(start..self.at).and_then(|word| serde_json::from_str(word).ok()).unwrap_or_default())
+        let word: Value =
+            self.text.get(start..self.at).and_then(|word| serde_json::from_str(word).ok()).unwrap_or_default();
+        if let Value::Number(number) = &word {
+            self.numbers.push((start..self.at, number.clone()));
+        }
+        Kind::Scalar(word)
     }
 
     fn skip_space(&mut self) -> usize {

@@ -4,6 +4,7 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::numbers::check_kept;
 use super::{Report, Span};
 
 /// A value and where it stands.
@@ -93,7 +94,10 @@ fn read_value(value: &Spanned<DeValue<'_>>, report: &mut Report<'_>) -> Node {
             }
         },
         DeValue::Float(float) => match float.as_str().parse().ok().and_then(serde_json::Number::from_f64) {
-            Some(number) => Kind::Scalar(Value::Number(number)),
+            Some(number) => {
+                check_kept(float.as_str(), &number, &span, report);
+                Kind::Scalar(Value::Number(number))
+            }
             None => {
                 let help = "JSON, which steps are given, has neither infinity nor nan: use a string or leave it out";
                 report.problem(&span, format!("{} is no JSON number", float.as_str()), help.to_owned());

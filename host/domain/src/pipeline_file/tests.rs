@@ -261,6 +261,40 @@ fn problems_of_json_have_lines_too() {
 }
 
 #[test]
+fn numbers_of_a_config_are_kept_exactly_or_refused() {
+    let toml = |config: &str| {
+        read_toml(&format!("name = \"p\"\n[[step]]\nname = \"a\"\nplugin = \"b\"\nconfig = {{ n = {config} }}\n"))
+    };
+    let json = |config: &str| {
+        let step = format!(r#"{{"name": "a", "plugin": "b", "config": {{"n": {config}}}}}"#);
+        read_json(&format!(r#"{{"name": "p", "step": [{step}]}}"#))
+    };
+    for kept in ["0", "-7", "9223372036854775807", "0.1", "1e300", "2.50", "123456789012345.6"] {
+        for read in [toml(kept), json(kept)] {
+            let config = read.unwrap().steps[0].config["n"].to_string();
+            assert_eq!(config.parse::<f64>().ok(), kept.parse::<f64>().ok(), "{kept}");
+        }
+    }
+    assert_eq!(json("18446744073709551615").unwrap().steps[0].config["n"], json!(u64::MAX));
+    for (lost, to) in [
+        ("18446744073709551617", "1.8446744073709552e+19"),
+        ("0.1234567890123456789", "0.12345678901234568"),
+        ("1e-400", "0.0"),
+    ] {
+        let told = problems(json(lost)).join("\n");
+        assert!(told.starts_with("1:") && told.contains(&format!("{lost} would be changed to {to}")), "{told}");
+    }
+    for (lost, why) in [
+        ("9223372036854775808", "9223372036854775808 does not fit into 64 bits"),
+        ("0.1234567890123456789", "would be changed to 0.12345678901234568"),
+        ("1e400", "is no JSON number"),
+    ] {
+        let told = problems(toml(lost)).join("\n");
+        assert!(told.starts_with("5:16 ") && told.contains(why), "{told}");
+    }
+}
+
+#[test]
 fn nasty_inputs_get_a_problem_and_never_a_panic() {
     let deep_toml = format!("name = \"x\"\nstep = {}{}", "[".repeat(5_000), "]".repeat(5_000));
     let deep_json = format!("{{\"name\": \"x\", \"step\": {}{}}}", "[".repeat(5_000), "]".repeat(5_000));

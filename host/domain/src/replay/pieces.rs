@@ -137,7 +137,7 @@ fn an_attempt_that_ends_in_its_replay_is_cut_by_the_whole_journal() {
     for replay in [&mut whole, &mut pieces] {
         replay.now().unwrap();
         replay.read_to_end().unwrap();
-        assert_eq!(replay.cut(false), Cut { at: 11, notes: vec![] });
+        assert_eq!(replay.cut(false), Cut { at: 11, notes: vec![], failed_by: None });
         assert_eq!(replay.cut(true).notes, [Entry::Attempted { key, request: request.clone() }]);
     }
 }

@@ -214,7 +214,7 @@ impl World {
         }
     }
 
-    fn cut(&mut self, Cut { at, notes }: Cut) {
+    fn cut(&mut self, Cut { at, notes, .. }: Cut) {
         for dropped in self.journal.drain(at as usize..) {
             if let Entry::Answered { key, .. } = dropped {
                 self.answered.remove(&key);

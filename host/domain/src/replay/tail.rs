@@ -23,11 +23,14 @@ pub(super) struct Tail {
     end: u32,
     /// Keys under which requests left, with their positions.
     left: Vec<(u32, Digest)>,
+    /// The position of the last entry that told the guest of the world: neither of the clock nor of its attempt, and no
+    /// note.
+    told_at: Option<u32>,
 }
 
 impl Tail {
     pub(super) fn new(start: u32) -> Self {
-        Self { start, kept_until: start, end: start, left: Vec::new() }
+        Self { start, kept_until: start, end: start, left: Vec::new(), told_at: None }
     }
 
     /// The checkpoint's position.
@@ -42,6 +45,17 @@ impl Tail {
 
     pub(super) fn push(&mut self, position: u32, entry: &Entry) {
         self.end = position + 1;
+        let tells_nothing = matches!(
+            entry,
+            Entry::Now { .. }
+                | Entry::Context { .. }
+                | Entry::Attempted { .. }
+                | Entry::OnceKept { .. }
+                | Entry::Elapsed { .. }
+        );
+        if !tells_nothing {
+            self.told_at = Some(position);
+        }
         match entry {
             Entry::Answered { answer, .. } if answer.is_success() => self.kept_until = self.end,
             // Of the checkpoint, right behind it: whoever goes on from there needs it.
@@ -49,6 +63,11 @@ impl Tail {
             Entry::Intent { key, .. } | Entry::Attempted { key, .. } => self.left.push((position, *key)),
             _ => {}
         }
+    }
+
+    /// Whether the world has told nothing since this entry.
+    pub(super) fn ends_with(&self, position: u32) -> bool {
+        self.told_at == Some(position)
     }
 
     /// Where a retry cuts the journal.

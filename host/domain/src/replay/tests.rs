@@ -383,7 +383,7 @@ fn a_retry_keeps_everything_up_to_the_last_successful_effect() {
         ("an unfinished once", vec![begun("x"), now(1)], 0, vec![]),
         ("a kept once", vec![Entry::OnceKept { name: "x".into(), value: vec![] }, now(1)], 1, vec![]),
     ] {
-        assert_eq!(replay(entries).cut(false), Cut { at, notes }, "{what}");
+        assert_eq!(replay(entries).cut(false), Cut { at, notes, failed_by: None }, "{what}");
     }
 }
 
@@ -392,7 +392,7 @@ fn a_failure_in_the_middle_of_a_replay_keeps_what_was_not_reached() {
     let [intent, answered] = unnamed(0, "http://a/", 200);
     let mut replay = replay(vec![now(1), intent, answered]);
     replay.now().unwrap();
-    assert_eq!(replay.cut(false), Cut { at: 3, notes: vec![] });
+    assert_eq!(replay.cut(false), Cut { at: 3, notes: vec![], failed_by: None });
 }
 
 #[test]
@@ -402,7 +402,7 @@ fn a_retry_from_the_checkpoint_forgets_answers_but_neither_keys_nor_results_of_o
     replay.restore().unwrap();
     replay.effect(None, &request("http://a/")).unwrap();
     replay.once_begin("x").unwrap();
-    let Cut { at, notes } = replay.cut(true);
+    let Cut { at, notes, .. } = replay.cut(true);
     assert_eq!(at, 40);
     assert_eq!(notes.len(), 2);
     let mut next = resumed(Some(0), vec![], 40, notes);
@@ -430,10 +430,10 @@ fn a_journal_that_is_cut_between_attempts_keeps_the_same_notes_as_a_retry_from_t
     };
     let segments = vec![(0, before), (2, after)];
     let history = History { checkpoint: Some(checkpoint), segments, length: 8, ..History::default() };
-    assert_eq!(cut_unseen(history), Cut { at: 2, notes: vec![note.clone(), kept.clone()] });
+    assert_eq!(cut_unseen(history), Cut { at: 2, notes: vec![note.clone(), kept.clone()], failed_by: None });
     let history =
         History { segments: vec![(0, vec![now(1), note.clone(), kept.clone()])], length: 3, ..History::default() };
-    assert_eq!(cut_unseen(history), Cut { at: 0, notes: vec![note, kept] }, "without a checkpoint");
+    assert_eq!(cut_unseen(history), Cut { at: 0, notes: vec![note, kept], failed_by: None }, "without a checkpoint");
 }
 
 #[test]
@@ -471,7 +471,7 @@ fn a_new_checkpoint_starts_a_new_tail() {
     assert_eq!(replay.entries_since_checkpoint(), 1);
     replay.checkpoint(vec![]).unwrap();
     assert_eq!(replay.entries_since_checkpoint(), 0);
-    assert_eq!(replay.cut(false), Cut { at: 1, notes: vec![] });
+    assert_eq!(replay.cut(false), Cut { at: 1, notes: vec![], failed_by: None });
 }
 
 /// A checkpoint's own clock goes wherever the checkpoint does.
@@ -487,10 +487,10 @@ fn the_guests_clock_at_its_checkpoint_survives_every_cut() {
     let mut replay = resumed_with(vec![elapsed.clone(), now(1)]);
     assert_eq!(replay.elapsed_ns(), Some(7));
     assert_eq!(replay.now(), Ok(Step::Recorded(1)));
-    assert_eq!(replay.cut(false), Cut { at: 4, notes: vec![] });
-    assert_eq!(replay.cut(true), Cut { at: 3, notes: vec![elapsed.clone()] });
+    assert_eq!(replay.cut(false), Cut { at: 4, notes: vec![], failed_by: None });
+    assert_eq!(replay.cut(true), Cut { at: 3, notes: vec![elapsed.clone()], failed_by: None });
     let history = History { segments: vec![(0, vec![elapsed.clone(), now(1)])], length: 2, ..History::default() };
-    assert_eq!(cut_unseen(history), Cut { at: 0, notes: vec![elapsed] });
+    assert_eq!(cut_unseen(history), Cut { at: 0, notes: vec![elapsed], failed_by: None });
     replay.checkpoint(b"newer".to_vec()).unwrap();
     assert_eq!(replay.elapsed_ns(), None, "it was that of the checkpoint before");
 }

@@ -52,6 +52,6 @@ impl Unseen {
             self.elapsed_ns.map(|monotonic_ns| Entry::Elapsed { monotonic_ns }).into_iter().collect();
         notes.extend(self.tail.left_since(self.start).into_iter().filter_map(sent));
         notes.extend(self.finished.into_iter().map(|(name, value)| Entry::OnceKept { name, value }));
-        Cut { at: self.start, notes }
+        Cut { at: self.start, notes, failed_by: None }
     }
 }

@@ -31,6 +31,9 @@ impl Replay {
                 let read = || self.recorded.ask(|rest| rest.signal(position)).flatten();
                 let signal = there.or_else(read);
                 self.readable()?;
+                if signal.is_some() {
+                    self.signalled_at = Some(position);
+                }
                 Step::Recorded(signal)
             }
             Step::Live => Step::Live,
@@ -85,6 +88,36 @@ mod tests {
         replay.now().unwrap();
         assert_eq!(replay.await_signal("approved", Some(9)), Ok(Step::Recorded(None)));
         assert_eq!(replay.await_signal("approved", None), Ok(Step::Recorded(Some(b"2".to_vec()))));
+    }
+
+    #[test]
+    fn a_guest_fails_by_the_signal_that_it_was_given_last_if_the_world_told_nothing_since() {
+        let now = Entry::Now { unix_ns: 1 };
+        let failed_by = |entries: Vec<Entry>, given: &[u32], asks: &dyn Fn(&mut Replay)| {
+            let mut replay = replay(entries, given.iter().map(|at| (*at, b"1".to_vec())).collect());
+            asks(&mut replay);
+            replay.cut(false).failed_by
+        };
+        let awaits = |replay: &mut Replay| drop(replay.await_signal("approved", None));
+        let two = || vec![awaited(None), awaited(None)];
+        assert_eq!(failed_by(two(), &[0, 1], &|replay| (awaits(replay), awaits(replay)).1), Some(1));
+        assert_eq!(failed_by(two(), &[0, 1], &awaits), None, "it has not come to the last one");
+        assert_eq!(failed_by(two(), &[0], &|replay| (awaits(replay), awaits(replay)).1), None, "its time was over");
+        let reads_the_clock = |replay: &mut Replay| {
+            awaits(replay);
+            replay.now().unwrap();
+        };
+        assert_eq!(failed_by(vec![awaited(None), now], &[0], &reads_the_clock), Some(0), "the clock is not at fault");
+        let slept = |replay: &mut Replay| {
+            awaits(replay);
+            replay.sleep(5).unwrap();
+        };
+        assert_eq!(failed_by(vec![awaited(None), Entry::Slept { duration_ms: 5 }], &[0], &slept), None);
+        let saved = |replay: &mut Replay| {
+            awaits(replay);
+            replay.checkpoint(vec![]).unwrap();
+        };
+        assert_eq!(failed_by(vec![awaited(None)], &[0], &saved), None, "it has kept what it was told");
     }
 
     #[test]

@@ -63,6 +63,8 @@ fn answer(guest: &mut Guest, request: Outbound) -> Result<HttpAnswer, Halt> {
     match request.wire {
         // A journal that was made by an older Pawl has no entry here.
         Err(why) if !guest.replay.is_live() && !guest.replay.expects(&request.summary) => Ok(HttpAnswer::Invalid(why)),
+        // What nobody may read is not recorded either: the same is said in every replay.
+        Err(why) if guest.replay.is_live() && request.is_confidential => Ok(HttpAnswer::Invalid(why)),
         // Nothing will leave, so that it is no effect.
         Err(why) if guest.replay.is_live() => fetched(guest, request.summary, HttpAnswer::Invalid(why)),
         _ if request.is_safe() => fetch(guest, request),
@@ -141,6 +143,8 @@ fn size(request: &Request) -> usize {
 struct Outbound {
     summary: RequestSummary,
     wire: Result<reqwest::Request, String>,
+    /// Its URL has a password in it.
+    is_confidential: bool,
     effect: Option<String>,
     timeout: Duration,
 }
@@ -161,7 +165,8 @@ impl Outbound {
             why.truncate(why.floor_char_boundary(REASON_BYTES));
         }
         let timeout = timeout_ms.map_or(TIMEOUT, |ms| Duration::from_millis(ms.into()));
-        Ok(Self { summary, wire, effect, timeout })
+        let is_confidential = Url::parse(&summary.url).is_ok_and(|url| has_credentials(&url));
+        Ok(Self { summary, wire, is_confidential, effect, timeout })
     }
 
     /// Safe methods only read: <https://www.rfc-editor.org/rfc/rfc9110.html#name-safe-methods>
@@ -192,7 +197,18 @@ fn parse_url(text: &str) -> Result<Url, String> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("the scheme of {text:?} is neither http nor https"));
     }
+    if has_credentials(&url) {
+        return Err(
+            "the URL has a user or a password in it, and would stand in the journal with them: send them in the \
+                    header `authorization`, from a secret"
+                .into(),
+        );
+    }
     Ok(url)
+}
+
+fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 fn parse_headers(headers: &[(String, String)]) -> Result<HeaderMap, String> {
@@ -256,6 +272,8 @@ mod tests {
             (request(&"G".repeat(METHOD_BYTES + 1), url, &[]), "64 bytes"),
             (request("GET", "localhost", &[]), "no URL"),
             (request("GET", "file:///etc/passwd", &[]), "neither http nor https"),
+            (request("GET", "https://ann:secret@localhost/", &[]), "in the header `authorization`"),
+            (request("GET", "https://ann@localhost/", &[]), "in the header `authorization`"),
             (request("GET", &format!("{url}{}", "x".repeat(URL_BYTES)), &[]), "8192 bytes"),
             (request("POST", url, &[("Idempotency-Key", "mine")]), "name the effect"),
             (request("POST", url, &[("Host", "elsewhere")]), "set by the host"),
@@ -265,6 +283,7 @@ mod tests {
             let method = asked.method.clone();
             let reason = Outbound::new(asked).and_then(|outbound| outbound.wire).err().unwrap_or_default();
             assert!(reason.contains(why), "{method}: {reason:?} should say {why:?}");
+            assert!(!reason.contains("secret@"), "{reason}");
         }
     }
 
@@ -289,6 +308,16 @@ mod tests {
         let length = entries.len() as u32;
         let past = History { segments: vec![(0, entries)], length, ..History::default() };
         Guest { recorder: Some(memory.clone()), replay: Replay::new(nobody.step, past), ..nobody }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_refused_and_stands_in_no_journal() {
+        let memory = Arc::new(InMemory::default());
+        for method in ["GET", "POST"] {
+            let answer = guest(&memory, vec![]).send(request(method, "http://ann:secret@127.0.0.1:1/", &[])).unwrap();
+            assert!(matches!(&answer, Err(Error::Invalid(why)) if why.contains("authorization")), "{answer:?}");
+        }
+        assert!(memory.entries().is_empty(), "{:?}", memory.entries());
     }
 
     #[test]

@@ -16,6 +16,12 @@ use crate::guest::Halt;
 /// How often a waiting guest is asked whether it must stop.
 const HALT_CHECK: Duration = Duration::from_millis(50);
 
+/// Who asks.
+const AGENT: &str = concat!("pawl/", env!("CARGO_PKG_VERSION"));
+
+/// Headers that an answer may have.
+const HEADERS: usize = 1_000;
+
 /// Whether a request only reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -97,8 +103,7 @@ impl Ready {
 
 /// A client that takes nothing from the environment, so that a step does the same on every worker.
 fn client(redirects: fn() -> redirect::Policy) -> Result<Client, String> {
-    let builder =
-        || Client::builder().no_proxy().user_agent(concat!("pawl/", env!("CARGO_PKG_VERSION"))).redirect(redirects());
+    let builder = || Client::builder().no_proxy().user_agent(AGENT).redirect(redirects()).http1_max_headers(HEADERS);
     builder().build().or_else(|error| {
         tracing::warn!(error = %Chain(&error), "no certificates to trust were found: guests can't use https");
         builder().tls_certs_only([]).build().map_err(|error| format!("the HTTP client can't start: {}", Chain(&error)))
@@ -108,9 +113,25 @@ fn client(redirects: fn() -> redirect::Policy) -> Result<Client, String> {
 async fn exchange(client: &Client, request: reqwest::Request, limit: usize) -> HttpAnswer {
     match receive(client, request, limit).await {
         Ok(answer) => answer,
+        Err(error) if has_large_head(&error) => {
+            let why = format!("it is answered with more than {HEADERS} headers, or larger ones, than a step is given");
+            HttpAnswer::Invalid(why)
+        }
         Err(error) if error.is_connect() => HttpAnswer::Connect(Chain(&error).to_string()),
         Err(error) => HttpAnswer::Broken(Chain(&error).to_string()),
     }
+}
+
+/// Whether the answer's head is more than is read. It would be so again: asked for once more, nothing is won.
+fn has_large_head(error: &reqwest::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if cause.downcast_ref().is_some_and(hyper::Error::is_parse_too_large) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
 }
 
 async fn receive(client: &Client, request: reqwest::Request, limit: usize) -> reqwest::Result<HttpAnswer> {

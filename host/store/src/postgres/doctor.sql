@@ -111,15 +111,17 @@ missed as (
     select 9, format('signal %s of run %s was taken at position %s of step %s, which has %s entries',
                      g.id, g.run_id, g.position, g.step_no, coalesce(s.journal_length, 0))
     from signal g left join step s on s.run_id = g.run_id and s.step_no = g.step_no
-    where g.run_id = any ($2) and g.step_no is not null and g.position < coalesce(s.journal_length, 0) is not true
+    where g.run_id = any ($2) and g.position >= 0 and g.position < coalesce(s.journal_length, 0) is not true
     union all
     select 9, format('step %s/%s waits at position %s, its journal has %s entries', run_id, step_no, awaits_position, journal_length)
     from step where run_id = any ($2) and awaits_position is not null and awaits_position <> journal_length - 1
     union all
     select 9, format('run %s has %s signals up to number %s, and counts %s', r.id, n.signals, n.last, r.signal_count)
     from run r
-    cross join lateral (select count(*) as signals, coalesce(max(g.id), 0) as last from signal g where g.run_id = r.id) as n
-    where r.id = any ($2) and (n.signals <> r.signal_count or n.last <> r.signal_count)
+    cross join lateral (select count(*) + coalesce(sum(g.changes), 0) as signals, coalesce(max(g.id), 0) as last
+                        from signal g where g.run_id = r.id) as n
+    -- A person's change counts as one, too.
+    where r.id = any ($2) and (n.signals <> r.signal_count or n.last > r.signal_count)
 )
 select * from unowned union all select * from immobile union all select * from miscounted
 union all select * from misnumbered union all select * from torn union all select * from open

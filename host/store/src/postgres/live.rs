@@ -11,6 +11,24 @@ use crate::live::{COUNTED_BEFORE, Live, LiveStep};
 
 #[async_trait]
 impl Live for Postgres {
+    async fn unserved_queues(&self) -> Result<Vec<String>> {
+        // From one queue to the next in the index, however many steps are in each.
+        let queues = sqlx::query_scalar(
+            "with recursive filled as (
+                 (select s.queue from step s where s.ready_at is not null order by s.queue limit 1)
+                 union all
+                 select (select s.queue from step s where s.ready_at is not null and s.queue > f.queue
+                         order by s.queue limit 1)
+                 from filled f where f.queue is not null
+             )
+             select f.queue from filled f
+             where f.queue is not null and not exists (
+                 select from worker w where w.expires_at > clock_timestamp() and not w.draining and f.queue = any (w.queues))
+             order by f.queue",
+        );
+        Ok(queues.fetch_all(&self.pool).await?)
+    }
+
     async fn live_steps(&self, run: RunId, limit: u32) -> Result<Vec<LiveStep>> {
         let rows = sqlx::query(
             "with live as (

@@ -21,6 +21,7 @@ mod doctor;
 mod error;
 mod events;
 mod history;
+mod inbox;
 mod leases;
 mod link;
 mod live;

@@ -48,6 +48,14 @@ impl Pipelines for Postgres {
         Ok((summary, pipeline))
     }
 
+    async fn named_queues(&self, namespace: &Namespace) -> Result<Vec<String>> {
+        let queues = sqlx::query_scalar(
+            "select distinct s.queue from pipeline p join pipeline_step s on s.digest = p.digest
+             where p.namespace = $1 order by s.queue",
+        );
+        Ok(queues.bind(namespace.as_str()).fetch_all(&self.pool).await?)
+    }
+
     async fn unknown_pipeline(&self, namespace: &Namespace, name: &str) -> Error {
         let known = sqlx::query_scalar("select name from pipeline where namespace = $1").bind(namespace.as_str());
         no_pipeline(name, &known.fetch_all(&self.pool).await.unwrap_or_default())

@@ -46,6 +46,10 @@ fn apply(ledger: &Ledger<'_>, id: RunId, changes: &Changes<'_>) -> Result<Vec<Re
         }
     }
     let mut run = ledger.run(id)?.ok_or_else(|| no_run(id))?;
+    if let Some(change) = changes.inbox {
+        run.signal_count += 1;
+        ledger.change_signal(id, change)?;
+    }
     if let Some(signal) = changes.sent {
         run.signal_count += 1;
         let mut insert = ledger.conn.prepare_cached(

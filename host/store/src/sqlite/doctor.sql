@@ -88,15 +88,16 @@ missed as (
     select 9, g.run_id, format('signal %d was taken at position %d of step %d, which has %d entries',
                                g.id, g.position, g.step_no, s.journal_length)
     from signal g left join step s on s.run_id = g.run_id and s.step_no = g.step_no
-    where g.step_no is not null and (s.journal_length is null or g.position >= s.journal_length)
+    where g.position >= 0 and (s.journal_length is null or g.position >= s.journal_length)
     union all
     select 9, run_id, format('step %d waits at position %d, its journal has %d entries', step_no, awaits_position, journal_length)
     from step where awaits_position is not null and awaits_position <> journal_length - 1
     union all
     select 9, r.id, format('has %d signals up to number %d, and counts %d', n.signals, n.last, r.signal_count)
     from run r
-    join (select run_id, count(*) as signals, max(id) as last from signal group by run_id) as n on n.run_id = r.id
-    where n.signals <> r.signal_count or n.last <> r.signal_count
+    join (select run_id, count(*) + sum(changes) as signals, max(id) as last from signal group by run_id) as n on n.run_id = r.id
+    -- A person's change counts as one, too.
+    where n.signals <> r.signal_count or n.last > r.signal_count
 ),
 -- 3 What workers say they run is what the tables say; only when things are quiet.
 astray as (

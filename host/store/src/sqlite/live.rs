@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use pawl_domain::id::{RunId, StepNo, WorkerId};
+use rusqlite::Connection;
 
 use super::ledger::now_ms;
 use super::workers::queues_of;
@@ -11,11 +12,21 @@ use crate::live::{COUNTED_BEFORE, Live, LiveStep};
 
 #[async_trait]
 impl Live for Sqlite {
+    async fn unserved_queues(&self) -> Result<Vec<String>> {
+        self.read(|conn| {
+            let served = served_queues(conn, now_ms())?;
+            let sql = "select distinct queue from step where ready_at is not null order by queue";
+            let mut queues: Vec<String> = rows(conn, sql, [], |row| Ok(row.get("queue")?))?;
+            queues.retain(|queue| !served.iter().any(|queues| queues.contains(queue)));
+            Ok(queues)
+        })
+        .await
+    }
+
     async fn live_steps(&self, run: RunId, limit: u32) -> Result<Vec<LiveStep>> {
         self.read(move |conn| {
             let now_ms = now_ms();
-            let sql = "select queues from worker where expires_at > ?1 and not draining";
-            let served = rows(conn, sql, [now_ms], |row| Ok(queues_of(&row.get::<_, String>("queues")?)))?;
+            let served = served_queues(conn, now_ms)?;
             let sql = "select s.step_no, s.status, s.worker_id, s.queue, s.priority, s.error, s.awaits, s.due_at, s.ready_at, w.expires_at,
                               (select count(*) from (select 1 from step o
                                                      where o.queue = s.queue and o.priority = s.priority
@@ -44,4 +55,10 @@ impl Live for Sqlite {
         })
         .await
     }
+}
+
+/// Of each live worker the queues that it serves.
+fn served_queues(conn: &Connection, now_ms: i64) -> Result<Vec<Vec<String>>> {
+    let sql = "select queues from worker where expires_at > ?1 and not draining";
+    rows(conn, sql, [now_ms], |row| Ok(queues_of(&row.get::<_, String>("queues")?)))
 }

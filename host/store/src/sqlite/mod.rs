@@ -20,6 +20,7 @@ mod control;
 mod doctor;
 mod events;
 mod history;
+mod inbox;
 mod journal;
 mod leases;
 mod ledger;
@@ -42,7 +43,11 @@ const NAME: &str = "SQLite";
 
 /// The tables, and each change of them since: a file's `user_version` counts what it has been through. What has landed
 /// is frozen, as migrations are.
-const SCHEMA: [&str; 2] = [include_str!("schema/0001_tables.sql"), include_str!("schema/0002_listed.sql")];
+const SCHEMA: [&str; 3] = [
+    include_str!("schema/0001_tables.sql"),
+    include_str!("schema/0002_listed.sql"),
+    include_str!("schema/0003_inbox.sql"),
+];
 
 /// A database file that this process owns; cheap to clone.
 #[derive(Debug, Clone)]

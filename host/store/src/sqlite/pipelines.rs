@@ -1,5 +1,7 @@
 //! Pipelines: names that point to versions. A version never changes; runs keep the one they began with.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use pawl_domain::id::Digest;
 use pawl_domain::namespace::Namespace;
@@ -57,6 +59,19 @@ impl Pipelines for Sqlite {
             Some((summary, spec)) => Ok((summary.clone(), pipeline_of(summary.digest, spec)?)),
             None => Err(self.unknown_pipeline(namespace, name).await),
         }
+    }
+
+    async fn named_queues(&self, namespace: &Namespace) -> Result<Vec<String>> {
+        let namespace = namespace.to_string();
+        self.read(move |conn| {
+            let sql = "select digest from pipeline where namespace = ?1";
+            let mut queues = BTreeSet::new();
+            for digest in rows(conn, sql, [namespace], |row| digest_of(row, "digest"))? {
+                queues.extend(read_pipeline(conn, digest)?.steps.into_iter().map(|step| step.queue));
+            }
+            Ok(queues.into_iter().collect())
+        })
+        .await
     }
 
     async fn unknown_pipeline(&self, namespace: &Namespace, name: &str) -> Error {

@@ -225,6 +225,9 @@ impl Writing<'_, '_> {
 
     fn write_journal(&mut self, member: &Member) -> Result<()> {
         if let Some(cut) = member.cut {
+            if let Some(Settlement::Failed { error, rejects_signal: true }) = &member.settlement {
+                self.ledger.reject_signal(member.id, cut, error)?;
+            }
             self.look_at_inbox |= self.ledger.cut_journal(member.id, cut)?;
         }
         match &member.segment {

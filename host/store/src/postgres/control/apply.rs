@@ -1,6 +1,7 @@
-//! Changes as `pawl_apply_v2` takes them: see `migrations/0006_control.sql` and `0013_signals.sql`.
+//! Changes as `pawl_apply_v2` takes them: see `migrations/0006_control.sql` and `0013_signals.sql`; with
+//! a change of the inbox, as `pawl_change_signal_v1` does (`0017_inbox.sql`).
 
-use pawl_domain::decision::{Changes, Forget, Given, Signal, StepChanged, Told};
+use pawl_domain::decision::{Changes, Forget, Given, InboxChange, Signal, SignalChange, StepChanged, Told};
 use pawl_domain::id::{Digest, RunId, StepNo};
 use pawl_domain::ready::Ready;
 use sqlx::Row;
@@ -13,7 +14,17 @@ use crate::postgres::ready_of;
 /// Applies changes, if the run is still as it was read; returns the steps to be delivered.
 pub(super) async fn apply(conn: &mut PgConnection, run: RunId, changes: &Changes<'_>) -> Result<Option<Vec<Ready>>> {
     let (events, signals) = changes.seen;
-    let query = sqlx::query("select * from pawl_apply_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
+    let query = match changes.inbox {
+        None => sqlx::query("select * from pawl_apply_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"),
+        Some(InboxChange { signal, how }) => sqlx::query(
+            "select * from pawl_change_signal_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        )
+        .bind(signal.cast_signed())
+        .bind(*how == SignalChange::Remove)
+        .bind(how.payload())
+        .bind(how.payload().map(|payload| Digest::of(payload).0)),
+    };
+    let query = query
         .bind(run.0)
         .bind(events.cast_signed())
         .bind(signals.cast_signed())

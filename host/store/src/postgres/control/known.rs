@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pawl_domain::decision::{Known, Look, RunState, SentBefore, StepState, Unread, Waits, Which};
+use pawl_domain::decision::{Known, Look, RunState, SentBefore, SignalState, StepState, Unread, Waits, Which};
 use pawl_domain::id::{Fence, RunId, StepNo};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -23,7 +23,10 @@ pub(super) async fn read(conn: &mut PgConnection, run: RunId, look: &Look<'_>) -
         Some(key) => sent_under(conn, run, key).await?,
         None => None,
     };
-    let mut known = Known { run: state, steps, inbox: Vec::new(), unread: 0, sent };
+    let mut known = Known { run: state, steps, inbox: Vec::new(), unread: 0, sent, signal: None };
+    if let Some(number) = look.signal {
+        known.signal = signal_of(conn, run, number).await?;
+    }
     if look.inbox {
         known.inbox = inbox(conn, run, &known.awaited()).await?;
     }
@@ -98,12 +101,24 @@ fn step(row: &PgRow) -> Result<(StepNo, StepState)> {
 }
 
 async fn sent_under(conn: &mut PgConnection, run: RunId, key: &str) -> Result<Option<SentBefore>> {
-    let found = sqlx::query("select name, digest from signal where run_id = $1 and key = $2")
+    let found =
+        sqlx::query("select name, coalesce(sent_digest, digest) as digest from signal where run_id = $1 and key = $2")
+            .bind(run.0)
+            .bind(key)
+            .fetch_optional(conn)
+            .await?;
+    found.map(|row| Ok(SentBefore { name: row.try_get("name")?, payload: digest_of(&row, "digest")? })).transpose()
+}
+
+async fn signal_of(conn: &mut PgConnection, run: RunId, number: u32) -> Result<Option<(String, SignalState)>> {
+    let found = sqlx::query("select name, step_no, position from signal where run_id = $1 and id = $2")
         .bind(run.0)
-        .bind(key)
+        .bind(i32::try_from(number).unwrap_or(i32::MAX))
         .fetch_optional(conn)
         .await?;
-    found.map(|row| Ok(SentBefore { name: row.try_get("name")?, payload: digest_of(&row, "digest")? })).transpose()
+    let state =
+        |row: PgRow| Ok((row.try_get("name")?, SignalState::of(row.try_get("step_no")?, row.try_get("position")?)));
+    found.map(state).transpose()
 }
 
 /// The oldest signals of each name, as many as there are steps for them.

@@ -106,6 +106,8 @@ fn row<'a>(place: i32, leader: i32, member: &'a Member, payloads: &mut Payloads<
             // If it doesn't, its input is the output of this member.
             row.next_joins = then.next.as_ref().is_some_and(|next| next.joins);
         }
+        // The row has no place of its own for it: see `migrations/0017_inbox.sql`.
+        Some(Settlement::Failed { rejects_signal, .. }) => row.next_joins = *rejects_signal,
         Some(Settlement::Retry { delay_ms, .. }) => row.delay_ms = Some(delay_ms.cast_signed()),
         Some(Settlement::Suspended { wait, position }) => {
             row.delay_ms = wait.due_after_ms().map(u64::cast_signed);
@@ -138,7 +140,7 @@ pub(super) fn contents(members: &[Member]) -> Vec<&'static str> {
         ("cuts", any(|member| member.cut.is_some())),
         ("segments", any(|member| member.segment.is_some())),
         ("checkpoints", any(|member| member.checkpoint.is_some())),
-        ("failed", any(|member| matches!(member.settlement, Some(Settlement::Failed(_))))),
+        ("failed", any(|member| matches!(member.settlement, Some(Settlement::Failed { .. })))),
         ("successors", any(|member| member.succession().is_some_and(|then| !then.successors.is_empty()))),
         ("awaits", any(awaits_signal)),
         ("released", any(|member| matches!(member.settlement, Some(Settlement::Released)))),

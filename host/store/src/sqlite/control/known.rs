@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use pawl_domain::decision::{Known, Look, RunState, SentBefore, StepState, Unread, Which};
+use pawl_domain::decision::{Known, Look, RunState, SentBefore, SignalState, StepState, Unread, Which};
 use pawl_domain::id::{Fence, RunId, StepId, StepNo};
+use rusqlite::Row;
 
 use crate::Result;
 use crate::runs::no_run;
@@ -33,7 +34,12 @@ pub(super) fn read(ledger: &Ledger<'_>, id: RunId, look: &Look<'_>) -> Result<Kn
         signal_count: run.signal_count,
     };
     let sent = look.key.map(|key| sent_under(ledger, id, key)).transpose()?.flatten();
-    let mut known = Known { run: state, steps, inbox: Vec::new(), unread: 0, sent };
+    let mut known = Known { run: state, steps, inbox: Vec::new(), unread: 0, sent, signal: None };
+    if let Some(number) = look.signal {
+        let sql = "select name, step_no, position from signal where run_id = ?1 and id = ?2";
+        let state = |row: &Row<'_>| Ok((row.get("name")?, SignalState::of(row.get("step_no")?, row.get("position")?)));
+        known.signal = row(ledger.conn, sql, (id.0, number), state)?;
+    }
     if look.inbox {
         known.inbox = ledger.inbox(id, &known.awaited())?;
     }
@@ -73,7 +79,7 @@ fn state_of(step: Step, needs: Vec<StepNo>) -> StepState {
 }
 
 fn sent_under(ledger: &Ledger<'_>, id: RunId, key: &str) -> Result<Option<SentBefore>> {
-    let sql = "select name, digest from signal where run_id = ?1 and key = ?2";
+    let sql = "select name, coalesce(sent_digest, digest) as digest from signal where run_id = ?1 and key = ?2";
     row(ledger.conn, sql, (id.0, key), |row| {
         Ok(SentBefore { name: row.get("name")?, payload: digest_of(row, "digest")? })
     })
