@@ -44,11 +44,12 @@ pub(super) struct Doctor {
 
 /// Serves the API until it is asked to stop.
 pub(super) async fn api(settings: &Settings) -> anyhow::Result<()> {
+    let stop = asked_to_stop();
     fault::announce()?;
     let ports = ports(settings)?;
     // It checks and describes components; it executes none.
     let engine = settings.engine(1)?;
-    api::serve(settings.api(), ports, engine, asked_to_stop()).await.map_err(|error| match error {
+    api::serve(settings.api(), ports, engine, stop).await.map_err(|error| match error {
         ServeError::Store(error) => error.into(),
         other => other.into(),
     })
@@ -56,11 +57,12 @@ pub(super) async fn api(settings: &Settings) -> anyhow::Result<()> {
 
 /// Runs a worker until it is asked to stop.
 pub(super) async fn worker(settings: &Settings) -> anyhow::Result<()> {
+    let stop = asked_to_stop();
     fault::announce()?;
     let config = settings.worker();
     let ports = ports(settings)?;
     let engine = settings.engine(config.slots)?;
-    Ok(worker::run(config, ports, engine, asked_to_stop()).await?)
+    Ok(worker::run(config, ports, engine, stop).await?)
 }
 
 fn ports(settings: &Settings) -> anyhow::Result<Ports> {
@@ -80,7 +82,11 @@ pub(super) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let end = Instant::now() + START_LIMIT;
     let mut told = false;
     loop {
-        match store.migrate().await {
+        let migrated = async {
+            store.check_connections().await?;
+            store.migrate().await
+        };
+        match migrated.await {
             Ok(()) => break,
             // It may be starting beside us, as in a compose file.
             Err(error) if error.is_passing() && Instant::now() < end => {
@@ -108,26 +114,32 @@ impl Doctor {
     }
 }
 
-/// Ends with the first signal to stop; the second ends the process.
-pub(super) async fn asked_to_stop() {
-    signalled().await;
-    tracing::info!("stopping; a second signal stops at once");
-    tokio::spawn(async {
-        signalled().await;
-        std::process::exit(i32::from(INTERRUPTED));
-    });
+/// Ends with the first signal to stop since the call; the second ends the process.
+pub(super) fn asked_to_stop() -> impl Future<Output = ()> + Send + 'static {
+    let first = signalled();
+    async {
+        first.await;
+        tracing::info!("stopping; a second signal stops at once");
+        let second = signalled();
+        tokio::spawn(async {
+            second.await;
+            std::process::exit(i32::from(INTERRUPTED));
+        });
+    }
 }
 
-/// Ends with the next SIGINT or SIGTERM.
-pub(super) async fn signalled() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Without handlers, the system ends the process.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Ends with the next SIGINT or SIGTERM since the call, which is heard also while the role is being set up.
+pub(super) fn signalled() -> impl Future<Output = ()> + Send + 'static {
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async {
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+            // Without handlers, the system ends the process.
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }
 

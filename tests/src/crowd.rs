@@ -8,7 +8,7 @@ use std::time::Duration;
 use pawl_domain::id::{RunId, WorkerId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::ready::Ready;
-use pawl_queue::{Queue as _, RedisStreams};
+use pawl_queue::{Queue as _, RedisConfig, RedisStreams};
 use pawl_store::submit::NewRun;
 use pawl_store::{Link, Postgres, Schema as _};
 use serde_json::Value;
@@ -92,9 +92,11 @@ impl Crowd {
     pub fn of(cluster: &Cluster) -> anyhow::Result<Self> {
         let _runtime = handle().enter();
         cluster.database.execute("create extension if not exists pg_stat_statements")?;
+        let store = Postgres::new(&cluster.postgres.url(), 1, PATIENCE)?;
+        let installation = block_on(store.installation())?;
         Ok(Self {
-            link: Postgres::new(&cluster.postgres.url(), 1, PATIENCE)?.link(),
-            queue: RedisStreams::new(&cluster.redis_server.url())?,
+            link: store.link(),
+            queue: RedisStreams::of(&RedisConfig::new(cluster.redis_server.url()), installation)?,
             database: cluster.database.clone(),
             elsewhere: WorkerId::new(),
         })

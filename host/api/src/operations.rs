@@ -56,11 +56,14 @@ pub(super) async fn health() -> Json<Health> {
 }
 
 pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
-    let (schema, ping) = tokio::join!(
-        not_ready(state.store.name(), state.store.check_schema()),
+    let (store, ping) = tokio::join!(
+        not_ready(state.store.name(), async {
+            state.store.check_schema().await?;
+            state.store.check_writes().await
+        }),
         not_ready(state.queue.name(), state.queue.ping()),
     );
-    let reasons: Vec<String> = [schema, ping].into_iter().flatten().collect();
+    let reasons: Vec<String> = [store, ping].into_iter().flatten().collect();
     let (code, status) = match reasons.is_empty() {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),

@@ -185,7 +185,11 @@ impl From<store::Error> for Problem {
         match error {
             store::Error::NotFound(detail) => Self::not_found(detail),
             store::Error::Conflict(detail) => Self::conflict(detail),
-            store::Error::Unavailable(..) | store::Error::Slow(..) | store::Error::Held(..) | store::Error::Silent => {
+            store::Error::Unavailable(..)
+            | store::Error::ReadOnly(_)
+            | store::Error::Slow(..)
+            | store::Error::Held(..)
+            | store::Error::Silent => {
                 tracing::debug!(error = error.chain(), "a request has to wait");
                 Self::unavailable(format!("{error}: try again; nothing that was answered is lost"))
             }

@@ -107,7 +107,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let state = prepare(&config, ports, engine);
     // A wrong schema is said before anything listens, if the store is there to tell.
-    let is_checked = match state.store.check_schema().await {
+    let is_checked = match store::check(&*state.store).await {
         Err(error) if !error.is_passing() => return Err(error.into()),
         checked => checked.is_ok(),
     };
@@ -175,7 +175,7 @@ async fn wait_for_schema(store: &dyn Store) -> store::Error {
     let mut pause = FIRST_PAUSE;
     let mut is_out = false;
     loop {
-        match store.check_schema().await {
+        match store::check(store).await {
             Ok(()) => {
                 if is_out {
                     tracing::info!("{} is there", store.name());

@@ -87,6 +87,8 @@ pub struct Replay {
     effect_ordinal: u32,
     /// What the guest's own clock showed at the checkpoint, if it has one.
     elapsed_ns: Option<u64>,
+    /// What the next reading of the wall clock shows at least, ns since 1970.
+    earliest_ns: u64,
     /// Where the guest first asked for its state.
     prelude: Option<u32>,
     once: Option<OpenOnce>,
@@ -136,6 +138,7 @@ impl Replay {
             random_position: 0,
             effect_ordinal: 0,
             elapsed_ns: None,
+            earliest_ns: 0,
             prelude: None,
             once: None,
             checkpoints,
@@ -232,6 +235,7 @@ impl Replay {
             Entry::Elapsed { monotonic_ns } => self.elapsed_ns = Some(*monotonic_ns),
             _ => {}
         }
+        self.pass_time(entry);
         self.tail.push(self.position, entry);
         self.position += 1;
     }

@@ -33,9 +33,10 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    pub(super) fn after(timeout: Duration) -> Self {
+    /// So long from now on, which is `unix_ns`.
+    pub(super) fn after(timeout: Duration, unix_ns: u64) -> Self {
         let ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        Self { at: boot_time().saturating_add(timeout), unix_ms: (unix_ns() / 1_000_000).saturating_add(ms) }
+        Self { at: boot_time().saturating_add(timeout), unix_ms: (unix_ns / 1_000_000).saturating_add(ms) }
     }
 
     pub(super) fn unix_ms(self) -> u64 {
@@ -53,8 +54,9 @@ impl Deadline {
     }
 }
 
-/// The wall clock, ns since 1970.
-pub(super) fn unix_ns() -> u64 {
+/// This machine's wall clock, ns since 1970: for whoever shares no work with others.
+#[must_use]
+pub fn local_unix_ns() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

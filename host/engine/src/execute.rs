@@ -118,7 +118,7 @@ impl Engine {
         let piece = attempt.past.as_ref().map_or(0, |_| PIECE_BYTES);
         let admitted = memory.budget().take_share(GUEST_BYTES + 2 * attempt.input.len() + piece);
         admitted.map_err(|_| recorder.stop().unwrap_or(Stop::LeaseLost))?;
-        let deadline = Deadline::after(attempt.timeout);
+        let deadline = Deadline::after(attempt.timeout, recorder.unix_ns());
         let has_ended = Arc::new(AtomicBool::new(false));
         let replay = match attempt.past {
             Some(past) => {

@@ -19,6 +19,7 @@ use wasmtime::UpdateDeadline;
 
 use super::clock::Deadline;
 use super::host::Log;
+use super::host::gate::Gate;
 use super::host::outgoing::Outgoing;
 use super::limiter::{Charged, MemoryLimiter};
 use super::recorder::{Interrupt, Recorder, Stop};
@@ -122,6 +123,13 @@ impl Guest {
         self.hand_over(entry)
     }
 
+    /// A new reading of the wall clock, which never goes back.
+    pub(super) fn read_clock(&mut self) -> Result<u64, Halt> {
+        let unix_ns = self.recorder()?.unix_ns().max(self.replay.earliest_ns());
+        self.record(&Entry::Now { unix_ns })?;
+        Ok(unix_ns)
+    }
+
     /// All that must precede a new entry: the limit, and the facts that the guest knows.
     pub(super) fn make_room_for_entry(&mut self) -> Result<(), Halt> {
         let limit = self.limits.journal_entries;
@@ -160,10 +168,22 @@ impl Guest {
         Ok(self.sign.away(|| recorder.barrier(Duration::MAX))?)
     }
 
-    /// The last check before a request leaves.
+    /// The last check before a request leaves that only reads.
+    pub(super) fn clear_to_ask(&self) -> Result<(), Halt> {
+        let recorder = self.recorder()?;
+        Ok(self.sign.away(|| recorder.clear_to_ask(self.time_left()))?)
+    }
+
+    /// The last check before an effect leaves.
     pub(super) fn clear_to_leave(&self) -> Result<(), Halt> {
         let recorder = self.recorder()?;
         Ok(self.sign.away(|| recorder.clear_to_leave(self.time_left()))?)
+    }
+
+    /// The way out of an effect.
+    pub(super) fn gate(&self) -> Result<Arc<Gate>, Halt> {
+        let recorder = self.recorder.clone().ok_or(Halt::Describing)?;
+        Ok(Gate::new(recorder, self.time_left()))
     }
 
     /// Whether the guest must not go on.

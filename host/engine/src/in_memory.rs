@@ -11,6 +11,7 @@ use pawl_domain::attempt::Cut;
 use pawl_domain::journal::{Checkpoint, Entry, History};
 use pawl_domain::wait::Wait;
 
+use super::clock::local_unix_ns;
 use super::recorder::{Interrupt, Recorder, Stop};
 
 /// What a database would hold of one step.
@@ -182,13 +183,25 @@ impl Recorder for InMemory {
         Ok(())
     }
 
+    fn clear_to_ask(&self, _: Duration) -> Result<(), Interrupt> {
+        Ok(())
+    }
+
     fn clear_to_leave(&self, _: Duration) -> Result<(), Interrupt> {
         Ok(())
+    }
+
+    fn may_leave(&self) -> bool {
+        self.stop().is_none()
     }
 
     fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Stop> {
         self.write()?.checkpoint = Some(checkpoint);
         Ok(())
+    }
+
+    fn unix_ns(&self) -> u64 {
+        local_unix_ns()
     }
 
     fn progress(&self, fraction: f64, message: String) {

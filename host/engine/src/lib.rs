@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use clock::boot_time;
+pub use clock::{boot_time, local_unix_ns};
 pub use container::usual_budget_bytes;
 pub use execute::{Attempt, Executed};
 pub use load::{LoadError, Prepared, imports_of, refused_import};

@@ -11,7 +11,7 @@ use pawl_domain::schema::{BadSchema, Schemas};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::clock::Deadline;
+use super::clock::{Deadline, local_unix_ns};
 use super::guest::Guest;
 use super::host::{Log, types};
 use super::limiter::MemoryLimiter;
@@ -85,7 +85,7 @@ impl Engine {
             step,
             failures: 0,
             config: String::new(),
-            deadline: Deadline::after(TIMEOUT),
+            deadline: Deadline::after(TIMEOUT, local_unix_ns()),
             limits: self.limits,
             replay: Replay::new(step, History::default()),
             has_ended: Arc::default(),

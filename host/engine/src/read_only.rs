@@ -7,6 +7,7 @@ use std::time::Duration;
 use pawl_domain::journal::{Checkpoint, Entry};
 use pawl_domain::replay::tell;
 
+use super::clock::local_unix_ns;
 use super::recorder::{Interrupt, Recorder, Stop};
 
 /// What went past the end of the journal first, if anything has.
@@ -47,12 +48,24 @@ impl Recorder for ReadOnly {
         Ok(())
     }
 
+    fn clear_to_ask(&self, at_most: Duration) -> Result<(), Interrupt> {
+        self.clear_to_leave(at_most)
+    }
+
     fn clear_to_leave(&self, _: Duration) -> Result<(), Interrupt> {
         Ok(self.end("http.send()".to_owned())?)
     }
 
+    fn may_leave(&self) -> bool {
+        false
+    }
+
     fn checkpoint(&self, _: Checkpoint) -> Result<(), Stop> {
         self.end("durable.checkpoint()".to_owned())
+    }
+
+    fn unix_ns(&self) -> u64 {
+        local_unix_ns()
     }
 
     fn progress(&self, _: f64, _: String) {}

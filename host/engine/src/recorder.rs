@@ -51,12 +51,21 @@ pub trait Recorder: Send + Sync {
     /// [`Interrupt`]; what was recorded stays so.
     fn barrier(&self, at_most: Duration) -> Result<(), Interrupt>;
 
-    /// Right before a request leaves: waits until the step's claim is durable, and checks that the worker may
-    /// still act for the step.
+    /// Right before a request leaves that only reads: waits until the step's claim is durable, and checks that the worker
+    /// may still act for the step.
     ///
     /// # Errors
     /// [`Interrupt`] if it may not.
+    fn clear_to_ask(&self, at_most: Duration) -> Result<(), Interrupt>;
+
+    /// The same right before an effect leaves: that the step is still the worker's was confirmed a moment ago, or is now.
+    ///
+    /// # Errors
+    /// [`Interrupt`] if it is not.
     fn clear_to_leave(&self, at_most: Duration) -> Result<(), Interrupt>;
+
+    /// Whether it may still leave, as [`Recorder::clear_to_leave`] has found a moment ago. Never blocks.
+    fn may_leave(&self) -> bool;
 
     /// Hands a checkpoint to the writer and returns at once. A newer one supersedes one that has not been
     /// sent yet.
@@ -64,6 +73,9 @@ pub trait Recorder: Send + Sync {
     /// # Errors
     /// [`Stop`] if the step's writes are no longer accepted.
     fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Stop>;
+
+    /// The time by the clock that all workers share, which decides when waits end: ns since 1970.
+    fn unix_ns(&self) -> u64;
 
     /// Remembers how far the step is; written along with whatever is written next.
     fn progress(&self, fraction: f64, message: String);

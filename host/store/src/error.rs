@@ -12,6 +12,9 @@ pub enum Error {
     /// It can't be reached, or is shutting down: try again later. What was sent may have been committed. First the store's name.
     #[error("{0} is not available")]
     Unavailable(&'static str, #[source] Source),
+    /// It is there, and takes no writes now: try again later. The store's name.
+    #[error("{0} takes no writes: it is read only")]
+    ReadOnly(&'static str),
     /// It gave up a statement that took longer than one may. First the store's name.
     #[error("{0} took longer over a statement than one may")]
     Slow(&'static str, #[source] Source),
@@ -64,7 +67,7 @@ impl Error {
     /// Whether trying again later may help.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable(..)) || self.may_be_too_much()
+        matches!(self, Self::Unavailable(..) | Self::ReadOnly(_)) || self.may_be_too_much()
     }
 
     /// Whether less work at once may help: the store is there, and slow is not away.

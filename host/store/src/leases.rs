@@ -1,5 +1,7 @@
 //! Leases: what a heartbeat says, the look for what is to be done, and the sweeps that move a step when its worker can't.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use pawl_domain::id::{Fence, StepId, WorkerId};
 use pawl_domain::pipeline::Priority;
@@ -36,6 +38,21 @@ pub struct Heartbeat<'a> {
 pub struct Renewal {
     /// False: the lease ran out and can't be renewed; the process takes a new id.
     pub alive: bool,
+    /// The store's clock, ns since 1970, at some time between the question and the answer.
+    pub now_ns: u64,
+}
+
+/// How one worker watches the sessions of the others.
+#[derive(Debug, Clone, Copy)]
+pub struct Watch {
+    /// Who watches.
+    pub worker: WorkerId,
+    /// For how long; it ends earlier when it has ended a lease.
+    pub time: Duration,
+    /// Between two looks.
+    pub pause: Duration,
+    /// How long a worker may be without a session before its lease is ended.
+    pub grace: Duration,
 }
 
 /// What to look for, and from where on. What lies before a bound was seen to be gone; with `None` everything is looked

@@ -33,7 +33,7 @@ pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 
 use events::RunMark;
-use leases::{Heartbeat, Renewal};
+use leases::{Heartbeat, Renewal, Watch};
 use pawl_domain::id::{Digest, RunId, WorkerId};
 use pawl_domain::ready::Ready;
 use submit::{NewRun, Submission};
@@ -81,8 +81,24 @@ pub trait Schema {
     /// [`Error::Schema`] if it is older or newer, [`Error::ForeignSchema`] if it is another one.
     async fn check_schema(&self) -> Result<()>;
 
+    /// Whether it would take a write now.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::Unavailable`].
+    async fn check_writes(&self) -> Result<()>;
+
+    /// Whether connections are what the store needs. Asked once, at the start.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if not, with what to use; [`Error::Unavailable`].
+    async fn check_connections(&self) -> Result<()>;
+
     /// A way in for a loop that writes all the time and must wait for nobody else's reads.
     fn link(&self) -> Box<dyn Link>;
+
+    /// The same for a loop of a worker: while one of a worker's links is connected, the worker is there, see
+    /// [`Link::watch`].
+    fn link_of(&self, worker: WorkerId) -> Box<dyn Link>;
 }
 
 /// The way in of one loop, one call at a time. Each call is one round trip and one commit. A call that was
@@ -121,6 +137,30 @@ pub trait Link: Send {
     /// # Errors
     /// [`Error::Unavailable`]: it may have been renewed.
     async fn heartbeat(&mut self, beat: &Heartbeat<'_>) -> Result<Renewal>;
+
+    /// Whether the worker's lease still stands. Until the grace of a [`Watch`] after this question was sent, nobody ends it
+    /// before its time.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn confirm(&mut self, worker: WorkerId) -> Result<bool>;
+
+    /// Ends the leases of other workers that have no session any more: killed processes, whose sockets were closed. One
+    /// link at a time does it; the others wait for their turn. Returns whose leases it has ended.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: this link's session is over. It is told as soon as it is known, and not only when the time
+    /// is up.
+    async fn watch(&mut self, watch: &Watch) -> Result<Vec<WorkerId>>;
+}
+
+/// Whether this build and the store fit: the way to it, and its schema. Asked at the start.
+///
+/// # Errors
+/// As [`Schema::check_connections`] and [`Schema::check_schema`].
+pub async fn check(store: &dyn Store) -> Result<()> {
+    store.check_connections().await?;
+    store.check_schema().await
 }
 
 /// Bounds a conversation with the store by `limit`: a server that has gone silent resets nothing.

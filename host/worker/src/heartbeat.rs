@@ -7,17 +7,21 @@
 //!
 //! It asks nothing besides: what is to be done is told by the scheduler's look, which may take its time.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_domain::id::WorkerId;
+use pawl_engine::boot_time;
 use pawl_store::leases::Heartbeat;
 use pawl_store::{self as store, Link, SharedStore};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use crate::desk::Desk;
-use crate::trust::{Trust, boottime_ms};
+use crate::trust::{Trust, ms};
 use crate::vitals::Vitals;
+use crate::watch;
 
 /// Who beats.
 #[derive(Clone)]
@@ -36,6 +40,8 @@ pub struct Beating {
     pub trust: Arc<Trust>,
     /// Whether the process makes progress.
     pub vitals: Arc<Vitals>,
+    /// Who is told that this one has ended leases.
+    pub ended: Arc<Notify>,
 }
 
 /// Begins the lease, then renews it on a thread of its own. The receiver hears when the lease can't be
@@ -44,7 +50,7 @@ pub struct Beating {
 /// # Errors
 /// If the lease can't be begun.
 pub async fn begin(beating: Beating) -> store::Result<oneshot::Receiver<()>> {
-    let mut heart = Heart { host: host_name(), link: beating.store.link(), beating };
+    let mut heart = Heart { host: host_name(), link: beating.store.link_of(beating.worker), beating };
     store::within(heart.beating.lease / 2, heart.beat(true)).await?;
     let (expired, end) = oneshot::channel();
     std::thread::Builder::new()
@@ -68,21 +74,30 @@ struct Heart {
 
 impl Heart {
     async fn run(mut self, mut expired: oneshot::Sender<()>) {
-        // The first beat's connection belongs to the runtime that made it.
-        self.link = self.beating.store.link();
-        let interval = self.beating.lease / 5;
+        // The first beat's connection belongs to the runtime that made it. It is kept until there is another: a worker is
+        // never without a session.
+        let mut replaced = vec![std::mem::replace(&mut self.link, self.beating.store.link_of(self.beating.worker))];
+        tokio::spawn(watch::run(self.beating.clone()));
+        let (interval, patience) = (self.beating.lease / 5, self.beating.lease / 2);
         let mut outage = false;
+        let mut next = pin!(tokio::time::sleep(Duration::ZERO));
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(if outage { interval / 4 } else { interval }) => {}
+            let renews = tokio::select! {
+                () = &mut next => true,
+                () = self.beating.trust.wanted() => false,
                 () = expired.closed() => return,
+            };
+            if renews {
+                next.as_mut().reset(Instant::now() + if outage { interval / 4 } else { interval });
             }
-            if let Some(part) = self.beating.vitals.stuck(self.beating.lease / 2) {
+            if renews && let Some(part) = self.beating.vitals.stuck(patience) {
                 tracing::error!(part, "no progress: the lease is not renewed");
                 continue;
             }
-            match tokio::time::timeout(self.beating.lease / 2, self.beat(false)).await {
+            let answer = async { if renews { self.beat(false).await } else { self.confirm().await } };
+            match tokio::time::timeout(patience, answer).await {
                 Ok(Ok(true)) => {
+                    replaced.clear();
                     if std::mem::take(&mut outage) {
                         tracing::info!("{} is back: the lease is renewed", self.beating.store.name());
                     }
@@ -92,6 +107,7 @@ impl Heart {
                     return;
                 }
                 failed => {
+                    next.as_mut().reset(Instant::now() + interval / 4);
                     if !std::mem::replace(&mut outage, true) {
                         let reason = match failed {
                             Ok(Err(error)) => error.chain(),
@@ -118,12 +134,27 @@ impl Heart {
             running: desk.running_count(),
             draining: desk.is_draining(),
         };
-        let sent_ms = boottime_ms();
+        let sent = boot_time();
         let renewal = self.link.heartbeat(&beat).await?;
+        trust.clock.told(renewal.now_ns, sent);
         if renewal.alive {
-            trust.renewed(sent_ms, *lease);
+            trust.renewed(ms(sent), *lease);
         }
         Ok(renewal.alive)
+    }
+
+    /// Asks for those who are about to let something leave, unless it was answered meanwhile.
+    async fn confirm(&mut self) -> store::Result<bool> {
+        let Beating { worker, trust, .. } = &self.beating;
+        if trust.is_clear() {
+            return Ok(true);
+        }
+        let sent_ms = ms(boot_time());
+        let alive = self.link.confirm(*worker).await?;
+        if alive {
+            trust.confirmed(sent_ms);
+        }
+        Ok(alive)
     }
 }
 

@@ -11,7 +11,7 @@ use pawl_engine::recorder::Stop;
 use pawl_queue::{SharedQueue, Stream};
 use pawl_store::leases::Pulse;
 use pawl_store::{SharedStore, within};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::acknowledge::Done;
@@ -73,6 +73,8 @@ struct Incarnation<'a> {
     outboxes: Outboxes<Session>,
     trust: Arc<Trust>,
     vitals: Arc<Vitals>,
+    /// This worker has ended leases of others, whose steps are to be taken over.
+    ended: Arc<Notify>,
     done: mpsc::UnboundedSender<Done>,
 }
 
@@ -153,8 +155,8 @@ impl Process {
             trust: Arc::clone(&trust),
             longest_retry_delay: config.longest_retry_delay,
         });
-        let vitals = Arc::default();
-        let this = Incarnation { process: self, worker, desk, flow, outboxes, trust, vitals, done };
+        let (vitals, ended) = Default::default();
+        let this = Incarnation { process: self, worker, desk, flow, outboxes, trust, vitals, ended, done };
         (this, Said { lanes, after_commit, due_soon })
     }
 }
@@ -170,6 +172,7 @@ impl Incarnation<'_> {
             desk: Arc::clone(&self.desk),
             trust: Arc::clone(&self.trust),
             vitals: Arc::clone(&self.vitals),
+            ended: Arc::clone(&self.ended),
         };
         loop {
             match heartbeat::begin(beating.clone()).await {
@@ -216,6 +219,7 @@ impl Incarnation<'_> {
                 move || desk.free_now()
             }),
             prodded: Arc::default(),
+            ended: Arc::clone(&self.ended),
             edges: Arc::default(),
             adopted,
         };

@@ -6,7 +6,8 @@
 //!  incarnation    what one consists of                drain        … and how it ends
 //!
 //!  writer         the group commit                    reconcile    do we and the database agree?
-//!  heartbeat      renews the lease                    scheduler    what others have left undone
+//!  heartbeat      renews the lease                    watch        who else has died?
+//!  scheduler      what others have left undone
 //!  compile_ahead  what will be asked for
 //!
 //!  flow           receive, claim, execute, settle, acknowledge
@@ -19,8 +20,8 @@
 //!  session        a step in execution: where its guest and the writer meet
 //!
 //!  outbox         what waits for the writer           acknowledge  what follows a commit in the queue
-//!  trust          may we still act?                   vitals       does the process make progress?
-//!  config         how all this is set up
+//!  trust          may we still act?                   clock        the time that all workers share
+//!  vitals         does the process make progress?     config       how all this is set up
 //! ```
 //!
 //! `answer` and `settle` decide, and do nothing; those above act.
@@ -28,6 +29,7 @@
 mod acknowledge;
 mod ahead;
 mod answer;
+mod clock;
 mod compile_ahead;
 mod config;
 mod desk;
@@ -51,6 +53,7 @@ mod trim;
 mod trust;
 mod unnamed;
 mod vitals;
+mod watch;
 mod writer;
 
 pub use config::{Config, session_timeout};

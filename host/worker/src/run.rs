@@ -78,7 +78,7 @@ pub async fn run(
 async fn wait_for_schema(store: &dyn Store) -> Result<(), Error> {
     let mut told = false;
     loop {
-        match store.check_schema().await {
+        match pawl_store::check(store).await {
             Ok(()) => return Ok(()),
             Err(error) if error.is_passing() => {
                 if !std::mem::replace(&mut told, true) {

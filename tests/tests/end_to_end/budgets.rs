@@ -74,7 +74,7 @@ fn no_write_reads_a_whole_table() -> Result<()> {
     // loses its settings.
     let unsettled = cluster.database.lines(
         "select p.oid::regprocedure::text from pg_proc p join pg_language l on l.oid = p.prolang
-         where p.proname ~ '^pawl_.*_v[0-9]+$' and l.lanname = 'plpgsql'
+         where p.proname ~ '^pawl_.*_v[0-9]+$' and l.lanname = 'plpgsql' and p.prokind = 'f'
            and not coalesce(p.proconfig @> '{plan_cache_mode=force_generic_plan,enable_seqscan=off}', false)",
     )?;
     // The parts of a function run under its settings; a later version of it may use those of an earlier one.

@@ -112,7 +112,7 @@ fn attempts(cluster: &Cluster, run: pawl_domain::id::RunId) -> Result<i32> {
 }
 
 #[test]
-fn a_cancelled_run_stops_at_once_and_stays_cancelled() -> Result<()> {
+fn a_cancelled_run_stops_at_once_and_stays_so_until_a_person_opens_it() -> Result<()> {
     let mut cluster = Cluster::start("cancel")?;
     pipelines::batch(&cluster)?;
     cluster.worker("a").start()?;
@@ -127,8 +127,11 @@ fn a_cancelled_run_stops_at_once_and_stays_cancelled() -> Result<()> {
     pawl_tests::invariants::wait_until_quiet(&cluster, bounds::QUIET)?;
     let later: i32 = cluster.database.value("select checkpoint_ordinal from step")?;
     assert_eq!(later, saved, "a cancelled step went on writing");
-    let repeated = cluster.client.post(&format!("/v1/runs/{run}/retry"), "application/json", "{}")?;
-    assert!(repeated.status >= 400, "a cancelled run was retried: {}", String::from_utf8_lossy(&repeated.body));
+    // A person may open it again, and stop it once more.
+    let opened = cluster.client.post(&format!("/v1/runs/{run}/retry"), "application/json", "{}")?;
+    assert!(opened.status < 300, "{}", String::from_utf8_lossy(&opened.body));
+    cluster.client.cancel(run)?;
+    assert_eq!(cluster.ends(run, bounds::RUN)?.as_str(), "cancelled");
     cluster.finish()
 }
 

@@ -18,6 +18,7 @@ impl Replay {
                 let (position, entry) = self.pop().expect("its front was just seen");
                 self.position = position + 1;
                 self.replayed += 1;
+                self.pass_time(&entry);
                 self.skip_notes();
                 Ok(Step::Recorded(answer(entry).expect("an entry that matches a call holds its answer")))
             }

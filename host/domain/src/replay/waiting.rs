@@ -8,6 +8,7 @@
 
 use super::call::Call;
 use super::{Called, Refused, Replay, Step};
+use crate::journal::Entry;
 
 impl Replay {
     /// The guest lets time pass. [`Step::Live`]: suspend the step.
@@ -40,6 +41,26 @@ impl Replay {
         })
     }
 
+    /// What a new reading of the wall clock shows at least, ns since 1970: no guest sees it go back, or a sleep that was
+    /// shorter than it asked for, whatever the clocks of the machines on which its attempts were executed.
+    #[must_use]
+    #[inline]
+    pub fn earliest_ns(&self) -> u64 {
+        self.earliest_ns
+    }
+
+    /// What an entry says about the time at which the next one is made.
+    #[inline]
+    pub(super) fn pass_time(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Now { unix_ns } => self.earliest_ns = self.earliest_ns.max(*unix_ns),
+            Entry::Slept { duration_ms } => {
+                self.earliest_ns = self.earliest_ns.saturating_add(duration_ms.saturating_mul(1_000_000));
+            }
+            _ => {}
+        }
+    }
+
     /// Time passes at a wait: whoever asks for the facts afterwards gets new ones, a deadline that is still to
     /// come. Those who don't ask still know the old ones.
     fn wait(&mut self, call: Call<'_>) -> Called<Step<()>> {
@@ -56,13 +77,26 @@ impl Replay {
 mod tests {
     use super::*;
     use crate::id::{RunId, StepId, StepNo};
-    use crate::journal::{Entry, History};
+    use crate::journal::History;
     use crate::replay::{Facts, Fault};
 
     fn replay(entries: Vec<Entry>, signals: Vec<(u32, Vec<u8>)>) -> Replay {
         let step = StepId { run: RunId(uuid::Uuid::from_u128(7)), step: StepNo(3) };
         let length = entries.len() as u32;
         Replay::new(step, History { segments: vec![(0, entries)], length, signals, ..History::default() })
+    }
+
+    #[test]
+    fn the_wall_clock_never_goes_back_and_a_sleep_takes_its_time() {
+        let mut replay = replay(vec![Entry::Now { unix_ns: 7_000_000 }, Entry::Slept { duration_ms: 5 }], vec![]);
+        assert_eq!(replay.earliest_ns(), 0, "nothing was read");
+        replay.now().unwrap();
+        assert_eq!(replay.earliest_ns(), 7_000_000);
+        replay.sleep(5).unwrap();
+        assert_eq!(replay.earliest_ns(), 12_000_000);
+        replay.record(&Entry::Now { unix_ns: 20_000_000 });
+        replay.record(&Entry::Now { unix_ns: 19_000_000 });
+        assert_eq!(replay.earliest_ns(), 20_000_000, "an older worker read its own clock");
     }
 
     fn awaited(timeout_ms: Option<u64>) -> Entry {

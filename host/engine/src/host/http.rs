@@ -129,8 +129,20 @@ fn send(
     let limit = guest.limits.entry_bytes;
     // Before the lease is looked at, since it may take its time.
     let _room_for_answer = guest.memory.budget().take_outlasting(limit)?;
-    guest.clear_to_leave()?;
-    guest.sign.away(|| guest.http.send(wire, kind, timeout, limit, || guest.halt()))
+    if matches!(kind, Kind::Fetch) {
+        guest.clear_to_ask()?;
+        return guest.sign.away(|| guest.http.send(wire, None, timeout, limit, || guest.halt()));
+    }
+    loop {
+        guest.clear_to_leave()?;
+        let gate = guest.gate()?;
+        let copy = wire.try_clone().expect("its body is in memory");
+        let answer = guest.sign.away(|| guest.http.send(copy, Some(&gate), timeout, limit, || guest.halt()))?;
+        // Held back at the last moment, nothing has left: whoever has lost the step hears so now, others begin again.
+        if !gate.was_shut() {
+            return Ok(answer);
+        }
+    }
 }
 
 /// What a request takes.

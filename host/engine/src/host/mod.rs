@@ -11,6 +11,7 @@ use super::guest::Guest;
 
 mod context;
 mod durable;
+pub(crate) mod gate;
 mod http;
 mod logging;
 pub(super) mod outgoing;

@@ -4,13 +4,15 @@
 //! It knows nothing of journals and keys. It never follows the redirect of an effect: that would be
 //! another effect, without an intent.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use pawl_domain::journal::HttpAnswer;
 use reqwest::{Client, redirect};
 use tokio::runtime::Runtime;
 
+use super::gate::{AtGate, Gate};
 use crate::guest::Halt;
 
 /// How often a waiting guest is asked whether it must stop.
@@ -43,12 +45,12 @@ struct Ready {
 }
 
 impl Outgoing {
-    /// Sends a request and reads its answer of at most `limit` bytes. `halt` is asked again and again
-    /// whether the guest must stop.
+    /// Sends a request and reads its answer of at most `limit` bytes; an effect goes through its gate. `halt` is asked
+    /// again and again whether the guest must stop.
     pub(super) fn send(
         &self,
-        request: reqwest::Request,
-        kind: Kind,
+        mut request: reqwest::Request,
+        gate: Option<&Arc<Gate>>,
         timeout: Duration,
         limit: usize,
         halt: impl Fn() -> Option<Halt>,
@@ -57,12 +59,19 @@ impl Outgoing {
             Ok(ready) => ready,
             Err(reason) => return Ok(HttpAnswer::Connect(reason.clone())),
         };
-        let client = match kind {
-            Kind::Fetch => &ready.fetches,
-            Kind::Effect => &ready.effects,
-        };
+        let client = if gate.is_some() { &ready.effects } else { &ready.fetches };
+        if let (Some(gate), Some(body)) = (gate, request.body_mut()) {
+            *body = gate.body(Bytes::copy_from_slice(body.as_bytes().unwrap_or_default()));
+        }
         ready.runtime.block_on(async {
-            let mut exchange = Box::pin(tokio::time::timeout(timeout, exchange(client, request, limit)));
+            let exchange = exchange(client, request, limit);
+            let exchange = async {
+                match gate {
+                    Some(gate) => Arc::clone(gate).watch(exchange).await,
+                    None => exchange.await,
+                }
+            };
+            let mut exchange = Box::pin(tokio::time::timeout(timeout, exchange));
             loop {
                 tokio::select! {
                     answer = &mut exchange => return Ok(answer.unwrap_or(HttpAnswer::Timeout)),
@@ -103,7 +112,14 @@ impl Ready {
 
 /// A client that takes nothing from the environment, so that a step does the same on every worker.
 fn client(redirects: fn() -> redirect::Policy) -> Result<Client, String> {
-    let builder = || Client::builder().no_proxy().user_agent(AGENT).redirect(redirects()).http1_max_headers(HEADERS);
+    let builder = || {
+        Client::builder()
+            .no_proxy()
+            .user_agent(AGENT)
+            .redirect(redirects())
+            .http1_max_headers(HEADERS)
+            .connector_layer(AtGate)
+    };
     builder().build().or_else(|error| {
         tracing::warn!(error = %Chain(&error), "no certificates to trust were found: guests can't use https");
         builder().tls_certs_only([]).build().map_err(|error| format!("the HTTP client can't start: {}", Chain(&error)))

@@ -8,7 +8,10 @@ use crate::guest::{Guest, Halt};
 pub(super) fn sleep(guest: &mut Guest, duration_ms: u64) -> Result<(), Halt> {
     guest.recorder()?;
     match guest.replay.sleep(duration_ms)? {
-        Step::Recorded(()) => Ok(()),
+        Step::Recorded(()) => {
+            guest.pass_monotonic(duration_ms.saturating_mul(1_000_000));
+            Ok(())
+        }
         Step::Live => Err(suspend(guest, Wait::Sleep { duration_ms })),
     }
 }

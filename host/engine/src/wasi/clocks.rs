@@ -10,14 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
 use pawl_base::lock;
-use pawl_domain::journal::Entry;
+
 use pawl_domain::replay::Step;
 use wasmtime::component::Resource;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
-use crate::clock::unix_ns;
 use crate::guest::{Guest, Halt};
 
 /// What the clocks tell apart, ns.
@@ -135,6 +134,13 @@ impl Guest {
         clock.go_to(clock.elapsed_ns().max(at_ns));
     }
 
+    /// A sleep of the step is over: it took this long at least. A guest that has never looked at its clock has none.
+    pub(crate) fn pass_monotonic(&mut self, slept_ns: u64) {
+        if let Some(elapsed_ns) = self.monotonic_ns() {
+            self.advance_monotonic(elapsed_ns.saturating_add(slept_ns));
+        }
+    }
+
     /// Lets the monotonic clock come to `at_ns`. The journal notes that the guest has waited: a replay does
     /// not wait again.
     pub(super) fn wait_until(&mut self, at_ns: u64) -> Result<(), Halt> {
@@ -152,9 +158,7 @@ impl Guest {
             Step::Recorded(unix_ns) => Ok(unix_ns),
             Step::Live => {
                 self.wait(wait_ns)?;
-                let unix_ns = unix_ns();
-                self.record(&Entry::Now { unix_ns })?;
-                Ok(unix_ns)
+                self.read_clock()
             }
         }
     }

@@ -157,7 +157,7 @@ impl PrivatePostgres {
             ("port", self.port.to_string()),
             ("fsync", "on".to_owned()),
             ("synchronous_commit", "on".to_owned()),
-            ("max_connections", "200".to_owned()),
+            ("max_connections", "300".to_owned()),
             ("shared_buffers", "256MB".to_owned()),
             ("max_wal_size", "4GB".to_owned()),
             ("autovacuum", "on".to_owned()),

@@ -1,8 +1,10 @@
-//! Leases and sweeps: the calls to `migrations/0012_sweeps.sql`.
+//! Leases, sessions and sweeps: the calls to `migrations/0012_sweeps.sql` and `0018_sessions.sql`.
 //!
 //! While somebody holds an old snapshot, an index that is a queue keeps what has left it, and a sweep that has no bound to
 //! begin from walks over that. So it may take longer than a lease: such sweeps have connections of their own, on which
 //! statements have more time, and nothing else waits for them.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pawl_domain::id::{Fence, RunId, StepId, StepNo, WorkerId};
@@ -10,15 +12,16 @@ use pawl_domain::ready::Ready;
 use pawl_domain::suspicion::Suspicion;
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
+use uuid::Uuid;
 
 use super::pool::Pool;
 use super::{Postgres, ready_of};
 use crate::Result;
-use crate::leases::{Heartbeat, Look, Pulse, ReadyFrom, Renewal, Sweeps};
+use crate::leases::{Heartbeat, Look, Pulse, ReadyFrom, Renewal, Sweeps, Watch};
 
 /// Begins or renews a worker's lease.
 pub(super) async fn heartbeat(conn: &mut PgConnection, beat: &Heartbeat<'_>) -> Result<Renewal> {
-    let alive = sqlx::query_scalar("select pawl_heartbeat_v2($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+    let row = sqlx::query("select alive, now_us from pawl_heartbeat_v3($1, $2, $3, $4, $5, $6, $7, $8, $9)")
         .bind(beat.worker.0)
         .bind(beat.lease_ms.cast_signed())
         .bind(beat.begin)
@@ -30,7 +33,52 @@ pub(super) async fn heartbeat(conn: &mut PgConnection, beat: &Heartbeat<'_>) -> 
         .bind(beat.draining)
         .fetch_one(conn)
         .await?;
-    Ok(Renewal { alive })
+    let now_us: i64 = row.try_get("now_us")?;
+    Ok(Renewal { alive: row.try_get("alive")?, now_ns: u64::try_from(now_us).unwrap_or(0) * 1_000 })
+}
+
+/// Makes the connection's session one of the worker's.
+pub(super) async fn session(conn: &mut PgConnection, worker: WorkerId) -> Result<()> {
+    sqlx::query("select pawl_session_v1($1)").bind(worker.0).execute(conn).await?;
+    Ok(())
+}
+
+/// Whether the worker's lease stands.
+pub(super) async fn is_alive(conn: &mut PgConnection, worker: WorkerId) -> Result<bool> {
+    let query =
+        sqlx::query_scalar("select exists (select from worker where id = $1 and expires_at > clock_timestamp())");
+    Ok(query.bind(worker.0).fetch_one(conn).await?)
+}
+
+/// Watches once. `watching` is none on a new connection, and then whether it watches or waits for its turn.
+pub(super) async fn watch(
+    conn: &mut PgConnection,
+    watch: &Watch,
+    watching: &mut Option<bool>,
+) -> Result<Vec<WorkerId>> {
+    let ms = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+    if watching.is_none() {
+        // It is one long statement. While it is at it, the server looks at the client's side only if it is told to.
+        sqlx::query(
+            "select set_config('statement_timeout', $1::text, false),
+                    set_config('client_connection_check_interval', $2::text, false)",
+        )
+        .bind(ms(watch.time * 2))
+        .bind(ms(watch.pause))
+        .execute(&mut *conn)
+        .await?;
+    }
+    let row = sqlx::query("call pawl_watch_v1($1, $2, $3, $4, $5, null)")
+        .bind(watch.worker.0)
+        .bind(ms(watch.time))
+        .bind(ms(watch.pause))
+        .bind(ms(watch.grace))
+        .bind(watching.unwrap_or(false))
+        .fetch_one(conn)
+        .await?;
+    *watching = Some(row.try_get("p_watching")?);
+    let ended: Vec<Uuid> = row.try_get("p_ended")?;
+    Ok(ended.into_iter().map(WorkerId).collect())
 }
 
 impl Postgres {

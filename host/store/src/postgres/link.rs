@@ -8,31 +8,48 @@ use sqlx::PgConnection;
 
 use super::{Postgres, events, leases, submit, write};
 use crate::events::RunMark;
-use crate::leases::{Heartbeat, Renewal};
+use crate::leases::{Heartbeat, Renewal, Watch};
 use crate::submit::{NewRun, Submission};
 use crate::write::{Batch, Written};
-use crate::{Link, Result};
+use crate::{Link, Result, within};
 
 /// A connection outside the pool.
 pub(super) struct PostgresLane {
     postgres: Postgres,
-    kept: Option<PgConnection>,
+    /// Whose sessions its are: while one of them lasts, that worker is there.
+    worker: Option<WorkerId>,
+    kept: Option<Kept>,
+}
+
+/// The connection, and what its session is.
+struct Kept {
+    conn: PgConnection,
+    /// It watches the sessions of others, or waits for its turn; and which of the two.
+    watching: Option<bool>,
 }
 
 impl PostgresLane {
-    pub(super) fn new(postgres: Postgres) -> Self {
-        Self { postgres, kept: None }
+    pub(super) fn new(postgres: Postgres, worker: Option<WorkerId>) -> Self {
+        Self { postgres, worker, kept: None }
+    }
+
+    async fn open(&self) -> Result<Kept> {
+        let mut conn = self.postgres.connect().await?;
+        if let Some(worker) = self.worker {
+            within(self.postgres.pool.patience(), leases::session(&mut conn, worker)).await?;
+        }
+        Ok(Kept { conn, watching: None })
     }
 
     /// Does something on the connection. It is put back only after a success: whoever gives up waiting drops
     /// it with what it was in the middle of.
-    async fn on<T>(&mut self, call: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
-        let mut conn = match self.kept.take() {
-            Some(conn) => conn,
-            None => self.postgres.connect().await?,
+    async fn on<T>(&mut self, call: impl AsyncFnOnce(&mut Kept) -> Result<T>) -> Result<T> {
+        let mut kept = match self.kept.take() {
+            Some(kept) => kept,
+            None => self.open().await?,
         };
-        let answer = call(&mut conn).await?;
-        self.kept = Some(conn);
+        let answer = call(&mut kept).await?;
+        self.kept = Some(kept);
         Ok(answer)
     }
 }
@@ -44,18 +61,26 @@ impl Link for PostgresLane {
     }
 
     async fn write(&mut self, worker: WorkerId, batch: &Batch) -> Result<Written> {
-        self.on(async |conn| write::write(conn, worker, batch).await).await
+        self.on(async |kept| write::write(&mut kept.conn, worker, batch).await).await
     }
 
     async fn submit(&mut self, runs: &[NewRun]) -> Result<(Vec<Submission>, Vec<Ready>)> {
-        self.on(async |conn| submit::submit(conn, runs).await).await
+        self.on(async |kept| submit::submit(&mut kept.conn, runs).await).await
     }
 
     async fn run_marks(&mut self, runs: &[RunId]) -> Result<Vec<RunMark>> {
-        self.on(async |conn| events::run_marks(conn, runs).await).await
+        self.on(async |kept| events::run_marks(&mut kept.conn, runs).await).await
     }
 
     async fn heartbeat(&mut self, beat: &Heartbeat<'_>) -> Result<Renewal> {
-        self.on(async |conn| leases::heartbeat(conn, beat).await).await
+        self.on(async |kept| leases::heartbeat(&mut kept.conn, beat).await).await
+    }
+
+    async fn confirm(&mut self, worker: WorkerId) -> Result<bool> {
+        self.on(async |kept| leases::is_alive(&mut kept.conn, worker).await).await
+    }
+
+    async fn watch(&mut self, watch: &Watch) -> Result<Vec<WorkerId>> {
+        self.on(async |kept| leases::watch(&mut kept.conn, watch, &mut kept.watching).await).await
     }
 }

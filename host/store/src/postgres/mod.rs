@@ -3,14 +3,13 @@
 //! Reads and rare writes are plain statements, one verb and one transaction each, in files by noun. The hot
 //! paths are server-side functions, versioned by name, one round trip each: see `migrations/`.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pawl_domain::id::{Digest, InstallationId, RunId, StepId, StepNo};
+use pawl_domain::id::{Digest, InstallationId, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::ready::Ready;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::{Error, Link, Result, Schema, Store, within};
@@ -30,9 +29,12 @@ mod plugins;
 mod pool;
 mod readiness;
 mod runs;
+mod servers;
 mod submit;
 mod workers;
 mod write;
+
+use servers::Servers;
 
 /// For people.
 const NAME: &str = "Postgres";
@@ -43,7 +45,7 @@ pub struct Postgres {
     pool: pool::Pool,
     /// For sweeps over what may have grown large: nobody's lease or answer waits for them.
     sweeps: pool::Pool,
-    options: PgConnectOptions,
+    servers: Servers,
 }
 
 /// Connections for sweeps, and how much longer than others' their statements may take.
@@ -66,36 +68,38 @@ impl Postgres {
     /// # Errors
     /// [`Error::Config`] if the URL is not one.
     pub fn new(database_url: &str, connections: u32, session_timeout: Duration) -> Result<Self> {
-        let timeout_ms = session_timeout.as_millis().to_string();
-        let options = PgConnectOptions::from_str(database_url)
-            .map_err(|error| Error::Config(format!("the database URL is not valid: {error}")))?
-            .application_name("pawl")
-            .options([
-                ("synchronous_commit", "on"),
-                ("statement_timeout", timeout_ms.as_str()),
-                ("lock_timeout", timeout_ms.as_str()),
-                ("idle_in_transaction_session_timeout", timeout_ms.as_str()),
-                ("tcp_user_timeout", timeout_ms.as_str()),
-                ("tcp_keepalives_idle", KEEPALIVE_AFTER),
-                ("tcp_keepalives_interval", KEEPALIVE_EVERY),
+        let ms = |time: Duration| time.as_millis().to_string();
+        let text = |value: &str| value.to_owned();
+        let servers = Servers::of(
+            database_url,
+            vec![
+                ("synchronous_commit", text("on")),
+                // What a statement reads is decided under locks that were taken before: whatever the database's default.
+                ("default_transaction_isolation", text("read committed")),
+                ("statement_timeout", ms(session_timeout)),
+                ("lock_timeout", ms(session_timeout)),
+                ("idle_in_transaction_session_timeout", ms(session_timeout)),
+                ("tcp_user_timeout", ms(session_timeout)),
+                ("tcp_keepalives_idle", text(KEEPALIVE_AFTER)),
+                ("tcp_keepalives_interval", text(KEEPALIVE_EVERY)),
                 // All hot statements look rows up by key, a few to a few hundred at a time. Their plans are
                 // made once, also while tables are still empty, and must not change with statistics.
-                ("plan_cache_mode", "force_generic_plan"),
-                ("enable_seqscan", "off"),
-                ("enable_hashjoin", "off"),
-                ("enable_mergejoin", "off"),
-                ("jit", "off"),
-            ]);
+                ("plan_cache_mode", text("force_generic_plan")),
+                ("enable_seqscan", text("off")),
+                ("enable_hashjoin", text("off")),
+                ("enable_mergejoin", text("off")),
+                ("jit", text("off")),
+            ],
+        )?;
         let sweep_timeout = session_timeout * SWEEP_PATIENCE;
-        let sweep_timeout_ms = sweep_timeout.as_millis().to_string();
-        let sweeping = options.clone().options([("statement_timeout", sweep_timeout_ms.as_str())]);
-        let pool = |options: &PgConnectOptions, connections, statement: Duration| {
-            pool::Pool::new(options.clone(), connections, statement + statement / 4)
+        let sweeping = servers.clone().with("statement_timeout", ms(sweep_timeout));
+        let pool = |servers: &Servers, connections, statement: Duration| {
+            pool::Pool::new(servers.clone(), connections, statement + statement / 4)
         };
         Ok(Self {
-            pool: pool(&options, connections, session_timeout),
+            pool: pool(&servers, connections, session_timeout),
             sweeps: pool(&sweeping, SWEEPS, sweep_timeout),
-            options,
+            servers,
         })
     }
 
@@ -104,7 +108,7 @@ impl Postgres {
     /// # Errors
     /// [`Error::Unavailable`] if the database can't be reached.
     pub async fn connect(&self) -> Result<PgConnection> {
-        let connecting = async { Ok(PgConnection::connect_with(&self.options).await?) };
+        let connecting = async { Ok(self.servers.connect().await?) };
         within(self.pool.patience(), connecting).await
     }
 
@@ -129,8 +133,8 @@ impl Schema for Postgres {
     async fn migrate(&self) -> Result<()> {
         let count = u32::try_from(MIGRATIONS.iter().count()).unwrap_or(u32::MAX);
         let migrating = async {
-            let own = PgPoolOptions::new().max_connections(1).connect_with(self.options.clone()).await?;
-            Ok(MIGRATIONS.run(&own).await?)
+            let mut own = self.connect().await?;
+            Ok(MIGRATIONS.run_direct(None, &mut own, false).await?)
         };
         within(self.pool.patience().saturating_mul(count + 1), migrating).await
     }
@@ -159,8 +163,24 @@ impl Schema for Postgres {
         }
     }
 
+    async fn check_writes(&self) -> Result<()> {
+        let reads_only = "select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean";
+        match sqlx::query_scalar(reads_only).fetch_one(&self.pool).await? {
+            true => Err(Error::ReadOnly(NAME)),
+            false => Ok(()),
+        }
+    }
+
+    async fn check_connections(&self) -> Result<()> {
+        within(self.pool.patience(), self.servers.check_sessions()).await
+    }
+
     fn link(&self) -> Box<dyn Link> {
-        Box::new(link::PostgresLane::new(self.clone()))
+        Box::new(link::PostgresLane::new(self.clone(), None))
+    }
+
+    fn link_of(&self, worker: WorkerId) -> Box<dyn Link> {
+        Box::new(link::PostgresLane::new(self.clone(), Some(worker)))
     }
 }
 

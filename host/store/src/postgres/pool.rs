@@ -20,11 +20,14 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use pawl_base::lock;
-use sqlx::postgres::{PgConnectOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Connection as _, Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{error::Elapsed, timeout};
+
+use super::error::ends_session;
+use super::servers::Servers;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -34,8 +37,9 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// How long the answer to such a question may take.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// How long a connection may be idle, and how old it may become.
-const LONGEST_IDLE: Duration = Duration::from_secs(600);
+/// How long a connection may be idle, and how old it may become. The one that was used last is lent first, so that few are
+/// kept: a server has a number of them for all of its clients.
+const LONGEST_IDLE: Duration = Duration::from_secs(30);
 const OLDEST: Duration = Duration::from_secs(1_800);
 
 /// Pauses between attempts to connect to a server that is starting.
@@ -47,7 +51,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 pub(super) struct Pool(Arc<Shared>);
 
 struct Shared {
-    options: PgConnectOptions,
+    servers: Servers,
     /// How long one statement may take, or the wait for a connection.
     patience: Duration,
     /// One for each connection that may be lent.
@@ -64,9 +68,9 @@ struct Kept {
 
 impl Pool {
     /// For so many connections; connects when first used. No statement is waited for longer than `patience`.
-    pub(super) fn new(options: PgConnectOptions, connections: u32, patience: Duration) -> Self {
+    pub(super) fn new(servers: Servers, connections: u32, patience: Duration) -> Self {
         let places = Arc::new(Semaphore::new(connections.max(1) as usize));
-        Self(Arc::new(Shared { options, patience, places, idle: Mutex::default() }))
+        Self(Arc::new(Shared { servers, patience, places, idle: Mutex::default() }))
     }
 
     /// How long one statement may take.
@@ -93,7 +97,7 @@ impl Pool {
         let place = Arc::clone(&self.0.places).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
         let (conn, made) = match self.idle().await {
             Some(kept) => (kept.conn, kept.made),
-            None => (connect(&self.0.options, until).await?, Instant::now()),
+            None => (connect(&self.0.servers, until).await?, Instant::now()),
         };
         Ok(Lent { conn: Some(conn), made, pool: self.clone(), place: Some(place) })
     }
@@ -124,10 +128,10 @@ impl Pool {
 }
 
 /// Connects. A server that is starting is waited for.
-async fn connect(options: &PgConnectOptions, until: Instant) -> Result<PgConnection> {
+async fn connect(servers: &Servers, until: Instant) -> Result<PgConnection> {
     let mut pause = FIRST_PAUSE;
     loop {
-        match PgConnection::connect_with(options).await {
+        match servers.connect().await {
             Err(error) if is_starting(&error) && Instant::now() + pause < until => tokio::time::sleep(pause).await,
             answered => return answered,
         }
@@ -150,8 +154,12 @@ async fn is_answered(conn: &mut PgConnection) -> bool {
 
 /// Whether the connection is of no more use.
 fn is_broken(error: &sqlx::Error) -> bool {
-    use sqlx::Error::{Io, Protocol, Tls, WorkerCrashed};
-    matches!(error, Io(_) | Tls(_) | Protocol(_) | WorkerCrashed)
+    use sqlx::Error::{Database, Io, Protocol, Tls, WorkerCrashed};
+    match error {
+        Io(_) | Tls(_) | Protocol(_) | WorkerCrashed => true,
+        Database(error) => ends_session(&error.code().unwrap_or_default()),
+        _ => false,
+    }
 }
 
 /// A connection on loan. Dropped, it was given up in the middle of something: it is asked once, and closed if it does not

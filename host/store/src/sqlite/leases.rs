@@ -29,7 +29,13 @@ pub(super) fn heartbeat(ledger: &Ledger<'_>, beat: &Heartbeat<'_>, host: &str, q
         )?;
         update.execute((worker, now_ms, expires_at, beat.running as i64, beat.draining))? == 1
     };
-    Ok(Renewal { alive })
+    Ok(Renewal { alive, now_ns: u64::try_from(now_ms).unwrap_or(0) * 1_000_000 })
+}
+
+/// Whether the worker's lease stands.
+pub(super) fn is_alive(conn: &Connection, worker: WorkerId) -> Result<bool> {
+    let sql = "select id from worker where id = ?1 and expires_at > ?2";
+    Ok(row(conn, sql, (worker.0, now_ms()), |_| Ok(()))?.is_some())
 }
 
 /// Tells when there is something to do. Nothing is left behind in a SQLite file that a look would walk over: bounds save

@@ -6,7 +6,7 @@ use pawl_domain::ready::Ready;
 
 use super::{Sqlite, leases, submit, write};
 use crate::events::{Events as _, RunMark};
-use crate::leases::{Heartbeat, Renewal};
+use crate::leases::{Heartbeat, Renewal, Watch};
 use crate::submit::{NewRun, Submission};
 use crate::write::{Batch, Written};
 use crate::{Link, Result};
@@ -38,5 +38,15 @@ impl Link for SqliteLane {
         let queues = serde_json::Value::from(beat.queues).to_string();
         let (host, beat) = (beat.host.to_owned(), Heartbeat { host: "", queues: &[], ..beat.clone() });
         self.0.change(move |ledger| leases::heartbeat(ledger, &beat, &host, &queues)).await
+    }
+
+    async fn confirm(&mut self, worker: WorkerId) -> Result<bool> {
+        self.0.read(move |conn| leases::is_alive(conn, worker)).await
+    }
+
+    /// All workers are of this process.
+    async fn watch(&mut self, watch: &Watch) -> Result<Vec<WorkerId>> {
+        tokio::time::sleep(watch.time).await;
+        Ok(Vec::new())
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pawl_domain::id::Digest;
+use pawl_domain::id::{Digest, WorkerId};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
@@ -152,8 +152,21 @@ impl Schema for Sqlite {
         self.read(|_| Ok(())).await
     }
 
+    /// A file that can't be written to is not opened.
+    async fn check_writes(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn check_connections(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn link(&self) -> Box<dyn Link> {
         Box::new(link::SqliteLane(self.clone()))
+    }
+
+    fn link_of(&self, _worker: WorkerId) -> Box<dyn Link> {
+        self.link()
     }
 }
 

@@ -4,7 +4,7 @@
 //! | loop | when | what |
 //! |---|---|---|
 //! | [`look`] | every two fifths of a lease | what there is to do, for those below |
-//! | [`takeover`] | a lease ends | running steps of dead workers become ready |
+//! | [`takeover`] | a lease ends, or was ended | running steps of dead workers become ready |
 //! | [`timers`] | a step is due | waiting steps become ready |
 //! | [`lost`] | a ready step is older than its stream's watermark | it is delivered again |
 //! | [`consumers`] | once a lease | messages of dead consumers are adopted |
@@ -53,6 +53,8 @@ pub struct Scheduler {
     pub free_slots: Arc<dyn Fn() -> usize + Send + Sync>,
     /// Asks for a look now: something was done, and there may be more.
     pub prodded: Arc<Notify>,
+    /// Says that leases were ended before their time.
+    pub ended: Arc<Notify>,
     /// Where a look begins.
     pub edges: Arc<Mutex<Edges>>,
     /// Messages of the dead, for the worker.

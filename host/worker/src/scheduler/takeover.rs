@@ -19,6 +19,7 @@ pub async fn run(mut scheduler: Scheduler) {
         let regular = tokio::time::sleep(pause);
         let strays = tokio::select! {
             () = due(&mut scheduler.pulse, |pulse| pulse.next_lease_end_ms) => false,
+            () = scheduler.ended.notified() => false,
             () = regular => true,
         };
         let begun = Instant::now();

@@ -1,11 +1,11 @@
 //! The guest's side of a session: what its thread hands over, and what it waits for.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pawl_domain::journal::{Checkpoint, Entry};
 use pawl_engine::recorder::{Interrupt, Recorder, Stop};
 
-use super::{BULK_BYTES, Session};
+use super::{BULK_BYTES, Session, TRUST_CHECK};
 
 impl Recorder for Session {
     fn record(&self, entry: &Entry) -> Result<bool, Stop> {
@@ -31,10 +31,28 @@ impl Recorder for Session {
         self.wait(state, at_most, |state| !state.is_ahead() && state.durable >= target)
     }
 
-    fn clear_to_leave(&self, at_most: Duration) -> Result<(), Interrupt> {
+    fn clear_to_ask(&self, at_most: Duration) -> Result<(), Interrupt> {
         let mut state = self.state();
         self.queue_unclaimed(&mut state);
         self.wait(state, at_most, |state| !state.is_ahead())
+    }
+
+    fn clear_to_leave(&self, at_most: Duration) -> Result<(), Interrupt> {
+        let began = Instant::now();
+        self.clear_to_ask(at_most)?;
+        while !self.trust.is_clear() {
+            self.allowed(&self.state())?;
+            let left = at_most.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return Err(Interrupt::Timeout);
+            }
+            self.trust.refresh(TRUST_CHECK.min(left));
+        }
+        Ok(())
+    }
+
+    fn may_leave(&self) -> bool {
+        self.stop().is_none() && self.trust.is_fresh()
     }
 
     fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Stop> {
@@ -56,6 +74,10 @@ impl Recorder for Session {
             self.queue_bulk(&state);
         }
         Ok(())
+    }
+
+    fn unix_ns(&self) -> u64 {
+        self.trust.clock.unix_ns()
     }
 
     fn progress(&self, fraction: f64, message: String) {

@@ -44,12 +44,12 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn new(writing: Arc<Writing>, vitals: Arc<Vitals>) -> Self {
-        Self { link: writing.store.link(), writing, vitals, outage: false }
+        Self { link: writing.store.link_of(writing.worker), writing, vitals, outage: false }
     }
 
     /// Parts from the connection: there is nothing to write for now.
     pub(super) fn hang_up(&mut self) {
-        self.link = self.writing.store.link();
+        self.link = self.writing.store.link_of(self.writing.worker);
     }
 
     /// Sends a part, and sees to the answer. Returns what was not written: nothing else waits for that.

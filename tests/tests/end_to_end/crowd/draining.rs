@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use pawl_tests::redis::stream;
 use pawl_tests::{Cluster, Crowd, bounds, wait};
 use serde_json::json;
 
@@ -86,7 +85,7 @@ impl Drains {
         self.count += 1;
         let name = format!("drain-{}", self.count);
         cluster.worker(&name).default_slots().default_lease().start()?;
-        let stream = stream("default", "normal");
+        let stream = cluster.stream("default", "normal")?;
         wait::until_true(bounds::RECOVERY + Duration::from_millis(runs as u64), "all to be drained", || {
             // Asked of Redis as long as that says enough: it is cheap.
             let empty = lost || cluster.redis.command::<i64>(&["XLEN", &stream])? == 0;

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use pawl_tests::crowd::{Asked, Sweep};
-use pawl_tests::redis::stream;
 use pawl_tests::{Cluster, Crowd, bounds, wait};
 use serde_json::json;
 
@@ -78,7 +77,7 @@ fn pass(name: &str, runs: usize) -> Result<()> {
 fn tenth(cluster: &Cluster, crowd: &mut Crowd, runs: usize) -> Result<[Asked; 2]> {
     crowd.count_from_now()?;
     crowd.submit_and_deliver(("chain-1", 1), &json!(1), runs)?;
-    let stream = stream("default", "normal");
+    let stream = cluster.stream("default", "normal")?;
     // In the stream until it is acknowledged.
     wait::until_true(bounds::RECOVERY + Duration::from_millis(runs as u64), "all to be drained", || {
         Ok(cluster.redis.command::<i64>(&["XLEN", &stream])? == 0)

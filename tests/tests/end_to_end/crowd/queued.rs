@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use pawl_tests::crowd::{Asked, Sweep};
 use pawl_tests::process::processor_time;
-use pawl_tests::redis::stream;
 use pawl_tests::{Cluster, Crowd, bounds, wait};
 use serde_json::json;
 
@@ -58,7 +57,7 @@ fn beside_queued(name: &str, many: usize) -> Result<()> {
         assert!(beside <= few + 20 && beside <= 500, "{sweep:?}: {few} pages beside {FEW}, {beside} beside {many}");
     }
     crowd.forget("unserved")?;
-    let _: i64 = cluster.redis.command(&["DEL", &stream("unserved", "normal")])?;
+    let _: i64 = cluster.redis.command(&["DEL", &cluster.stream("unserved", "normal")?])?;
     cluster.finish()
 }
 
