@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  message ──note──▶ asked for ──begin──▶ in execution ──end──▶ messages to acknowledge
-//!                        └───── take_messages: not ready ────────────────▲
+//!                        └───── was_not_ready ──────────────────────▲
 //! ```
 //!
 //! A step is in one place at most, and moves from one to the other in one go: who looks in between (the receiver, the
@@ -45,6 +45,8 @@ struct Asked {
     messages: Vec<Delivery>,
     /// How often its run was somebody else's when it was asked for.
     busy: u32,
+    /// Another message has come since it was asked for.
+    again: bool,
 }
 
 /// What a message leads to.
@@ -127,14 +129,20 @@ impl Desk {
             return Noted::Nothing(delivery);
         };
         let is_first = !held.asked.contains_key(&id);
-        held.asked.entry(id).or_default().messages.push(delivery);
+        let asked = held.asked.entry(id).or_default();
+        asked.messages.push(delivery);
+        asked.again = !is_first;
         if is_first { Noted::AskFor(id) } else { Noted::Asked }
     }
 
-    /// The messages of a step that need not be asked for any more.
+    /// The step was not ready when it was asked for. Its messages, of which nothing comes; none if it is to be asked for once
+    /// more: the newest message came after the question, and it may be ready by then. (An old message of a dead worker is
+    /// adopted, and then a takeover delivers the step.)
     #[must_use]
-    pub fn take_messages(&self, id: StepId) -> Vec<Delivery> {
-        self.held().asked.remove(&id).unwrap_or_default().messages
+    pub fn was_not_ready(&self, id: StepId) -> Option<Vec<Delivery>> {
+        let mut held = self.held();
+        let again = held.asked.get_mut(&id).is_some_and(|asked| std::mem::take(&mut asked.again));
+        (!again).then(|| held.asked.remove(&id).unwrap_or_default().messages)
     }
 
     /// The step could not be claimed, because somebody else held its run. How often that has been so.

@@ -322,7 +322,10 @@ impl Flow {
         for consequence in consequences(batch, written, |place| sessions[place].in_a_row) {
             match consequence {
                 Consequence::End { place } => done.acknowledged.extend(self.end(&sessions[place])),
-                Consequence::Acknowledge(id) => done.acknowledged.extend(self.desk.take_messages(id)),
+                Consequence::Acknowledge(id) => match self.desk.was_not_ready(id) {
+                    Some(messages) => done.acknowledged.extend(messages),
+                    None => self.outboxes.request_claim(id),
+                },
                 Consequence::LeaseLost { place } => {
                     let claim = &sessions[place].claim;
                     tracing::warn!(step.id = %claim.id, fence = %claim.fence, worker.id = %self.worker,

@@ -31,7 +31,8 @@ fn a_step_is_asked_for_once_however_many_messages_it_has() {
     assert_eq!(desk.note(message("1", Some(id))), Noted::AskFor(id));
     assert_eq!(desk.note(message("2", Some(id))), Noted::Asked);
     assert_eq!(desk.free_now(), 1, "two messages, one slot");
-    assert_eq!(entries(&desk.take_messages(id)), ["1", "2"]);
+    assert_eq!(desk.was_not_ready(id), None, "the second one came after the question");
+    assert_eq!(entries(&desk.was_not_ready(id).expect("it was asked for again")), ["1", "2"]);
     assert!(desk.is_empty());
 }
 
@@ -50,7 +51,7 @@ fn messages_go_with_their_step_and_come_back_at_its_end() {
     let id = session.claim.id;
     desk.note(message("1", Some(id)));
     assert!(desk.begin(&session));
-    assert!(desk.take_messages(id).is_empty(), "they are the session's");
+    assert_eq!(desk.was_not_ready(id), Some(Vec::new()), "they are the session's");
     assert_eq!((desk.free_now(), desk.running_count()), (1, 1), "it holds one slot, not two");
     assert_eq!(entries(&desk.end(&session)), ["1"]);
     assert!(desk.is_empty() && desk.end(&session).is_empty(), "once");
