@@ -36,6 +36,7 @@ pub mod ending;
 pub mod invariants;
 pub mod process;
 pub mod proxy;
+pub mod random;
 pub mod redis;
 pub mod redis_cluster;
 pub mod runtime;

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -52,6 +52,8 @@ pub struct Received {
     pub manner: Manner,
     /// Whether it had its effect; a repetition of a performed key doesn't.
     pub performed: bool,
+    /// When it arrived.
+    pub at: SystemTime,
 }
 
 /// A running server; it ends when it is dropped.
@@ -235,7 +237,7 @@ fn receive(
         state.answers.insert(key.clone(), content.clone());
     }
     let body_digest = blake3::hash(body).to_hex().to_string();
-    state.log.push(Received { method, path, key, body_digest, manner, performed });
+    state.log.push(Received { method, path, key, body_digest, manner, performed, at: SystemTime::now() });
     let mut response = Response::new(Full::new(content));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     if let Manner::Busy(retry_after) = manner {

@@ -1,6 +1,8 @@
 //! What a queue does: Redis Streams, and streams in memory.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +28,35 @@ async fn redis_streams_conform() {
     let folder = tempfile::tempdir().expect("a folder");
     let redis = PrivateRedis::start(folder.path()).expect("a private Redis");
     conforms(Arc::new(RedisStreams::of(&RedisConfig::new(redis.url()), InstallationId::new()).expect("a queue"))).await;
+}
+
+#[tokio::test]
+async fn what_is_still_a_readers_own_is_read_again_on_a_new_connection() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let redis = PrivateRedis::start(folder.path()).expect("a private Redis");
+    let queue = RedisStreams::of(&RedisConfig::new(redis.url()), InstallationId::new()).expect("a queue");
+    let mut reader = queue.reader(WorkerId::new(), &["one".to_owned()], BLOCK).expect("a reader");
+    let steps: Vec<Ready> = (0..3).map(|at_ms| ready("one", Priority::Normal, at_ms)).collect();
+    queue.publish(&steps).await.expect("published");
+    let mine = read(&mut *reader, 3).await;
+    assert_eq!(mine.len(), 3);
+    // The acknowledgement of the first one is what a server that was promoted has never heard of.
+    queue.follow_up(FollowUp { done: &mine[1..], ..FollowUp::default() }).await.expect("acknowledged");
+    cut_connections(&redis);
+    let again = reader.read(3).await.expect("read");
+    assert_eq!(again.iter().map(|message| &message.entry).collect::<Vec<_>>(), [&mine[0].entry]);
+    assert_eq!(again[0].start, None, "it may have been begun");
+    assert_eq!(reader.read(3).await.expect("read"), [], "it is told once");
+}
+
+/// Ends the connections of all clients.
+fn cut_connections(redis: &PrivateRedis) {
+    let address = redis.url().trim_start_matches("redis://").trim_end_matches('/').to_owned();
+    let mut server = TcpStream::connect(address).expect("a connection");
+    server.write_all(b"CLIENT KILL TYPE normal\r\n").expect("sent");
+    let mut answer = [0; 16];
+    let length = server.read(&mut answer).expect("an answer");
+    assert!(answer.starts_with(b":") && !answer.starts_with(b":0"), "{:?}", &answer[..length]);
 }
 
 async fn conforms(queue: SharedQueue) {

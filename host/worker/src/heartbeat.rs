@@ -19,7 +19,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::desk::Desk;
-use crate::trust::{Trust, ms};
+use crate::trust::{Trust, boottime_ms, ms};
 use crate::vitals::Vitals;
 use crate::watch;
 
@@ -149,7 +149,7 @@ impl Heart {
         if trust.is_clear() {
             return Ok(true);
         }
-        let sent_ms = ms(boot_time());
+        let sent_ms = boottime_ms();
         let alive = self.link.confirm(*worker).await?;
         if alive {
             trust.confirmed(sent_ms);

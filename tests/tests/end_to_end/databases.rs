@@ -6,7 +6,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use pawl_domain::id::RunId;
@@ -154,5 +154,28 @@ fn a_pooler_that_lends_servers_for_transactions_is_refused_at_the_start() -> Res
         let said = std::fs::read_to_string(cluster.log(role))?;
         assert!(!status.success() && said.contains("pool_mode = session"), "{role}: {said}");
     }
+    cluster.finish()
+}
+
+#[test]
+fn a_server_without_connections_left_is_told_by_each_command_and_none_of_them_hangs() -> Result<()> {
+    let cluster = Cluster::start("no_connections_left")?;
+    let mut sessions = Vec::new();
+    let refused = loop {
+        match cluster.database.snapshot() {
+            Ok(session) => sessions.push(session),
+            Err(refused) => break format!("{refused:#}"),
+        }
+        anyhow::ensure!(sessions.len() < 10_000, "the server takes any number of connections");
+    };
+    assert!(refused.contains("clients"), "{refused}");
+    for command in ["doctor", "migrate"] {
+        let begun = Instant::now();
+        let ended = cluster.try_pawl(&[command])?;
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success(), "`pawl {command}` says that all is well");
+        assert!(said.contains("too many") && begun.elapsed() < bounds::PROCESS, "{:?}: {said}", begun.elapsed());
+    }
+    drop(sessions);
     cluster.finish()
 }

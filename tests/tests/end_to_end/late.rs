@@ -32,8 +32,16 @@ impl Full {
         let listener = TcpListener::from(socket);
         let address = listener.local_addr()?;
         let mut waiting = Vec::new();
-        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
-            waiting.push(stream);
+        // Where the machine is busy, one may be late without a full queue.
+        let mut refused = 0;
+        while refused < 3 {
+            match TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+                Ok(stream) => {
+                    waiting.push(stream);
+                    refused = 0;
+                }
+                Err(_) => refused += 1,
+            }
         }
         Ok(Self { listener, waiting })
     }

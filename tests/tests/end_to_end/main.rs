@@ -35,6 +35,7 @@ mod fault_points;
 mod head_start;
 mod languages;
 mod late;
+mod late_anywhere;
 mod main_flow;
 mod memory;
 mod neighbours;

@@ -1,5 +1,5 @@
-//! The time from a worker's death to the next claim of its step, with the settings that users get: at once where the end of
-//! its sessions is seen, and with the end of its lease where it isn't.
+//! The time from a worker's death to the next claim of its step, and to the first call of the replacement, with the settings
+//! that users get: at once where the end of its sessions is seen, and with the end of its lease where it isn't.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -34,7 +34,8 @@ fn where_nobody_hears_of_the_kill_the_step_goes_on_within_six_and_a_half_seconds
 /// The victims reach Postgres through a proxy that keeps their connections open when they die.
 struct Hidden;
 
-/// Kills workers, and measures how long it takes from each kill to the next claim of the step.
+/// Kills workers, and measures how long it takes from each kill until the step is at work again: claimed, and heard of by
+/// whom it calls.
 fn takeovers(name: &str, hidden: Option<Hidden>, promised: RangeInclusive<Duration>) -> Result<()> {
     let mut cluster = Cluster::start(name)?;
     let hidden = hidden.map(|Hidden| Proxy::start(format!("127.0.0.1:{}", cluster.postgres.port()))).transpose()?;
@@ -50,7 +51,7 @@ fn takeovers(name: &str, hidden: Option<Hidden>, promised: RangeInclusive<Durati
     for number in 0..KILLS {
         let name = format!("victim-{number}");
         cluster.worker(&name).slots(1).default_lease().set("PAWL_DATABASE_URL", &database).start()?;
-        let run = cluster.submit("fetch", &pipelines::get(&target.url(&format!("/hang/{number}"))))?;
+        let run = cluster.submit("fetch", &pipelines::get(&target.url(&hang(number))))?;
         held.push((cluster.holder(run, "fetch", bounds::PROCESS)?, run));
     }
     cluster.worker("rescuer").slots(KILLS as u32 + 2).default_lease().start()?;
@@ -58,7 +59,8 @@ fn takeovers(name: &str, hidden: Option<Hidden>, promised: RangeInclusive<Durati
         Ok(cluster.client.workers()?.workers.len() == KILLS + 1)
     })?;
 
-    let mut took: Vec<Duration> = Vec::new();
+    let mut claims: Vec<Duration> = Vec::new();
+    let mut calls: Vec<Duration> = Vec::new();
     if let Some(proxy) = &hidden {
         // Together: whoever is cut off and lives, comes back.
         let killed_ms = now_ms()?;
@@ -66,21 +68,29 @@ fn takeovers(name: &str, hidden: Option<Hidden>, promised: RangeInclusive<Durati
         for (name, _) in &held {
             cluster.the(name)?.signal(Signal::KILL)?;
         }
-        for (_, run) in &held {
-            took.push(resumed_after(&cluster, *run, killed_ms)?);
+        for (number, (_, run)) in held.iter().enumerate() {
+            claims.push(since(killed_ms, resumed_ms(&cluster, *run)?));
+            calls.push(since(killed_ms, called_ms(&target, number)?));
         }
     } else {
         // One after the other, whoever watches the others among them.
-        for (name, run) in &held {
+        for (number, (name, run)) in held.iter().enumerate() {
             let killed_ms = now_ms()?;
             cluster.the(name)?.kill9();
-            took.push(resumed_after(&cluster, *run, killed_ms)?);
+            claims.push(since(killed_ms, resumed_ms(&cluster, *run)?));
+            calls.push(since(killed_ms, called_ms(&target, number)?));
         }
     }
-    took.sort();
-    let (median, p99) = (took[KILLS / 2], took[KILLS - 1]);
-    eprintln!("takeover after {KILLS} kills: p50 {} ms, p99 {} ms", median.as_millis(), p99.as_millis());
-    assert!(took.iter().all(|took| promised.contains(took)), "promised are {promised:?}: {took:?}");
+    for (what, took) in [("claim", &mut claims), ("first call", &mut calls)] {
+        took.sort();
+        let (median, p99) = (took[KILLS / 2], took[KILLS - 1]);
+        eprintln!(
+            "{KILLS} kills, from each to the next {what}: p50 {} ms, p99 {} ms",
+            median.as_millis(),
+            p99.as_millis()
+        );
+        assert!(took.iter().all(|took| promised.contains(took)), "promised are {promised:?}: {took:?}");
+    }
 
     for (_, run) in held {
         cluster.client.cancel(run)?;
@@ -88,20 +98,43 @@ fn takeovers(name: &str, hidden: Option<Hidden>, promised: RangeInclusive<Durati
     cluster.finish_with(&[&target])
 }
 
-fn resumed_after(cluster: &Cluster, run: RunId, killed_ms: i64) -> Result<Duration> {
-    let resumed_ms = wait::until(bounds::RECOVERY, "the step to be resumed", || resumed_ms(cluster, run))?;
-    Ok(Duration::from_millis(u64::try_from(resumed_ms - killed_ms).unwrap_or(0)))
+/// What a step calls, and no other one.
+fn hang(number: usize) -> String {
+    format!("/hang/{number}/")
 }
 
-fn resumed_ms(cluster: &Cluster, run: RunId) -> Result<wait::Look<i64>> {
-    let events = cluster.client.events(run)?;
-    let resumed = events.iter().find(|event| event.is(EventKind::StepResumed));
-    Ok(resumed
-        .map_or_else(|| wait::Look::NotYet(format!("{} events", events.len())), |event| wait::Look::Done(event.at_ms)))
+fn since(killed_ms: i64, ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms - killed_ms).unwrap_or(0))
+}
+
+/// When the step was claimed again.
+fn resumed_ms(cluster: &Cluster, run: RunId) -> Result<i64> {
+    wait::until(bounds::RECOVERY, "the step to be resumed", || {
+        let events = cluster.client.events(run)?;
+        let resumed = events.iter().find(|event| event.is(EventKind::StepResumed));
+        Ok(resumed.map_or_else(
+            || wait::Look::NotYet(format!("{} events", events.len())),
+            |event| wait::Look::Done(event.at_ms),
+        ))
+    })
+}
+
+/// When its call arrived for the second time.
+fn called_ms(target: &Target, number: usize) -> Result<i64> {
+    wait::until(bounds::RECOVERY, "the replacement to call", || {
+        let calls: Vec<_> = target.log().into_iter().filter(|call| call.path == hang(number)).collect();
+        match calls.get(1) {
+            Some(second) => Ok(wait::Look::Done(unix_ms(second.at)?)),
+            None => Ok(wait::Look::NotYet(format!("{} calls", calls.len()))),
+        }
+    })
 }
 
 /// The clock of this machine, which is the database's too.
 fn now_ms() -> Result<i64> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
-    Ok(i64::try_from(now.as_millis())?)
+    unix_ms(SystemTime::now())
+}
+
+fn unix_ms(time: SystemTime) -> Result<i64> {
+    Ok(i64::try_from(time.duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_millis())?)
 }

@@ -24,7 +24,9 @@ const FROM_THE_START: &str = "0";
 /// One consumer of the group.
 ///
 /// A read whose answer was lost may have been given messages: they are this consumer's, and nobody else looks for them
-/// while it lives. So after a failure it reads first what it was given and has not seen.
+/// while it lives. And a server that has taken another one's place may have missed acknowledgements, which nobody would
+/// repeat. So after a failure it reads first all that is still its own: a few hundred messages at most, of which those that
+/// are over are acknowledged anew.
 pub(super) struct GroupReader {
     line: Line,
     consumer: WorkerId,
@@ -41,7 +43,7 @@ pub(super) struct GroupReader {
 struct Watched {
     key: String,
     stream: Arc<Stream>,
-    /// The last message that was read from it.
+    /// Up to which message its own were read again.
     seen: String,
 }
 
@@ -145,9 +147,18 @@ impl GroupReader {
                 Ok(Vec::new())
             }
             Err(error) => {
-                self.has_missed |= meaning::of(&error).ends_connection;
+                if meaning::of(&error).ends_connection {
+                    self.begin_anew();
+                    self.has_missed = true;
+                }
                 Err(error)
             }
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        for watched in &mut self.watched {
+            FROM_THE_START.clone_into(&mut watched.seen);
         }
     }
 
@@ -166,8 +177,8 @@ impl GroupReader {
 
     /// Groups start at 0: what was published before there was a group is delivered too.
     async fn create_groups(&mut self) -> RedisResult<()> {
-        for watched in &mut self.watched {
-            FROM_THE_START.clone_into(&mut watched.seen);
+        self.begin_anew();
+        for watched in &self.watched {
             let created: RedisResult<()> = redis::cmd("XGROUP")
                 .arg("CREATE")
                 .arg(&watched.key)

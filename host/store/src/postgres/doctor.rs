@@ -1,6 +1,6 @@
 //! The invariants, checked over the whole database: by `pawl doctor` and after every end-to-end test.
 //!
-//! No rule spans two runs, so it goes in pieces: so many runs as have some thousands of steps, in the order of their ids.
+//! No rule spans two runs, so it goes in pieces: so many runs as have some hundreds of steps, in the order of their ids.
 //! Its time grows with the database; that of a statement doesn't, and no snapshot is held.
 
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::{Result, within};
 const LONGEST_LOOK: Duration = Duration::from_secs(3_600);
 
 /// Runs of one piece, and steps after which it ends: a run that has more is a piece of its own.
-const RUNS: i64 = 250;
-const STEPS: i64 = 2_000;
+const RUNS: i64 = 100;
+const STEPS: i64 = 500;
 
 /// What workers say they run is what the database says; only when things are quiet.
 const ASTRAY: &str =

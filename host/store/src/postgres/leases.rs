@@ -210,8 +210,14 @@ impl Sweeps for Postgres {
             "with to_come as (
                  update step s set crash_mark = -1 from pawl_running_v1($1) as r
                  where s.run_id = r.run_id and s.step_no = r.step_no and s.fence = r.fence
+             ), charged as (
+                 delete from charge where worker_id = $1 returning runs, steps, fences
              )
-             update step set crashes = crashes - 1 where charged_to = $1",
+             update step s set crashes = s.crashes - 1
+             from charged c cross join lateral unnest(c.runs, c.steps, c.fences) as n (run_id, step_no, fence)
+             -- Where nobody has claimed it since.
+             where s.run_id = n.run_id and s.step_no = n.step_no and s.fence = n.fence
+               and s.status = 'ready' and s.crashes > 0",
         );
         query.bind(worker.0).execute(&self.sweeps).await?;
         Ok(())
