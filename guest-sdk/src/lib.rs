@@ -168,6 +168,8 @@ pub use pawl_sdk_macros::step;
 pub use schemars;
 /// A type that can be described by a JSON Schema: derive it.
 pub use schemars::JsonSchema;
+/// A JSON value as it is written: what a request says, in a step and in its tests.
+pub use serde_json::json;
 
 /// What the attribute's expansion names; not for people.
 #[doc(hidden)]

@@ -15,6 +15,7 @@ mod bench;
 mod dev;
 mod drill;
 mod exit;
+mod here;
 mod input;
 mod output;
 mod pipeline;
@@ -146,7 +147,12 @@ pub fn main() -> ExitCode {
             .map(|it| it.block_on(carry_out(noun, &settings)).into())
     } else {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map(|it| it.block_on(until_interrupted(carry_out(noun, &settings))))
+        runtime.map(|it| {
+            let ended = it.block_on(until_interrupted(carry_out(noun, &settings)));
+            // What computes on another thread, a guest for instance, is not waited for: it ends with the process.
+            it.shutdown_background();
+            ended
+        })
     };
     ExitCode::from(match ended {
         Ok(Some(Ok(()))) => exit::OK,

@@ -39,7 +39,10 @@ pub(super) enum Verb {
 
 /// Carries out a verb.
 pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyhow::Result<()> {
-    let client = &settings.client()?;
+    let client = &match &verb {
+        Verb::Apply { .. } => settings.reach().await?,
+        _ => settings.client()?,
+    };
     match verb {
         Verb::Apply { file } => apply_file(client, &file, output).await?,
         Verb::List => output.print(&client.get::<PipelineList>(&["v1", "pipelines"], &[]).await?)?,
@@ -86,8 +89,8 @@ async fn check(client: &Client, file: &Path, limits: &Limits, output: Output) ->
         Err(Error::Problem(problem)) if !problem.problems.is_empty() => {
             return Err(show(&problem.problems, &source));
         }
-        Err(Error::Unreachable { url, .. }) => {
-            eprintln!("note: no API answers at {url}, so plugins were not looked up");
+        Err(error) if error.is_early() => {
+            eprintln!("note: plugins were not looked up: {error}");
             false
         }
         Err(error) => return Err(error.into()),

@@ -6,6 +6,9 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use pawl_api::types::{ActivatePlugin, ActivatedPlugin, PluginList, PushedPlugin};
 
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+
 use super::exit::{End, usage};
 use super::output::{Answer, Output, Table, ago, print, size};
 use super::plugin_build;
@@ -25,6 +28,13 @@ pub(super) enum Verb {
                             pawl plugin build plugins/* --out-dir components"
     )]
     Build(Build),
+    /// Bring the SDK that plugins in Rust have in their repositories up to date
+    #[command(after_help = "Examples:\n  pawl plugin update\n  pawl plugin update plugins/*")]
+    Update {
+        /// Folders of plugins
+        #[arg(value_name = "DIR", default_value = ".")]
+        folders: Vec<PathBuf>,
+    },
     /// Execute a component once, outside any server, and let it crash on the way
     #[command(after_help = "Requests are really sent, also once more after a crash.\n\nExamples:\n  \
                             pawl plugin test target/plugins/batch.wasm --input '{\"items\": 5}'\n  \
@@ -48,7 +58,7 @@ pub(super) enum Verb {
         #[command(flatten)]
         output: Output,
     },
-    /// Make the version active again that was so before
+    /// Go back in history: make the version active again that was so before this one
     #[command(after_help = "Example:\n  pawl plugin rollback echo")]
     Rollback {
         /// The plugin's name
@@ -92,32 +102,39 @@ pub(super) struct Push {
 
 /// Carries out a verb.
 pub(super) async fn run(verb: Verb, settings: &Settings) -> anyhow::Result<()> {
-    let client = &settings.client()?;
     match verb {
         Verb::New(new) => plugin_new::run(&new)?,
-        Verb::Build(build) => self::build(&build)?,
-        Verb::Test(test) => plugin_test::run(&test, settings)?,
+        // They compute for long, on a thread of their own: this one hears the signal that ends them.
+        Verb::Build(build) => spawn_blocking(move || self::build(&build)).await??,
+        Verb::Update { folders } => folders.iter().try_for_each(|folder| update(folder))?,
+        Verb::Test(test) => {
+            let settings = settings.clone();
+            spawn_blocking(move || plugin_test::run(&test, &settings)).await??;
+        }
         Verb::Push(push) => {
             let bytes = std::fs::read(&push.file)
                 .with_context(|| End::Usage(format!("can't read the component {}", push.file.display())))?;
+            let client = settings.reach().await?;
             let pushed = client
                 .push(bytes, push.name.as_deref(), push.version.as_deref(), !push.no_activate)
                 .await
                 .with_context(|| format!("{} was not pushed", push.file.display()))?;
             push.output.print(&pushed)?;
         }
-        Verb::List { output } => output.print(&client.get::<PluginList>(&["v1", "plugins"], &[]).await?)?,
+        Verb::List { output } => output.print(&settings.client()?.get::<PluginList>(&["v1", "plugins"], &[]).await?)?,
         Verb::Activate { plugin, output } => {
             let Some((name, version)) = plugin.split_once('@') else {
                 return Err(usage(format!("`{plugin}` names no version; write NAME@VERSION, see `pawl plugin list`")));
             };
             let body = ActivatePlugin { version: version.to_owned() };
             let path = ["v1", "plugins", name, "activate"];
-            output.print(&client.post::<ActivatedPlugin>(&path, &body).await?)?;
+            output.print(&settings.client()?.post::<ActivatedPlugin>(&path, &body).await?)?;
         }
         Verb::Rollback { name, output } => {
             let path = ["v1", "plugins", &name, "rollback"];
-            output.print(&client.post::<ActivatedPlugin>(&path, &serde_json::json!({})).await?)?;
+            let empty = serde_json::json!({});
+            let gone_back = settings.client()?.post::<ActivatedPlugin>(&path, &empty).await?;
+            output.print(&RolledBack(gone_back))?;
         }
     }
     Ok(())
@@ -130,6 +147,10 @@ fn build(build: &Build) -> anyhow::Result<()> {
         (Some(_), _) => return Err(usage("-o takes the component of one plugin; for several use --out-dir")),
         (None, folders) => plugin_build::build_many(folders, plugin_build::Purpose::Release)?,
     };
+    let of_another = |folder: &&PathBuf| plugin_build::Sdk::of(folder).is_some_and(|sdk| !sdk.is_current());
+    for folder in build.folders.iter().filter(of_another) {
+        eprintln!("{}: its SDK is not the one of this build; `pawl plugin update` writes that", folder.display());
+    }
     for component in built {
         let file = match &build.out_dir {
             Some(folder) => copy(&component.path, folder)?,
@@ -140,6 +161,23 @@ fn build(build: &Build) -> anyhow::Result<()> {
         print(&file.display().to_string())?;
     }
     Ok(())
+}
+
+/// Brings a plugin's SDK up to date, and prints where it is.
+fn update(folder: &Path) -> anyhow::Result<()> {
+    if !plugin_build::is_source(folder) {
+        return Err(usage(format!("there is no plugin in {}; `pawl plugin new` makes one", folder.display())));
+    }
+    match plugin_build::update_sdk(folder)? {
+        Some(sdk) => {
+            eprintln!("{}: its SDK is up to date; commit it with the plugin", folder.display());
+            Ok(print(&sdk.display().to_string())?)
+        }
+        None => {
+            eprintln!("{}: nothing to do, it has no SDK of its own", folder.display());
+            Ok(())
+        }
+    }
 }
 
 /// The interfaces of Pawl by name, and how many of WASI, which is what a language's runtime wants.
@@ -176,6 +214,22 @@ impl Answer for PushedPlugin {
         let active = if self.active { "active" } else { "not active" };
         let (size, digest) = (size(self.size_bytes), self.digest.short());
         format!("{}@{} {what}, {active} ({size}, component {digest})", self.name, self.version)
+    }
+}
+
+/// A version that is active again.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct RolledBack(ActivatedPlugin);
+
+impl Answer for RolledBack {
+    fn ids(&self) -> Vec<String> {
+        self.0.ids()
+    }
+
+    fn text(&self) -> String {
+        let from = self.0.previous.as_deref().map(|previous| format!("; it went back from {previous}"));
+        format!("{}@{} is active again{}", self.0.name, self.0.version, from.unwrap_or_default())
     }
 }
 

@@ -29,7 +29,7 @@ mod toolchain;
 use package::Package;
 pub(super) use python::HOW_TO_GET as GET_PYTHON;
 use script::Script;
-pub(super) use sdk::{LOCK, restore_sdk};
+pub(super) use sdk::{LOCK, Sdk, path_for_new, update as update_sdk};
 use toolchain::Toolchain;
 
 /// A component on disk.
@@ -45,6 +45,10 @@ pub struct Built {
     pub imports: Vec<String>,
     /// What it was made with, for example `wasm32-unknown-unknown` or `componentize-py`.
     pub target: String,
+    /// The files that the compiler has read, where it says so: those of the crate, of crates beside it, and what they
+    /// include.
+    #[serde(skip)]
+    pub sources: Vec<PathBuf>,
 }
 
 /// What a component is made for.
@@ -82,33 +86,61 @@ pub fn build(dir: &Path, out: Option<&Path>) -> anyhow::Result<Built> {
     if let Some(script) = Script::of(dir)? {
         return build_script(&script, Purpose::Release, out);
     }
-    let mut built = build_packages(vec![(Package::of(dir)?, out.map(Path::to_owned))], Purpose::Release)?;
+    let mut built = build_packages(vec![(Package::of(dir)?, out.map(Path::to_owned))], Purpose::Release, None)?;
     built.pop().context("cargo built nothing")
 }
 
-/// Builds the plugins in `dirs` into their `target/plugins`, or `target/plugins/dev` for development, with one
-/// cargo call per workspace.
+/// Builds the plugins in `dirs` into their `target/plugins`, with one cargo call per workspace. Components come in the
+/// order of their folders.
 ///
 /// # Errors
 /// As for [`build`].
 pub fn build_many(dirs: &[PathBuf], purpose: Purpose) -> anyhow::Result<Vec<Built>> {
+    build_all(dirs, purpose, None)
+}
+
+/// The same for development, into `target/plugins/dev`. What workspaces have in common is compiled once, in
+/// `shared_target`, if they are given such a folder.
+///
+/// # Errors
+/// As for [`build`].
+pub fn build_for_development(dirs: &[PathBuf], shared_target: Option<&Path>) -> anyhow::Result<Vec<Built>> {
+    build_all(dirs, Purpose::Development, shared_target)
+}
+
+fn build_all(dirs: &[PathBuf], purpose: Purpose, shared_target: Option<&Path>) -> anyhow::Result<Vec<Built>> {
     let (mut packages, mut scripts) = (Vec::new(), Vec::new());
-    for dir in dirs {
+    for (number, dir) in dirs.iter().enumerate() {
         match Script::of(dir)? {
-            Some(script) => scripts.push(script),
-            None => packages.push((Package::of(dir)?, None)),
+            Some(script) => scripts.push((number, script)),
+            None => packages.push((number, (Package::of(dir)?, None))),
         }
     }
-    let mut built = if packages.is_empty() { Vec::new() } else { build_packages(packages, purpose)? };
+    let (numbers, packages): (Vec<usize>, Vec<_>) = packages.into_iter().unzip();
+    let packages = if packages.is_empty() { Vec::new() } else { build_packages(packages, purpose, shared_target)? };
+    let mut built: Vec<(usize, Built)> = numbers.into_iter().zip(packages).collect();
     // Their compilers use one core each.
     std::thread::scope(|scope| {
-        let building: Vec<_> =
-            scripts.iter().map(|script| scope.spawn(|| build_script(script, purpose, None))).collect();
-        for one in building {
-            built.push(one.join().map_err(|_| anyhow::anyhow!("a build panicked"))??);
+        let building: Vec<_> = scripts
+            .iter()
+            .map(|(number, script)| (*number, scope.spawn(|| build_script(script, purpose, None))))
+            .collect();
+        for (number, one) in building {
+            built.push((number, one.join().map_err(|_| anyhow::anyhow!("a build panicked"))??));
         }
-        Ok(built)
-    })
+        anyhow::Ok(())
+    })?;
+    built.sort_by_key(|(number, _)| *number);
+    Ok(built.into_iter().map(|(_, built)| built).collect())
+}
+
+/// The name of the plugin in `dir`, by its manifest alone.
+#[must_use]
+pub fn name_of(dir: &Path) -> Option<String> {
+    match Script::of(dir) {
+        Ok(Some(script)) => Some(script.name),
+        _ => package::name_of(dir),
+    }
 }
 
 /// Makes the component of a plugin in a language with an interpreter.
@@ -119,15 +151,20 @@ fn build_script(script: &Script, purpose: Purpose, out: Option<&Path>) -> anyhow
     write(&script.name, script.language.compiler(), &bytes, path)
 }
 
-fn build_packages(packages: Vec<(Package, Option<PathBuf>)>, purpose: Purpose) -> anyhow::Result<Vec<Built>> {
+fn build_packages(
+    packages: Vec<(Package, Option<PathBuf>)>,
+    purpose: Purpose,
+    shared_target: Option<&Path>,
+) -> anyhow::Result<Vec<Built>> {
     let toolchain = toolchain::find()?;
+    let shared_target = shared_target.map(std::path::absolute).transpose()?;
     let mut workspaces: BTreeMap<PathBuf, Vec<&Package>> = BTreeMap::new();
     for (package, _) in &packages {
         workspaces.entry(package.workspace.clone()).or_default().push(package);
     }
     let mut modules = BTreeMap::new();
     for packages in workspaces.values() {
-        modules.extend(compile(&toolchain, packages, purpose)?);
+        modules.extend(compile(&toolchain, packages, purpose, shared_target.as_deref())?);
     }
     let component = |(package, out): &(Package, Option<PathBuf>)| {
         let path = place(&package.target_dir, purpose, &package.name, out.as_deref());
@@ -145,12 +182,16 @@ fn compile(
     toolchain: &Toolchain,
     packages: &[&Package],
     purpose: Purpose,
+    shared_target: Option<&Path>,
 ) -> anyhow::Result<BTreeMap<PathBuf, PathBuf>> {
     let Some(first) = packages.first() else { return Ok(BTreeMap::new()) };
-    let mut cargo = toolchain.cargo(&first.workspace);
+    let target = shared_target.map_or_else(|| first.target_dir.join("guest"), Path::to_owned);
+    // With other flags, what is shared would be compiled anew for each.
+    let hidden = if shared_target.is_some() { None } else { Some(first.workspace.as_path()) };
+    let mut cargo = toolchain.cargo(&first.workspace, hidden);
     cargo.args(["build", "--message-format=json-render-diagnostics", "--profile", package::PROFILE]);
     cargo.arg("--manifest-path").arg(first.workspace.join("Cargo.toml"));
-    cargo.arg("--target-dir").arg(first.target_dir.join("guest"));
+    cargo.arg("--target-dir").arg(target);
     for setting in package::profile_settings(&first.workspace, purpose)? {
         cargo.args(["--config", setting]);
     }
@@ -197,8 +238,9 @@ fn finish(
 ) -> anyhow::Result<Built> {
     let name = &package.name;
     let module = modules.get(&package.manifest).with_context(|| format!("cargo made no module of `{name}`"))?;
-    let module = std::fs::read(module).with_context(|| format!("can't read {}", module.display()))?;
-    write(name, toolchain.target, &module, path)
+    let bytes = std::fs::read(module).with_context(|| format!("can't read {}", module.display()))?;
+    let built = write(name, toolchain.target, &bytes, path)?;
+    Ok(Built { sources: package::files_read_for(module), ..built })
 }
 
 /// Checks what a compiler made and puts it where it belongs.
@@ -211,6 +253,7 @@ fn write(name: &str, target: &str, module: &[u8], path: PathBuf) -> anyhow::Resu
         size_bytes: component.bytes.len() as u64,
         imports: component.imports,
         target: target.to_owned(),
+        sources: Vec::new(),
     })
 }
 

@@ -35,15 +35,16 @@ enum Language {
 const NAME_BYTES: usize = 64;
 
 /// Names that are valid and that cargo refuses for a crate.
-const RESERVED: [&str; 6] = ["alloc", "core", "proc-macro", "proc_macro", "std", "test"];
+const RESERVED: [&str; 7] = ["alloc", "core", "pawl-sdk", "proc-macro", "proc_macro", "std", "test"];
 
 /// Writes the plugin, and tells what to do next.
 pub(super) fn run(new: &New) -> anyhow::Result<()> {
     check_name(&new.name)?;
     let folder = PathBuf::from(&new.name);
-    write(&folder, &new.lang.files(&new.name))?;
-    if new.lang == Language::Rust {
-        plugin_build::restore_sdk(&folder)?;
+    let sdk = plugin_build::path_for_new(Path::new("."));
+    write(&folder, &new.lang.files(&new.name, &sdk))?;
+    if let Some(sdk) = plugin_build::Sdk::of(&folder) {
+        sdk.restore()?;
     }
     let get = new.lang.setup().map(|command| format!("    {command}\n")).unwrap_or_default();
     eprintln!("next:\n\n    cd {0}\n{get}    pawl dev\n\n{0}/README.md says more", new.name);
@@ -51,7 +52,7 @@ pub(super) fn run(new: &New) -> anyhow::Result<()> {
 }
 
 impl Language {
-    fn files(self, name: &str) -> Vec<(&'static str, String)> {
+    fn files(self, name: &str, sdk: &str) -> Vec<(&'static str, String)> {
         let (source, step, manifest, manifest_text) = match self {
             Self::Rust => {
                 let text = include_str!("plugin_new/rust/manifest.toml");
@@ -67,8 +68,16 @@ impl Language {
             }
         };
         let setup = self.setup().map(|command| format!("\n    {command}")).unwrap_or_default();
-        let fill =
-            |text: &str| text.replace("{{name}}", name).replace("{{source}}", source).replace("{{setup}}", &setup);
+        let commit = match self {
+            Self::Rust => {
+                format!(" Its SDK is in `{sdk}`: commit\nthat, too. `pawl plugin update` brings it up to date.")
+            }
+            _ => String::new(),
+        };
+        let fill = |text: &str| {
+            let text = text.replace("{{name}}", name).replace("{{source}}", source).replace("{{setup}}", &setup);
+            text.replace("{{sdk}}", sdk).replace("{{commit}}", &commit)
+        };
         let mut files = vec![
             (manifest, fill(manifest_text)),
             (source, step.to_owned()),
@@ -106,7 +115,7 @@ fn check_name(name: &str) -> anyhow::Result<()> {
         )));
     }
     if RESERVED.contains(&name) {
-        return Err(usage(format!("`{name}` can't be a plugin's name: Rust has a crate of that name, choose another")));
+        return Err(usage(format!("`{name}` can't be a plugin's name: there is a crate of that name, choose another")));
     }
     Ok(())
 }
@@ -145,7 +154,7 @@ mod tests {
     fn nothing_is_written_where_one_of_the_files_is() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("pipeline.toml"), "mine").unwrap();
-        let error = write(dir.path(), &Language::Js.files("hello")).unwrap_err().to_string();
+        let error = write(dir.path(), &Language::Js.files("hello", "pawl-sdk")).unwrap_err().to_string();
         assert!(error.contains("pipeline.toml is there already"), "{error}");
         let there: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
         assert_eq!(there.len(), 1, "{there:?}");
@@ -154,7 +163,7 @@ mod tests {
     #[test]
     fn nothing_is_left_to_be_filled_in() {
         for language in [Language::Rust, Language::Python, Language::Js] {
-            for (name, text) in language.files("hello") {
+            for (name, text) in language.files("hello", "pawl-sdk") {
                 assert!(!text.contains("{{"), "{language:?} {name}: {text}");
             }
         }

@@ -97,7 +97,7 @@ impl Embedded {
         command.envs(settings.iter().copied());
         let log = self.log();
         self.process = Some(Process::spawn("pawl dev", command, &log)?);
-        self.said("ready: ")
+        self.said("ready at ")
     }
 
     /// What this start of the process has said so far.

@@ -3,6 +3,7 @@
 //! All commands that talk to the API go through it, and so do rehearsals. It never tries again by itself: whether that is safe is
 //! for the caller to know.
 
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
@@ -12,6 +13,8 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::home;
+use crate::problem::{BEING_BUILT, MISDIRECTED};
 use crate::types::{AppliedPipeline, IDEMPOTENCY_KEY, Problem, PushedPlugin, SubmitRun, SubmittedRun};
 
 /// How long an answer may take, besides what the server is asked to wait.
@@ -23,6 +26,8 @@ pub struct Client {
     http: reqwest::Client,
     base: Url,
     authorization: Option<HeaderValue>,
+    /// Whose API is meant.
+    folder: Option<HeaderValue>,
 }
 
 /// Why there is no answer, or not the wanted one.
@@ -87,7 +92,7 @@ impl Error {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Unreachable { .. } => {
-                Some("start an API with `pawl api`, or say where it is with --api-url or PAWL_API_URL")
+                Some("start one with `pawl dev` or `pawl api`, or say where it is with --api-url or PAWL_API_URL")
             }
             Self::Foreign { .. } => Some("check the address: --api-url, PAWL_API_URL or `api_url` in pawl.toml"),
             Self::Problem(problem) if problem.status == 401 => {
@@ -95,6 +100,22 @@ impl Error {
             }
             _ => None,
         }
+    }
+
+    /// Whether the API that is meant may be starting just now: nothing answers there yet, or somebody else does.
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        matches!(self, Self::Unreachable { .. }) || self.is_problem(MISDIRECTED)
+    }
+
+    /// Whether the pipeline may be there in a moment.
+    #[must_use]
+    pub fn is_being_built(&self) -> bool {
+        self.is_problem(BEING_BUILT)
+    }
+
+    fn is_problem(&self, kind: &str) -> bool {
+        matches!(self, Self::Problem(problem) if problem.kind.ends_with(kind))
     }
 
     /// Whether the same request may succeed later: the API was not reached, went away or has no database.
@@ -138,7 +159,19 @@ impl Client {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|cause| Error::Unreachable { url: Box::new(base.clone()), cause })?;
-        Ok(Self { http, base, authorization })
+        Ok(Self { http, base, authorization, folder: None })
+    }
+
+    /// Means the API of this folder, if it is one of a folder: that of another one refuses.
+    #[must_use]
+    pub fn of_folder(self, folder: &Path) -> Self {
+        Self { folder: home::header_of(folder), ..self }
+    }
+
+    /// Whether the API is on this machine.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(self.base.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
     }
 
     /// The API's address.
@@ -342,7 +375,10 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let request = self.http.request(method, url).timeout(TIMEOUT);
+        let mut request = self.http.request(method, url).timeout(TIMEOUT);
+        if let Some(folder) = &self.folder {
+            request = request.header(home::FOLDER, folder);
+        }
         match &self.authorization {
             Some(value) => request.header(AUTHORIZATION, value),
             None => request,

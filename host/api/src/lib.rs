@@ -24,6 +24,7 @@ mod component;
 mod doors;
 mod events;
 mod explain;
+mod home;
 mod inbox;
 mod journal;
 mod known;
@@ -42,7 +43,8 @@ mod state;
 pub mod types;
 pub mod watch;
 
-pub use server::{Config, ServeError, serve};
+pub use home::{Building, Home};
+pub use server::{Config, ServeError, listen, serve, serve_at_home};
 
 use state::AppState;
 
@@ -83,6 +85,7 @@ fn router(state: AppState) -> Router {
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
         .merge(routes)
+        .layer(from_fn_with_state(state.clone(), home::check_folder))
         .with_state(state)
 }
 

@@ -2,6 +2,7 @@
 //! a request returns a [`Problem`]; bugs and damage are logged here, once.
 
 use std::error::Error;
+use std::path::Path;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
@@ -14,6 +15,10 @@ use super::types::{FileProblem, PROBLEM_JSON, Problem};
 
 /// The result of handling a request.
 pub(super) type Result<T> = std::result::Result<T, Problem>;
+
+/// Problems that a client waits out.
+pub(super) const BEING_BUILT: &str = "being-built";
+pub(super) const MISDIRECTED: &str = "misdirected";
 
 /// When to try again after an outage, seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -46,6 +51,22 @@ impl Problem {
     pub(super) fn unknown_pipeline(detail: &str) -> Self {
         let detail = format!("{detail}; `pawl pipeline list` shows all");
         Self::new(StatusCode::NOT_FOUND, "unknown-pipeline", "Unknown pipeline", detail)
+    }
+
+    /// The pipeline may be there in a moment.
+    pub(super) fn being_built(pipeline: &str) -> Self {
+        let detail = format!("there is no pipeline `{pipeline}` yet: `pawl dev` is still building; submit it again");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, BEING_BUILT, "Being built", detail)
+    }
+
+    pub(super) fn misdirected(here: &Path, meant: &Path) -> Self {
+        let detail = format!(
+            "this is the `pawl dev` of {}, not of {}: start one there, or say that you mean this one, with --api-url or \
+             PAWL_API_URL",
+            here.display(),
+            meant.display()
+        );
+        Self::new(StatusCode::MISDIRECTED_REQUEST, MISDIRECTED, "Another folder's", detail)
     }
 
     pub(super) fn unknown_plugin(detail: &str) -> Self {

@@ -22,6 +22,7 @@ use serde_json::value::RawValue;
 
 use super::component::to_resume_on;
 use super::explain::{EXPLAINED_SIGNALS, EXPLAINED_STEPS, explain, name_rejected};
+use super::home::Home;
 use super::parked::ways_out;
 use super::problem::Result;
 use super::request::{Params, pipeline_name, read_json, run_id};
@@ -69,6 +70,9 @@ pub(super) async fn submit(
     }
     let pipeline = pipeline_name(&request.pipeline)?;
     let key = idempotency_key(&headers)?;
+    if let Some(home) = &state.home {
+        home.until_built(&state, &request.pipeline).await?;
+    }
     let run = NewRun::new(state.namespace.clone(), pipeline.into(), input.to_vec(), key.clone());
     let id = run.id;
     if let Err(problem) = state.check_input(&run).await
@@ -90,9 +94,10 @@ pub(super) async fn submit(
         Submission::Same => false,
         Submission::KeyReused => return Err(Problem::idempotency_conflict(key.as_deref().unwrap_or_default())),
         Submission::UnknownPipeline => {
-            return Err(Problem::unknown_pipeline(
-                &state.store.unknown_pipeline(&state.namespace, &request.pipeline).await.to_string(),
-            ));
+            let unknown = state.store.unknown_pipeline(&state.namespace, &request.pipeline).await;
+            let failed = state.home.as_ref().and_then(Home::failed);
+            let failed = failed.map(|what| format!("; {what} did not build, the output of `pawl dev` says why"));
+            return Err(Problem::unknown_pipeline(&format!("{unknown}{}", failed.unwrap_or_default())));
         }
     };
     let mut status = if created { RunStatus::Pending } else { status_of(&state, id).await? };

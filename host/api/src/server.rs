@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use super::aside::Aside;
 use super::doors::{self, Doors};
+use super::home::Home;
 use super::router;
 use super::state::AppState;
 use super::watch::Watch;
@@ -105,17 +106,57 @@ pub async fn serve(
     engine: Arc<Engine>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let state = prepare(&config, ports, engine);
+    let state = prepare(&config, ports, engine, None);
     // A wrong schema is said before anything listens, if the store is there to tell.
-    let is_checked = match store::check(&*state.store).await {
-        Err(error) if !error.is_passing() => return Err(error.into()),
-        checked => checked.is_ok(),
-    };
-    let bind = |source| ServeError::Bind { address: config.listen.clone(), source };
-    let listener = TcpListener::bind(&config.listen).await.map_err(bind)?;
-    let address: SocketAddr = listener.local_addr().map_err(bind)?;
+    let is_checked = check_schema(&state).await?;
+    let (listener, address) = listen(&config.listen).await?;
     eprintln!("listening on http://{address}");
+    answer(config, state, listener, is_checked, shutdown).await
+}
 
+/// Takes an address, and tells which one it is.
+///
+/// # Errors
+/// [`ServeError::Bind`].
+pub async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let bind = |source| ServeError::Bind { address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).await.map_err(bind)?;
+    let address = listener.local_addr().map_err(bind)?;
+    Ok((listener, address))
+}
+
+/// The same as [`serve`] for one folder, on an address that was taken before.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve_at_home(
+    home: Home,
+    listener: TcpListener,
+    config: Config,
+    ports: Ports,
+    engine: Arc<Engine>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let state = prepare(&config, ports, engine, Some(home));
+    let is_checked = check_schema(&state).await?;
+    answer(config, state, listener, is_checked, shutdown).await
+}
+
+/// Whether the schema is this build's; false if the store is away.
+async fn check_schema(state: &AppState) -> Result<bool, ServeError> {
+    match store::check(&*state.store).await {
+        Err(error) if !error.is_passing() => Err(error.into()),
+        checked => Ok(checked.is_ok()),
+    }
+}
+
+async fn answer(
+    config: Config,
+    state: AppState,
+    listener: TcpListener,
+    is_checked: bool,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
     let watch = state.watch.clone();
     let (stopping, stopped) = watch::channel(false);
     let signal = {
@@ -147,7 +188,7 @@ pub async fn serve(
     }
 }
 
-fn prepare(config: &Config, Ports { store, queue }: Ports, engine: Arc<Engine>) -> AppState {
+fn prepare(config: &Config, Ports { store, queue }: Ports, engine: Arc<Engine>, home: Option<Home>) -> AppState {
     AppState {
         submissions: Submissions::start(&store, Arc::clone(&queue)),
         watch: Watch::new(store.clone()),
@@ -163,6 +204,7 @@ fn prepare(config: &Config, Ports { store, queue }: Ports, engine: Arc<Engine>) 
         limits: config.limits,
         namespace: Namespace::default(),
         suspicion: config.suspicion,
+        home,
         token_hash: config.token.as_ref().map(|token| blake3::hash(token.as_bytes())),
         pipelines: Arc::default(),
         most_pipelines: config.pipelines,

@@ -19,6 +19,7 @@ use pawl_store::{self as store, SharedStore};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::aside::{Aside, Unfinished};
+use super::home::Home;
 use super::known::Known;
 use super::problem::Result;
 use super::types::{Changed, Problem};
@@ -50,6 +51,8 @@ pub(super) struct AppState {
     /// Whose pipelines, plugins and runs requests are about: one namespace for now.
     pub(super) namespace: Namespace,
     pub(super) suspicion: Suspicion,
+    /// The folder of `pawl dev`.
+    pub(super) home: Option<Home>,
     /// Of the token that requests must carry.
     pub(super) token_hash: Option<blake3::Hash>,
     /// Pipeline versions, which never change, and how many are kept.

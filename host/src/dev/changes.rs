@@ -1,15 +1,16 @@
 //! Which files have changed: the system's notifications, gathered until it is quiet for a moment, because an
-//! editor writes one file in several steps.
+//! editor writes one file in several steps. What no build reads is not heard at all, however often it is written.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use notify::{Event, EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
-use super::sources::Sources;
+use super::sources::{Sources, is_authors};
 
 /// Silence that ends a change.
 const QUIET: Duration = Duration::from_millis(30);
@@ -28,7 +29,7 @@ impl Changes {
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let Ok(event) = event else { return };
             if !matches!(event.kind, EventKind::Access(_)) {
-                for path in event.paths.into_iter().filter(|path| Sources::matters(path)) {
+                for path in event.paths.into_iter().filter(|path| is_authors(path)) {
                     // Nobody listens any more when the process ends.
                     let _ = tell.send(path);
                 }
@@ -41,7 +42,7 @@ impl Changes {
     }
 
     /// Watches folders that are new, too.
-    fn follow(&mut self, sources: &Sources) {
+    pub(super) fn follow(&mut self, sources: &Sources) {
         for folder in sources.folders() {
             if self.watched.insert(folder.clone())
                 && let Err(error) = self.watcher.watch(&folder, RecursiveMode::NonRecursive)
@@ -51,15 +52,46 @@ impl Changes {
         }
     }
 
-    /// The files that have changed, when it is quiet again.
+    /// The files that have changed and that builds read, when it is quiet again.
     pub(super) async fn next(&mut self, sources: &Sources) -> BTreeSet<PathBuf> {
         let mut paths = BTreeSet::new();
-        let Some(first) = self.changed.recv().await else { return std::future::pending().await };
-        paths.insert(first);
-        while let Ok(Some(path)) = tokio::time::timeout(QUIET, self.changed.recv()).await {
-            paths.insert(path);
+        while paths.is_empty() {
+            let Some(path) = self.changed.recv().await else { return std::future::pending().await };
+            self.take(path, sources, &mut paths);
         }
-        self.follow(sources);
+        let mut quiet = Instant::now() + QUIET;
+        while let Ok(Some(path)) = timeout_at(quiet, self.changed.recv()).await {
+            if self.take(path, sources, &mut paths) {
+                quiet = Instant::now() + QUIET;
+            }
+        }
         paths
     }
+
+    /// Whether it was something that a build reads.
+    fn take(&mut self, path: PathBuf, sources: &Sources, paths: &mut BTreeSet<PathBuf>) -> bool {
+        let before = paths.len();
+        if path.is_dir() {
+            // What was put into a new folder before it was watched was heard by nobody.
+            self.follow(sources);
+            self.watched.retain(|folder| folder.is_dir());
+            paths.extend(read_below(&path, sources));
+        } else if sources.is_read(&path) {
+            paths.insert(path);
+        }
+        paths.len() > before
+    }
+}
+
+fn read_below(folder: &Path, sources: &Sources) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files = Vec::new();
+    for path in entries.filter(|path| is_authors(path)) {
+        match path.is_dir() {
+            true => files.extend(read_below(&path, sources)),
+            false if sources.is_read(&path) => files.push(path),
+            false => {}
+        }
+    }
+    files
 }

@@ -3,39 +3,52 @@
 //! moment and started again, it goes on where it was.
 //!
 //! Plugin sources and pipeline files are built, checked and activated as they change ([`reload`]); what does not
-//! build leaves the version before it active.
+//! build leaves the version before it active. Where it listens, commands find in its folder ([`super::here`]).
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use pawl_api as api;
 use pawl_api::client::Client;
+use pawl_api::{self as api, Building, Home, ServeError};
 use pawl_base::fault;
 use pawl_dispatch::Ports;
 use pawl_dispatch::requeue;
 use pawl_queue::{InProcess, SharedQueue};
 use pawl_store::{SharedStore, Sqlite};
 use pawl_worker as worker;
+use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::watch;
 
 use super::exit::usage;
+use super::here::{Announced, DATA, Said};
 use super::roles::asked_to_stop;
 use super::settings::Settings;
 
 mod changes;
 mod reload;
+mod report;
 mod sources;
 
 use sources::Sources;
 
+/// A port of loopback that is free.
+const ANY_PORT: &str = "127.0.0.1:0";
+
 /// Runs until it is asked to stop.
 pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
+    let asked = asked_to_stop();
     fault::announce()?;
     let (serve, execute) = (settings.api(), settings.worker());
-    require_loopback(&serve.listen)?;
+    require_loopback(&serve.listen).await?;
     let (data, plugins, pipelines) = settings.folders();
     let sources = Sources::of(plugins, pipelines)?;
     let store: SharedStore = Arc::new(Sqlite::open(&data)?);
+    let (listener, address) = listen(settings).await?;
+    let said = Said { url: format!("http://{address}"), folder: std::env::current_dir()?.canonicalize()? };
+    // Commands find it by that, or by the usual address; the promises do not hang on it.
+    let announced = Announced::in_data(&data, &said).map_err(|error| eprintln!("{error:#}"));
+    eprintln!("listening on {}", said.url);
     let queue: SharedQueue = Arc::new(InProcess::new());
     // The process before this one is dead, whatever its leases say, and its queue is gone.
     let resumed = requeue::stale(&*store, &*queue, settings.suspicion()).await?;
@@ -48,18 +61,23 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
         let mut stopped = stopped.clone();
         async move { drop(stopped.wait_for(|stop| *stop).await) }
     };
-    let client = Client::new(&format!("http://{}", serve.listen), settings.api_token())?;
+    let client = Client::new(&said.url, settings.api_token())?;
+    let (tell, building) = watch::channel(Building::UnderWay);
+    let home = Home { folder: said.folder.clone(), building };
     let ports = Ports { store, queue };
     let engine = settings.engine(execute.slots)?;
-    let serving = api::serve(serve, ports.clone(), Arc::clone(&engine), stopping());
+    let serving = api::serve_at_home(home, listener, serve, ports.clone(), Arc::clone(&engine), stopping());
     let executing = worker::run(execute, ports, engine, stopping());
     let (mut serving, mut executing) = (tokio::spawn(serving), tokio::spawn(executing));
-    let reloading = tokio::spawn(reload::run(client, sources));
+    let is_found = announced.is_ok() && data.canonicalize().ok() == said.folder.join(DATA).canonicalize().ok();
+    let address = (!is_found).then(|| said.url.clone());
+    let built = reload::Place { target: data.join("target"), tell, address };
+    let reloading = tokio::spawn(reload::run(client, sources, built));
     tokio::select! {
         // Neither ends by itself but by an error.
         served = &mut serving => return Ok(served??),
         executed = &mut executing => return Ok(executed??),
-        () = asked_to_stop() => {}
+        () = asked => {}
     }
     reloading.abort();
     let _ = stop.send(true);
@@ -67,11 +85,52 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
     Ok(serving.await??)
 }
 
+/// Takes the address; if nobody has asked for one and the usual one is taken, a free one.
+async fn listen(settings: &Settings) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let usual = settings.api().listen;
+    match api::listen(&usual).await {
+        Err(ServeError::Bind { source, .. })
+            if source.kind() == ErrorKind::AddrInUse && settings.is_default("listen") =>
+        {
+            eprintln!("another process has {usual}: taking a free port");
+            api::listen(ANY_PORT).await
+        }
+        listening => listening,
+    }
+}
+
 /// Nobody asks for a token here, so nobody else may come in.
-fn require_loopback(listen: &str) -> anyhow::Result<()> {
-    match listen.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_loopback() => Ok(()),
-        Ok(_) => Err(usage(format!("`pawl dev` serves this machine only, not {listen}: for others, use `pawl api`"))),
-        Err(_) => Err(usage(format!("`{listen}` is no address; it looks like 127.0.0.1:7340"))),
+async fn require_loopback(listen: &str) -> anyhow::Result<()> {
+    let addresses: Vec<SocketAddr> = match lookup_host(listen).await {
+        Ok(addresses) => addresses.collect(),
+        Err(_) => Vec::new(),
+    };
+    if addresses.is_empty() {
+        return Err(usage(format!("`{listen}` is no address; it looks like 127.0.0.1:7340 or localhost:7340")));
+    }
+    if addresses.iter().all(|address| address.ip().is_loopback()) {
+        return Ok(());
+    }
+    Err(usage(format!("`pawl dev` serves this machine only, not {listen}: for others, use `pawl api`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn loopback_has_several_names_and_nothing_else_is_served() {
+        for listen in ["127.0.0.1:7340", "localhost:7400", "[::1]:0", "127.0.0.2:80"] {
+            require_loopback(listen).await.unwrap();
+        }
+        for (listen, says) in [
+            ("0.0.0.0:7340", "this machine only"),
+            ("localhost", "is no address; it looks like"),
+            ("7340", "is no address"),
+            ("", "is no address"),
+        ] {
+            let error = require_loopback(listen).await.unwrap_err().to_string();
+            assert!(error.contains(says), "{listen}: {error}");
+        }
     }
 }

@@ -7,27 +7,41 @@
 //! ```
 //!
 //! It is a client of the API like any other. A version is named by what it is made of, so that nothing that a run
-//! stands on is ever overwritten.
+//! stands on is ever overwritten. A pipeline that was refused is tried again whenever a plugin has come.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use pawl_api::Building;
 use pawl_api::client::{Client, Error};
+use pawl_api::types::PluginList;
 use pawl_domain::id::Digest;
 use pawl_domain::pipeline_file::{self, Format};
+use tokio::sync::watch;
 
 use super::super::output::size;
 use super::super::plugin_build;
 use super::changes::Changes;
-use super::sources::Sources;
+use super::report::{Report, What};
+use super::sources::{Sources, is_same};
 
 /// Pause between looks whether the API answers.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Where it is built, and who hears of it.
+pub(super) struct Place {
+    /// For what several plugins share of their compilation.
+    pub(super) target: PathBuf,
+    /// The API, which lets submissions wait.
+    pub(super) tell: watch::Sender<Building>,
+    /// Where the API is, for people whose commands would not find it.
+    pub(super) address: Option<String>,
+}
+
 /// Brings everything up to date, then follows changes, for ever.
-pub(super) async fn run(client: Client, sources: Sources) {
+pub(super) async fn run(client: Client, sources: Sources, place: Place) {
     let mut changes = match Changes::begin(&sources) {
         Ok(changes) => changes,
         Err(error) => return eprintln!("{error:#}"),
@@ -35,72 +49,110 @@ pub(super) async fn run(client: Client, sources: Sources) {
     while client.get::<serde_json::Value>(&["health"], &[]).await.is_err() {
         tokio::time::sleep(PAUSE).await;
     }
-    let reload = Reload { client, sources };
+    let mut reload = Reload { client, sources, place, report: Report::default() };
     reload.all().await;
     loop {
+        changes.follow(&reload.sources);
         let changed = changes.next(&reload.sources).await;
+        reload.place.tell.send_replace(Building::UnderWay);
         reload.changed(&changed).await;
+        reload.tell_done();
     }
 }
 
 struct Reload {
     client: Client,
     sources: Sources,
+    place: Place,
+    report: Report,
 }
 
 impl Reload {
-    async fn all(&self) {
+    async fn all(&mut self) {
+        self.remember().await;
         for component in self.sources.components() {
-            self.component(&component, Instant::now()).await;
+            self.component(&component, &component, Instant::now()).await;
         }
-        self.plugins(self.sources.plugin_folders()).await;
-        self.pipelines(&self.sources.pipeline_files()).await;
-        eprintln!("ready: runs are submitted with `pawl run submit PIPELINE --input JSON --wait`");
-    }
-
-    async fn changed(&self, paths: &BTreeSet<PathBuf>) {
-        let is_changed = |file: &&PathBuf| file.canonicalize().is_ok_and(|file| paths.contains(&file));
-        let pipelines: Vec<PathBuf> = self.sources.pipeline_files().iter().filter(is_changed).cloned().collect();
-        for component in self.sources.components().iter().filter(is_changed) {
-            self.component(component, Instant::now()).await;
+        let folders = self.sources.plugin_folders();
+        if !folders.is_empty() {
+            eprintln!("building; the first time takes up to a minute");
         }
-        let is_of = |folder: &PathBuf, path: &PathBuf| {
-            folder.canonicalize().is_ok_and(|folder| path.starts_with(folder)) && !is_pipeline(path, &pipelines)
-        };
-        let mut folders = self.sources.plugin_folders();
-        folders.retain(|folder| paths.iter().any(|path| is_of(folder, path)));
         self.plugins(folders).await;
-        self.pipelines(&pipelines).await;
+        self.pipelines(&self.sources.pipeline_files()).await;
+        self.tell_done();
+        let url = self.client.base().as_str().trim_end_matches('/');
+        eprintln!("{}", self.report.ready(url, self.place.address.as_deref()));
     }
 
-    async fn plugins(&self, folders: Vec<PathBuf>) {
+    /// What was there before this process, as far as names tell it.
+    async fn remember(&mut self) {
+        let Ok(known) = self.client.get::<PluginList>(&["v1", "plugins"], &[]).await else { return };
+        let is_known = |name: &str| known.plugins.iter().any(|it| it.name == name && it.active_version.is_some());
+        for folder in self.sources.plugin_folders() {
+            if plugin_build::name_of(&folder).is_some_and(|name| is_known(&name)) {
+                self.report.was_there(&folder);
+            }
+        }
+        for file in self.sources.pipeline_files() {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let name = text.parse::<toml::Table>().ok().and_then(|table| Some(table.get("name")?.as_str()?.to_owned()));
+            if let Some(name) = name
+                && self.client.get::<serde_json::Value>(&["v1", "pipelines", &name], &[]).await.is_ok()
+            {
+                self.report.was_there(&file);
+            }
+        }
+    }
+
+    async fn changed(&mut self, paths: &BTreeSet<PathBuf>) {
+        let is_changed = |file: &PathBuf| paths.iter().any(|path| is_same(file, path));
+        let mut components = self.sources.components();
+        components.retain(is_changed);
+        for component in components {
+            self.component(&component, &component, Instant::now()).await;
+        }
+        self.plugins(self.sources.plugins_of(paths)).await;
+        let mut pipelines = self.sources.pipeline_files();
+        pipelines.retain(|file| is_changed(file) || self.report.has_failed(file));
+        self.pipelines(&pipelines).await;
+        self.report.forget(|what| !what.exists());
+    }
+
+    fn tell_done(&self) {
+        self.place.tell.send_replace(self.report.building());
+    }
+
+    async fn plugins(&mut self, folders: Vec<PathBuf>) {
         if folders.is_empty() {
             return;
         }
         let begun = Instant::now();
         // Together, they share what is compiled; if one of them does not build, the others should.
-        match build(folders.clone()).await {
-            Ok(built) => self.built(built, begun).await,
-            Err(error) if folders.len() == 1 => not_active(&folders[0], &error),
+        match self.build(folders.clone()).await {
+            Ok(built) => self.built(&folders, built, begun).await,
+            Err(error) if folders.len() == 1 => self.not_active(&folders[0], &error),
             Err(_) => {
                 for folder in folders {
-                    match build(vec![folder.clone()]).await {
-                        Ok(built) => self.built(built, begun).await,
-                        Err(error) => not_active(&folder, &error),
+                    let begun = Instant::now();
+                    match self.build(vec![folder.clone()]).await {
+                        Ok(built) => self.built(&[folder], built, begun).await,
+                        Err(error) => self.not_active(&folder, &error),
                     }
                 }
             }
         }
     }
 
-    async fn built(&self, built: Vec<plugin_build::Built>, begun: Instant) {
-        for component in built {
-            self.component(&component.path, begun).await;
+    /// Components come in the order of their folders.
+    async fn built(&mut self, folders: &[PathBuf], built: Vec<plugin_build::Built>, begun: Instant) {
+        for (folder, component) in folders.iter().zip(built) {
+            self.sources.has_read(folder, component.sources);
+            self.component(folder, &component.path, begun).await;
         }
     }
 
     /// Pushes a component and makes it the active version of its plugin.
-    async fn component(&self, file: &Path, begun: Instant) {
+    async fn component(&mut self, source: &Path, file: &Path, begun: Instant) {
         let pushed = async {
             let bytes = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
             let version = format!("dev-{}", Digest::of(&bytes).short());
@@ -110,27 +162,31 @@ impl Reload {
             Ok(pushed) => {
                 let (name, version, size) = (&pushed.name, &pushed.version, size(pushed.size_bytes));
                 eprintln!("plugin {name}@{version} is active ({size}, {:.1} s)", begun.elapsed().as_secs_f64());
+                self.report.succeeded(source);
             }
-            Err(error) => not_active(file, &error),
+            Err(error) => self.not_active(source, &error),
         }
     }
 
-    async fn pipelines(&self, files: &[PathBuf]) {
+    async fn pipelines(&mut self, files: &[PathBuf]) {
         for file in files {
-            if let Err(error) = self.pipeline(file).await {
-                eprintln!("{error:#}\n{} was not applied: the version before stays the current one", file.display());
+            match self.pipeline(file).await {
+                Ok(name) => self.report.applied(file, name),
+                Err(error) => eprintln!("{error:#}\n{}", self.report.failed(file, What::Pipeline)),
             }
+            // Somebody may be waiting for it.
+            self.place.tell.send_modify(|_| {});
         }
     }
 
-    async fn pipeline(&self, file: &Path) -> anyhow::Result<()> {
+    async fn pipeline(&self, file: &Path) -> anyhow::Result<String> {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(file).with_context(|| format!("can't read {name}"))?;
         match self.client.apply(&text, Format::of_file(&name)).await {
             Ok(applied) => {
                 let steps = applied.step_count;
                 eprintln!("pipeline {} ({steps} {})", applied.name, if steps == 1 { "step" } else { "steps" });
-                Ok(())
+                Ok(applied.name)
             }
             Err(Error::Problem(problem)) if !problem.problems.is_empty() => {
                 anyhow::bail!("{}", pipeline_file::render(&problem.problems, &name, &text).trim_end())
@@ -138,16 +194,14 @@ impl Reload {
             Err(error) => Err(error.into()),
         }
     }
-}
 
-fn is_pipeline(path: &Path, pipelines: &[PathBuf]) -> bool {
-    pipelines.iter().any(|file| file.canonicalize().is_ok_and(|file| file == path))
-}
+    fn not_active(&mut self, what: &Path, error: &anyhow::Error) {
+        eprintln!("{error:#}\n{}", self.report.failed(what, What::Plugin));
+    }
 
-fn not_active(what: &Path, error: &anyhow::Error) {
-    eprintln!("{error:#}\n{} was not activated: the version before stays active", what.display());
-}
-
-async fn build(folders: Vec<PathBuf>) -> anyhow::Result<Vec<plugin_build::Built>> {
-    tokio::task::spawn_blocking(move || plugin_build::build_many(&folders, plugin_build::Purpose::Development)).await?
+    async fn build(&self, folders: Vec<PathBuf>) -> anyhow::Result<Vec<plugin_build::Built>> {
+        let target = self.sources.are_several().then(|| self.place.target.clone());
+        let build = move || plugin_build::build_for_development(&folders, target.as_deref());
+        tokio::task::spawn_blocking(build).await?
+    }
 }

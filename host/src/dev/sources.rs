@@ -1,5 +1,7 @@
-//! What `pawl dev` looks after: plugin sources, components and pipeline files, by where they are.
+//! What `pawl dev` looks after: plugin sources, components and pipeline files, by where they are; and which files
+//! make a difference to a build.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::super::exit::usage;
@@ -9,7 +11,12 @@ use super::super::plugin_build;
 const PIPELINE: &str = "pipeline.toml";
 
 /// Folders that hold nothing of the author's.
-const IGNORED: [&str; 5] = ["target", "node_modules", "__pycache__", "build", "dist"];
+const IGNORED: [&str; 3] = ["target", "node_modules", "__pycache__"];
+
+/// What a build reads of a plugin's folder, though it has not read it yet: a module that is new, or whatever was there
+/// when the first build failed.
+const SOURCES: [&str; 4] = ["rs", "py", "js", "mjs"];
+const MANIFESTS: [&str; 3] = ["Cargo.toml", "pyproject.toml", "package.json"];
 
 /// Where plugins and pipelines are.
 #[derive(Debug, Clone)]
@@ -18,6 +25,8 @@ pub(super) struct Sources {
     pipelines: Option<PathBuf>,
     /// A pipeline on its own.
     pipeline: Option<PathBuf>,
+    /// Which files the last build of a plugin has read, by the plugin's folder.
+    read: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
 }
 
 impl Sources {
@@ -37,7 +46,13 @@ impl Sources {
                 .or_else(|| usual("plugins")),
             pipelines: pipelines.or_else(|| usual("pipelines")),
             pipeline,
+            read: BTreeMap::new(),
         })
+    }
+
+    /// Whether there may be several plugins, which then share what is compiled for them.
+    pub(super) fn are_several(&self) -> bool {
+        self.plugins.as_ref().is_some_and(|root| !plugin_build::is_source(root))
     }
 
     /// Folders of plugins' sources.
@@ -63,6 +78,32 @@ impl Sources {
         files
     }
 
+    /// A build of the plugin in `folder` has read these.
+    pub(super) fn has_read(&mut self, folder: &Path, files: impl IntoIterator<Item = PathBuf>) {
+        let authors = |file: &PathBuf| !file.components().any(|part| IGNORED.iter().any(|it| part.as_os_str() == *it));
+        self.read.insert(folder.to_owned(), files.into_iter().filter(authors).collect());
+    }
+
+    /// Whether a change of this file, which need not be there any more, makes a difference to a build or a pipeline.
+    pub(super) fn is_read(&self, path: &Path) -> bool {
+        let is_pipeline = || self.pipeline_files().iter().any(|file| is_same(file, path));
+        let is_component = || self.components().iter().any(|file| is_same(file, path));
+        self.read.values().any(|read| read.contains(path))
+            || (is_source(path) && self.plugins.as_ref().is_some_and(|root| lies_in(path, root)))
+            || is_pipeline()
+            || is_component()
+    }
+
+    /// The plugins that are to be built again when these files have changed.
+    pub(super) fn plugins_of(&self, paths: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
+        let is_of = |folder: &PathBuf, path: &PathBuf| {
+            self.read.get(folder).is_some_and(|read| read.contains(path)) || (is_source(path) && lies_in(path, folder))
+        };
+        let mut folders = self.plugin_folders();
+        folders.retain(|folder| paths.iter().any(|path| is_of(folder, path)));
+        folders
+    }
+
     /// Folders to be watched, each without those below it.
     pub(super) fn folders(&self) -> Vec<PathBuf> {
         let mut folders = Vec::new();
@@ -72,25 +113,39 @@ impl Sources {
             below(&folder, &mut folders);
         }
         folders.extend(self.pipeline.as_ref().and_then(|file| file.canonicalize().ok()?.parent().map(Path::to_owned)));
+        folders.extend(self.read.values().flatten().filter_map(|file| file.parent().map(Path::to_owned)));
         folders.sort();
         folders.dedup();
         folders
     }
+}
 
-    /// Whether a file or folder of this name may be the author's.
-    pub(super) fn matters(path: &Path) -> bool {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        !name.starts_with('.')
-            && !name.ends_with('~')
-            && !IGNORED.contains(&&*name)
-            && !has_extension(path, &["lock", "partial", "swp"])
-    }
+/// Whether a file or folder of this name may be the author's.
+pub(super) fn is_authors(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    !name.starts_with(['.', '#']) && !name.ends_with('~') && !IGNORED.contains(&&*name)
+}
+
+/// Whether a file of this name is something that builds read.
+fn is_source(path: &Path) -> bool {
+    let is_manifest = path.file_name().is_some_and(|name| MANIFESTS.iter().any(|manifest| name == *manifest));
+    is_authors(path) && (is_manifest || has_extension(path, &SOURCES))
+}
+
+/// `path` is whole, as the system tells it.
+fn lies_in(path: &Path, folder: &Path) -> bool {
+    folder.canonicalize().is_ok_and(|folder| path.starts_with(folder))
+}
+
+/// `path` is whole, and may be gone.
+pub(super) fn is_same(file: &Path, path: &Path) -> bool {
+    file.canonicalize().is_ok_and(|file| file == path)
 }
 
 fn below(folder: &Path, folders: &mut Vec<PathBuf>) {
     folders.push(folder.to_owned());
     for entry in entries(folder) {
-        if entry.is_dir() && Sources::matters(&entry) {
+        if entry.is_dir() && is_authors(&entry) {
             below(&entry, folders);
         }
     }
@@ -113,19 +168,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_authors_files_matter() {
-        for (path, matters) in [
-            ("/p/src/lib.rs", true),
-            ("/target/p/step.py", true),
-            ("/p/pipeline.toml", true),
-            ("/p/target", false),
-            ("/p/src/.lib.rs.swp", false),
-            ("/p/src/lib.rs~", false),
-            ("/p/node_modules", false),
-            ("/p/.pawl", false),
-            ("/p/Cargo.lock", false),
+    fn only_what_a_build_reads_makes_a_difference() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let write = |name: &str, text: &str| {
+            let file = root.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        };
+        write("plugins/hello/Cargo.toml", "[lib]\ncrate-type = [\"cdylib\"]\n");
+        write("pipelines/hello.toml", "");
+        let mut sources = Sources::of(Some(root.join("plugins")), Some(root.join("pipelines"))).unwrap();
+        let data = root.join("shared/data.csv");
+        sources.has_read(&root.join("plugins/hello"), [data, root.join("target/made.rs")]);
+        for (file, is_read) in [
+            ("plugins/hello/src/lib.rs", true),
+            ("plugins/hello/src/new.rs", true),
+            ("plugins/hello/Cargo.toml", true),
+            ("shared/data.csv", true),
+            ("pipelines/hello.toml", true),
+            ("plugins/hello/pawl.log", false),
+            ("plugins/hello/src/lib.rs~", false),
+            ("plugins/hello/src/.lib.rs.swp", false),
+            ("plugins/hello/src/#lib.rs#", false),
+            ("plugins/hello/src/lib.rs.bak", false),
+            ("plugins/hello/Cargo.lock", false),
+            ("plugins/hello/README.md", false),
+            ("shared/other.csv", false),
+            ("target/made.rs", false),
         ] {
-            assert_eq!(Sources::matters(Path::new(path)), matters, "{path}");
+            let path = root.join(file);
+            assert_eq!(sources.is_read(&path), is_read, "{file}");
+            let is_built = is_read && !file.starts_with("pipelines");
+            assert_eq!(!sources.plugins_of(&BTreeSet::from([path])).is_empty(), is_built, "{file}");
         }
     }
 }

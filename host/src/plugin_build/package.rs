@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
 use super::Purpose;
-use super::sdk::restore_sdk;
+use super::sdk::Sdk;
 
 /// The profile that guests are built with.
 pub(super) const PROFILE: &str = "guest";
@@ -46,7 +46,9 @@ impl Package {
     pub(super) fn of(dir: &Path) -> anyhow::Result<Self> {
         let manifest = dir.join("Cargo.toml");
         let manifest = manifest.canonicalize().with_context(|| format!("there is no crate in {}", dir.display()))?;
-        restore_sdk(dir)?;
+        if let Some(sdk) = Sdk::of(dir) {
+            sdk.restore()?;
+        }
         let metadata = Metadata::of(&manifest)?;
         let Some(package) = metadata.packages.into_iter().find(|package| package.manifest_path == manifest) else {
             bail!("{} is a workspace; give the folder of one of its crates", dir.display());
@@ -70,6 +72,20 @@ pub(super) fn is_source(dir: &Path) -> bool {
     let manifest = manifest.and_then(|text| text.parse::<toml::Table>().ok());
     let kinds = manifest.as_ref().and_then(|table| table.get("lib")?.get("crate-type")?.as_array());
     kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind.as_str() == Some("cdylib")))
+}
+
+/// The name of the crate in `dir`.
+pub(super) fn name_of(dir: &Path) -> Option<String> {
+    let manifest: toml::Table = std::fs::read_to_string(dir.join("Cargo.toml")).ok()?.parse().ok()?;
+    Some(manifest.get("package")?.get("name")?.as_str()?.to_owned())
+}
+
+/// What cargo notes beside a module: `MODULE: FILE FILE …`, with a backslash before a space in a name.
+pub(super) fn files_read_for(module: &Path) -> Vec<PathBuf> {
+    let note = std::fs::read_to_string(module.with_extension("d")).unwrap_or_default();
+    let line = note.lines().next().and_then(|line| line.split_once(".wasm: ")).map_or("", |(_, files)| files);
+    let files = line.replace("\\ ", "\0");
+    files.split_whitespace().map(|file| PathBuf::from(file.replace('\0', " "))).collect()
 }
 
 /// The part of `cargo metadata` that matters.
@@ -113,4 +129,18 @@ pub(super) fn profile_settings(workspace: &Path, purpose: Purpose) -> anyhow::Re
     let profile = if defined { &[][..] } else { &DEFAULT_PROFILE };
     let changes = if purpose == Purpose::Development { &DEVELOPMENT[..] } else { &[] };
     Ok([profile, changes].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_for_a_module_is_noted_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let module = dir.path().join("hello.wasm");
+        assert_eq!(files_read_for(&module), Vec::<PathBuf>::new());
+        std::fs::write(dir.path().join("hello.d"), "/t/hello.wasm: /p/src/lib.rs /p/data\\ of\\ mine.csv\n").unwrap();
+        assert_eq!(files_read_for(&module), ["/p/src/lib.rs", "/p/data of mine.csv"].map(PathBuf::from));
+    }
 }

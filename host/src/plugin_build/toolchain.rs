@@ -127,15 +127,15 @@ pub(super) fn on_path(program: &str) -> Option<PathBuf> {
 }
 
 impl Toolchain {
-    /// A cargo command for guests of the workspace, without the verb.
-    pub(super) fn cargo(&self, workspace: &Path) -> Command {
+    /// A cargo command for guests of the workspace, without the verb. The path `hidden` is kept out of what it makes.
+    pub(super) fn cargo(&self, workspace: &Path, hidden: Option<&Path>) -> Command {
         let mut cargo = Command::new(&self.cargo);
         cargo.current_dir(workspace);
         // Flags for the host's own code, such as `-C target-cpu=native`, must not reach the guest.
         for ambient in ["RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS"] {
             cargo.env_remove(ambient);
         }
-        cargo.env("CARGO_ENCODED_RUSTFLAGS", self.rustc_flags(workspace).join("\u{1f}"));
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", self.rustc_flags(hidden).join("\u{1f}"));
         cargo.env("RUSTC", &self.rustc).env("CARGO_BUILD_TARGET", self.target);
         if self.build_std {
             cargo.env("RUSTC_BOOTSTRAP", "1");
@@ -148,12 +148,12 @@ impl Toolchain {
     }
 
     /// Paths of this machine are kept out of panic messages, so that equal sources give equal digests.
-    fn rustc_flags(&self, workspace: &Path) -> Vec<String> {
+    fn rustc_flags(&self, hidden: Option<&Path>) -> Vec<String> {
         let remap = |path: &Path, name: &str| format!("--remap-path-prefix={}={name}", path.display());
         let mut flags = vec!["-Clink-arg=-zstack-size=".to_owned() + &STACK_BYTES.to_string()];
         flags.push(remap(&self.sysroot.join("lib/rustlib/src/rust"), "rust"));
         flags.extend(registry_sources().iter().map(|dir| remap(dir, "crates")));
-        flags.push(remap(workspace, "."));
+        flags.extend(hidden.map(|path| remap(path, ".")));
         flags
     }
 }

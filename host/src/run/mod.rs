@@ -179,7 +179,10 @@ fn run_id(text: &str) -> Result<String, String> {
 
 /// Carries out a verb.
 pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyhow::Result<()> {
-    let client = &settings.client()?;
+    let client = &match &verb {
+        Verb::Submit(_) => settings.reach().await?,
+        _ => settings.client()?,
+    };
     match verb {
         Verb::Submit(submit) => self::submit(submit, client, output).await?,
         Verb::List(list) => self::list(&list, client, output).await?,
@@ -236,7 +239,19 @@ pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyh
 
 async fn submit(submit: Submit, client: &Client, output: Output) -> anyhow::Result<()> {
     let body = SubmitRun { pipeline: submit.pipeline, input: input::json("--input", &submit.input)? };
-    let submitted = client.submit(&body, submit.idempotency_key.as_deref()).await?;
+    let key = submit.idempotency_key.as_deref();
+    let mut is_told = false;
+    let submitted = loop {
+        match client.submit(&body, key).await {
+            // The API has waited before it said so.
+            Err(error) if error.is_being_built() => {
+                if !std::mem::replace(&mut is_told, true) {
+                    eprintln!("{error}; this is done until it is there (Ctrl-C stops)");
+                }
+            }
+            submitted => break submitted?,
+        }
+    };
     if !submit.wait {
         return Ok(output.print(&submitted)?);
     }

@@ -45,7 +45,9 @@ pub(super) static GROUPS: &[Group] = &[
 ];
 
 static SERVERS: &[Setting] = &[
-    setting("api-url", Url, &[Client], |it| &mut it.api_url).what("The API's address"),
+    setting("api-url", Url, &[Client], |it| &mut it.api_url)
+        .usually("that of the `pawl dev` of this folder or one above it, if one runs, else http://127.0.0.1:7340")
+        .what("The API's address"),
     setting("api-token", Secret, &[Api, Dev, Client], |it| &mut it.api_token)
         .what("The token that requests must carry; everybody who can connect is served if there is none"),
     setting("database-url", Url, &[Api, Worker, Client], |it| &mut it.database_url)
@@ -64,7 +66,8 @@ static SERVERS: &[Setting] = &[
 ];
 
 static API: &[Setting] = &[
-    setting("listen", Address, SERVING, |it| &mut it.api.listen).what("Where the API listens; port 0 takes a free one"),
+    setting("listen", Address, SERVING, |it| &mut it.api.listen)
+        .what("Where the API listens; port 0 takes a free one, and so does `pawl dev` if the default is taken"),
     setting("grace", Time(0, HOUR), SERVING, |it| &mut it.api.grace)
         .what("How long a stop waits for requests under way"),
     setting("connections", Count(1, 1_000_000), SERVING, |it| &mut it.api.connections)

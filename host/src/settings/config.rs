@@ -70,7 +70,7 @@ impl Config {
             api: api::Config::default(),
             engine: engine::Config { cache_dir: users_cache(), ..engine::Config::default() },
             worker,
-            data: PathBuf::from(".pawl"),
+            data: PathBuf::from(crate::here::DATA),
             plugins: None,
             pipelines: None,
         }

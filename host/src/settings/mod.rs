@@ -14,6 +14,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pawl_api as api;
 use pawl_api::client::Client;
@@ -38,6 +39,7 @@ mod show;
 mod tests;
 mod value;
 
+use super::here::{self, Here};
 use all::all;
 use config::Config;
 use file::File;
@@ -47,6 +49,10 @@ use setting::{Setting, key, variable};
 pub(super) use flags::Flags;
 pub(super) use setting::Role;
 pub(super) use show::Reader;
+
+/// How long an API may take to start, and between looks whether it has.
+const START_LIMIT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The file that is read if it is there.
 const DEFAULT_FILE: &str = "pawl.toml";
@@ -200,14 +206,48 @@ impl Settings {
         Ok(Self { role, config, origins })
     }
 
-    /// A client of the API.
+    /// A client of the API: of the one that was named, else of that of this folder, else of the usual address.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
-        Ok(Client::new(&self.config.api_url, self.api_token())?)
+        let usual = |url: &str| Client::new(url, self.api_token());
+        Ok(match self.here() {
+            Here::Runs(said) => usual(&said.url)?.of_folder(&said.folder),
+            Here::Silent(folder) => usual(&self.config.api_url)?.of_folder(&folder),
+            Here::Nothing => usual(&self.config.api_url)?,
+        })
     }
 
     /// The API's address.
     pub(super) fn api_url(&self) -> String {
-        self.config.api_url.clone()
+        match self.here() {
+            Here::Runs(said) => said.url,
+            _ => self.config.api_url.clone(),
+        }
+    }
+
+    /// What the folder says of its API, if nobody has named one.
+    fn here(&self) -> Here {
+        let folder = std::env::current_dir().ok().filter(|_| self.is_default("api-url"));
+        folder.and_then(|folder| folder.canonicalize().ok()).map_or(Here::Nothing, |folder| here::look(&folder))
+    }
+
+    /// A client for somebody who has perhaps started the API a moment ago: one on this machine is waited for.
+    pub(super) async fn reach(&self) -> anyhow::Result<Client> {
+        let end = Instant::now() + START_LIMIT;
+        let mut is_told = false;
+        loop {
+            let client = self.client()?;
+            match client.get::<serde_json::Value>(&["health"], &[]).await {
+                Err(error) if error.is_early() && client.is_local() && Instant::now() < end => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        eprintln!("waiting up to {} s: {error}", START_LIMIT.as_secs());
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) if error.is_early() => return Err(error.into()),
+                // Whatever else is wrong, the request itself says better.
+                _ => return Ok(client),
+            }
+        }
     }
 
     /// The API's token.
@@ -265,7 +305,7 @@ impl Settings {
     /// every process compiles for itself.
     pub(super) fn engine(&self, slots: usize) -> anyhow::Result<Arc<Engine>> {
         let mut config = self.config.engine(slots);
-        if self.origin("cache-dir") == &Origin::Default {
+        if self.is_default("cache-dir") {
             config.cache_dir = config.cache_dir.filter(|folder| std::fs::create_dir_all(folder).is_ok());
         }
         Ok(Arc::new(Engine::new(config)?))
@@ -284,6 +324,11 @@ impl Settings {
     /// Whether log lines are for programs.
     pub(super) fn logs_json(&self) -> bool {
         self.config.log_format == "json"
+    }
+
+    /// Whether nobody has said anything about a setting.
+    pub(super) fn is_default(&self, name: &str) -> bool {
+        *self.origin(name) == Origin::Default
     }
 
     fn origin(&self, name: &str) -> &Origin {

@@ -8,6 +8,9 @@ use pawl_domain::pipeline_file::{KnownPlugins, closest};
 
 use super::{Error, Result};
 
+/// How many versions a plugin's history has below the one that a rollback goes back to.
+pub(super) const EARLIER_VERSIONS: i32 = 100;
+
 /// A version that somebody wants to store.
 #[derive(Debug, Clone, Copy)]
 pub struct NewVersion<'a> {
@@ -43,7 +46,7 @@ pub struct PluginRow {
     pub name: String,
     /// The version for steps that ask for none.
     pub active_version: Option<String>,
-    /// The one that was active before.
+    /// What a rollback goes back to.
     pub previous_version: Option<String>,
     /// Newest first.
     pub versions: Vec<VersionRow>,
@@ -89,7 +92,8 @@ pub trait Plugins {
     /// [`Error::NotFound`] if there is no such plugin or version.
     async fn activate(&self, namespace: &Namespace, name: &str, version: &str) -> Result<Option<String>>;
 
-    /// Goes back to the version that was active before. Returns it, and the one that was active until now.
+    /// Goes back in history, to the version that was active before the one that is; again, to the one before that. What
+    /// it goes back from is no part of the history any more. Returns the version that is active now, and that which was.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such plugin; [`Error::Conflict`] if no other version was active before.

@@ -43,7 +43,7 @@ async fn conforms(store: &SharedStore) {
     store.migrate().await.expect("migrations");
     store.check_schema().await.expect("the schema of this build");
     versions_of_plugins_never_change(store).await;
-    a_rollback_goes_back_and_forth(store).await;
+    a_rollback_goes_back_in_history(store).await;
     workers_say_what_they_can_load(store).await;
     pipelines_have_a_current_version(store).await;
     let runs = submissions_are_the_same_under_one_key(store).await;
@@ -102,12 +102,26 @@ async fn versions_of_plugins_never_change(store: &SharedStore) {
 }
 
 /// Version 2 is active, and 1 was before.
-async fn a_rollback_goes_back_and_forth(store: &SharedStore) {
+async fn a_rollback_goes_back_in_history(store: &SharedStore) {
     store.activate(&HERE, "plugin", "2").await.expect("it is active already");
-    for (now, before) in [("1", "2"), ("2", "1")] {
-        let swapped = store.rollback(&HERE, "plugin").await.expect("there is one before");
-        assert_eq!(swapped, (now.to_owned(), before.to_owned()));
+    for version in ["1", "2", "2", "1"] {
+        store.activate(&HERE, "plugin", version).await.expect("it is there");
     }
+    // 1, 2, 1, 2, 1: what it goes back from never comes again.
+    for (now, before) in [("2", "1"), ("1", "2"), ("2", "1"), ("1", "2")] {
+        let gone_back = store.rollback(&HERE, "plugin").await.expect("there is one before");
+        assert_eq!(gone_back, (now.to_owned(), before.to_owned()));
+    }
+    let error = store.rollback(&HERE, "plugin").await.expect_err("it is at the beginning");
+    assert!(matches!(&error, Error::Conflict(why) if why.contains("use `activate`")), "{error}");
+    // However long a history is, a rollback goes back.
+    for round in 0..300 {
+        store.activate(&HERE, "plugin", if round % 2 == 0 { "2" } else { "1" }).await.expect("it is there");
+    }
+    for _ in 0..100 {
+        store.rollback(&HERE, "plugin").await.expect("as many are kept");
+    }
+    store.activate(&HERE, "plugin", "2").await.expect("it is there");
     let alone = NewVersion { name: "alone", ..version("1", b"alone", true) };
     store.push_version(alone).await.expect("pushed");
     assert!(

@@ -1,7 +1,7 @@
 //! `pawl plugin new`: what it writes builds, runs and survives crashes, far from this repository.
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result};
 use pawl_tests::binary;
@@ -9,6 +9,12 @@ use serde_json::{Value, json};
 
 fn pawl(dir: &Path, words: &[&str]) -> Result<Output> {
     Ok(binary::pawl()?.args(words).current_dir(dir).output()?)
+}
+
+fn git(dir: &Path, words: &[&str]) -> Result<()> {
+    let ended = Command::new("git").args(words).current_dir(dir).output()?;
+    anyhow::ensure!(ended.status.success(), "{words:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    Ok(())
 }
 
 /// What it said on standard output.
@@ -27,8 +33,16 @@ fn a_new_plugin_builds_and_runs_and_survives_crashes() -> Result<()> {
     assert!(next.contains("cd hello") && next.contains("pawl dev"), "{next}");
     let plugin = dir.path().join("hello");
 
-    // The SDK is no part of the plugin's repository: in a fresh clone the build puts it there again.
-    std::fs::remove_dir_all(plugin.join(".pawl"))?;
+    // A clone, which has what is not ignored, is a crate like any other: cargo alone reads and tests it.
+    git(&plugin, &["init", "--quiet"])?;
+    git(&plugin, &["add", "."])?;
+    let author = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"];
+    git(&plugin, &[&author[..], &["commit", "--quiet", "--message", "A step"]].concat())?;
+    git(dir.path(), &["clone", "--quiet", "hello", "clone"])?;
+    let plugin = dir.path().join("clone");
+    let read =
+        Command::new("cargo").args(["metadata", "--offline", "--format-version", "1"]).current_dir(&plugin).output()?;
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
     let component = answer(&plugin, &["plugin", "build"])?;
     let input = r#"{"name": "Ada", "times": 2}"#;
     let output = answer(&plugin, &["plugin", "test", &component, "--input", input, "--crash-everywhere"])?;

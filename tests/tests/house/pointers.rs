@@ -8,8 +8,15 @@ use crate::tree;
 const ENDINGS: [&str; 8] = [".rs", ".sql", ".md", ".toml", ".wit", ".py", ".js", ".json"];
 
 /// Files of others: of a plugin that the reader writes, of a folder that a command makes, of an example.
-const NOT_OURS: [&str; 6] =
-    ["src/lib.rs", "pawl.toml", "temperatures.toml", "charge.json", "recovery_summary.json", "../Cargo.toml"];
+const NOT_OURS: [&str; 7] = [
+    ".pawl/dev.json",
+    "src/lib.rs",
+    "pawl.toml",
+    "temperatures.toml",
+    "charge.json",
+    "recovery_summary.json",
+    "../Cargo.toml",
+];
 
 /// The repository as pointers see it.
 struct House {

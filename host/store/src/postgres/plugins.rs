@@ -13,10 +13,27 @@ use sqlx::postgres::PgRow;
 use super::components::{insert_component, time_for};
 use super::{Postgres, digest_of};
 use crate::plugins::{
-    FirstSteps, NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version, no_version, nothing_before,
-    other_bytes,
+    EARLIER_VERSIONS, FirstSteps, NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version,
+    no_version, nothing_before, other_bytes,
 };
 use crate::{Result, within};
+
+/// Makes a version the active one, if there is such a version; returns the one that was active before.
+const ACTIVATE: &str = "
+    with before as (
+        select p.namespace, p.name, p.active_version from plugin p
+        where p.namespace = $1 and p.name = $2 and exists (
+            select from plugin_version v where v.namespace = $1 and v.name = $2 and v.version = $3)
+        for no key update
+    )
+    update plugin p set
+        active_version = $3,
+        previous_version = case when p.active_version = $3 then p.previous_version else p.active_version end,
+        earlier_versions = case
+            when p.active_version = $3 or p.previous_version is null then p.earlier_versions
+            else (p.earlier_versions || p.previous_version)[greatest(1, cardinality(p.earlier_versions) + 2 - $4):]
+        end
+    from before b where p.namespace = b.namespace and p.name = b.name returning b.active_version";
 
 #[async_trait]
 impl Plugins for Postgres {
@@ -26,23 +43,13 @@ impl Plugins for Postgres {
     }
 
     async fn activate(&self, namespace: &Namespace, name: &str, version: &str) -> Result<Option<String>> {
-        let previous: Option<Option<String>> = sqlx::query_scalar(
-            "with before as (
-                 select p.namespace, p.name, p.active_version from plugin p
-                 where p.namespace = $1 and p.name = $2 and exists (
-                     select from plugin_version v where v.namespace = $1 and v.name = $2 and v.version = $3)
-                 for no key update
-             )
-             update plugin p set
-                 active_version = $3,
-                 previous_version = case when p.active_version = $3 then p.previous_version else p.active_version end
-             from before b where p.namespace = b.namespace and p.name = b.name returning b.active_version",
-        )
-        .bind(namespace.as_str())
-        .bind(name)
-        .bind(version)
-        .fetch_optional(&self.pool)
-        .await?;
+        let previous: Option<Option<String>> = sqlx::query_scalar(ACTIVATE)
+            .bind(namespace.as_str())
+            .bind(name)
+            .bind(version)
+            .bind(EARLIER_VERSIONS)
+            .fetch_optional(&self.pool)
+            .await?;
         match previous {
             Some(previous) => Ok(previous),
             None => Err(missing_version(&self.known_plugins(namespace).await?, name, version)),
@@ -50,17 +57,25 @@ impl Plugins for Postgres {
     }
 
     async fn rollback(&self, namespace: &Namespace, name: &str) -> Result<(String, String)> {
-        let swapped: Option<(String, String)> = sqlx::query_as(
-            "update plugin set active_version = previous_version, previous_version = active_version
-             where namespace = $1 and name = $2 and previous_version is not null
-             returning active_version, previous_version",
+        let gone_back: Option<(String, String)> = sqlx::query_as(
+            "with before as (
+                 select namespace, name, active_version from plugin
+                 where namespace = $1 and name = $2 and previous_version is not null
+                 for no key update
+             )
+             update plugin p set
+                 active_version = p.previous_version,
+                 previous_version = p.earlier_versions[cardinality(p.earlier_versions)],
+                 earlier_versions = p.earlier_versions[:cardinality(p.earlier_versions) - 1]
+             from before b where p.namespace = b.namespace and p.name = b.name
+             returning p.active_version, b.active_version",
         )
         .bind(namespace.as_str())
         .bind(name)
         .fetch_optional(&self.pool)
         .await?;
-        match swapped {
-            Some(swapped) => Ok(swapped),
+        match gone_back {
+            Some(gone_back) => Ok(gone_back),
             None => Err(nothing_before(&self.known_plugins(namespace).await?, name)),
         }
     }
@@ -203,15 +218,13 @@ impl Postgres {
             return Err(other_bytes(&new, stored));
         }
         if new.activate {
-            sqlx::query(
-                "update plugin set active_version = $3, previous_version = active_version
-                 where namespace = $1 and name = $2 and active_version is distinct from $3",
-            )
-            .bind(new.namespace.as_str())
-            .bind(new.name)
-            .bind(new.version)
-            .execute(&mut *transaction)
-            .await?;
+            sqlx::query(ACTIVATE)
+                .bind(new.namespace.as_str())
+                .bind(new.name)
+                .bind(new.version)
+                .bind(EARLIER_VERSIONS)
+                .execute(&mut *transaction)
+                .await?;
         }
         transaction.commit().await?;
         let was_active = row.try_get::<Option<bool>, _>("active")?.unwrap_or(false);

@@ -43,10 +43,11 @@ const NAME: &str = "SQLite";
 
 /// The tables, and each change of them since: a file's `user_version` counts what it has been through. What has landed
 /// is frozen, as migrations are.
-const SCHEMA: [&str; 3] = [
+const SCHEMA: [&str; 4] = [
     include_str!("schema/0001_tables.sql"),
     include_str!("schema/0002_listed.sql"),
     include_str!("schema/0003_inbox.sql"),
+    include_str!("schema/0004_rollback.sql"),
 ];
 
 /// A database file that this process owns; cheap to clone.

@@ -13,8 +13,8 @@ use super::readiness::NEXT_WANTED;
 use super::{Sqlite, digest_of, row, rows};
 use crate::Result;
 use crate::plugins::{
-    FirstSteps, NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version, no_version, nothing_before,
-    other_bytes,
+    EARLIER_VERSIONS, FirstSteps, NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version,
+    no_version, nothing_before, other_bytes,
 };
 
 #[async_trait]
@@ -59,14 +59,20 @@ impl Plugins for Sqlite {
     async fn rollback(&self, namespace: &Namespace, name: &str) -> Result<(String, String)> {
         let (namespace, name) = (namespace.clone(), name.to_owned());
         self.change(move |ledger| {
-            let sql = "update plugin set active_version = previous_version, previous_version = active_version
-                       where namespace = ?1 and name = ?2 and previous_version is not null
-                       returning active_version, previous_version";
-            let swapped = row(ledger.conn, sql, (namespace.as_str(), &name), |row| Ok((row.get(0)?, row.get(1)?)))?;
-            match swapped {
-                Some(swapped) => Ok(swapped),
-                None => Err(nothing_before(&known(ledger.conn, &namespace)?, &name)),
-            }
+            let sql = "select previous_version, active_version from plugin
+                       where namespace = ?1 and name = ?2 and previous_version is not null";
+            let asked = (namespace.as_str(), &name);
+            let Some(gone_back) = row(ledger.conn, sql, asked, |row| Ok((row.get(0)?, row.get(1)?)))? else {
+                return Err(nothing_before(&known(ledger.conn, &namespace)?, &name));
+            };
+            ledger.conn.execute(
+                "update plugin set active_version = previous_version,
+                     previous_version = json_extract(earlier_versions, '$[#-1]'),
+                     earlier_versions = json_remove(earlier_versions, '$[#-1]')
+                 where namespace = ?1 and name = ?2",
+                asked,
+            )?;
+            Ok(gone_back)
         })
         .await
     }
@@ -172,9 +178,16 @@ fn push(conn: &Connection, now_ms: i64, new: &NewVersion<'_>) -> Result<PushedVe
 
 fn make_active(conn: &Connection, namespace: &Namespace, name: &str, version: &str) -> Result<()> {
     conn.execute(
-        "update plugin set active_version = ?3, previous_version = active_version
+        "update plugin set active_version = ?3, previous_version = active_version,
+             earlier_versions = case when previous_version is null then earlier_versions
+                                else json_insert(earlier_versions, '$[#]', previous_version) end
          where namespace = ?1 and name = ?2 and active_version is not ?3",
         (namespace.as_str(), name, version),
+    )?;
+    conn.execute(
+        "update plugin set earlier_versions = json_remove(earlier_versions, '$[0]')
+         where namespace = ?1 and name = ?2 and json_array_length(earlier_versions) > ?3",
+        (namespace.as_str(), name, EARLIER_VERSIONS),
     )?;
     Ok(())
 }

@@ -1,0 +1,198 @@
+//! `pawl dev` as an author has it: sources that are edited, commands in the same folder, and other folders beside it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use pawl_api::client::Client;
+use pawl_rehearsal::private::{Process, free_port};
+use pawl_tests::runtime::block_on;
+use pawl_tests::wait::{self, Look};
+use pawl_tests::{binary, bounds};
+use serde_json::Value;
+
+const INPUT: &str = r#"{"name": "Ada", "times": 1}"#;
+
+/// A compiler that has nothing compiled yet.
+const BUILD: Duration = Duration::from_secs(500);
+
+/// A `pawl dev` in a folder.
+struct Dev {
+    process: Process,
+    folder: PathBuf,
+    log: PathBuf,
+}
+
+impl Dev {
+    fn start(folder: &Path, words: &[&str]) -> Result<Self> {
+        // Beside the author's files, as a shell puts it that is told to.
+        let log = folder.join("dev.log");
+        let mut command = pawl(folder)?;
+        command.arg("dev").args(words);
+        Ok(Self { process: Process::spawn("pawl dev", command, &log)?, folder: folder.to_owned(), log })
+    }
+
+    fn text(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(&self.log)?)
+    }
+
+    fn said(&mut self, what: &str, times: usize) -> Result<()> {
+        wait::until(BUILD, &format!("pawl dev to say {what:?}"), || {
+            let text = self.text()?;
+            if text.matches(what).count() >= times {
+                return Ok(Look::Done(()));
+            }
+            self.process.ensure_running()?;
+            Ok(Look::NotYet(text))
+        })
+    }
+
+    fn pawl(&self, words: &[&str]) -> Result<Output> {
+        run(&self.folder, words)
+    }
+}
+
+fn pawl(folder: &Path) -> Result<Command> {
+    let mut pawl = binary::pawl()?;
+    pawl.current_dir(folder).env("PAWL_CACHE_DIR", binary::programs()?.join("tests/component-cache"));
+    Ok(pawl)
+}
+
+fn run(folder: &Path, words: &[&str]) -> Result<Output> {
+    Ok(pawl(folder)?.args(words).output()?)
+}
+
+fn succeeds(folder: &Path, words: &[&str]) -> Result<String> {
+    binary::succeeded(words, run(folder, words)?)
+}
+
+fn address() -> Result<String> {
+    Ok(format!("localhost:{}", free_port()?))
+}
+
+/// A folder with one pipeline on a component that was built before.
+fn echo(root: &Path, name: &str) -> Result<PathBuf> {
+    let folder = root.join(name);
+    std::fs::create_dir_all(folder.join("plugins"))?;
+    std::fs::copy(binary::component_file("echo")?, folder.join("plugins/echo.wasm"))?;
+    let pipeline = format!("name = \"{name}\"\n[[step]]\nname = \"e\"\nplugin = \"echo\"\n");
+    std::fs::write(folder.join("pipeline.toml"), pipeline)?;
+    Ok(folder)
+}
+
+#[test]
+fn a_first_build_that_fails_is_mended_by_an_edit_and_nothing_else_makes_it_build() -> Result<()> {
+    let root = tempfile::tempdir()?;
+    let plugins = root.path().join("plugins");
+    std::fs::create_dir(&plugins)?;
+    for name in ["hello", "again"] {
+        succeeds(&plugins, &["plugin", "new", name])?;
+    }
+    assert!(root.path().join("pawl-sdk/Cargo.toml").is_file(), "they share one SDK");
+    std::fs::rename(plugins.join("hello/pipeline.toml"), root.path().join("pipeline.toml"))?;
+    let source = plugins.join("hello/src/lib.rs");
+    let good = std::fs::read_to_string(&source)?;
+    std::fs::write(&source, good.replace("Ok(Output", "Ok(Outptu"))?;
+
+    let mut dev = Dev::start(root.path(), &["--listen", &address()?])?;
+    dev.said("ready at http://127.0.0.1:", 1)?;
+    let text = dev.text()?;
+    assert!(text.contains("plugins/hello was not activated, and there is no version of it yet"), "{text}");
+    assert!(text.contains("plugin again@dev-"), "the other one is built: {text}");
+    let refused = dev.pawl(&["run", "submit", "hello", "--input", INPUT])?;
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(why.contains("there is no pipeline `hello`") && why.contains("plugins/hello"), "{why}");
+
+    std::fs::write(&source, &good)?;
+    dev.said("pipeline hello (1 step)", 1)?;
+    let told = binary::succeeded(&["submit"], dev.pawl(&["run", "submit", "hello", "--input", INPUT, "--wait"])?)?;
+    assert!(told.contains("Hello, Ada, for time number 1!"), "{told}");
+
+    // What the build did read is watched, wherever it is; what it does not read is not, however often it is written.
+    let activations = |dev: &Dev| anyhow::Ok(dev.text()?.matches("is active (").count());
+    let before = activations(&dev)?;
+    for number in 0..20 {
+        for file in ["hello/notes.log", "hello/src/lib.rs~", "hello/src/.lib.rs.swp", "hello/src/lib.rs.bak"] {
+            std::fs::write(plugins.join(file), number.to_string())?;
+        }
+    }
+    std::fs::write(root.path().join("greeting.txt"), "Good day")?;
+    let includes = "    include_str!(\"../../../greeting.txt\").to_owned() + name + &number.to_string()";
+    let edited = good.replace("    format!(\"Hello, {name}, for time number {number}!\")", includes);
+    assert_ne!(edited, good);
+    std::fs::write(&source, edited)?;
+    dev.said("plugin hello@dev-", 2)?;
+    assert_eq!(activations(&dev)?, before + 1, "the edit alone: {}", dev.text()?);
+    std::fs::write(root.path().join("greeting.txt"), "Good night")?;
+    dev.said("plugin hello@dev-", 3)?;
+    wait::until_true(bounds::RUN, "the last version to run", || {
+        let told = dev.pawl(&["run", "submit", "hello", "--input", INPUT, "--wait"])?;
+        Ok(String::from_utf8_lossy(&told.stdout).contains("Good night"))
+    })?;
+    // What both have in common was compiled once.
+    assert!(root.path().join(".pawl/target").is_dir() && !plugins.join("hello/target/guest").exists());
+    assert!(dev.process.terminate(bounds::PROCESS)?.success());
+    Ok(())
+}
+
+#[test]
+fn commands_find_the_pawl_dev_of_their_folder_and_are_refused_by_that_of_another() -> Result<()> {
+    let root = tempfile::tempdir()?;
+    let (one, other) = (echo(root.path(), "one")?, echo(root.path(), "other")?);
+    let (first, second) = (address()?, address()?);
+    let mut dev = Dev::start(&one, &["--listen", &first])?;
+    let mut beside = Dev::start(&other, &["--listen", &second])?;
+    for dev in [&mut dev, &mut beside] {
+        dev.said("ready at ", 1)?;
+    }
+    for folder in [&one, &other] {
+        let name = folder.file_name().context("it has a name")?.to_string_lossy();
+        assert_eq!(succeeds(folder, &["pipeline", "-o", "ids", "list"])?.trim(), name);
+        assert_eq!(succeeds(&folder.join("plugins"), &["pipeline", "-o", "ids", "list"])?.trim(), name);
+    }
+    // The first one is gone, and another one has its address: what is meant for the first is refused.
+    assert!(dev.process.terminate(bounds::PROCESS)?.success());
+    let client = Client::new(&format!("http://{second}"), None)?.of_folder(&one.canonicalize()?);
+    let refused = block_on(client.get::<Value>(&["v1", "plugins"], &[])).err().context("it is refused")?.to_string();
+    for part in [&*one.canonicalize()?.to_string_lossy(), &*other.canonicalize()?.to_string_lossy(), "--api-url"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    // Somebody who names the address means it.
+    let url = format!("http://{second}");
+    assert_eq!(succeeds(&one, &["pipeline", "-o", "ids", "--api-url", &url, "list"])?.trim(), "other");
+    assert!(beside.process.terminate(bounds::PROCESS)?.success());
+    Ok(())
+}
+
+#[test]
+fn a_submission_waits_for_a_pawl_dev_that_is_starting() -> Result<()> {
+    let root = tempfile::tempdir()?;
+    let folder = echo(root.path(), "soon")?;
+    let address = address()?;
+    let url = format!("http://{address}");
+    let mut waiting =
+        pawl(&folder)?.args(["run", "submit", "soon", "--input", "1", "--wait", "--api-url", &url]).spawn()?;
+    let mut dev = Dev::start(&folder, &["--listen", &address])?;
+    assert!(waiting.wait()?.success(), "{}", dev.text()?);
+    assert!(dev.process.terminate(bounds::PROCESS)?.success());
+    Ok(())
+}
+
+#[test]
+fn a_component_that_computes_for_ever_is_stopped_by_a_signal() -> Result<()> {
+    let root = tempfile::tempdir()?;
+    let mut command = pawl(root.path())?;
+    command.args(["plugin", "test"]).arg(binary::component_file("runaway")?).args(["--input", r#"{"mode": "loop"}"#]);
+    let mut process = Process::spawn("pawl plugin test", command, &root.path().join("log"))?;
+    // It computes when it has used the processor for a while.
+    wait::until_true(bounds::RUN, "the step to compute", || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid()))?;
+        let ticks: u64 = stat.rsplit(')').next().and_then(|rest| rest.split(' ').nth(12)?.parse().ok()).unwrap_or(0);
+        Ok(ticks > 300)
+    })?;
+    let asked = Instant::now();
+    let status = process.terminate(bounds::PROCESS)?;
+    assert_eq!(status.code(), Some(130), "after {:?}", asked.elapsed());
+    Ok(())
+}
