@@ -289,6 +289,9 @@ export function component(step, project) {
 /** A mistake in the program comes again, what the world did may pass. */
 function failure(error) {
   if (error instanceof Failure) return error;
-  const fatal = [TypeError, RangeError, ReferenceError, SyntaxError].some((kind) => error instanceof kind);
+  // What `fetch` throws where nobody answers is a TypeError, too; the step's log says why.
+  const unanswered = error instanceof TypeError && /^NetworkError/.test(error.message);
+  const mistaken = [TypeError, RangeError, ReferenceError, SyntaxError].some((kind) => error instanceof kind);
+  const fatal = mistaken && !unanswered;
   return new Failure(String(error), { fatal, details: { stack: String(error?.stack).split("\n") } });
 }

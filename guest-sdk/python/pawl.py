@@ -229,6 +229,20 @@ def _write(what, value):
         raise Failure.fatal(f"the {what} can't be written as JSON: {error}") from None
 
 
+_MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+
 _step, _options, _project = None, {}, {}
 
 
@@ -266,7 +280,7 @@ class WitWorld:
             details = {"traceback": _traceback.format_exception(error)}
             message = f"{type(error).__name__}: {error}"
             # A mistake in the program comes again, what the world did may pass.
-            fatal = isinstance(error, (TypeError, ValueError, LookupError, AttributeError, NameError, AssertionError))
+            fatal = isinstance(error, _MISTAKES)
             raise _Err(Failure(message, fatal=fatal, details=details)._wire()) from None
 
 

@@ -52,7 +52,7 @@ impl Answer for WorkerList {
     }
 
     fn text(&self) -> String {
-        let mut table = Table::new(["WORKER", "HOST", "PID", "LEASE", "RUNNING", "QUEUES", "STARTED", "ID"]);
+        let mut table = Table::new(["WORKER", "HOST", "PID", "LEASE", "RUNNING", "QUEUES", "STARTED"]);
         for worker in &self.workers {
             let left_ms = worker.expires_at_ms - now_ms();
             let lease = match (worker.alive, worker.draining) {
@@ -68,7 +68,6 @@ impl Answer for WorkerList {
                 format!("{}/{}", worker.running, worker.slots),
                 worker.queues.join(","),
                 ago(worker.started_at_ms),
-                worker.id.to_string(),
             ]);
         }
         table.to_string()

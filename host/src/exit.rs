@@ -7,6 +7,7 @@ use std::io;
 use pawl_api::client;
 use pawl_store as store;
 
+use super::output::harmless;
 use super::settings;
 
 /// Everything went well.
@@ -45,7 +46,7 @@ pub(super) fn report(error: &anyhow::Error) -> u8 {
         return OK;
     }
     if !matches!(error.downcast_ref(), Some(End::Said)) {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", harmless(&format!("{error:#}")));
         if let Some(help) = error.chain().find_map(|cause| cause.downcast_ref::<client::Error>()?.help()) {
             eprintln!("help: {help}");
         }

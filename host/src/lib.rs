@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 mod admin;
 mod bench;
+mod completions;
 mod dev;
 mod drill;
 mod exit;
@@ -69,6 +70,14 @@ enum Noun {
         output: Output,
         #[command(subcommand)]
         reader: Option<settings::Reader>,
+    },
+    /// What a shell needs to complete the commands of `pawl`
+    #[command(after_help = "Examples:\n  pawl completions bash > ~/.local/share/bash-completion/completions/pawl\n  \
+                            pawl completions zsh > ~/.zfunc/_pawl        # with ~/.zfunc in fpath\n  \
+                            pawl completions fish > ~/.config/fish/completions/pawl.fish")]
+    Completions {
+        /// The shell
+        shell: completions::Shell,
     },
     /// Components that steps execute
     Plugin {
@@ -184,6 +193,7 @@ async fn carry_out(noun: Noun, settings: &Settings) -> anyhow::Result<()> {
         Noun::Migrate => roles::migrate(settings).await,
         Noun::Doctor(doctor) => doctor.run(settings).await,
         Noun::Config { output, .. } => Ok(output.print(&settings.show())?),
+        Noun::Completions { shell } => completions::print_for(shell, settings::add_flags(Command::command())),
         Noun::Plugin { verb } => plugin::run(verb, settings).await,
         Noun::Pipeline { output, verb } => pipeline::run(verb, settings, output).await,
         Noun::Run { output, verb } => run::run(verb, settings, output).await,

@@ -1,12 +1,18 @@
 //! The one place that writes to standard output: an answer as a table, as JSON or as ids.
 //!
-//! Everything else (progress, hints, errors, logs) goes to standard error, so that output can be piped.
+//! Everything else (progress, hints, errors, logs) goes to standard error, so that output can be piped. What guests and
+//! others wrote is shown so that no terminal obeys it ([`harmless`]).
 
+use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+
+pub(super) use table::{Table, fields, one_line};
+
+mod table;
 
 /// The flag that all commands with an answer have.
 #[derive(Debug, Clone, Copy, Args)]
@@ -50,14 +56,44 @@ impl Output {
     pub(super) fn print(self, answer: &impl Answer) -> io::Result<()> {
         match self.format {
             Format::Table => print(&answer.text()),
-            Format::Json => print(&serde_json::to_string_pretty(answer)?),
+            Format::Json => print_exactly(&serde_json::to_string_pretty(answer)?),
             Format::Ids => print(&answer.ids().join("\n")),
         }
     }
 }
 
-/// Prints text as it is, with a line end if it has none. Empty text prints nothing.
+/// Prints text for people, with a line end if it has none. Empty text prints nothing.
 pub(super) fn print(text: &str) -> io::Result<()> {
+    write(&harmless(text))
+}
+
+/// Prints text that others will read, byte by byte; a terminal is shown it as people are.
+pub(super) fn print_exactly(text: &str) -> io::Result<()> {
+    if io::stdout().is_terminal() { print(text) } else { write(text) }
+}
+
+/// Text in which no terminal finds anything to obey: what controls one, or turns the direction of the text, stands in it as
+/// its escape. Ends of lines stay.
+pub(super) fn harmless(text: &str) -> Cow<'_, str> {
+    if !text.contains(commands) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match commands(character) {
+            true => shown.extend(character.escape_unicode()),
+            false => shown.push(character),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+fn commands(character: char) -> bool {
+    let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || character.is_control() && !matches!(character, '\n' | '\t')
+}
+
+fn write(text: &str) -> io::Result<()> {
     if text.is_empty() {
         return Ok(());
     }
@@ -67,47 +103,6 @@ pub(super) fn print(text: &str) -> io::Result<()> {
         stdout.write_all(b"\n")?;
     }
     stdout.flush()
-}
-
-/// Aligned columns under headings.
-#[derive(Debug)]
-pub(super) struct Table<const COLUMNS: usize> {
-    rows: Vec<[String; COLUMNS]>,
-}
-
-impl<const COLUMNS: usize> Table<COLUMNS> {
-    /// An empty table.
-    pub(super) fn new(headings: [&str; COLUMNS]) -> Self {
-        Self { rows: vec![headings.map(str::to_owned)] }
-    }
-
-    /// Adds a row.
-    pub(super) fn row(&mut self, cells: [String; COLUMNS]) {
-        self.rows.push(cells);
-    }
-}
-
-impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths: [usize; COLUMNS] =
-            std::array::from_fn(|column| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-        for row in &self.rows {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(widths) {
-                // A cell is one line: what a guest wrote must not break the table.
-                let cell = cell.replace(|c: char| c.is_control(), " ");
-                line.push_str(&format!("{cell:width$}  "));
-            }
-            writeln!(f, "{}", line.trim_end())?;
-        }
-        Ok(())
-    }
-}
-
-/// Names with values, one per line, aligned.
-pub(super) fn fields(fields: &[(&str, String)]) -> String {
-    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
-    fields.iter().map(|(name, value)| format!("{name:width$}{value}\n")).collect()
 }
 
 /// A dash where there is nothing.
@@ -156,11 +151,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_and_a_cell_stays_on_its_line() {
-        let mut table = Table::new(["NAME", "NOTE"]);
-        table.row(["a-long-name".into(), "one\ntwo".into()]);
-        table.row(["b".into(), String::new()]);
-        assert_eq!(table.to_string(), "NAME         NOTE\na-long-name  one two\nb\n");
+    fn no_terminal_obeys_what_is_shown() {
+        let guests = "\u{1b}[2Jgone\r\u{9b}31m\u{202e}txt\nnext\tcell";
+        assert_eq!(harmless(guests), "\\u{1b}[2Jgone\\u{d}\\u{9b}31m\\u{202e}txt\nnext\tcell");
+        assert!(matches!(harmless("plain é\n"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use pawl_domain::pipeline_file::{self, Format};
 use serde::Serialize;
 
 use super::exit::End;
-use super::output::{Answer, Output, Table, ago, duration, fields, or_dash};
+use super::output::{Answer, Output, Table, ago, duration, fields, harmless, or_dash};
 use super::settings::Settings;
 
 /// Verbs of `pawl pipeline`.
@@ -82,8 +82,8 @@ async fn apply_file(client: &Client, file: &Path, output: Output) -> anyhow::Res
 /// Checks here what can be checked without plugins, and asks the API for the rest if it can be reached.
 async fn check(client: &Client, file: &Path, limits: &Limits, output: Output) -> anyhow::Result<()> {
     let source = read(file)?;
-    let pipeline = pipeline_file::read(source.text.as_bytes(), source.format, limits, None)
-        .map_err(|problems| show(&problems, &source))?;
+    let read = pipeline_file::read(source.text.as_bytes(), source.format, limits, None);
+    // Asked in any case: it knows more, and says all at once.
     let plugins_checked = match client.check(&source.text, source.format).await {
         Ok(_) => true,
         Err(Error::Problem(problem)) if !problem.problems.is_empty() => {
@@ -93,14 +93,17 @@ async fn check(client: &Client, file: &Path, limits: &Limits, output: Output) ->
             eprintln!("note: plugins were not looked up: {error}");
             false
         }
+        // What is wrong here is said, whatever the API makes of it.
+        Err(_) if read.is_err() => false,
         Err(error) => return Err(error.into()),
     };
+    let pipeline = read.map_err(|problems| show(&problems, &source))?;
     let steps = pipeline.steps.len();
     Ok(output.print(&Checked { name: pipeline.name.clone(), digest: pipeline.digest(), steps, plugins_checked })?)
 }
 
 fn show(problems: &[FileProblem], source: &Source) -> anyhow::Error {
-    eprint!("{}", pipeline_file::render(problems, &source.name, &source.text));
+    eprint!("{}", harmless(&pipeline_file::render(problems, &source.name, &source.text)));
     let count = problems.len();
     eprintln!("{}: {count} problem{}", source.name, if count == 1 { "" } else { "s" });
     End::Said.into()

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 use super::exit::End;
 use super::input;
-use super::output::print;
+use super::output::print_exactly;
 use super::settings::Settings;
 
 /// Arguments of `pawl plugin test`.
@@ -71,7 +71,7 @@ pub(super) fn run(test: &Test, settings: &Settings) -> anyhow::Result<()> {
     if test.crash_everywhere {
         bench.crash_everywhere(&output)?;
     }
-    Ok(print(&String::from_utf8_lossy(&output))?)
+    Ok(print_exactly(&String::from_utf8_lossy(&output))?)
 }
 
 /// What became of an attempt that was to crash.
@@ -96,6 +96,7 @@ impl Bench {
         let bytes =
             std::fs::read(&test.file).with_context(|| End::Usage(format!("can't read the component {file}")))?;
         let engine = settings.engine(1)?;
+        engine.check_shape(&bytes)?;
         let component = engine.prepare(Digest::of(&bytes), &bytes).with_context(|| format!("{file} is no step"))?;
         // As a worker does.
         component.enforce(engine.describe(&component)?.schemas()?);
@@ -196,11 +197,23 @@ fn story(executed: &Executed, memory: &InMemory) -> String {
     format!("{from}, {replayed} answers replayed, {entries} in the journal{checkpoint}")
 }
 
+/// Details of a failure: what a trap came through as a list, all else as it is.
+fn told(details: &str) -> String {
+    #[derive(serde::Deserialize)]
+    struct Trap {
+        backtrace: Vec<String>,
+    }
+    match serde_json::from_str::<Trap>(details) {
+        Ok(Trap { backtrace }) => backtrace.iter().map(|frame| format!("    {frame}")).collect::<Vec<_>>().join("\n"),
+        Err(_) => details.to_owned(),
+    }
+}
+
 fn output_of(executed: Executed) -> anyhow::Result<Vec<u8>> {
     match executed.outcome {
         Outcome::Succeeded(output) => Ok(output),
         Outcome::Failed(failure) => {
-            let details = failure.details.map(|details| format!("\n{details}")).unwrap_or_default();
+            let details = failure.details.as_deref().map(|details| format!("\n{}", told(details))).unwrap_or_default();
             bail!("the step failed ({:?}): {}{details}", failure.cause, failure.message)
         }
         Outcome::Diverged(divergence) => bail!(

@@ -3,6 +3,7 @@
 //! A role runs until SIGINT or SIGTERM, then drains: what it has begun is finished or handed back. A second
 //! signal ends it at once.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use pawl_dispatch::Ports;
 use pawl_queue::{RedisStreams, WhichInstallation};
 use pawl_store::doctor::{Invariants as _, Violation};
 use pawl_store::live::Live as _;
-use pawl_store::{Postgres, Schema as _};
+use pawl_store::{Postgres, Schema as _, Sqlite};
 use pawl_worker as worker;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,8 +27,16 @@ use super::settings::Settings;
 /// How long one statement of `pawl doctor` and `pawl migrate` may take: they go over whole tables.
 const LONG_STATEMENT: Duration = Duration::from_secs(600);
 
-/// How long `pawl migrate` waits for a database that is away.
+/// How long `pawl migrate` and `pawl doctor` wait for a database that is away: it may be starting beside them, as in a
+/// compose file.
 const START_LIMIT: Duration = Duration::from_secs(30);
+const DOCTOR_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where `pawl dev` keeps runs, unless it is told other.
+const DEV_FOLDER: &str = ".pawl";
+
+/// How long one look whether it is there may take.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Arguments of `pawl doctor`.
 #[derive(Debug, Args)]
@@ -38,6 +47,9 @@ pub(super) struct Doctor {
     /// How long a lease may have ended before its steps are a problem
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     grace_ms: u64,
+    /// Check what `pawl dev` has in this folder, also while it runs [default: .pawl, if no database is named]
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -78,39 +90,62 @@ fn ports(settings: &Settings) -> anyhow::Result<Ports> {
 
 /// Brings the schema up to date.
 pub(super) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    let store = Postgres::new(&settings.database_url()?, 1, LONG_STATEMENT)?;
-    let end = Instant::now() + START_LIMIT;
+    let url = settings.database_url()?;
+    until_there(&url, START_LIMIT).await?;
+    Postgres::new(&url, 1, LONG_STATEMENT)?.migrate().await?;
+    eprintln!("the schema is up to date");
+    Ok(())
+}
+
+/// Waits until Postgres answers, and says so.
+async fn until_there(url: &str, limit: Duration) -> anyhow::Result<()> {
+    let looking = Postgres::new(url, 1, LOOK)?;
+    let end = Instant::now() + limit;
     let mut told = false;
     loop {
-        let migrated = async {
-            store.check_connections().await?;
-            store.migrate().await
-        };
-        match migrated.await {
-            Ok(()) => break,
-            // It may be starting beside us, as in a compose file.
+        match looking.check_connections().await {
+            Ok(()) => return Ok(()),
             Err(error) if error.is_passing() && Instant::now() < end => {
                 if !std::mem::replace(&mut told, true) {
-                    eprintln!("waiting for Postgres: {:#}", anyhow::Error::from(error));
+                    eprintln!("waiting up to {} s for Postgres: {:#}", limit.as_secs(), anyhow::Error::from(error));
                 }
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Err(error) => return Err(error.into()),
         }
     }
-    eprintln!("the schema is up to date");
-    Ok(())
 }
 
 impl Doctor {
     /// Checks all invariants over the whole database.
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let store = Postgres::new(&settings.database_url()?, 1, LONG_STATEMENT)?;
-        store.check_schema().await?;
-        let violations = store.doctor(Duration::from_millis(self.grace_ms), self.quiet).await?;
-        let found = Findings { violations, unserved_queues: store.unserved_queues().await? };
+        let grace = Duration::from_millis(self.grace_ms);
+        let found = match self.folder(settings) {
+            Some(folder) => {
+                let store = Sqlite::look(&folder)?;
+                let violations = store.doctor(grace, self.quiet).await?;
+                Findings { violations, unserved_queues: store.unserved_queues().await? }
+            }
+            None => {
+                let url = settings.database_url()?;
+                until_there(&url, DOCTOR_LIMIT).await?;
+                let store = Postgres::new(&url, 1, LONG_STATEMENT)?;
+                store.check_schema().await?;
+                let violations = store.doctor(grace, self.quiet).await?;
+                Findings { violations, unserved_queues: store.unserved_queues().await? }
+            }
+        };
         self.output.print(&found)?;
         if found.violations.is_empty() { Ok(()) } else { Err(End::Said.into()) }
+    }
+}
+
+impl Doctor {
+    /// The folder of `pawl dev`, if that is what is to be checked.
+    fn folder(&self, settings: &Settings) -> Option<PathBuf> {
+        let usual =
+            || Some(PathBuf::from(DEV_FOLDER)).filter(|folder| settings.database_url().is_err() && folder.is_dir());
+        self.data.clone().or_else(usual)
     }
 }
 

@@ -61,5 +61,9 @@ def ends(input):
     os._exit(input["code"])
 
 
+def imports(input):
+    __import__(input["module"])
+
+
 def wait(input):
     time.sleep(input["seconds"])

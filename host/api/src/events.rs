@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
+use pawl_domain::event::EventKind;
 use pawl_domain::id::RunId;
 use pawl_domain::pipeline::Pipeline;
 use pawl_store::events::EventRow;
@@ -103,8 +104,13 @@ fn event_of(pipeline: &Pipeline, row: EventRow) -> Event {
         step: row.step.map(|step| step_name(pipeline, step)),
         fence: row.fence,
         worker: row.worker,
-        note: row.note,
+        note: row.note.or_else(|| why(row.kind)),
     }
+}
+
+/// A takeover leaves no note: there is one reason why it parks a step.
+fn why(kind: EventKind) -> Option<String> {
+    (kind == EventKind::StepParked).then(|| "its workers died while they executed it".to_owned())
 }
 
 /// One reader of a run's history.

@@ -1,11 +1,13 @@
-//! Why a run has not ended, in words. Pure: what is known of the run goes in, an explanation comes out.
+//! Why a run has not ended, or why it has failed, in words. Pure: what is known of the run goes in, an explanation comes out.
 
+use pawl_domain::decision::outcome::message_of;
 use pawl_domain::pipeline::Pipeline;
 use pawl_store::inbox::SignalRow;
 use pawl_store::live::{COUNTED_BEFORE, LiveStep};
-use pawl_store::runs::RunRow;
+use pawl_store::runs::{RunRow, StepRow};
 
-use super::parked::ways_out;
+use super::parked::{again, ways_out};
+use super::state::step_name;
 use super::types::{Because, Explanation, Reason, RunStatus, StepStatus, WayOut};
 
 /// Signals of an inbox among which rejected ones are looked for.
@@ -28,9 +30,17 @@ pub(super) fn name_rejected(explanation: &mut Explanation, live: &[LiveStep], re
     }
 }
 
-/// `why_failed` is what a person said who failed the run.
-pub(super) fn explain(run: &RunRow, pipeline: &Pipeline, live: &[LiveStep], why_failed: Option<&str>) -> Explanation {
-    let reasons: Vec<Reason> = live.iter().map(|step| reason(run, pipeline, step)).collect();
+/// `failed` are the steps by which the run fails, `why_failed` is what a person said who failed the run.
+pub(super) fn explain(
+    run: &RunRow,
+    pipeline: &Pipeline,
+    live: &[LiveStep],
+    failed: &[StepRow],
+    why_failed: Option<&str>,
+) -> Explanation {
+    // Those that live first: rejected signals are named to them by their place.
+    let live = live.iter().map(|step| reason(run, pipeline, step));
+    let reasons: Vec<Reason> = live.chain(failed.iter().map(|step| failure(run, pipeline, step))).collect();
     Explanation { id: run.id, status: run.status, summary: summary(run, &reasons, why_failed), reasons }
 }
 
@@ -42,8 +52,12 @@ fn summary(run: &RunRow, reasons: &[Reason], why_failed: Option<&str>) -> String
     if run.status == RunStatus::Cancelled {
         return format!("a person has cancelled the run; `pawl run retry {}` opens it again", run.id);
     }
+    if run.status == RunStatus::Failed {
+        let why = reasons.first().map(|reason| format!(" by its step `{}`: {}", reason.step, reason.message));
+        return format!("the run has failed{}; `pawl run retry {}` opens it again", why.unwrap_or_default(), run.id);
+    }
     if run.status.is_ended() {
-        return format!("the run has {}: nothing is left to do", past(run.status));
+        return "the run has succeeded: nothing is left to do".to_owned();
     }
     let count = |because: Because| reasons.iter().filter(|reason| reason.because == because).count();
     let parts = [
@@ -54,6 +68,7 @@ fn summary(run: &RunRow, reasons: &[Reason], why_failed: Option<&str>) -> String
         (count(Because::Signal), "waiting for a signal"),
         (count(Because::Person), "parked until a person decides"),
         (count(Because::Failing), "not to be started, since a step has failed"),
+        (count(Because::Failed), "of them by a failure"),
     ];
     let said: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
@@ -64,15 +79,26 @@ fn summary(run: &RunRow, reasons: &[Reason], why_failed: Option<&str>) -> String
     }
 }
 
-fn past(status: RunStatus) -> &'static str {
-    match status {
-        RunStatus::Failed => "failed",
-        _ => "succeeded",
+fn failure(run: &RunRow, pipeline: &Pipeline, step: &StepRow) -> Reason {
+    let name = step_name(pipeline, step.no);
+    let message = step.error.as_deref().and_then(message_of).unwrap_or_else(|| "no reason is recorded".to_owned());
+    let attempts = match step.failures {
+        1 => String::new(),
+        failures => format!(", after {failures} attempts"),
+    };
+    Reason {
+        ways_out: again(run.id, &name),
+        step: name,
+        status: step.status,
+        because: Because::Failed,
+        message: format!("{message}{attempts}"),
+        worker: None,
+        until_ms: None,
     }
 }
 
 fn reason(run: &RunRow, pipeline: &Pipeline, step: &LiveStep) -> Reason {
-    let name = pipeline.step(step.no).map_or_else(|| step.no.to_string(), |spec| spec.name.clone());
+    let name = step_name(pipeline, step.no);
     let (because, message, until_ms) = match step.status {
         StepStatus::Running => running(step),
         StepStatus::Ready if run.failing => {
@@ -169,8 +195,7 @@ fn parked(step: &LiveStep) -> (Because, String, Option<i64>) {
 
 /// The line for people in a recorded error.
 fn error_message(step: &LiveStep) -> Option<String> {
-    let error: serde_json::Value = serde_json::from_slice(step.error.as_deref()?).ok()?;
-    error.get("message").and_then(|value| value.as_str()).map(str::to_owned)
+    message_of(step.error.as_deref()?)
 }
 
 fn seconds(ms: i64) -> String {
@@ -194,6 +219,7 @@ mod tests {
             step_count: 3,
             live_steps,
             failing: false,
+            parked: false,
             event_count: 1,
             idempotency_key: None,
             created_at_ms: 0,
@@ -223,7 +249,7 @@ mod tests {
     fn explained(step: LiveStep) -> (Because, String) {
         let text = b"name = \"p\"\n[[step]]\nname = \"load\"\nplugin = \"p\"\n";
         let pipeline = read(text, Format::Toml, &Limits::default(), None).unwrap();
-        let explanation = explain(&run(RunStatus::Running, 1), &pipeline, &[step], None);
+        let explanation = explain(&run(RunStatus::Running, 1), &pipeline, &[step], &[], None);
         let reason = explanation.reasons.into_iter().next().unwrap();
         assert_eq!(reason.step, "load");
         (reason.because, reason.message)
@@ -292,14 +318,54 @@ mod tests {
         let pipeline =
             read(b"name = \"p\"\n[[step]]\nname = \"load\"\nplugin = \"p\"\n", Format::Toml, &Limits::default(), None)
                 .unwrap();
-        let say = |run: &RunRow, live: &[LiveStep]| explain(run, &pipeline, live, None).summary;
+        let say = |run: &RunRow, live: &[LiveStep]| explain(run, &pipeline, live, &[], None).summary;
         assert_eq!(
             say(&run(RunStatus::Running, 2), &[step(StepStatus::Running), step(StepStatus::Ready)]),
             "1 of 3 steps have ended; 1 executing, 1 in a queue"
         );
         assert_eq!(say(&run(RunStatus::Succeeded, 0), &[]), "the run has succeeded: nothing is left to do");
         assert!(say(&run(RunStatus::Running, 2), &[]).contains("this is a bug"));
-        let failed = explain(&run(RunStatus::Failed, 0), &pipeline, &[], Some("bad data")).summary;
+        let failed = explain(&run(RunStatus::Failed, 0), &pipeline, &[], &[], Some("bad data")).summary;
         assert!(failed.starts_with("a person has failed the run: bad data; `pawl run retry "), "{failed}");
+    }
+
+    #[test]
+    fn a_run_that_has_failed_says_by_what_and_how_it_is_opened_again() {
+        let pipeline =
+            read(b"name = \"p\"\n[[step]]\nname = \"load\"\nplugin = \"p\"\n", Format::Toml, &Limits::default(), None)
+                .unwrap();
+        let failed = StepRow {
+            no: StepNo(0),
+            status: StepStatus::Failed,
+            component: None,
+            attempts: 4,
+            failures: 3,
+            crashes: 0,
+            fence: 4,
+            worker: None,
+            journal_length: 0,
+            checkpoint_position: None,
+            progress: None,
+            progress_message: None,
+            error: Some(br#"{"cause":"retry","message":"no\u001b[2J answer"}"#.to_vec()),
+            ready_at_ms: None,
+            due_at_ms: None,
+            awaits: None,
+            claimed_at_ms: None,
+            started_at_ms: None,
+            ended_at_ms: None,
+        };
+        let run = run(RunStatus::Failed, 0);
+        let explanation = explain(&run, &pipeline, &[], &[failed], None);
+        let id = run.id;
+        assert_eq!(
+            explanation.summary,
+            format!(
+                "the run has failed by its step `load`: no [2J answer, after 3 attempts; `pawl run retry {id}` opens it again"
+            )
+        );
+        let reason = &explanation.reasons[0];
+        assert_eq!((reason.because, reason.status), (Because::Failed, StepStatus::Failed));
+        assert_eq!(reason.ways_out[0].command, format!("pawl run retry {id} --step load"));
     }
 }

@@ -109,8 +109,10 @@ async fn check_token(
         let given = request.headers().get(axum::http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token =
             given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        if token.is_none_or(|(_, token)| blake3::hash(token.trim().as_bytes()) != wanted) {
-            return Err(Problem::unauthorized());
+        match token {
+            None => return Err(Problem::no_token()),
+            Some((_, token)) if blake3::hash(token.trim().as_bytes()) != wanted => return Err(Problem::wrong_token()),
+            Some(_) => {}
         }
     }
     Ok(next.run(request).await)

@@ -1,4 +1,4 @@
-//! What a person can do about a step that is parked, as commands. Pure.
+//! What a person can do about a step that is parked or has failed, as commands. Pure.
 
 use pawl_domain::attempt::Divergence;
 use pawl_domain::id::RunId;
@@ -28,6 +28,15 @@ pub(super) fn ways_out(run: RunId, step: &str, error: Option<&[u8]>) -> Vec<WayO
             what: "see where it goes another way, without any effect".to_owned(),
         },
     ]
+}
+
+/// The way out of a failure for good.
+pub(super) fn again(run: RunId, step: &str) -> Vec<WayOut> {
+    vec![WayOut {
+        command: format!("pawl run retry {run} --step {step}"),
+        what: "try it again from its last checkpoint, once what it failed by is mended; without --step all that has failed"
+            .to_owned(),
+    }]
 }
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ async fn describe(state: &AppState, bytes: Vec<u8>, place: Place) -> Result<(Dig
     let describing = state.compiling.run(limit, move || {
         let _place = place;
         let digest = Digest::of(&bytes);
+        engine.check_shape(&bytes)?;
         let prepared = engine.prepare(digest, &bytes)?;
         let manifest = engine.describe(&prepared)?;
         Ok::<_, LoadError>((digest, bytes, manifest))

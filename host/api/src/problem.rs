@@ -38,9 +38,15 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
     }
 
-    pub(super) fn unauthorized() -> Self {
+    pub(super) fn no_token() -> Self {
         let detail =
             "this API wants a token: send `Authorization: Bearer <token>`; the CLI takes it from PAWL_API_TOKEN";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
+    }
+
+    pub(super) fn wrong_token() -> Self {
+        let detail =
+            "the token is not the one of this API: compare it with the PAWL_API_TOKEN that the API was started with";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
     }
 

@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 use super::component::to_resume_on;
 use super::explain::{EXPLAINED_SIGNALS, EXPLAINED_STEPS, explain, name_rejected};
 use super::home::Home;
-use super::parked::ways_out;
+use super::parked::{again, ways_out};
 use super::problem::Result;
 use super::request::{Params, pipeline_name, read_json, run_id};
 use super::state::{AppState, step_name, step_named};
@@ -38,6 +38,9 @@ const KEY_LENGTH: usize = 200;
 /// Runs on a page, unless the client says otherwise, and at most.
 const PAGE: u32 = 50;
 const LONGEST_PAGE: u32 = 1_000;
+
+/// Digits of a run's id.
+const ID_DIGITS: usize = 32;
 
 /// Longest wait for a run's end.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -134,10 +137,17 @@ pub(super) struct ListParams {
     pipeline: Option<Name>,
     limit: Option<u32>,
     before: Option<RunId>,
+    /// The first digits of ids, with their hyphens or without; goes with `limit` alone.
+    id: Option<String>,
 }
 
 pub(super) async fn list(State(state): State<AppState>, Params(params): Params<ListParams>) -> Result<Json<RunList>> {
     let limit = params.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    if let Some(digits) = &params.id {
+        let (first, last) = ids_from(digits)?;
+        let rows = state.store.runs_between(&state.namespace, first, last, limit).await?;
+        return Ok(Json(RunList { runs: rows.into_iter().map(RunSummary::from).collect(), next: None }));
+    }
     let filter = RunFilter {
         namespace: &state.namespace,
         status: params.status,
@@ -150,6 +160,19 @@ pub(super) async fn list(State(state): State<AppState>, Params(params): Params<L
     let runs: Vec<RunSummary> = rows.into_iter().take(limit as usize).map(RunSummary::from).collect();
     let next = runs.last().map(|run| run.id).filter(|_| has_more);
     Ok(Json(RunList { runs, next }))
+}
+
+/// The first and the last id that begin with these digits.
+fn ids_from(digits: &str) -> Result<(RunId, RunId)> {
+    let plain = digits.replace('-', "").to_ascii_lowercase();
+    let bound =
+        |filler: &str| format!("{plain}{}", filler.repeat(ID_DIGITS.saturating_sub(plain.len()))).parse::<RunId>();
+    match (bound("0"), bound("f")) {
+        (Ok(first), Ok(last)) if !plain.is_empty() => Ok((first, last)),
+        _ => Err(Problem::bad_request(format!(
+            "`id` is the beginning of a run's id, hexadecimal digits, not {digits:?}"
+        ))),
+    }
 }
 
 #[derive(Deserialize)]
@@ -189,8 +212,11 @@ pub(super) async fn show_step(
     let (_, rows) = state.store.run(id, Some(number)).await?;
     let row = rows.into_iter().next().ok_or_else(|| Problem::not_found(format!("run {id} has no step `{step}`")))?;
     let output = state.store.step_output(id, number).await?.map(to_raw).transpose()?;
-    let is_parked = row.status == StepStatus::Parked;
-    let ways_out = if is_parked { ways_out(id, &step, row.error.as_deref()) } else { Vec::new() };
+    let ways_out = match row.status {
+        StepStatus::Parked => ways_out(id, &step, row.error.as_deref()),
+        StepStatus::Failed => again(id, &step),
+        _ => Vec::new(),
+    };
     Ok(Json(StepDetail { step: step_of(&pipeline, row), output, ways_out }))
 }
 
@@ -205,19 +231,28 @@ pub(super) async fn why(State(state): State<AppState>, Path(run): Path<String>) 
     let id = run_id(&run)?;
     // In this order: a step that moves in between is missing from the reasons only if it has ended.
     let live = state.store.live_steps(id, EXPLAINED_STEPS).await?;
-    let (row, _) = state.store.run(id, Some(pawl_domain::id::StepNo(0))).await?;
+    let row = state.store.run_alone(id).await?;
     let pipeline = state.pipeline(row.pipeline_digest).await?;
+    let failed = if row.failing { failed_steps(&state, id).await? } else { Vec::new() };
     let why_failed = match row.status {
         RunStatus::Failed => why_failed(&state, &row).await?,
         _ => None,
     };
-    let mut explanation = explain(&row, &pipeline, &live, why_failed.as_deref());
+    let mut explanation = explain(&row, &pipeline, &live, &failed, why_failed.as_deref());
     if live.iter().any(|step| step.awaits.is_some()) {
         let mut signals = state.store.inbox(id, 0, EXPLAINED_SIGNALS).await?;
         signals.retain(|signal| signal.state == SignalState::Rejected);
         name_rejected(&mut explanation, &live, &signals);
     }
     Ok(Json(explanation))
+}
+
+/// The steps by which a run fails, or has failed.
+async fn failed_steps(state: &AppState, run: RunId) -> Result<Vec<StepRow>> {
+    let (_, mut steps) = state.store.run(run, None).await?;
+    steps.retain(|step| step.status == StepStatus::Failed);
+    steps.truncate(EXPLAINED_STEPS as usize);
+    Ok(steps)
 }
 
 /// What a person said who failed the run; it is the last that its history tells.
@@ -330,6 +365,7 @@ impl From<RunRow> for RunSummary {
             status: row.status,
             step_count: row.step_count,
             live_steps: row.live_steps,
+            parked: row.parked,
             event_count: row.event_count,
             idempotency_key: row.idempotency_key,
             created_at_ms: row.created_at_ms,

@@ -1,6 +1,8 @@
 //! One attempt of a step: what a worker gets when it claims one, and what it may report.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::id::{Digest, Fence, RunId, StepId};
 use super::journal::Entry;
@@ -95,21 +97,33 @@ pub enum Outcome {
 }
 
 /// Why an attempt failed, as people and the API see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// What kind of failure.
     pub cause: Cause,
     /// One line for a person.
     pub message: String,
-    /// Anything that helps, as JSON text; for a trap the guest's backtrace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Anything that helps, as JSON text; for a trap the guest's backtrace. What is JSON to a reader of the whole failure
+    /// stands in it as such, not as text in a text.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "embedded")]
     pub details: Option<String>,
     /// The guest's own wish for the delay before the next attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
     /// The guest asked to forget every answer after the last checkpoint.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub from_checkpoint: bool,
+}
+
+/// Details as the JSON that they are, if they can be read inside of another document: a level deeper, that is, and with
+/// numbers that fit.
+fn embedded<S: Serializer>(details: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let Some(details) = details else { return serializer.serialize_none() };
+    let is_readable = serde_json::from_str::<[Value; 1]>(&format!("[{details}]")).is_ok();
+    match RawValue::from_string(details.clone()) {
+        Ok(raw) if is_readable => raw.serialize(serializer),
+        _ => serializer.serialize_str(details),
+    }
 }
 
 /// The causes of a failed attempt.
@@ -202,4 +216,25 @@ pub struct Cut {
     /// The position of the dropped entry at which the guest was given a signal, if it has failed by that one: see
     /// [`super::replay::Replay::cut`]. If the failure is for good, the signal is rejected, and does not return to the inbox.
     pub failed_by: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_details_of_a_failure_stand_in_it_as_json_if_they_can_be_read_there() {
+        let written = |details: &str| {
+            let (message, details) = ("no".to_owned(), Some(details.to_owned()));
+            let failure = Failure { cause: Cause::Fatal, message, details, delay_ms: None, from_checkpoint: false };
+            serde_json::to_value(&serde_json::from_slice::<Value>(&serde_json::to_vec(&failure).unwrap()).unwrap())
+                .unwrap()["details"]
+                .clone()
+        };
+        assert_eq!(written(r#"{"backtrace": ["a", "b"]}"#), serde_json::json!({"backtrace": ["a", "b"]}));
+        let deep = format!("{}{}", "[".repeat(127), "]".repeat(127));
+        for unreadable in ["1e999", r#""\ud800""#, deep.as_str(), "no JSON"] {
+            assert_eq!(written(unreadable), Value::from(unreadable), "it is kept as text");
+        }
+    }
 }

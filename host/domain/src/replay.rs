@@ -20,7 +20,7 @@
 //! checkpoint does not. They are recorded lazily, before the first entry after a checkpoint that could
 //! depend on them, so that whoever replays that entry has the facts too.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::attempt::Cut;
 use super::id::{Digest, StepId};
@@ -68,6 +68,8 @@ pub struct Replay {
     facts_found: Option<(u32, Option<Facts>)>,
     /// Requests that left under a key: a key is bound to its request.
     sent: HashMap<Digest, RequestSummary>,
+    /// Keys under which the guest has sent in this attempt, replayed or not.
+    called: HashSet<Digest>,
     /// Results of `once` since the checkpoint, and those that were kept for this attempt.
     finished: HashMap<String, Finished>,
     tail: Tail,
@@ -127,6 +129,7 @@ impl Replay {
             checkpoint: history.checkpoint,
             facts_found: None,
             sent: HashMap::new(),
+            called: HashSet::new(),
             finished: HashMap::new(),
             tail: Tail::new(start),
             facts: None,

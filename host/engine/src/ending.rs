@@ -163,14 +163,17 @@ fn broken(guest: &mut Guest, error: wasmtime::Error) -> Verdict {
         // Also in the middle of a replay: another worker may have it.
         Ok(halt @ Halt::NoSecret { .. }) => return failed(Cause::Retry, halt.to_string()),
         Ok(Halt::Diverged(mut divergence)) => {
-            divergence.backtrace = backtrace;
+            divergence.backtrace = backtrace.map(|frames| frames.join("\n"));
             return Verdict::Diverged(divergence);
         }
         Ok(halt) => Ok(halt),
-        Err(error) => wasi::broken_limit(&error).ok_or_else(|| trap_reason(&error)),
+        // What it said before the trap is more than the trap says.
+        Err(error) => {
+            wasi::broken_limit(&error).ok_or_else(|| guest.panicked.take().unwrap_or_else(|| trap_reason(&error)))
+        }
     };
     let how = halt.as_ref().map_or_else(|reason| format!("trap: {reason}"), ToString::to_string);
-    if let Err(ended) = finish(guest, &how, backtrace.clone()) {
+    if let Err(ended) = finish(guest, &how, backtrace.as_deref()) {
         return ended;
     }
     let (cause, message) = match halt {
@@ -185,16 +188,16 @@ fn broken(guest: &mut Guest, error: wasmtime::Error) -> Verdict {
             None => (Cause::Trap, reason),
         },
     };
-    let details = backtrace.map(|frames| json!({ "backtrace": frames.lines().collect::<Vec<_>>() }).to_string());
+    let details = backtrace.map(|frames| json!({ "backtrace": frames }).to_string());
     Verdict::Failed(Failure { cause, message, details, delay_ms: None, from_checkpoint: false })
 }
 
 /// Whether the guest has done all that it did before.
-fn finish(guest: &mut Guest, how: &str, backtrace: Option<String>) -> Result<(), Verdict> {
+fn finish(guest: &mut Guest, how: &str, backtrace: Option<&[String]>) -> Result<(), Verdict> {
     match guest.replay.finish(how) {
         Ok(()) => Ok(()),
         Err(Fault::Diverged(mut divergence)) => {
-            divergence.backtrace = backtrace;
+            divergence.backtrace = backtrace.map(|frames| frames.join("\n"));
             Err(Verdict::Diverged(divergence))
         }
         Err(Fault::Refused(refused)) => Err(failed(Cause::Fatal, refused.to_string())),

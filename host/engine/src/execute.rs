@@ -144,6 +144,7 @@ impl Engine {
             results: memory.budget().nothing(),
             memory,
             log: Arc::new(log),
+            panicked: None,
             wasi: None,
         };
         Ok((guest, attempt.input))

@@ -50,6 +50,8 @@ pub(super) struct Guest {
     /// With the names that its lines have and the values that they must not have; also in the hands of the
     /// streams to which the guest prints.
     pub(super) log: Arc<Log>,
+    /// What a panic said of itself; a trap follows, which would not say it.
+    pub(super) panicked: Option<String>,
     /// What a component that imports WASI has of it; none before its first call.
     pub(super) wasi: Option<Box<Wasi>>,
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 pub use clock::{boot_time, local_unix_ns};
 pub use container::usual_budget_bytes;
 pub use execute::{Attempt, Executed};
+pub use intricate::TooIntricate;
 pub use load::{LoadError, Prepared, imports_of, refused_import};
 pub use manifest::Manifest;
 pub use memory::Memory;
@@ -34,6 +35,7 @@ mod execute;
 mod guest;
 mod host;
 pub mod in_memory;
+mod intricate;
 mod limiter;
 mod load;
 mod manifest;
@@ -42,6 +44,7 @@ mod past;
 pub mod read_only;
 pub mod recorder;
 mod secrets;
+mod seen;
 mod settings;
 mod threads;
 mod trap;
@@ -141,6 +144,14 @@ impl Engine {
     #[must_use]
     pub fn prepared(&self, digest: Digest) -> Option<Arc<Prepared>> {
         self.cache.get(digest)
+    }
+
+    /// Looks at a new component's shape, without compiling it: whether that would take too long or too much.
+    ///
+    /// # Errors
+    /// [`LoadError::TooIntricate`].
+    pub fn check_shape(&self, component: &[u8]) -> Result<(), LoadError> {
+        Ok(intricate::check(component)?)
     }
 
     /// Compiles a component, or waits for somebody who is compiling it already. Takes from milliseconds to

@@ -11,6 +11,8 @@ use wit_component::DecodedWasm;
 use super::Engine;
 use super::guest::Guest;
 use super::host::{StepPre, linker};
+use super::intricate::TooIntricate;
+use super::seen::seen;
 use super::wasi;
 
 /// Why a component can't be executed. Each says how to mend it.
@@ -19,9 +21,12 @@ pub enum LoadError {
     /// A module as compilers write it, without the component around it.
     #[error("this is a core WebAssembly module, not a component: build it with `pawl plugin build`")]
     CoreModule,
-    /// No WebAssembly at all.
-    #[error("this is not a WebAssembly component: build one with `pawl plugin build`")]
-    NotWasm,
+    /// No WebAssembly at all, but this.
+    #[error("this is {0}, not a WebAssembly component: build one with `pawl plugin build`")]
+    NotWasm(&'static str),
+    /// Its shape would take the compiler more time or memory than a component may.
+    #[error(transparent)]
+    TooIntricate(#[from] TooIntricate),
     /// Larger than a component may be.
     #[error(
         "the component has {size_bytes} bytes, the limit is {limit_bytes}: leave debug information out \
@@ -167,7 +172,7 @@ fn check_bytes(digest: Digest, bytes: &[u8], limit_bytes: usize) -> Result<(), L
     match bytes.get(..8) {
         Some([0, b'a', b's', b'm', _, _, 0, 0]) => return Err(LoadError::CoreModule),
         Some([0, b'a', b's', b'm', _, _, 1, 0]) => {}
-        _ => return Err(LoadError::NotWasm),
+        _ => return Err(LoadError::NotWasm(seen(bytes))),
     }
     let found = Digest::of(bytes);
     if found != digest {

@@ -27,6 +27,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// A name or version, bytes.
 const NAME_BYTES: usize = 100;
 
+/// What a step may need of the host.
+const NEEDS: [&str; 1] = ["http"];
+
 /// A component's description of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -96,6 +99,7 @@ impl Engine {
             results: memory.budget().nothing(),
             memory,
             log: Arc::new(log),
+            panicked: None,
             wasi: None,
         }
     }
@@ -108,6 +112,9 @@ fn read(manifest: types::Manifest, limit_bytes: usize) -> Result<Manifest, LoadE
         if text.is_empty() || text.len() > NAME_BYTES || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return wrong(format!("its {what} must have 1 to {NAME_BYTES} bytes and no spaces"));
         }
+    }
+    if let Some(unknown) = needs.iter().find(|need| !NEEDS.contains(&need.as_str())) {
+        return wrong(format!("it needs {unknown:?}, which is nothing that Pawl has: a step needs `http`, or nothing"));
     }
     let schemas = [&input_schema, &output_schema].into_iter().flatten();
     let size = description.len() + schemas.chain(&needs).map(String::len).sum::<usize>();

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use pawl_api::client::Client;
 use pawl_api::types::{Changed, Inbox, InboxSignal, SignalDetail};
 
-use super::run_id;
+use super::id::run_id;
 use crate::input;
 use crate::output::{Answer, Output, Table, ago, fields, or_dash, size};
 
@@ -13,7 +13,7 @@ use crate::output::{Answer, Output, Table, ago, fields, or_dash, size};
 pub(crate) enum Verb {
     /// The signals that no step has taken, and those that a step has failed by, which none takes any more
     List {
-        /// The run's id
+        /// The run's id, or its first digits
         #[arg(value_parser = run_id)]
         run: String,
         /// Only signals after this number: the next page
@@ -39,10 +39,22 @@ pub(crate) enum Verb {
     Return(Which),
 }
 
+impl Verb {
+    /// The run that it is about, as it was given.
+    pub(super) fn run_mut(&mut self) -> &mut String {
+        match self {
+            Self::List { run, .. } => run,
+            Self::Get(which) | Self::Remove(which) | Self::Return(which) | Self::Replace { which, .. } => {
+                &mut which.run
+            }
+        }
+    }
+}
+
 /// A signal of a run.
 #[derive(Debug, Args)]
 pub(crate) struct Which {
-    /// The run's id
+    /// The run's id, or its first digits
     #[arg(value_parser = run_id)]
     run: String,
     /// The signal's number, as `list` shows it

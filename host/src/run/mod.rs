@@ -7,16 +7,17 @@ use pawl_api::client::Client;
 use pawl_api::types::{
     Changed, EventList, Explanation, FailRun, Run, RunList, RunStatus, SentSignal, StepDetail, SubmitRun,
 };
-use pawl_domain::id::RunId;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use self::id::run_id;
 use self::outage::Outage;
 use super::exit::End;
 use super::input;
-use super::output::{Output, print};
+use super::output::{Output, print_exactly};
 use super::settings::Settings;
 
+mod id;
 mod inbox;
 mod outage;
 mod replay;
@@ -25,8 +26,8 @@ mod show;
 mod sse;
 mod watch;
 
-/// How long one request waits for the end of a run.
-const WAIT: Duration = Duration::from_secs(30);
+/// How long one request waits for the end of a run. In between it is looked whether somebody must decide something.
+const WAIT: Duration = Duration::from_secs(5);
 
 /// Verbs of `pawl run`.
 #[derive(Debug, Subcommand)]
@@ -40,7 +41,7 @@ pub(super) enum Verb {
     List(List),
     /// A run with its steps, or one step with its output
     Get {
-        /// The run's id
+        /// The run's id, or its first digits
         #[arg(value_parser = run_id)]
         run: String,
         /// Show this step, with its output or error
@@ -49,40 +50,40 @@ pub(super) enum Verb {
     },
     /// The output of a run, byte by byte as its steps wrote it
     Output {
-        /// The run's id
+        /// The run's id, or its first digits
         #[arg(value_parser = run_id)]
         run: String,
     },
     /// Follow a run to its end; exit code 1 if it did not succeed
     Watch {
-        /// The run's id
+        /// The run's id, or its first digits
         #[arg(value_parser = run_id)]
         run: String,
     },
     /// The history of a run so far
     Events {
-        /// The run's id
+        /// The run's id, or its first digits
         #[arg(value_parser = run_id)]
         run: String,
         /// Only events after this number
         #[arg(long, value_name = "N", default_value_t = 0)]
         after: u32,
     },
-    /// Why a run has not ended
+    /// Why a run has not ended, or why it has failed
     Explain {
-        /// The run's id
+        /// The run's id, or its first digits
         #[arg(value_parser = run_id)]
         run: String,
     },
     /// Stop a run: nothing new starts, running steps are stopped; `pawl run retry` opens it again
     Cancel {
-        /// The run's id
+        /// The run's id, or its first digits
         #[arg(value_parser = run_id)]
         run: String,
     },
     /// End a run as failed, and say why: running steps are stopped, `pawl run retry` opens it again
     Fail {
-        /// The run's id
+        /// The run's id, or its first digits
         #[arg(value_parser = run_id)]
         run: String,
         /// Why, for the run's history
@@ -91,7 +92,7 @@ pub(super) enum Verb {
     },
     /// Open the failed and parked steps of a run again, or one of them, and all that was stopped with the run
     Retry {
-        /// The run's id
+        /// The run's id, or its first digits
         #[arg(value_parser = run_id)]
         run: String,
         /// Only this step
@@ -122,6 +123,28 @@ pub(super) enum Verb {
     },
 }
 
+impl Verb {
+    /// The run that it is about, as it was given.
+    fn run_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Submit(_) => None,
+            Self::List(list) => list.before.as_mut(),
+            Self::Get { run, .. }
+            | Self::Output { run }
+            | Self::Watch { run }
+            | Self::Events { run, .. }
+            | Self::Explain { run }
+            | Self::Cancel { run }
+            | Self::Fail { run, .. }
+            | Self::Retry { run, .. } => Some(run),
+            Self::Resume(arguments) => Some(&mut arguments.run),
+            Self::Replay(arguments) => Some(&mut arguments.run),
+            Self::Signal(signal) => Some(&mut signal.run),
+            Self::Inbox { verb } => Some(verb.run_mut()),
+        }
+    }
+}
+
 /// Arguments of `pawl run submit`.
 #[derive(Debug, Args)]
 pub(super) struct Submit {
@@ -133,7 +156,7 @@ pub(super) struct Submit {
     /// Makes it safe to submit again: the same key is the same run
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Wait for the end, over restarts of the API, and show the run; exit code 1 if it did not succeed
+    /// Wait for the end, over restarts of the API, and show the run; exit code 1 if it did not succeed, or waits for a person
     #[arg(long)]
     wait: bool,
 }
@@ -141,7 +164,7 @@ pub(super) struct Submit {
 /// Arguments of `pawl run signal`.
 #[derive(Debug, Args)]
 pub(super) struct Signal {
-    /// The run's id
+    /// The run's id, or its first digits
     #[arg(value_parser = run_id)]
     run: String,
     /// The signal's name
@@ -171,18 +194,15 @@ pub(super) struct List {
     before: Option<String>,
 }
 
-/// A mistyped id is told here, before anything is asked.
-fn run_id(text: &str) -> Result<String, String> {
-    let id: Result<RunId, _> = text.parse();
-    id.map(|id| id.to_string()).map_err(|_| "a run's id looks like 0199b2c4-6e1f-7c3a-9d52-7f0a1b2c3d4e".to_owned())
-}
-
 /// Carries out a verb.
-pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyhow::Result<()> {
+pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> anyhow::Result<()> {
     let client = &match &verb {
         Verb::Submit(_) => settings.reach().await?,
         _ => settings.client()?,
     };
+    if let Some(run) = verb.run_mut() {
+        id::complete(run, client).await?;
+    }
     match verb {
         Verb::Submit(submit) => self::submit(submit, client, output).await?,
         Verb::List(list) => self::list(&list, client, output).await?,
@@ -192,7 +212,7 @@ pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyh
         }
         Verb::Output { run } => {
             let bytes = client.get_bytes(&["v1", "runs", &run, "output"]).await?;
-            print(&String::from_utf8_lossy(&bytes))?;
+            print_exactly(&String::from_utf8_lossy(&bytes))?;
         }
         Verb::Watch { run } => match watch::follow(client, &run, output).await? {
             RunStatus::Succeeded => {}
@@ -262,12 +282,15 @@ async fn submit(submit: Submit, client: &Client, output: Output) -> anyhow::Resu
     let run = loop {
         let asked = async || client.get_waiting::<Run>(&["v1", "runs", &id], WAIT).await;
         let found = outage.outlast(asked).await?;
-        if found.summary.status.is_ended() {
+        if found.summary.status.is_ended() || found.summary.parked {
             break found;
         }
     };
     if run.summary.status != RunStatus::Succeeded {
         output.print(&run)?;
+        if run.summary.parked {
+            eprintln!("the run goes no further by itself: `pawl run explain {id}` says why, and what can be done");
+        }
         return Err(End::Said.into());
     }
     let result = outage.outlast(async || client.get(&["v1", "runs", &id, "output"], &[]).await).await?;

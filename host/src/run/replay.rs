@@ -18,7 +18,7 @@ use pawl_engine::{Attempt, Engine, Executed, GuestThreads, Secrets};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::run_id;
+use super::id::run_id;
 use super::show::report;
 use crate::exit::End;
 use crate::output::{Answer, Table, fields};
@@ -27,9 +27,9 @@ use crate::settings::Settings;
 /// Arguments of `pawl run replay`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The run's id
+    /// The run's id, or its first digits
     #[arg(value_parser = run_id)]
-    run: String,
+    pub(super) run: String,
     /// The step
     step: String,
     /// Replay this component (.wasm) in place of the step's

@@ -5,15 +5,15 @@ use clap::Args;
 use pawl_api::client::Client;
 use pawl_api::types::{Changed, ResumeStep, Run, StepStatus};
 
-use super::run_id;
+use super::id::run_id;
 use crate::exit::End;
 
 /// Arguments of `pawl run resume`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The run's id
+    /// The run's id, or its first digits
     #[arg(value_parser = run_id)]
-    run: String,
+    pub(super) run: String,
     /// The step; the one that is parked, if there is only one
     step: Option<String>,
     /// On this component; the first digits of its digest are enough

@@ -5,9 +5,13 @@ use pawl_api::types::{
     StepStatus, SubmittedRun, WayOut,
 };
 use pawl_domain::attempt::Divergence;
+use serde_json::Value;
 
 use super::Succeeded;
-use crate::output::{Answer, Table, ago, duration, fields, now_ms, or_dash, short};
+use crate::output::{Answer, Table, ago, duration, fields, now_ms, one_line, or_dash, short};
+
+/// Digits of an id that are shown at the least: they name a millisecond, and `pawl run get` takes them.
+const SHORT_ID: usize = 13;
 
 impl Answer for SubmittedRun {
     fn ids(&self) -> Vec<String> {
@@ -30,13 +34,15 @@ impl Answer for RunList {
     }
 
     fn text(&self) -> String {
+        let ids: Vec<String> = self.runs.iter().map(|run| run.id.to_string()).collect();
+        let digits = distinct(&ids);
         let mut table = Table::new(["RUN", "PIPELINE", "STATUS", "STEPS", "SUBMITTED", "TOOK"]);
-        for run in &self.runs {
+        for (run, id) in self.runs.iter().zip(&ids) {
             table.row([
-                run.id.to_string(),
+                id[..digits].to_owned(),
                 run.pipeline.clone(),
-                run.status.to_string(),
-                format!("{}/{}", run.step_count - run.live_steps.min(run.step_count), run.step_count),
+                status(run).to_owned(),
+                ended(run),
                 ago(run.created_at_ms),
                 took(run),
             ]);
@@ -55,13 +61,12 @@ impl Answer for Run {
         let mut head = vec![
             ("run", run.id.to_string()),
             ("pipeline", format!("{} (version {})", run.pipeline, run.pipeline_digest.short())),
-            ("status", run.status.to_string()),
+            ("status", status(run).to_owned()),
             ("submitted", ago(run.created_at_ms)),
             ("took", took(run)),
         ];
         head.extend(run.idempotency_key.as_ref().map(|key| ("key", key.clone())));
-        let mut table =
-            Table::new(["STEP", "STATUS", "PLUGIN", "ATTEMPTS", "TOOK", "JOURNAL", "CHECKPOINT", "WORKER", "NOTE"]);
+        let mut table = Table::new(["STEP", "STATUS", "PLUGIN", "ATTEMPTS", "TOOK", "CHECKPOINT", "WORKER", "NOTE"]);
         for step in &self.steps {
             table.row([
                 step.name.clone(),
@@ -69,8 +74,7 @@ impl Answer for Run {
                 plugin(step),
                 attempts(step),
                 step_took(step),
-                step.journal_length.to_string(),
-                or_dash(step.checkpoint_position),
+                or_dash(step.checkpoint_position.map(|position| format!("at entry {position}"))),
                 or_dash(step.worker.map(short)),
                 note(step),
             ]);
@@ -104,6 +108,7 @@ impl Answer for StepDetail {
             ("needs", or_dash((!step.needs.is_empty()).then(|| step.needs.join(", ")))),
             ("queue", format!("{}, priority {}", step.queue, step.priority.as_str())),
             ("attempts", attempts(step)),
+            ("claims", step.attempts.to_string()),
             ("took", step_took(step)),
             ("worker", or_dash(step.worker)),
             ("fence", step.fence.to_string()),
@@ -114,7 +119,7 @@ impl Answer for StepDetail {
         if let Some(error) = &step.error {
             match serde_json::from_value::<Divergence>(error.clone()) {
                 Ok(divergence) => text.push_str(&format!("\ndivergence\n{}\n", report(&divergence))),
-                Err(_) => text.push_str(&format!("\nerror\n{error:#}\n")),
+                Err(_) => text.push_str(&format!("\nerror\n{}\n", failure(error))),
             }
         }
         text.push_str(&ways(&self.ways_out));
@@ -155,7 +160,7 @@ pub(super) fn line(event: &Event, start_ms: i64) -> String {
         line.push_str(&format!("  worker {}", short(worker)));
     }
     if let Some(note) = event.note.as_deref().filter(|note| !note.is_empty()) {
-        line.push_str(&format!("  {}", note.replace(|c: char| c.is_control(), " ")));
+        line.push_str(&format!("  {}", one_line(note)));
     }
     line.trim_end().to_owned()
 }
@@ -166,7 +171,7 @@ impl Answer for Explanation {
     }
 
     fn text(&self) -> String {
-        let head = format!("run {} is {}: {}", self.id, self.status, self.summary);
+        let head = one_line(&format!("run {} is {}: {}", self.id, self.status, self.summary));
         if self.reasons.is_empty() {
             return head;
         }
@@ -200,6 +205,23 @@ pub(super) fn report(divergence: &Divergence) -> String {
     rows.extend(divergence.recorded_by.map(|digest| ("recorded by", digest.to_string())));
     rows.extend(divergence.component.map(|digest| ("executed", digest.to_string())));
     rows.extend(divergence.backtrace.as_ref().map(|frames| ("called from", format!("\n{frames}"))));
+    fields(&rows)
+}
+
+/// Why an attempt has failed: fields, and what a trap came through as a list.
+pub(super) fn failure(error: &Value) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| format!("{value:#}"), str::to_owned);
+    let Some(members) = error.as_object() else { return text(error) };
+    let mut rows = Vec::new();
+    for (name, value) in members {
+        match (name.as_str(), value.get("backtrace").and_then(Value::as_array)) {
+            ("details", Some(frames)) if value.as_object().is_some_and(|details| details.len() == 1) => {
+                let frames: Vec<String> = frames.iter().map(|frame| one_line(&text(frame))).collect();
+                rows.push(("backtrace", format!("\n{}", frames.join("\n"))));
+            }
+            (name, _) => rows.push((name, text(value))),
+        }
+    }
     fields(&rows)
 }
 
@@ -245,6 +267,28 @@ fn since(start_ms: i64, at_ms: i64) -> String {
     format!("+{}.{:03} s", ms / 1_000, ms % 1_000)
 }
 
+/// Where it stands, as people call it.
+fn status(run: &RunSummary) -> &'static str {
+    if run.parked { "parked" } else { run.status.as_str() }
+}
+
+/// How many steps have ended, of how many. Those of a run that was stopped have, too, whatever they did.
+fn ended(run: &RunSummary) -> String {
+    match run.status {
+        RunStatus::Failed | RunStatus::Cancelled => format!("-/{}", run.step_count),
+        _ => format!("{}/{}", run.step_count - run.live_steps.min(run.step_count), run.step_count),
+    }
+}
+
+/// How many digits tell these ids apart, and most others: the first ones say when a run was submitted.
+fn distinct(ids: &[String]) -> usize {
+    let mut sorted: Vec<&String> = ids.iter().collect();
+    sorted.sort();
+    let shared =
+        |pair: &[&String]| pair[0].bytes().zip(pair[1].bytes()).take_while(|(one, other)| one == other).count();
+    sorted.windows(2).map(|pair| shared(pair) + 1).max().unwrap_or(0).max(SHORT_ID)
+}
+
 fn took(run: &RunSummary) -> String {
     match (run.started_at_ms, run.ended_at_ms) {
         (_, Some(end_ms)) => duration((end_ms - run.created_at_ms).max(0)),
@@ -268,14 +312,17 @@ fn plugin(step: &Step) -> String {
     }
 }
 
-/// For example `3 (1 failed, 1 crashed)`.
+/// What the retry policy counts: attempts that have failed, and one that has not. For example `2 (1 failed, 1 crashed)`.
 fn attempts(step: &Step) -> String {
+    let waits_after_failure = step.status == StepStatus::Waiting && step.error.is_some();
+    let goes_on = step.started_at_ms.is_some() && step.status != StepStatus::Failed && !waits_after_failure;
+    let attempts = step.failures + u32::from(goes_on);
     let parts: Vec<String> = [(step.failures, "failed"), (step.crashes, "crashed")]
         .into_iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
-    if parts.is_empty() { step.attempts.to_string() } else { format!("{} ({})", step.attempts, parts.join(", ")) }
+    if parts.is_empty() { attempts.to_string() } else { format!("{attempts} ({})", parts.join(", ")) }
 }
 
 fn note(step: &Step) -> String {

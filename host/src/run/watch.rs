@@ -9,7 +9,7 @@ use pawl_api::types::{Event, EventKind, RunStatus};
 
 use super::outage::Outage;
 use super::{show, sse};
-use crate::output::{Format, Output, print};
+use crate::output::{Format, Output, one_line, print, print_exactly};
 
 /// Pause before a stream is opened again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -57,14 +57,14 @@ async fn read(client: &Client, run: &str, seen: &mut Seen, output: Output) -> an
         for data in parser.push(&chunk?) {
             let event: Event = serde_json::from_str(&data).context("the API sent an event that can't be read")?;
             if event.number > seen.number {
-                tell(&event, &data, seen, output)?;
+                tell(run, &event, &data, seen, output)?;
             }
         }
     }
     Ok(())
 }
 
-fn tell(event: &Event, data: &str, seen: &mut Seen, output: Output) -> anyhow::Result<()> {
+fn tell(run: &str, event: &Event, data: &str, seen: &mut Seen, output: Output) -> anyhow::Result<()> {
     seen.number = event.number;
     seen.ended = match event.kind.parse() {
         Ok(EventKind::RunSucceeded) => Some(RunStatus::Succeeded),
@@ -75,8 +75,13 @@ fn tell(event: &Event, data: &str, seen: &mut Seen, output: Output) -> anyhow::R
     let start_ms = *seen.start_ms.get_or_insert(event.at_ms);
     match output.format() {
         Format::Table => print(&show::line(event, start_ms))?,
-        Format::Json => print(data)?,
+        Format::Json => print_exactly(data)?,
         Format::Ids => print(&event.number.to_string())?,
+    }
+    // It may go on in other steps, and a person may decide: it is followed all the same.
+    if event.is(EventKind::StepParked) {
+        let step = one_line(event.step.as_deref().unwrap_or_default());
+        eprintln!("step {step} waits for a person: `pawl run explain {run}` says what can be done");
     }
     Ok(())
 }

@@ -57,6 +57,8 @@ pub struct RunRow {
     pub live_steps: u32,
     /// Whether a step has failed.
     pub failing: bool,
+    /// Whether nothing of it is executed, and a step waits for a person.
+    pub parked: bool,
     /// The number of its last event.
     pub event_count: u32,
     /// As given at submission.
@@ -120,6 +122,12 @@ pub trait Runs {
     /// # Errors
     /// [`Error::Unavailable`].
     async fn runs(&self, filter: &RunFilter<'_>) -> Result<Vec<RunRow>>;
+
+    /// Runs of a namespace whose ids lie between these two, by id: at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn runs_between(&self, namespace: &Namespace, first: RunId, last: RunId, limit: u32) -> Result<Vec<RunRow>>;
 
     /// A run without its steps.
     ///

@@ -124,8 +124,11 @@ fn a_key_belongs_to_one_request() {
     let memory = Arc::new(InMemory::default());
     let pay = |amount: u32| json!({ "method": "POST", "url": format!("{url}/pay"), "body": amount, "effect": "pay" });
     let executed = fetch(json!([pay(1), pay(2)]), &memory);
-    let Outcome::Diverged(report) = executed.outcome else { panic!("{:?}", executed.outcome) };
-    assert!(report.difference.is_some_and(|difference| difference.starts_with("body: recorded digest")));
+    let refused = failure(&executed, Cause::Fatal);
+    assert!(
+        refused.message.starts_with("the effect \"pay\" was sent with another request before: name each"),
+        "{refused:?}"
+    );
     assert_eq!(target.received().len(), 1);
 }
 

@@ -24,6 +24,7 @@ fn every_broken_limit_and_rule_has_its_cause_and_says_which() {
         (r#""allocate""#, Cause::Limit, "memory may take 16777216 bytes"),
         (r#""recurse""#, Cause::Trap, "call stack exhausted"),
         (r#""trap""#, Cause::Trap, "unreachable"),
+        // Without the SDK, nobody has said anything of the panic.
         (r#""panic""#, Cause::Trap, "unreachable"),
         (r#"{"output": 65537}"#, Cause::Limit, "an output may have 65536 bytes"),
         (r#""invalid-json""#, Cause::InvalidOutput, "not JSON"),
@@ -59,6 +60,20 @@ fn a_trap_tells_where_in_the_guest() {
     let details = failure(&executed, Cause::Trap).details.clone().unwrap_or_default();
     let details: serde_json::Value = serde_json::from_str(&details).expect("details are JSON");
     assert!(details["backtrace"].as_array().is_some_and(|frames| !frames.is_empty()), "{details}");
+}
+
+#[test]
+fn a_panic_says_what_and_where_and_by_which_functions() {
+    let executed = execute("flaky", r#"{"failures": 1, "how": "panic"}"#);
+    let failure = failure(&executed, Cause::Trap);
+    let message = &failure.message;
+    assert!(message.starts_with("the step panicked in ") && message.contains("lib.rs:"), "{message}");
+    assert!(message.ends_with(": attempt 1 of 1 that fail"), "{message}");
+    let details: serde_json::Value = serde_json::from_str(failure.details.as_deref().unwrap_or_default()).unwrap();
+    let frames: Vec<&str> =
+        details["backtrace"].as_array().unwrap().iter().filter_map(|frame| frame.as_str()).collect();
+    // The optimiser has put the step's own function into the export; what the language does about a panic is left out.
+    assert_eq!(frames, ["run"]);
 }
 
 #[test]

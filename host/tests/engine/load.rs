@@ -23,8 +23,9 @@ fn what_is_no_step_is_refused_with_the_way_to_mend_it() {
     for (bytes, says) in [
         (MODULE_HEADER, "core WebAssembly module"),
         (COMPONENT_HEADER, "does not export `run`"),
-        (&b"#!/bin/sh"[..], "not a WebAssembly component"),
-        (b"", "not a WebAssembly component"),
+        (&b"#!/bin/sh"[..], "this is text, not a WebAssembly component"),
+        (b"PK\x03\x04", "this is a zip archive, not"),
+        (b"", "this is an empty file, not a WebAssembly component"),
         (b"\0asm\x0d\0\x01\0\xff\xff\xff", "can't be compiled"),
     ] {
         let text = refused(engine(), bytes).to_string();

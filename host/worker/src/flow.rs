@@ -26,7 +26,7 @@ use pawl_domain::succession::{Plan, Succession};
 use pawl_engine::Executed;
 use pawl_engine::recorder::{Interrupt, Stop};
 use pawl_queue::{Delivery, Reader};
-use pawl_store::write::{Batch, Member, Settlement, Written};
+use pawl_store::write::{Batch, Member, Settlement, Verdict, Written};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -41,6 +41,7 @@ use crate::loaded::Loading;
 use crate::outbox::Outboxes;
 use crate::session::Session;
 use crate::settle::{Settling, decide};
+use crate::tell::tell;
 use crate::trust::Trust;
 
 /// A claim that met a locked run is asked for again after this, which doubles up to the longest.
@@ -318,6 +319,9 @@ impl Flow {
         // Guests first: they may be waiting at a barrier for this.
         for ((session, member), verdict) in sessions.iter().zip(&batch.members).zip(&written.members) {
             session.written(member, *verdict);
+            if *verdict == Verdict::Written && member.ends() {
+                tell(member, self.guests.step_name(&session.claim).as_deref());
+            }
         }
         for consequence in consequences(batch, written, |place| sessions[place].in_a_row) {
             match consequence {

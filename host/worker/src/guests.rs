@@ -51,6 +51,12 @@ impl Guests {
         self.loaded.learn(claim);
     }
 
+    /// The name of the claimed step, if its pipeline is in memory.
+    #[must_use]
+    pub fn step_name(&self, claim: &Claim) -> Option<String> {
+        self.loaded.step_name(claim)
+    }
+
     /// The component that `next` is most likely to run on, if it is compiled.
     #[must_use]
     pub fn guess(&self, next: &Next) -> Option<Arc<Prepared>> {

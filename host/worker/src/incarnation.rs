@@ -122,8 +122,9 @@ impl Process {
                 if this.desk.is_empty() {
                     put_back(&*self.queue, &streams, worker, self.config.patience()).await;
                 }
-                if let Err(error) = within(self.config.patience(), self.store.forget_worker(worker)).await {
-                    tracing::warn!(error = error.chain(), "the lease is left to run out");
+                match within(self.config.patience(), self.store.forget_worker(worker)).await {
+                    Ok(()) => tracing::info!(worker.id = %worker, "the worker has said goodbye"),
+                    Err(error) => tracing::warn!(error = error.chain(), "the lease is left to run out"),
                 }
             }
         }

@@ -49,6 +49,7 @@ mod run;
 pub mod scheduler;
 mod session;
 mod settle;
+mod tell;
 mod trim;
 mod trust;
 mod unnamed;

@@ -74,6 +74,13 @@ impl Loaded {
         Some(Loading { prepared, plan, history: History::default(), past: None, input: input.clone() })
     }
 
+    /// The name of the claimed step, if its pipeline is in memory.
+    #[must_use]
+    pub fn step_name(&self, claim: &Claim) -> Option<String> {
+        let plan = lock(&self.plans).get(&claim.pipeline).cloned()?;
+        plan.pipeline.step(claim.id.step).map(|spec| spec.name.clone())
+    }
+
     /// Remembers on which component a step runs.
     pub fn learn(&self, claim: &Claim) {
         let mut latest = lock(&self.latest);

@@ -148,9 +148,17 @@ fn a_token_is_wanted_everywhere_but_for_health() -> anyhow::Result<()> {
     api.config.token = Some("s3cret".to_owned());
     api.serve()?;
     assert_eq!(api.client.get("/ready")?.status, 200);
-    for wrong in ["", "s3cret", "Bearer", "Bearer s3cre", "Basic s3cret"] {
-        let answer = block_on(api.client.send("GET", "/v1/runs", &[("authorization", wrong)], Vec::new()))?;
-        assert_eq!(answer.problem(401)?.kind, "/problems/unauthorized", "{wrong}");
+    for (given, says) in [
+        ("", "wants a token"),
+        ("s3cret", "wants a token"),
+        ("Bearer", "wants a token"),
+        ("Basic s3cret", "wants a token"),
+        ("Bearer s3cre", "the token is not the one"),
+    ] {
+        let answer = block_on(api.client.send("GET", "/v1/runs", &[("authorization", given)], Vec::new()))?;
+        let problem = answer.problem(401)?;
+        assert_eq!(problem.kind, "/problems/unauthorized", "{given}");
+        assert!(problem.detail.contains(says), "{given:?}: {}", problem.detail);
     }
     api.client.get("/v1/nothing")?.problem(401)?;
     let right = block_on(api.client.send("GET", "/v1/runs", &[("authorization", "bearer s3cret")], Vec::new()))?;

@@ -2,6 +2,7 @@
 //! right component is back.
 
 use anyhow::Result;
+use pawl_api::types::RunList;
 use pawl_domain::id::{Digest, RunId};
 use pawl_tests::{Cluster, Embedded, binary, bounds, wait};
 use serde_json::{Value, json};
@@ -103,6 +104,44 @@ impl Parked {
         self.pawl.succeeds(self.run, bounds::RUN)?;
         self.pawl.client.output(self.run, "nap")
     }
+}
+
+#[test]
+fn a_parked_run_is_called_so_and_nobody_waits_for_it_in_vain() -> Result<()> {
+    let parked = Parked::new("divergence-parked")?;
+    let listed = parked.pawl(&["run", "list"])?;
+    assert!(listed.contains(" parked "), "{listed}");
+    let events = parked.pawl(&["run", "events", &parked.run.to_string()])?;
+    assert!(events.contains("step.parked") && events.contains("the replay left the journal at entry"), "{events}");
+    let log = parked.pawl.text()?;
+    assert!(log.contains("the step is parked until a person decides"), "{log}");
+
+    // Who has submitted it and waits is told at once, with the reason and what to do.
+    let orders = json!([{"do": "now"}, {"do": "sleep", "ms": 3_600_000}, {"do": "now"}]).to_string();
+    let words = ["run", "submit", "nap", "--input", &orders, "--idempotency-key", "nap", "--wait"];
+    std::thread::scope(|scope| -> Result<()> {
+        let waiting = scope.spawn(|| parked.pawl.try_pawl(&words));
+        let id = wait::until(bounds::RUN, "the second run", || {
+            let runs = parked.pawl.client.get("/v1/runs")?.read::<RunList>()?.runs;
+            Ok(match runs.iter().find(|run| run.id != parked.run && run.status.as_str() == "running") {
+                Some(run) => wait::Look::Done(run.id.to_string()),
+                None => wait::Look::NotYet(format!("{runs:?}")),
+            })
+        })?;
+        wait::until_true(bounds::RUN, "it to sleep", || Ok(parked.pawl(&["run", "get", &id])?.contains("waiting")))?;
+        parked.pawl(&["run", "resume", &id, "nap", "--pin", &parked.second.short()])?;
+        let told = waiting.join().expect("it does not panic")?;
+        let (shown, said) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+        assert_eq!(told.status.code(), Some(1), "{shown}{said}");
+        assert!(
+            shown.contains("the replay left the journal") && said.contains("goes no further by itself"),
+            "{shown}{said}"
+        );
+        parked.pawl(&["run", "cancel", &id])?;
+        Ok(())
+    })?;
+    parked.resume(&["--pin", &parked.first.short()])?;
+    parked.pawl.finish_with(&[])
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod drill;
 mod effects;
 mod embedded;
 mod fail;
+mod failures;
 mod fault_points;
 mod guide;
 mod head_start;

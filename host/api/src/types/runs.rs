@@ -49,6 +49,9 @@ pub struct RunSummary {
     pub step_count: u32,
     /// Its steps that have not ended.
     pub live_steps: u32,
+    /// Nothing of it is executed, and a step waits for a person: it goes no further by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub parked: bool,
     /// The number of its last event.
     pub event_count: u32,
     /// As given at submission.
@@ -145,7 +148,7 @@ pub struct StepDetail {
     pub step: Step,
     /// Its output, once it has succeeded.
     pub output: Option<Box<RawValue>>,
-    /// What a person can do about a step that is parked.
+    /// What a person can do about a step that is parked, or has failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ways_out: Vec<WayOut>,
 }
@@ -200,7 +203,7 @@ pub struct EventList {
     pub ended: bool,
 }
 
-/// `GET /v1/runs/{id}/explain`: why the run has not ended.
+/// `GET /v1/runs/{id}/explain`: why the run has not ended, or why it has failed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Explanation {
     /// The run.
@@ -209,11 +212,11 @@ pub struct Explanation {
     pub status: RunStatus,
     /// One line for a person.
     pub summary: String,
-    /// One for each step that has not ended and waits for more than other steps.
+    /// One for each step that has failed, or has not ended and waits for more than other steps.
     pub reasons: Vec<Reason>,
 }
 
-/// Why a step has not ended.
+/// Why a step has not ended, or has failed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Reason {
     /// The step.
@@ -253,6 +256,8 @@ pub enum Because {
     Person,
     /// Another step has failed: it will not start.
     Failing,
+    /// It has failed for good itself.
+    Failed,
 }
 
 /// The answer to cancel, fail, retry and resume.

@@ -1,12 +1,17 @@
 //! What the end of an attempt means: for its step, for the steps that need it, and for the rest of a run that fails.
 //! `pawl_write_v2` decides the same in sets (`migrations/0003_write.sql`).
 
+use serde::Deserialize;
+
 use super::known::Waits;
 use crate::event::EventKind;
 use crate::status::StepStatus;
 use crate::succession::Succession;
 use crate::transition::StepChange;
 use crate::wait::Wait;
+
+/// What the history keeps of the reason of a failure, bytes: histories are read whole.
+const REASON_BYTES: usize = 1 << 10;
 
 /// How a worker ends an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +97,15 @@ impl Settlement {
         }
     }
 
+    /// Why, for the history of the run: the line for people in its error.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Failed { error, .. } | Self::Retry { error, .. } | Self::Parked(error) => message_of(error),
+            Self::Succeeded { .. } | Self::Suspended { .. } | Self::Released => None,
+        }
+    }
+
     /// What it does to the step.
     #[must_use]
     pub fn consequence(&self) -> Consequence<'_> {
@@ -104,13 +118,17 @@ impl Settlement {
             Self::Failed { error, .. } => Consequence {
                 is_failure: true,
                 error: Some(Some(error)),
+                note: self.reason(),
                 ..Consequence::bare(StepChange::Failed, EventKind::StepFailed)
             },
             Self::Retry { error, delay_ms } => Consequence {
                 is_failure: true,
                 error: Some(Some(error)),
                 due_after_ms: Some(*delay_ms),
-                note: Some(format!("in {delay_ms} ms")),
+                note: Some(match self.reason() {
+                    Some(reason) => format!("in {delay_ms} ms: {reason}"),
+                    None => format!("in {delay_ms} ms"),
+                }),
                 ..Consequence::bare(StepChange::RetryLater, EventKind::StepRetrying)
             },
             Self::Suspended { wait, position } => Consequence {
@@ -120,9 +138,11 @@ impl Settlement {
                 note: Some(wait_note(wait)),
                 ..Consequence::bare(StepChange::Suspended, EventKind::StepWaiting)
             },
-            Self::Parked(error) => {
-                Consequence { error: Some(Some(error)), ..Consequence::bare(StepChange::Parked, EventKind::StepParked) }
-            }
+            Self::Parked(error) => Consequence {
+                error: Some(Some(error)),
+                note: self.reason(),
+                ..Consequence::bare(StepChange::Parked, EventKind::StepParked)
+            },
             Self::Released => Consequence::bare(StepChange::HandedBack, EventKind::StepHandedBack),
         }
     }
@@ -132,6 +152,23 @@ impl Consequence<'_> {
     fn bare(change: StepChange, told: EventKind) -> Self {
         Self { change, told, note: None, is_failure: false, error: None, output: None, due_after_ms: None, waits: None }
     }
+}
+
+/// The line for people in an error that is recorded: at most [`REASON_BYTES`], and without control characters, of which
+/// a database takes not all in a text and a terminal obeys some.
+#[must_use]
+pub fn message_of(error: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Said {
+        message: String,
+    }
+    let Said { message } = serde_json::from_slice(error).ok()?;
+    let mut line = message.replace(char::is_control, " ");
+    if line.len() > REASON_BYTES {
+        line.truncate(line.floor_char_boundary(REASON_BYTES));
+        line.push('…');
+    }
+    Some(line)
 }
 
 /// What a step waits for, for the history.
@@ -169,7 +206,7 @@ pub fn ends_with_failing_run(status: StepStatus) -> bool {
 mod tests {
     use super::*;
 
-    const ERROR: &[u8] = b"{}";
+    const ERROR: &[u8] = br#"{"cause":"retry","message":"no\nanswer"}"#;
 
     #[test]
     fn every_end_of_an_attempt_has_its_change_and_its_event() {
@@ -181,11 +218,18 @@ mod tests {
         let failed = Settlement::Failed { error: ERROR.to_vec(), rejects_signal: false };
         for (settlement, told, is_failure, error, due_after_ms, note) in [
             (success, EventKind::StepSucceeded, false, Some(None), None, None),
-            (failed, EventKind::StepFailed, true, Some(Some(ERROR)), None, None),
-            (retry, EventKind::StepRetrying, true, Some(Some(ERROR)), Some(9), Some("in 9 ms")),
+            (failed, EventKind::StepFailed, true, Some(Some(ERROR)), None, Some("no answer")),
+            (retry, EventKind::StepRetrying, true, Some(Some(ERROR)), Some(9), Some("in 9 ms: no answer")),
             (sleep, EventKind::StepWaiting, false, Some(None), Some(3), Some("sleep 3 ms")),
             (awaits, EventKind::StepWaiting, false, Some(None), Some(5), Some("signal go, at most 5 ms")),
-            (Settlement::Parked(ERROR.to_vec()), EventKind::StepParked, false, Some(Some(ERROR)), None, None),
+            (
+                Settlement::Parked(ERROR.to_vec()),
+                EventKind::StepParked,
+                false,
+                Some(Some(ERROR)),
+                None,
+                Some("no answer"),
+            ),
             (Settlement::Released, EventKind::StepHandedBack, false, None, None, None),
         ] {
             let found = settlement.consequence();
@@ -195,6 +239,14 @@ mod tests {
             assert_eq!(found.told.counted(true).running, -1, "its worker has it no longer: {settlement:?}");
             assert_eq!(found.told.counted(true).fails, matches!(settlement, Settlement::Failed { .. }));
         }
+    }
+
+    #[test]
+    fn the_history_keeps_the_beginning_of_a_long_reason() {
+        let error = serde_json::json!({ "message": "é".repeat(REASON_BYTES) }).to_string();
+        let kept = message_of(error.as_bytes()).unwrap();
+        assert_eq!(kept, format!("{}…", "é".repeat(REASON_BYTES / 2)));
+        assert_eq!(message_of(b"{}"), None);
     }
 
     #[test]

@@ -86,6 +86,11 @@ pub enum Refused {
     /// `once-finish` with another key, or without a begin.
     #[error("once-finish({0:?}) without its once-begin")]
     NotBegun(String),
+    /// Two requests of one attempt under one name: the second would leave under the key of the first.
+    #[error(
+        "the effect {0:?} was sent with another request before: name each effect, for example with the number of its item"
+    )]
+    NameTaken(String),
     /// The guest returned an output with an effect open.
     #[error("the step returned inside once({0:?}): finish the effect or fail")]
     LeftOpen(String),

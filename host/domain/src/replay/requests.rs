@@ -8,7 +8,7 @@
 
 use super::call::Call;
 use super::keys::{self, KeyOf};
-use super::{Called, EffectStep, Replay, Step};
+use super::{Called, EffectStep, Refused, Replay, Step};
 use crate::id::Digest;
 use crate::journal::{Entry, HttpAnswer, RequestSummary};
 
@@ -54,15 +54,20 @@ impl Replay {
     /// The guest sends an effect, named or not.
     ///
     /// # Errors
-    /// [`Fault`](super::Fault) if the journal holds another call here, or the key has left with another request.
+    /// [`Fault`](super::Fault) if the journal holds another call here, or the key has left with another request: in an
+    /// earlier attempt the guest has left its path, in this one it has used a name twice.
     pub fn effect(&mut self, name: Option<&str>, request: &RequestSummary) -> Called<EffectStep> {
         let key = self.next_effect_key(name);
         let call = Call::Effect { key, request };
         if let Some(sent) = self.sent.get(&key)
             && sent != request
         {
+            if let Some(name) = name.filter(|_| self.called.contains(&key)) {
+                return Err(Refused::NameTaken(name.to_owned()).into());
+            }
             return Err(self.diverged(Some(Call::Effect { key, request: sent }), call));
         }
+        self.called.insert(key);
         if self.next(call, |_| Some(()))? == Step::Live {
             return Ok(EffectStep::Live(key));
         }

@@ -156,6 +156,27 @@ fn a_key_that_left_with_another_request_is_a_divergence_even_as_a_note() {
 }
 
 #[test]
+fn a_name_that_is_used_for_two_requests_in_one_attempt_is_refused_and_says_so() {
+    let mut live = replay(vec![]);
+    let key = keys::key(step(), KeyOf::Name("pay"));
+    assert_eq!(live.effect(Some("pay"), &request("http://a/")), Ok(EffectStep::Live(key)));
+    live.record(&Entry::Intent { key, request: request("http://a/") });
+    live.record(&Entry::Answered { key, answer: answer(200) });
+    let refused = live.effect(Some("pay"), &request("http://b/")).unwrap_err();
+    assert_eq!(refused, Fault::Refused(Refused::NameTaken("pay".to_owned())));
+    let again = live.effect(Some("pay"), &request("http://a/"));
+    assert_eq!(again, Ok(EffectStep::Live(key)), "the same request may leave again");
+
+    // A replay of the first call is a call of this attempt, too.
+    let mut replayed = replay(vec![
+        Entry::Intent { key, request: request("http://a/") },
+        Entry::Answered { key, answer: answer(200) },
+    ]);
+    replayed.effect(Some("pay"), &request("http://a/")).unwrap();
+    assert_eq!(replayed.effect(Some("pay"), &request("http://b/")).unwrap_err(), refused);
+}
+
+#[test]
 fn keys_differ_by_step_kind_and_place_and_by_nothing_else() {
     let once = keys::key(step(), KeyOf::Once("1"));
     let kinds = [

@@ -14,8 +14,16 @@ use pawl_domain::limits::Limits;
 /// A word about the progress, bytes.
 const PROGRESS_BYTES: usize = 256;
 
+/// The field by which the SDK says where a panic came up: file, line and column.
+const PANIC_AT: &str = "panic.at";
+
 impl Host for Guest {
     fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
+        if let Some(panicked) = panic_in(level, &message, &fields) {
+            let mut panicked = self.secrets().redact(&panicked).into_owned();
+            truncate(&mut panicked, self.log.line_bytes());
+            self.panicked = Some(panicked);
+        }
         self.tell_log();
         self.log.write(level, &message, &fields);
         Ok(())
@@ -40,6 +48,12 @@ impl Guest {
         let is_heard = self.recorder.is_some() && self.replay.is_live();
         self.log.is_heard.store(is_heard, Ordering::Relaxed);
     }
+}
+
+/// What a line says of a panic, if it is the one that the SDK writes before each.
+fn panic_in(level: Level, message: &str, fields: &[(String, String)]) -> Option<String> {
+    let (_, place) = fields.iter().find(|(name, _)| name == PANIC_AT)?;
+    (level == Level::Error).then(|| format!("the step panicked in {place}: {message}"))
 }
 
 /// The log of one attempt. Only the guest's own thread writes to it.
@@ -161,6 +175,14 @@ mod tests {
     fn a_line_has_its_fields_and_no_line_breaks() {
         let fields = [("item".to_owned(), "7\n8".to_owned())];
         assert_eq!(line("done\nERROR forged", &fields, 100), r#"done\nERROR forged item="7\n8""#);
+    }
+
+    #[test]
+    fn the_line_of_a_panic_is_told_from_others() {
+        let at = [(PANIC_AT.to_owned(), "src/lib.rs:4:5".to_owned())];
+        assert_eq!(panic_in(Level::Error, "no", &at).as_deref(), Some("the step panicked in src/lib.rs:4:5: no"));
+        assert_eq!(panic_in(Level::Info, "no", &at), None);
+        assert_eq!(panic_in(Level::Error, "no", &[]), None);
     }
 
     #[test]

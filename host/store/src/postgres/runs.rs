@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::status::RunStatus;
 use sqlx::Row;
@@ -20,7 +21,9 @@ macro_rules! run_columns {
         "r.id, r.pipeline, r.pipeline_digest, r.status, r.steps as step_count, r.live, r.failing, r.event_count,
          r.idempotency_key, (extract(epoch from r.created_at) * 1000)::bigint as run_created_at_ms,
          (extract(epoch from r.started_at) * 1000)::bigint as run_started_at_ms,
-         (extract(epoch from r.ended_at) * 1000)::bigint as run_ended_at_ms"
+         (extract(epoch from r.ended_at) * 1000)::bigint as run_ended_at_ms,
+         case when r.status = 'running' and r.running = 0 and not r.failing
+              then exists (select from step p where p.run_id = r.id and p.status = 'parked') else false end as parked"
     };
 }
 
@@ -69,6 +72,21 @@ impl Runs for Postgres {
             None => page(OF_ALL),
         };
         query.fetch_all(&self.pool).await?.iter().map(run_row).collect()
+    }
+
+    async fn runs_between(&self, namespace: &Namespace, first: RunId, last: RunId, limit: u32) -> Result<Vec<RunRow>> {
+        let rows = sqlx::query(concat!(
+            "select ",
+            run_columns!(),
+            " from run r where r.id between $1 and $2 and r.namespace = $3 order by r.id limit $4"
+        ))
+        .bind(first.0)
+        .bind(last.0)
+        .bind(namespace.as_str())
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(run_row).collect()
     }
 
     async fn run_alone(&self, run: RunId) -> Result<RunRow> {
@@ -185,6 +203,7 @@ fn run_row(row: &PgRow) -> Result<RunRow> {
         step_count: count("step_count")?,
         live_steps: count("live")?,
         failing: row.try_get("failing")?,
+        parked: row.try_get("parked")?,
         event_count: count("event_count")?,
         idempotency_key: row.try_get("idempotency_key")?,
         created_at_ms: row.try_get("run_created_at_ms")?,

@@ -3,7 +3,7 @@
 //! ([`thread`]), which decides with the state machines of `domain` and writes row by row ([`ledger`]).
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -38,6 +38,12 @@ mod thread;
 mod workers;
 mod write;
 
+/// The database, in its folder.
+const FILE: &str = "pawl.sqlite";
+
+/// What the disk must have room for, bytes: a commit that finds room in the log proves nothing about the next one.
+const PROBE_BYTES: usize = 64 << 10;
+
 /// For people.
 const NAME: &str = "SQLite";
 
@@ -56,6 +62,8 @@ pub struct Sqlite {
     writer: Thread,
     reader: Thread,
     plans: Arc<Plans>,
+    /// Written and removed to see whether the disk has room.
+    probe: Arc<PathBuf>,
     /// Held for as long as anybody may write.
     _lock: Arc<File>,
 }
@@ -79,14 +87,41 @@ impl Sqlite {
             }
             TryLockError::Error(error) => unusable(error),
         })?;
-        let file = folder.join("pawl.sqlite");
+        let file = folder.join(FILE);
         let conn = thread::open(&file)?;
         prepare(&conn)?;
         Ok(Self {
             writer: Thread::writing(conn)?,
             reader: Thread::reading(thread::open(&file)?)?,
             plans: Arc::default(),
+            probe: Arc::new(folder.join("probe")),
             _lock: Arc::new(lock),
+        })
+    }
+
+    /// The database in `folder` to be looked at, also while a process works on it. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is none; [`Error::Schema`] or [`Error::ForeignSchema`] if it was made by another version.
+    pub fn look(folder: &Path) -> Result<Self> {
+        let unusable = |error: std::io::Error| {
+            Error::Config(format!("`pawl dev` has left nothing in {}: {error}", folder.display()))
+        };
+        let file = folder.join(FILE);
+        // Opening it would make one.
+        let kept = File::open(&file).map_err(unusable)?;
+        let reading = || {
+            let conn = thread::open(&file)?;
+            conn.execute_batch("pragma query_only = on")?;
+            is_ours(&conn, &SCHEMA)?;
+            Thread::reading(conn)
+        };
+        Ok(Self {
+            writer: reading()?,
+            reader: reading()?,
+            plans: Arc::default(),
+            probe: Arc::new(folder.join("probe")),
+            _lock: Arc::new(kept),
         })
     }
 
@@ -103,6 +138,25 @@ impl Sqlite {
         let plans = Arc::clone(&self.plans);
         self.writer.run(move |conn| job(&Ledger::new(conn, &plans))).await
     }
+}
+
+fn has_room(probe: &Path) -> Result<()> {
+    let written = std::fs::write(probe, [0; PROBE_BYTES]);
+    let _ = std::fs::remove_file(probe);
+    written.map_err(|error| Error::Unavailable("room on the disk of the database", error.into()))
+}
+
+/// Whether the tables are those of this build.
+fn is_ours(conn: &Connection, schema: &[&str]) -> Result<()> {
+    let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (found, needed) = (pragma("user_version")?, schema.len() as i64);
+    if found != needed {
+        return Err(Error::Schema { found, needed });
+    }
+    if pragma("application_id")? != mark_of(schema) {
+        return Err(Error::ForeignSchema { version: found });
+    }
+    Ok(())
 }
 
 /// Brings the tables up to date, and ends the leases of a process that was here before.
@@ -153,9 +207,10 @@ impl Schema for Sqlite {
         self.read(|_| Ok(())).await
     }
 
-    /// A file that can't be written to is not opened.
+    /// A file that can't be written to is not opened; the disk may be full since.
     async fn check_writes(&self) -> Result<()> {
-        Ok(())
+        let probe = Arc::clone(&self.probe);
+        self.read(move |_| has_room(&probe)).await
     }
 
     async fn check_connections(&self) -> Result<()> {
@@ -243,6 +298,17 @@ mod tests {
 
     const FIRST: &str = "create table a (n integer) strict;";
     const SECOND: &str = "alter table a add column m integer;";
+
+    #[test]
+    fn a_disk_without_room_is_noticed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let probe = folder.path().join("probe");
+        has_room(&probe).expect("there is room");
+        assert!(!probe.exists(), "nothing is left of it");
+        std::os::unix::fs::symlink("/dev/full", &probe).expect("a link to a device that is always full");
+        let full = has_room(&probe).expect_err("there is none");
+        assert!(full.is_passing() && full.to_string().contains("room on the disk"), "{full}");
+    }
 
     #[test]
     fn a_file_is_brought_up_to_date_and_one_of_another_build_is_left_alone() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::status::RunStatus;
 use rusqlite::Row;
@@ -17,7 +18,9 @@ use crate::{Result, verified};
 macro_rules! run_query {
     () => {
         "select r.id, r.pipeline, r.pipeline_digest, r.status, r.steps, r.live, r.failing, r.event_count,
-                r.idempotency_key, r.created_at, r.started_at, r.ended_at
+                r.idempotency_key, r.created_at, r.started_at, r.ended_at,
+                case when r.status = 'running' and r.running = 0 and not r.failing
+                     then exists (select 1 from step p where p.run_id = r.id and p.status = 'parked') else 0 end as parked
          from run r "
     };
 }
@@ -69,6 +72,15 @@ impl Runs for Sqlite {
             page.sort_by_key(|run| std::cmp::Reverse((run.created_at_ms, run.id.0)));
             page.truncate(limit as usize);
             Ok(page)
+        })
+        .await
+    }
+
+    async fn runs_between(&self, namespace: &Namespace, first: RunId, last: RunId, limit: u32) -> Result<Vec<RunRow>> {
+        let namespace = namespace.to_string();
+        self.read(move |conn| {
+            let sql = concat!(run_query!(), "where r.id between ?1 and ?2 and r.namespace = ?3 order by r.id limit ?4");
+            rows(conn, sql, (first.0, last.0, namespace, limit), run_row)
         })
         .await
     }
@@ -173,6 +185,7 @@ fn run_row(row: &Row<'_>) -> Result<RunRow> {
         step_count: row.get("steps")?,
         live_steps: row.get("live")?,
         failing: row.get("failing")?,
+        parked: row.get("parked")?,
         event_count: row.get("event_count")?,
         idempotency_key: row.get("idempotency_key")?,
         created_at_ms: row.get("created_at")?,

@@ -8,6 +8,7 @@ use pawl_base::lock;
 use super::fields::Fields;
 use super::types::ErrorCode;
 use crate::guest::Guest;
+use crate::host::Level;
 use crate::host::http_interface::{Error, Host as _, Request, Response};
 use crate::limiter::Charged;
 
@@ -115,17 +116,36 @@ impl Guest {
         let body = std::mem::take(&mut lock(exchange).body);
         self.memory.budget().give_back(body.len());
         let answer = match request(head, body) {
-            Ok(request) => match self.send(request)? {
-                Ok(response) => {
-                    let charged = self.charge(size(&response))?;
-                    Ok((response, charged))
+            Ok(request) => {
+                let asked = format!("{} {}", request.method, request.url);
+                match self.send(request)? {
+                    Ok(response) => {
+                        let charged = self.charge(size(&response))?;
+                        Ok((response, charged))
+                    }
+                    Err(error) => {
+                        self.log_unanswered(&asked, &error);
+                        Err(error_code(error))
+                    }
                 }
-                Err(error) => Err(error_code(error)),
-            },
+            }
             Err(reason) => Err(ErrorCode::InternalError(Some(reason))),
         };
         lock(exchange).stage = Stage::Answered(answer);
         Ok(())
+    }
+}
+
+impl Guest {
+    /// The code that WASI has for it leaves the reason out, and what a language makes of the code says even less.
+    fn log_unanswered(&self, asked: &str, error: &Error) {
+        let why = match error {
+            Error::Connect(why) => format!("no connection: {why}"),
+            Error::Broken(why) => format!("the connection broke: {why}"),
+            Error::Invalid(_) | Error::Timeout | Error::TooLarge(_) => return,
+        };
+        self.tell_log();
+        self.log.write(Level::Warn, &format!("{asked}: {why}"), &[]);
     }
 }
 

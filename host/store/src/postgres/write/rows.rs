@@ -97,6 +97,8 @@ fn row<'a>(place: i32, leader: i32, member: &'a Member, payloads: &mut Payloads<
     if let Some(settlement) = &member.settlement {
         row.outcome = Some(settlement.kind().to_owned());
         row.payload = settlement.payload().map(|bytes| payloads.add(bytes));
+        // The row has no place of its own for it: see `migrations/0022_reasons.sql`.
+        row.awaits = settlement.reason();
     }
     match &member.settlement {
         Some(Settlement::Succeeded { output, then }) => {

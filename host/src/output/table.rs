@@ -1,0 +1,160 @@
+//! Tables and lists of fields. A terminal gets tables that fit it: cells are broken into lines where a row would be wider.
+//! Elsewhere a row is one line, for whatever reads it.
+
+use std::fmt;
+use std::io::IsTerminal as _;
+
+/// What a terminal has, unless it says other.
+const USUAL_WIDTH: usize = 80;
+
+/// Between two columns.
+const GAP: &str = "  ";
+
+/// A column is not made narrower than this, or than its heading.
+const NARROWEST: usize = 8;
+
+/// Aligned columns under headings.
+#[derive(Debug)]
+pub(crate) struct Table<const COLUMNS: usize> {
+    rows: Vec<[String; COLUMNS]>,
+}
+
+impl<const COLUMNS: usize> Table<COLUMNS> {
+    /// An empty table.
+    pub(crate) fn new(headings: [&str; COLUMNS]) -> Self {
+        Self { rows: vec![headings.map(str::to_owned)] }
+    }
+
+    /// Adds a row.
+    pub(crate) fn row(&mut self, cells: [String; COLUMNS]) {
+        // A cell is one line: what a guest wrote must not break the table.
+        self.rows.push(cells.map(|cell| one_line(&cell)));
+    }
+
+    /// The table in lines of at most `width` characters, if its columns can be made as narrow.
+    fn within(&self, width: usize) -> String {
+        let widths = self.narrowed(width.saturating_sub(GAP.len() * COLUMNS.saturating_sub(1)));
+        let mut text = String::new();
+        for row in &self.rows {
+            let cells: Vec<Vec<String>> = row.iter().zip(widths).map(|(cell, width)| broken(cell, width)).collect();
+            let height = cells.iter().map(Vec::len).max().unwrap_or(1);
+            for line in 0..height {
+                let parts = cells.iter().zip(widths).map(|(lines, width)| {
+                    let part = lines.get(line).map_or("", String::as_str);
+                    format!("{part:width$}")
+                });
+                text.push_str(parts.collect::<Vec<_>>().join(GAP).trim_end());
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    /// The widths of the columns: the widest gives way until all fit.
+    fn narrowed(&self, width: usize) -> [usize; COLUMNS] {
+        let count = |row: &[String; COLUMNS], column: usize| row[column].chars().count();
+        let mut widths: [usize; COLUMNS] =
+            std::array::from_fn(|column| self.rows.iter().map(|row| count(row, column)).max().unwrap_or(0));
+        let least: [usize; COLUMNS] = std::array::from_fn(|column| count(&self.rows[0], column).max(NARROWEST));
+        while widths.iter().sum::<usize>() > width {
+            let widest =
+                (0..COLUMNS).filter(|column| widths[*column] > least[*column]).max_by_key(|column| widths[*column]);
+            let Some(widest) = widest else { break };
+            widths[widest] -= 1;
+        }
+        widths
+    }
+}
+
+impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.within(width()))
+    }
+}
+
+/// Characters of a line where the output goes.
+fn width() -> usize {
+    if !std::io::stdout().is_terminal() {
+        return usize::MAX;
+    }
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(USUAL_WIDTH)
+}
+
+/// A text in lines of at most `width` characters, between words where there are some.
+fn broken(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut room = width;
+    for word in text.split_inclusive(' ') {
+        let length = word.trim_end().chars().count();
+        if length > room && room < width && length <= width {
+            lines.push(String::new());
+            room = width;
+        }
+        for character in word.chars() {
+            if room == 0 {
+                if character == ' ' {
+                    continue;
+                }
+                lines.push(String::new());
+                room = width;
+            }
+            lines.last_mut().expect("there is one").push(character);
+            room -= 1;
+        }
+    }
+    lines.iter_mut().for_each(|line| line.truncate(line.trim_end().len()));
+    lines
+}
+
+/// Text on one line.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), " ")
+}
+
+/// Names with values, one per line, aligned. Further lines of a value are indented: none looks like a field.
+pub(crate) fn fields(fields: &[(&str, String)]) -> String {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
+    let indented = |value: &str| value.lines().collect::<Vec<_>>().join("\n    ");
+    fields.iter().map(|(name, value)| format!("{name:width$}{}\n", indented(value))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_a_cell_stays_on_its_line() {
+        let mut table = Table::new(["NAME", "NOTE"]);
+        table.row(["a-long-name".into(), "one\ntwo".into()]);
+        table.row(["b".into(), String::new()]);
+        assert_eq!(table.to_string(), "NAME         NOTE\na-long-name  one two\nb\n");
+    }
+
+    #[test]
+    fn a_table_fits_a_terminal_and_loses_nothing() {
+        let mut table = Table::new(["RUN", "STATUS", "NOTE"]);
+        let note = "its worker process died 5 times in a row while executing this step, without progress in between";
+        table.row(["0199b2c4-6e1f-7c3a-9d52-7f0a1b2c3d4e".into(), "parked".into(), note.into()]);
+        let fitted = table.within(80);
+        assert!(fitted.lines().all(|line| line.chars().count() <= 80), "{fitted}");
+        let column = |from: usize| -> Vec<String> {
+            fitted.lines().skip(1).map(|line| line.chars().skip(from).collect::<String>().trim().to_owned()).collect()
+        };
+        let at = fitted.lines().next().and_then(|heading| heading.find("NOTE")).expect("its heading");
+        assert_eq!(column(at).join(" ").trim(), note);
+        assert_eq!(table.within(usize::MAX).lines().count(), 2, "a row is a line where there is room");
+    }
+
+    #[test]
+    fn a_word_that_is_longer_than_its_column_is_broken() {
+        assert_eq!(broken("abcdefgh ij", 4), ["abcd", "efgh", "ij"]);
+        assert_eq!(broken("to be or not", 5), ["to be", "or", "not"]);
+        assert_eq!(broken("", 4), [""]);
+    }
+
+    #[test]
+    fn a_value_of_several_lines_makes_no_field() {
+        let told = fields(&[("note", "one\nstatus  succeeded".into()), ("took", "1 s".into())]);
+        assert_eq!(told, "note  one\n    status  succeeded\ntook  1 s\n");
+    }
+}

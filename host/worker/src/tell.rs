@@ -1,0 +1,21 @@
+//! What a worker's log says of ends of attempts that somebody may have to look after. Told after their commit, once, by the
+//! flow; successes and waits are in the histories of their runs, and would drown the rest.
+
+use pawl_store::write::{Member, Settlement};
+
+/// Tells how a step has ended, whose name is `name`, as far as that is known here.
+pub fn tell(member: &Member, name: Option<&str>) {
+    let Some(settlement) = &member.settlement else { return };
+    let (run, step) = (member.id.run, name.map_or_else(|| member.id.step.to_string(), str::to_owned));
+    let reason = settlement.reason().unwrap_or_default();
+    match settlement {
+        Settlement::Succeeded { .. } | Settlement::Suspended { .. } => {}
+        Settlement::Released => tracing::info!(run.id = %run, step.name = step, "the step is handed back"),
+        Settlement::Retry { delay_ms, .. } => {
+            tracing::warn!(run.id = %run, step.name = step, reason, delay_ms, "an attempt has failed, another one follows");
+        }
+        Settlement::Failed { .. } => tracing::warn!(run.id = %run, step.name = step, reason, "the step has failed"),
+        Settlement::Parked(_) => tracing::warn!(run.id = %run, step.name = step, reason,
+            "the step is parked until a person decides: `pawl run explain {run}` says how"),
+    }
+}
