@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::home;
-use crate::problem::{BEING_BUILT, MISDIRECTED};
+use crate::problem::kind::{BEING_BUILT, MISDIRECTED};
 use crate::types::{AppliedPipeline, IDEMPOTENCY_KEY, Problem, PushedPlugin, SubmitRun, SubmittedRun};
 
 /// How long an answer may take, besides what the server is asked to wait.
@@ -105,13 +105,13 @@ impl Error {
     /// Whether the API that is meant may be starting just now: nothing answers there yet, or somebody else does.
     #[must_use]
     pub fn is_early(&self) -> bool {
-        matches!(self, Self::Unreachable { .. }) || self.is_problem(MISDIRECTED)
+        matches!(self, Self::Unreachable { .. }) || self.is_problem(MISDIRECTED.name)
     }
 
     /// Whether the pipeline may be there in a moment.
     #[must_use]
     pub fn is_being_built(&self) -> bool {
-        self.is_problem(BEING_BUILT)
+        self.is_problem(BEING_BUILT.name)
     }
 
     fn is_problem(&self, kind: &str) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{self, KeepAlive, Sse};
@@ -17,11 +17,13 @@ use pawl_domain::event::EventKind;
 use pawl_domain::id::RunId;
 use pawl_domain::pipeline::Pipeline;
 use pawl_store::events::EventRow;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::problem::Result;
-use super::request::{Params, run_id};
+use super::request::{Params, Path, run_id};
+use super::routes::{EVENT_STREAM, LAST_EVENT_ID};
 use super::state::{AppState, step_name};
 use super::types::{Event, EventList, Problem};
 use super::watch::{Seen, Subscription};
@@ -41,9 +43,10 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// A larger number means the end of the history, whatever it is.
 const LAST_NUMBER: u32 = i32::MAX as u32;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventParams {
+    /// The number of the last event that the reader has.
     after: Option<u32>,
 }
 
@@ -54,16 +57,17 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Response> {
     let id = run_id(&run)?;
+    let last = last_event_id(&headers)?;
     let pipeline = state.pipeline_of(id).await?;
     let wants_stream = headers
         .get(ACCEPT)
         .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with("text/event-stream")));
+        .is_some_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with(EVENT_STREAM)));
     let after = params.after.unwrap_or(0).min(LAST_NUMBER);
     if !wants_stream {
         return Ok(Json(list(&state, id, &pipeline, after).await?).into_response());
     }
-    let after = match last_event_id(&headers)? {
+    let after = match last {
         // A reader that has come to the end and lost its connection by that asks again, and would for ever.
         Some(last) if ended_with(&state, id, last).await? => return Ok(StatusCode::NO_CONTENT.into_response()),
         last => last.unwrap_or(after),
@@ -80,7 +84,7 @@ async fn ended_with(state: &AppState, run: RunId, last: u32) -> Result<bool> {
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u32>> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
     let number = value.to_str().ok().and_then(|text| text.trim().parse::<u32>().ok());
     let number =
         number.ok_or_else(|| Problem::bad_request("`Last-Event-ID` is the number of the last event received"))?;

@@ -3,16 +3,17 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use pawl_domain::id::RunId;
 use pawl_domain::pipeline::Pipeline;
 use pawl_store::control::SignalChange;
 use pawl_store::inbox::SignalRow;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::problem::Result;
-use super::request::{Params, run_id};
+use super::request::{Params, Path, run_id};
 use super::runs::to_raw;
 use super::signals::payload;
 use super::state::{AppState, step_name};
@@ -22,10 +23,12 @@ use super::types::{Changed, Inbox, InboxSignal, Problem, Rejection, SignalDetail
 const PAGE: u32 = 100;
 const LONGEST_PAGE: u32 = 1_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InboxParams {
+    /// The number of the last signal that the reader has.
     after: Option<u32>,
+    /// Signals on a page: 100 if nothing is said, and 1,000 at most, whatever is said.
     limit: Option<u32>,
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use pawl_domain::attempt::{Claim, Ingredients};
@@ -14,7 +14,8 @@ use pawl_store as store;
 use pawl_store::runs::{StepRow, all_outputs};
 
 use super::problem::Result;
-use super::request::run_id;
+use super::request::{Path, run_id};
+use super::routes::WASM;
 use super::runs::to_raw;
 use super::state::{AppState, step_named};
 use super::types::{Problem, StepJournal, pack_history};
@@ -61,7 +62,7 @@ pub(super) async fn component(State(state): State<AppState>, Path(digest): Path<
         .parse()
         .map_err(|_| Problem::bad_request(format!("a component's digest has 64 hexadecimal digits, not {digest:?}")))?;
     let bytes = state.store.component(digest).await?;
-    Ok(([(CONTENT_TYPE, "application/wasm")], bytes).into_response())
+    Ok(([(CONTENT_TYPE, WASM)], bytes).into_response())
 }
 
 async fn step_row(state: &AppState, id: StepId) -> Result<StepRow> {

@@ -1,5 +1,5 @@
 //! The HTTP API: what `pawl api` serves and every client uses. It reads and submits; it never executes a
-//! step. `docs/http.md` is its reference, [`types`] its vocabulary.
+//! step. `docs/http.md` is its reference, [`types`] its vocabulary, `routes` the table that all of it is made of.
 //!
 //! ```text
 //!  request ─▶ doors ─▶ token? ─▶ route ─▶ handler ─▶ store ─▶ answer, or one problem that names the fix
@@ -12,7 +12,6 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{get, post};
 
 use problem::Result;
 use types::Problem;
@@ -28,12 +27,15 @@ mod home;
 mod inbox;
 mod journal;
 mod known;
+pub mod openapi;
 mod operations;
 mod parked;
 mod pipelines;
 mod plugins;
 mod problem;
 mod request;
+mod route;
+mod routes;
 mod runs;
 mod schemas;
 mod server;
@@ -48,54 +50,32 @@ pub use server::{Config, ServeError, listen, serve, serve_at_home};
 
 use state::AppState;
 
-/// All routes.
+/// All routes. Those that want no token tell nothing of what is installed here.
 fn router(state: AppState) -> Router {
-    let routes = Router::new()
-        .route("/v1/runs", post(runs::submit).get(runs::list))
-        .route("/v1/runs/{run}", get(runs::show))
-        .route("/v1/runs/{run}/output", get(runs::output))
-        .route("/v1/runs/{run}/events", get(events::events))
-        .route("/v1/runs/{run}/explain", get(runs::why))
-        .route("/v1/runs/{run}/cancel", post(runs::cancel))
-        .route("/v1/runs/{run}/fail", post(runs::fail))
-        .route("/v1/runs/{run}/retry", post(runs::retry))
-        .route("/v1/runs/{run}/signals/{name}", post(signals::send))
-        .route("/v1/runs/{run}/inbox", get(inbox::list))
-        .route("/v1/runs/{run}/inbox/{number}", get(inbox::show).put(inbox::replace).delete(inbox::remove))
-        .route("/v1/runs/{run}/inbox/{number}/return", post(inbox::give_back))
-        .route("/v1/runs/{run}/steps/{step}", get(runs::show_step))
-        .route("/v1/runs/{run}/steps/{step}/retry", post(runs::retry_step))
-        .route("/v1/runs/{run}/steps/{step}/resume", post(runs::resume_step))
-        .route("/v1/runs/{run}/steps/{step}/journal", get(journal::show))
-        .route("/v1/components/{digest}", get(journal::component))
-        .route("/v1/plugins", post(plugins::push_as_described).get(plugins::list))
-        .route("/v1/plugins/{plugin}/versions/{version}", post(plugins::push))
-        .route("/v1/plugins/{plugin}/activate", post(plugins::activate))
-        .route("/v1/plugins/{plugin}/rollback", post(plugins::rollback))
-        .route("/v1/pipelines", post(pipelines::apply).get(pipelines::list))
-        .route("/v1/pipelines/{pipeline}", get(pipelines::show))
-        .route("/v1/workers", get(operations::workers))
-        .route("/v1/queues", get(operations::queues))
-        .route("/admin/requeue_processing", post(operations::requeue_processing))
-        .route("/admin/requeue_stale", post(operations::requeue_stale))
+    let (mut open, mut behind_token) = (Router::new(), Router::new());
+    for route in routes::all().into_iter().flat_map(|(_, routes)| routes) {
+        match route.is_open {
+            true => open = route.added_to(open),
+            false => behind_token = route.added_to(behind_token),
+        }
+    }
+    let behind_token = behind_token
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(state.clone(), check_token));
-    Router::new()
-        .route("/health", get(operations::health))
-        .route("/ready", get(operations::ready))
-        .merge(routes)
+    open.method_not_allowed_fallback(no_method)
+        .merge(behind_token)
         .layer(from_fn_with_state(state.clone(), home::check_folder))
         .with_state(state)
 }
 
 async fn no_route(request: Request) -> Problem {
-    Problem::not_found(format!("there is no route {}; docs/http.md lists them", request.uri().path()))
+    Problem::not_found(format!("there is no route {}; `/openapi.json` lists them", request.uri().path()))
 }
 
 async fn no_method(request: Request) -> Problem {
     let (method, path) = (request.method(), request.uri().path());
-    Problem::method_not_allowed(format!("{path} has no method {method}; docs/http.md lists those that it has"))
+    Problem::method_not_allowed(format!("{path} has no method {method}; `/openapi.json` lists those that it has"))
 }
 
 /// Lets a request pass that carries the token, if there is one. Compared as digests, which takes the same

@@ -2,26 +2,30 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pawl_domain::pipeline::{Pipeline, StepSpec};
 use pawl_domain::pipeline_file::{self, Format};
 use pawl_store as store;
 use pawl_store::pipelines::PipelineRow;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::problem::Result;
-use super::request::{Params, pipeline_name, read_body, require_media_type};
+use super::request::{Params, Path, pipeline_name, read_body, require_media_type};
+use super::route::JSON;
+use super::routes::TOML;
 use super::state::{AppState, step_name};
 use super::types::{AppliedPipeline, PipelineDetail, PipelineList, PipelineStep, PipelineSummary, Problem};
 
 /// Largest pipeline file: ten thousand steps with some config each.
 const FILE_BYTES: usize = 4 << 20;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ApplyParams {
+    /// Only check it: nothing changes.
     #[serde(default)]
     check: bool,
 }
@@ -33,8 +37,8 @@ pub(super) async fn apply(
     body: Body,
 ) -> Result<Response> {
     let bytes = read_body(body, &headers, "a pipeline", FILE_BYTES).await?;
-    let format = match require_media_type(&headers, &["application/toml", "application/json"])? {
-        "application/json" => Format::Json,
+    let format = match require_media_type(&headers, &[TOML, JSON])? {
+        JSON => Format::Json,
         _ => Format::Toml,
     };
     let plugins = state.store.known_plugins(&state.namespace).await?;

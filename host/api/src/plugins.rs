@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pawl_domain::id::Digest;
@@ -13,30 +13,36 @@ use pawl_domain::name::{Name, NoName, Version};
 use pawl_engine::{LoadError, Manifest};
 use pawl_store as store;
 use pawl_store::plugins::{NewVersion, PluginRow};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::activation::until_all_can_load;
 use super::aside::Unfinished;
 use super::problem::Result;
-use super::request::{Params, plugin_name, read_body, read_json, require_media_type};
+use super::request::{Params, Path, plugin_name, read_body, read_json, require_media_type};
+use super::routes::WASM;
 use super::state::AppState;
 use super::types::{ActivatePlugin, ActivatedPlugin, Plugin, PluginList, PluginVersion, Problem, PushedPlugin};
 
 const REQUEST_BYTES: usize = 4 << 10;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PushParams {
+    /// Whether it becomes the active version.
     #[serde(default = "yes")]
     activate: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PushAsDescribedParams {
+    /// The plugin's name; without it that of the component.
     name: Option<Name>,
+    /// The version; without it that of the component.
     version: Option<Version>,
+    /// Whether it becomes the active version.
     #[serde(default = "yes")]
     activate: bool,
 }
@@ -75,7 +81,7 @@ async fn read_component(state: &AppState, body: Body, headers: &HeaderMap) -> Re
     let place = Arc::clone(&state.pushes).try_acquire_owned();
     let place = place.map_err(|_| Problem::busy("other components are being pushed", "push this one after them"))?;
     let bytes = read_body(body, headers, "a component", state.limits.component_bytes).await?;
-    require_media_type(headers, &["application/wasm"])?;
+    require_media_type(headers, &[WASM])?;
     Ok((bytes, Arc::new(place)))
 }
 

@@ -12,57 +12,56 @@ use pawl_queue as queue;
 use pawl_store as store;
 
 use super::types::{FileProblem, PROBLEM_JSON, Problem};
+use kind::Kind;
+
+pub(crate) mod kind;
 
 /// The result of handling a request.
 pub(super) type Result<T> = std::result::Result<T, Problem>;
-
-/// Problems that a client waits out.
-pub(super) const BEING_BUILT: &str = "being-built";
-pub(super) const MISDIRECTED: &str = "misdirected";
 
 /// When to try again after an outage, seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 impl Problem {
-    fn new(status: StatusCode, kind: &str, title: &str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(kind: &Kind, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("/problems/{kind}"),
-            title: title.to_owned(),
-            status: status.as_u16(),
+            kind: kind.uri(),
+            title: kind.title.to_owned(),
+            status: kind.status,
             detail: detail.into(),
             problems: Vec::new(),
         }
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
+        Self::new(&kind::BAD_REQUEST, detail)
     }
 
     pub(super) fn no_token() -> Self {
         let detail =
             "this API wants a token: send `Authorization: Bearer <token>`; the CLI takes it from PAWL_API_TOKEN";
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
+        Self::new(&kind::UNAUTHORIZED, detail)
     }
 
     pub(super) fn wrong_token() -> Self {
         let detail =
             "the token is not the one of this API: compare it with the PAWL_API_TOKEN that the API was started with";
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
+        Self::new(&kind::UNAUTHORIZED, detail)
     }
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+        Self::new(&kind::NOT_FOUND, detail)
     }
 
     pub(super) fn unknown_pipeline(detail: &str) -> Self {
         let detail = format!("{detail}; `pawl pipeline list` shows all");
-        Self::new(StatusCode::NOT_FOUND, "unknown-pipeline", "Unknown pipeline", detail)
+        Self::new(&kind::UNKNOWN_PIPELINE, detail)
     }
 
     /// The pipeline may be there in a moment.
     pub(super) fn being_built(pipeline: &str) -> Self {
         let detail = format!("there is no pipeline `{pipeline}` yet: `pawl dev` is still building; submit it again");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, BEING_BUILT, "Being built", detail)
+        Self::new(&kind::BEING_BUILT, detail)
     }
 
     pub(super) fn misdirected(here: &Path, meant: &Path) -> Self {
@@ -72,41 +71,41 @@ impl Problem {
             here.display(),
             meant.display()
         );
-        Self::new(StatusCode::MISDIRECTED_REQUEST, MISDIRECTED, "Another folder's", detail)
+        Self::new(&kind::MISDIRECTED, detail)
     }
 
     pub(super) fn unknown_plugin(detail: &str) -> Self {
         let detail = format!("{detail}; `pawl plugin list` shows all");
-        Self::new(StatusCode::NOT_FOUND, "unknown-plugin", "Unknown plugin", detail)
+        Self::new(&kind::UNKNOWN_PLUGIN, detail)
     }
 
     pub(super) fn method_not_allowed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
+        Self::new(&kind::METHOD_NOT_ALLOWED, detail)
     }
 
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, "conflict", "Conflict", detail)
+        Self::new(&kind::CONFLICT, detail)
     }
 
     pub(super) fn idempotency_conflict(key: &str) -> Self {
         let detail = format!(
             "the idempotency key {key:?} was used before with another pipeline or input: send what was sent then, or take a new key"
         );
-        Self::new(StatusCode::CONFLICT, "idempotency-conflict", "Idempotency key reused", detail)
+        Self::new(&kind::IDEMPOTENCY_CONFLICT, detail)
     }
 
     pub(super) fn version_exists(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, "version-exists", "Version exists", detail)
+        Self::new(&kind::VERSION_EXISTS, detail)
     }
 
     pub(super) fn too_large(what: &str, limit_bytes: usize) -> Self {
         let detail = format!("{what} may have {}: send less, or a reference to it", size(limit_bytes));
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail)
+        Self::new(&kind::TOO_LARGE, detail)
     }
 
     pub(super) fn unsupported_media_type(wanted: &str) -> Self {
         let detail = format!("send the body with `content-type: {wanted}`");
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type", detail)
+        Self::new(&kind::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
     pub(super) fn invalid_pipeline(problems: Vec<FileProblem>) -> Self {
@@ -114,21 +113,21 @@ impl Problem {
             1 => "there is a problem with the pipeline, and nothing was changed".to_owned(),
             count => format!("there are {count} problems with the pipeline, and nothing was changed"),
         };
-        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-pipeline", "Invalid pipeline", detail);
+        let problem = Self::new(&kind::INVALID_PIPELINE, detail);
         Self { problems, ..problem }
     }
 
     pub(super) fn invalid_component(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-component", "Invalid component", detail)
+        Self::new(&kind::INVALID_COMPONENT, detail)
     }
 
     pub(super) fn invalid_input(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-input", "Invalid input", detail)
+        Self::new(&kind::INVALID_INPUT, detail)
     }
 
     pub(super) fn refused_by_workers(who: impl std::fmt::Display) -> Self {
         let detail = format!("the component is stored, and not active: {who}");
-        Self::new(StatusCode::CONFLICT, "refused-by-workers", "Refused by workers", detail)
+        Self::new(&kind::REFUSED_BY_WORKERS, detail)
     }
 
     pub(super) fn workers_not_ready(who: &str, patience: Duration) -> Self {
@@ -137,15 +136,15 @@ impl Problem {
              activate it again, or stop what hangs",
             patience.as_secs()
         );
-        Self::new(StatusCode::CONFLICT, "workers-not-ready", "Workers not ready", detail)
+        Self::new(&kind::WORKERS_NOT_READY, detail)
     }
 
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable", detail)
+        Self::new(&kind::UNAVAILABLE, detail)
     }
 
     pub(super) fn busy(why: &str, fix: &str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy", format!("{why}: {fix}"))
+        Self::new(&kind::BUSY, format!("{why}: {fix}"))
     }
 
     pub(super) fn too_many_connections(most: usize) -> Self {
@@ -153,7 +152,7 @@ impl Problem {
             "this API serves {most} connections at once and has as many: close those that idle, try again in a moment, or raise \
              its `connections`"
         );
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "Too many connections", detail)
+        Self::new(&kind::TOO_MANY_CONNECTIONS, detail)
     }
 
     pub(super) fn too_many_readers(most: usize) -> Self {
@@ -161,20 +160,20 @@ impl Problem {
             "{most} readers of this API follow or await runs, which is as many as may: ask without waiting, try again in a \
              moment, or raise its `readers`"
         );
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-readers", "Too many readers", detail)
+        Self::new(&kind::TOO_MANY_READERS, detail)
     }
 
     pub(super) fn slow_head(limit: Duration) -> Self {
         let detail =
             format!("the request's head did not come within {limit:?}: send it in one go, or raise `header_timeout`");
-        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "Too slow", detail)
+        Self::new(&kind::TOO_SLOW, detail)
     }
 
     pub(super) fn slow_body(what: &str) -> Self {
         let detail = format!(
             "the body, {what}, came too slowly: send it over a faster link, or raise `body_timeout` of the API"
         );
-        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "Too slow", detail)
+        Self::new(&kind::TOO_SLOW, detail)
     }
 
     pub(super) fn slow_component(limit: Duration) -> Self {
@@ -182,7 +181,7 @@ impl Problem {
             "the component is not compiled within {limit:?}, and nothing was stored: make its functions smaller, or raise \
              `compile_timeout` of the API; until this one is done, no other component is compiled"
         );
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-component", "Invalid component", detail)
+        Self::new(&kind::INVALID_COMPONENT, detail)
     }
 
     /// The whole answer to somebody whose request is not looked at, with the connection's end.
@@ -203,7 +202,7 @@ impl Problem {
     pub(super) fn internal(error: &(dyn Error + 'static)) -> Self {
         tracing::error!(error, "a request failed");
         let detail = "this is a bug in Pawl or in its setup; the log of the API has the details";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
+        Self::new(&kind::INTERNAL, detail)
     }
 }
 
@@ -223,7 +222,7 @@ impl From<store::Error> for Problem {
             store::Error::Schema { .. } | store::Error::ForeignSchema { .. } => Self::unavailable(error.to_string()),
             store::Error::Damaged(_) => {
                 tracing::error!(error = &error as &dyn Error, "stored bytes are damaged");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", "Damaged", error.to_string())
+                Self::new(&kind::DAMAGED, error.to_string())
             }
             store::Error::Refused(..) | store::Error::Config(_) => Self::internal(&error),
         }
@@ -270,7 +269,7 @@ impl IntoResponse for Problem {
 }
 
 /// Whether the same request may be answered in a moment.
-fn is_for_later(status: StatusCode) -> bool {
+pub(super) fn is_for_later(status: StatusCode) -> bool {
     matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{self, FromRequestParts, Query};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
@@ -31,6 +31,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         params_of(&parts.uri).map(Self)
+    }
+}
+
+/// What stands in the path in the places of a route's parameters.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let path = extract::Path::from_request_parts(parts, state).await;
+        let path = path.map_err(|error| Problem::bad_request(format!("the path can't be read: {}", error.body_text())));
+        path.map(|extract::Path(path)| Self(path))
     }
 }
 
@@ -80,6 +93,10 @@ pub(super) async fn read_json<T: DeserializeOwned>(
 ) -> Result<T> {
     let bytes = read_body(body, headers, what, limit_bytes).await?;
     require_media_type(headers, &["application/json"])?;
+    // Else a list would do, of the members' values in their order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::bad_request("the body is not what this route takes: it is an object, not a list"));
+    }
     serde_json::from_slice(&bytes).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
             Problem::bad_request(format!("the body is not what this route takes: {error}"))

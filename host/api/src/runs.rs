@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -17,6 +17,7 @@ use pawl_domain::pipeline::Pipeline;
 use pawl_store::control::{Resume, since_checkpoint};
 use pawl_store::runs::{RunFilter, RunRow, StepRow};
 use pawl_store::submit::{NewRun, Submission};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -25,7 +26,7 @@ use super::explain::{EXPLAINED_SIGNALS, EXPLAINED_STEPS, explain, name_rejected}
 use super::home::Home;
 use super::parked::{again, ways_out};
 use super::problem::Result;
-use super::request::{Params, pipeline_name, read_json, run_id};
+use super::request::{Params, Path, pipeline_name, read_json, run_id};
 use super::state::{AppState, step_name, step_named};
 use super::types::{
     Changed, EventKind, Explanation, FailRun, IDEMPOTENCY_KEY, Problem, ResumeStep, Run, RunList, RunStatus,
@@ -33,7 +34,7 @@ use super::types::{
 };
 
 /// Longest idempotency key, characters.
-const KEY_LENGTH: usize = 200;
+pub(super) const KEY_LENGTH: usize = 200;
 
 /// Runs on a page, unless the client says otherwise, and at most.
 const PAGE: u32 = 50;
@@ -51,9 +52,10 @@ const ENVELOPE_BYTES: usize = 4 << 10;
 /// A request to fail a run, with its message in whatever escapes.
 const MESSAGE_BYTES: usize = 32 << 10;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SubmitParams {
+    /// Waits until the run has ended, for so long at most, ms; never longer than five minutes.
     wait_ms: Option<u64>,
 }
 
@@ -114,7 +116,7 @@ pub(super) async fn submit(
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     match value.to_str() {
-        Ok(key) if (1..=KEY_LENGTH).contains(&key.len()) => Ok(Some(key.to_owned())),
+        Ok(key) if (1..=KEY_LENGTH).contains(&key.len()) && !key.contains('\t') => Ok(Some(key.to_owned())),
         _ => Err(Problem::bad_request(format!("an idempotency key has 1 to {KEY_LENGTH} printable ASCII characters"))),
     }
 }
@@ -130,12 +132,16 @@ async fn status_of(state: &AppState, run: RunId) -> Result<RunStatus> {
     marks.first().map(|mark| mark.status).ok_or_else(|| Problem::not_found(format!("there is no run {run}")))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListParams {
+    /// Only runs that stand there.
     status: Option<RunStatus>,
+    /// Only runs of this pipeline.
     pipeline: Option<Name>,
+    /// Runs on a page: 50 if nothing is said, and 1,000 at most, whatever is said.
     limit: Option<u32>,
+    /// Only runs that are older than this one: `next` of the page before.
     before: Option<RunId>,
     /// The first digits of ids, with their hyphens or without; goes with `limit` alone.
     id: Option<String>,
@@ -175,10 +181,12 @@ fn ids_from(digits: &str) -> Result<(RunId, RunId)> {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ShowParams {
+    /// Waits until the run has ended, for so long at most, ms; never longer than five minutes.
     wait_ms: Option<u64>,
+    /// Whether the steps are told, too; they are, if nothing is said.
     steps: Option<bool>,
 }
 

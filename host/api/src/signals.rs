@@ -2,14 +2,14 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use pawl_domain::json;
 use pawl_domain::wait::check_signal_name;
 use pawl_store::control::{Sent, Signal};
 
 use super::problem::Result;
-use super::request::{read_body, require_media_type, run_id};
+use super::request::{Path, read_body, require_media_type, run_id};
 use super::runs::idempotency_key;
 use super::state::AppState;
 use super::types::{Problem, SentSignal};

@@ -4,6 +4,7 @@
 //! Fields are only ever added. A server refuses unknown fields in requests; a client ignores unknown
 //! fields in responses. Times are in ms since 1970. Payloads are JSON, passed on byte by byte.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod inbox;
@@ -31,7 +32,7 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// An error, RFC 9457.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// A URI reference that names the kind of problem; a client may branch on it.
     #[serde(rename = "type")]

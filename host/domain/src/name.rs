@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline_file::{check_name, check_version};
@@ -17,10 +18,11 @@ pub struct NoName {
 }
 
 macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident: $what:literal, $check:path;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $what:literal, $check:path, $pattern:literal;)*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String")]
+        #[schemars(extend("pattern" = $pattern))]
         pub struct $name(String);
 
         impl $name {
@@ -66,9 +68,9 @@ macro_rules! names {
 
 names! {
     /// The name of a pipeline, plugin, step or queue: a letter, then letters, digits, - and _, 64 at most.
-    Name: "name", check_name;
+    Name: "name", check_name, "^[A-Za-z][A-Za-z0-9_-]{0,63}$";
     /// The version of a plugin: letters, digits, `.`, -, _ and +, 64 at most.
-    Version: "version", check_version;
+    Version: "version", check_version, "^[A-Za-z0-9._+-]{1,64}$";
 }
 
 #[cfg(test)]

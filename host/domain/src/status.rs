@@ -1,12 +1,13 @@
 //! The states of runs and steps, by name: the same words in Rust, SQL, HTTP and CLI. How they follow on
 //! each other stands in [`super::transition`].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! status {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* } ended: $($ended:ident)|*) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "lowercase")]
         pub enum $name {
             $($(#[$variant_doc])* $variant,)*

@@ -1,9 +1,11 @@
 //! The HTTP API against private servers, served from this process: what it answers, to whom, and what it
 //! does while its own servers are away.
 
+mod described;
 mod doors;
 mod outages;
 mod plugins;
 mod requests;
 mod runs;
+mod schemathesis;
 mod served;

@@ -1,11 +1,12 @@
 //! The signals of a run that no step has.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// `GET /v1/runs/{id}/inbox`, by number.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Inbox {
     /// One page: what no step has taken, and what was rejected.
     pub signals: Vec<InboxSignal>,
@@ -15,7 +16,7 @@ pub struct Inbox {
 }
 
 /// A signal without what it carries.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct InboxSignal {
     /// Its number in the run, which it keeps. The oldest of a name is taken first.
     pub number: u32,
@@ -34,7 +35,7 @@ pub struct InboxSignal {
 }
 
 /// Why a signal is not in the inbox.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Rejection {
     /// The step that took it last.
     pub step: String,
@@ -43,7 +44,7 @@ pub struct Rejection {
 }
 
 /// `GET /v1/runs/{id}/inbox/{number}`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SignalDetail {
     /// The signal itself.
     #[serde(flatten)]

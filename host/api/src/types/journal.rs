@@ -2,11 +2,12 @@
 
 use pawl_domain::id::{Digest, StepId};
 use pawl_domain::journal::{Checkpoint, Held, History, Unreadable, pack, unpack};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// `GET /v1/runs/{id}/steps/{step}/journal`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StepJournal {
     /// Run and number of the step, of which its keys are made.
     pub id: StepId,
@@ -38,7 +39,7 @@ pub struct StepJournal {
 }
 
 /// What a guest saved, and the positions that it stands for.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SavedState {
     /// Grows with every checkpoint of the step: it orders two at one position.
     pub ordinal: u32,
@@ -52,26 +53,29 @@ pub struct SavedState {
     pub prelude: Option<u32>,
     /// As the guest wrote it.
     #[serde(with = "hex")]
+    #[schemars(with = "Hex")]
     pub state: Vec<u8>,
 }
 
 /// Entries that follow each other, packed as in the store.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PackedEntries {
     /// The position of the first one.
     pub first: u32,
     /// Read with `pawl_domain::journal::unpack`.
     #[serde(with = "hex")]
+    #[schemars(with = "Hex")]
     pub entries: Vec<u8>,
 }
 
 /// A signal that answers an entry.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct GivenSignal {
     /// Where the entry of the wait stands in the journal.
     pub position: u32,
     /// What it carries.
     #[serde(with = "hex")]
+    #[schemars(with = "Hex")]
     pub payload: Vec<u8>,
 }
 
@@ -113,6 +117,11 @@ impl StepJournal {
         })
     }
 }
+
+/// Bytes as pairs of hexadecimal digits.
+#[derive(JsonSchema)]
+#[schemars(inline, extend("pattern" = "^([0-9a-f]{2})*$"))]
+struct Hex(#[expect(dead_code, reason = "tells only what a text is like")] String);
 
 /// Bytes as hexadecimal digits.
 mod hex {

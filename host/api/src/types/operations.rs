@@ -2,17 +2,18 @@
 
 use pawl_domain::id::WorkerId;
 use pawl_domain::pipeline::Priority;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/workers`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct WorkerList {
     /// Newest first.
     pub workers: Vec<Worker>,
 }
 
 /// One life of a worker process: after a lost lease it goes on under a new id.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Worker {
     /// New at every start.
     pub id: WorkerId,
@@ -39,14 +40,14 @@ pub struct Worker {
 }
 
 /// `GET /v1/queues`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct QueueList {
     /// By queue, most urgent first.
     pub queues: Vec<Queue>,
 }
 
 /// One stream of a queue.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Queue {
     /// The name that steps give in `queue`.
     pub queue: String,
@@ -61,21 +62,21 @@ pub struct Queue {
 }
 
 /// The answer to `POST /admin/requeue_processing` and `POST /admin/requeue_stale`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Requeued {
     /// How many steps were delivered again.
     pub requeued: u64,
 }
 
 /// `GET /health`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// `ok`.
     pub status: String,
 }
 
 /// `GET /ready`: 200, or 503 with reasons.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Readiness {
     /// `ready` or `not ready`.
     pub status: String,

@@ -3,18 +3,19 @@
 use pawl_domain::id::Digest;
 use pawl_domain::pipeline::{Priority, Versions};
 use pawl_domain::retry::RetryPolicy;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// `GET /v1/pipelines`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PipelineList {
     /// By name.
     pub pipelines: Vec<PipelineSummary>,
 }
 
 /// A pipeline's current version.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PipelineSummary {
     /// What submissions name; unique.
     pub name: String,
@@ -27,7 +28,7 @@ pub struct PipelineSummary {
 }
 
 /// `GET /v1/pipelines/{name}`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PipelineDetail {
     /// Which pipeline, and which version of it.
     #[serde(flatten)]
@@ -39,7 +40,7 @@ pub struct PipelineDetail {
 }
 
 /// A step as the pipeline has it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PipelineStep {
     /// Unique in the pipeline.
     pub name: String,
@@ -65,7 +66,7 @@ pub struct PipelineStep {
 
 /// `POST /v1/pipelines`: 201 for a new version, 200 if this version is the current one or it was only
 /// checked.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AppliedPipeline {
     /// The pipeline.
     pub name: String,

@@ -1,18 +1,20 @@
 //! Plugins and their versions.
 
 use pawl_domain::id::Digest;
+use pawl_domain::name::Version;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// `GET /v1/plugins`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PluginList {
     /// By name.
     pub plugins: Vec<Plugin>,
 }
 
 /// A plugin and its versions.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Plugin {
     /// What steps name in `plugin`; unique.
     pub name: String,
@@ -23,7 +25,7 @@ pub struct Plugin {
 }
 
 /// A version of a plugin.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PluginVersion {
     /// As it was pushed: any name, compared as a whole.
     pub version: String,
@@ -38,7 +40,7 @@ pub struct PluginVersion {
 }
 
 /// `POST /v1/plugins/{name}/versions/{version}`: 201 if it is new, 200 if the same bytes were there.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PushedPlugin {
     /// The plugin.
     pub name: String,
@@ -57,15 +59,16 @@ pub struct PushedPlugin {
 }
 
 /// `POST /v1/plugins/{name}/activate`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActivatePlugin {
     /// A pushed version.
+    #[schemars(with = "Version")]
     pub version: String,
 }
 
 /// The answer to an activation.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ActivatedPlugin {
     /// The plugin.
     pub name: String,

@@ -2,17 +2,20 @@
 
 use pawl_domain::event::EventKind;
 use pawl_domain::id::{Digest, RunId, WorkerId};
+use pawl_domain::name::Name;
 use pawl_domain::pipeline::Priority;
 use pawl_domain::status::{RunStatus, StepStatus};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// `POST /v1/runs`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitRun {
     /// The pipeline's name; its current version is taken.
+    #[schemars(with = "Name")]
     pub pipeline: String,
     /// Any JSON; `null` if it is left out.
     #[serde(default = "null")]
@@ -24,7 +27,7 @@ fn null() -> Box<RawValue> {
 }
 
 /// The answer to a submission, 202. The run is committed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SubmittedRun {
     /// The run.
     pub id: RunId,
@@ -35,7 +38,7 @@ pub struct SubmittedRun {
 }
 
 /// A run without its steps and payloads.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RunSummary {
     /// The run.
     pub id: RunId,
@@ -66,7 +69,7 @@ pub struct RunSummary {
 }
 
 /// `GET /v1/runs`, newest first.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RunList {
     /// One page.
     pub runs: Vec<RunSummary>,
@@ -76,7 +79,7 @@ pub struct RunList {
 }
 
 /// `GET /v1/runs/{id}`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
     /// The run itself.
     #[serde(flatten)]
@@ -86,7 +89,7 @@ pub struct Run {
 }
 
 /// A step without its payloads.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     /// Unique in the pipeline.
     pub name: String,
@@ -141,7 +144,7 @@ pub struct Step {
 }
 
 /// `GET /v1/runs/{id}/steps/{step}`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StepDetail {
     /// The step itself.
     #[serde(flatten)]
@@ -154,7 +157,7 @@ pub struct StepDetail {
 }
 
 /// What a person can do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WayOut {
     /// A command of `pawl`.
     pub command: String,
@@ -163,7 +166,7 @@ pub struct WayOut {
 }
 
 /// One line of a run's history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// From 1, without gaps.
     pub number: u32,
@@ -195,7 +198,7 @@ impl Event {
 
 /// `GET /v1/runs/{id}/events` as JSON. As server-sent events, each event's data is an [`Event`], its `id`
 /// the number, its `event` the kind; the stream ends after the run's end.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct EventList {
     /// In order, from `after` on.
     pub events: Vec<Event>,
@@ -204,7 +207,7 @@ pub struct EventList {
 }
 
 /// `GET /v1/runs/{id}/explain`: why the run has not ended, or why it has failed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     /// The run.
     pub id: RunId,
@@ -217,7 +220,7 @@ pub struct Explanation {
 }
 
 /// Why a step has not ended, or has failed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// The step.
     pub step: String,
@@ -239,7 +242,7 @@ pub struct Reason {
 }
 
 /// The kinds of reasons why a step has not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Because {
     /// A live worker executes it.
@@ -261,7 +264,7 @@ pub enum Because {
 }
 
 /// The answer to cancel, fail, retry and resume.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Changed {
     /// The run.
     pub id: RunId,
@@ -272,7 +275,7 @@ pub struct Changed {
 }
 
 /// The answer to `POST /v1/runs/{id}/signals/{name}`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SentSignal {
     /// The run.
     pub id: RunId,
@@ -284,21 +287,26 @@ pub struct SentSignal {
     pub steps: Vec<String>,
 }
 
+/// A line for people: not empty, without control characters.
+const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+
 /// `POST /v1/runs/{id}/fail`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FailRun {
-    /// Why, for the run's history.
+    /// Why, for the run's history: one line of at most 4 KiB.
+    #[schemars(length(max = 4096), extend("pattern" = LINE))]
     pub message: String,
 }
 
 /// `POST /v1/runs/{id}/steps/{step}/resume`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResumeStep {
     /// `pinned` (the component that the step has), `latest` (the plugin's active version) or a digest, of which the
     /// first digits are enough.
     #[serde(default = "pinned")]
+    #[schemars(extend("pattern" = "^(pinned|latest|[0-9A-Fa-f]{6,64})$"))]
     pub on: String,
     /// Forget the journal after the last checkpoint, or all of it if there is none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

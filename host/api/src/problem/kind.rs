@@ -1,0 +1,74 @@
+//! The kinds of problems: what a program may branch on. `docs/http.md` and the document of the API list them from here.
+
+/// One kind.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// Its `type` is `/problems/` and this.
+    pub(crate) name: &'static str,
+    /// Its status, always the same.
+    pub(crate) status: u16,
+    /// In words.
+    pub(crate) title: &'static str,
+    /// When it is the answer, in Markdown.
+    pub(crate) when: &'static str,
+}
+
+impl Kind {
+    /// Its `type`.
+    pub(crate) fn uri(&self) -> String {
+        format!("/problems/{}", self.name)
+    }
+}
+
+macro_rules! kinds {
+    ($($kind:ident = $status:literal $name:literal, $title:literal, $when:literal;)*) => {
+        $(
+            #[doc = $when]
+            pub(crate) const $kind: Kind = Kind { name: $name, status: $status, title: $title, when: $when };
+        )*
+
+        /// All of them, by status.
+        pub(crate) const ALL: &[&Kind] = &[$(&$kind),*];
+    };
+}
+
+kinds! {
+    BAD_REQUEST = 400 "bad-request", "Bad request",
+        "the body is no JSON, has an unknown field, or a parameter is wrong; with line and column";
+    UNAUTHORIZED = 401 "unauthorized", "Unauthorized", "the token is missing or wrong";
+    NOT_FOUND = 404 "not-found", "Not found", "no such route, run, step, signal or component";
+    UNKNOWN_PIPELINE = 404 "unknown-pipeline", "Unknown pipeline", "no such pipeline";
+    UNKNOWN_PLUGIN = 404 "unknown-plugin", "Unknown plugin", "no such plugin or version";
+    METHOD_NOT_ALLOWED = 405 "method-not-allowed", "Method not allowed", "the route has other methods";
+    TOO_SLOW = 408 "too-slow", "Too slow",
+        "the head or the body of a request did not come in time (`header_timeout`, `body_timeout`)";
+    CONFLICT = 409 "conflict", "Conflict", "the state of things forbids it";
+    IDEMPOTENCY_CONFLICT = 409 "idempotency-conflict", "Idempotency key reused", "the key was used with another body";
+    VERSION_EXISTS = 409 "version-exists", "Version exists", "that version was pushed with other bytes";
+    REFUSED_BY_WORKERS = 409 "refused-by-workers", "Refused by workers",
+        "a live worker can't load the component, which is stored and not active; `detail` names worker and reason";
+    WORKERS_NOT_READY = 409 "workers-not-ready", "Workers not ready",
+        "a live worker did not say in time whether it can load the component, which is stored and not active";
+    TOO_LARGE = 413 "too-large", "Too large",
+        "the body is over its limit: input 1 MiB, signal 1 MiB, component 64 MiB ([settings](settings.md#limits)), pipeline 4 MiB";
+    UNSUPPORTED_MEDIA_TYPE = 415 "unsupported-media-type", "Unsupported media type",
+        "the body is of another `Content-Type` than the route takes";
+    MISDIRECTED = 421 "misdirected", "Another folder's",
+        "the client means the `pawl dev` of another folder (its header `pawl-folder`); `detail` names both";
+    INVALID_COMPONENT = 422 "invalid-component", "Invalid component",
+        "the bytes are no component of the world `pawl:step/step` (the answer says what they are), need what Pawl does not have, are too intricate to compile, its schemas can't be enforced, or compiling it takes longer than `compile_timeout`";
+    INVALID_PIPELINE = 422 "invalid-pipeline", "Invalid pipeline",
+        "`problems` lists everything that is wrong, with lines; also outputs that are never what the next step takes, and configs that do not fit";
+    INVALID_INPUT = 422 "invalid-input", "Invalid input",
+        "the run's input does not fit the schema of a first step's component; `detail` names step, path and reason";
+    TOO_MANY_READERS = 429 "too-many-readers", "Too many readers",
+        "as many event streams and waits are open as may be (`readers`); a submission is taken all the same, and answered at once";
+    INTERNAL = 500 "internal", "Internal error", "a bug; the log has the rest";
+    DAMAGED = 500 "damaged", "Damaged", "stored bytes do not match their digest";
+    TOO_MANY_CONNECTIONS = 503 "too-many-connections", "Too many connections",
+        "as many connections are open as may be (`connections`)";
+    BEING_BUILT = 503 "being-built", "Being built", "`pawl dev` is still building the pipeline: submit it again";
+    BUSY = 503 "busy", "Busy", "other components are being pushed or compiled, or too many documents checked";
+    UNAVAILABLE = 503 "unavailable", "Unavailable",
+        "the store or the queue is away; `Retry-After` says when to try again";
+}

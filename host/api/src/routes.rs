@@ -1,0 +1,206 @@
+//! The table of routes: the one place where a route's method, path, handler, words, types and answers stand. The router, the
+//! document ([`super::openapi`]) and the table in `docs/http.md` are made of it.
+
+use axum::http::Method;
+use serde_json::Value;
+
+use super::problem::kind::{
+    BEING_BUILT, BUSY, CONFLICT, IDEMPOTENCY_CONFLICT, INVALID_COMPONENT, INVALID_INPUT, INVALID_PIPELINE, NOT_FOUND,
+    REFUSED_BY_WORKERS, TOO_LARGE, TOO_MANY_READERS, UNKNOWN_PIPELINE, UNKNOWN_PLUGIN, VERSION_EXISTS,
+    WORKERS_NOT_READY,
+};
+use super::route::Route;
+use super::types::{
+    ActivatePlugin, AppliedPipeline, EventList, FailRun, IDEMPOTENCY_KEY, PushedPlugin, ResumeStep, SubmitRun,
+    SubmittedRun,
+};
+use super::{events, inbox, journal, openapi, operations, pipelines, plugins, runs, signals};
+
+/// The header with which a reader of events goes on.
+pub(super) const LAST_EVENT_ID: &str = "last-event-id";
+
+/// The media types that are not JSON.
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
+pub(super) const TOML: &str = "application/toml";
+pub(super) const WASM: &str = "application/wasm";
+
+/// All routes, by what they are about.
+pub(super) fn all() -> Vec<(&'static str, Vec<Route>)> {
+    vec![
+        ("runs", runs()),
+        ("signals", signals()),
+        ("steps", steps()),
+        ("plugins", plugins()),
+        ("pipelines", pipelines()),
+        ("operations", operations()),
+    ]
+}
+
+fn runs() -> Vec<Route> {
+    vec![
+        Route::post("/v1/runs", runs::submit)
+            .says("submitRun", "submits a run: `{\"pipeline\": \"temperatures\", \"input\": {...}}`; `wait_ms` waits until it has ended, and answers with its status then")
+            .header(IDEMPOTENCY_KEY)
+            .takes::<SubmitRun>()
+            .gives::<SubmittedRun>()
+            .with(&[(202, "")])
+            .at_location()
+            .or(&UNKNOWN_PIPELINE, "")
+            .or(&IDEMPOTENCY_CONFLICT, "if the key was used for another")
+            .or(&INVALID_INPUT, "")
+            .or(&BEING_BUILT, "")
+            .or(&BUSY, ""),
+        Route::get("/v1/runs", runs::list)
+            .says("listRuns", "lists runs, newest first, without payloads; `next` is the `before` of the next page; with `id`, those whose ids begin with these digits, by id; `\"parked\": true` where nothing is executed and a step waits for a person"),
+        Route::get("/v1/runs/{run}", runs::show)
+            .says("showRun", "a run with its steps, without payloads; `wait_ms` waits until it has ended, `steps=false` leaves the steps out")
+            .or(&TOO_MANY_READERS, ""),
+        Route::get("/v1/runs/{run}/output", runs::output)
+            .says("showOutput", "the output as the steps wrote it")
+            .gives::<Value>()
+            .or(&CONFLICT, "if it has none"),
+        Route::get("/v1/runs/{run}/events", events::events)
+            .says("listEvents", "its history; `after=N` for those after event N; with `Accept: text/event-stream` as a stream that follows the run, see below")
+            .header(LAST_EVENT_ID)
+            .gives::<EventList>()
+            .gives_other(EVENT_STREAM)
+            .with(&[(200, ""), (204, "if a stream is asked to go on after the last event of a run that has ended")])
+            .or(&TOO_MANY_READERS, ""),
+        Route::get("/v1/runs/{run}/explain", runs::why).says("explainRun", "why it has not ended, or why it has failed, and what can be done"),
+        Route::post("/v1/runs/{run}/cancel", runs::cancel)
+            .says("cancelRun", "stops it; `retry` opens it again")
+            .or(&CONFLICT, "if it has ended"),
+        Route::post("/v1/runs/{run}/fail", runs::fail)
+            .says("failRun", "ends it as failed: `{\"message\": \"why\"}`, a line of at most 4 KiB; like a cancellation, but `retry` opens it again")
+            .takes::<FailRun>()
+            .or(&CONFLICT, "if it has ended"),
+        Route::post("/v1/runs/{run}/retry", runs::retry)
+            .says("retryRun", "opens it again with all its failed and parked steps, and all that was stopped when it failed, or when a person failed or cancelled it")
+            .or(&CONFLICT, "if there is nothing to retry"),
+    ]
+}
+
+fn signals() -> Vec<Route> {
+    vec![
+        Route::post("/v1/runs/{run}/signals/{name}", signals::send)
+            .says("sendSignal", "sends a signal; the body is what it carries, any JSON, or empty for `null`; see below")
+            .header(IDEMPOTENCY_KEY)
+            .takes::<Value>()
+            .or_nothing()
+            .with(&[(202, "")])
+            .or(&CONFLICT, "if the run has ended, its inbox is full and no step waits for it, or the key was used for another signal"),
+        Route::get("/v1/runs/{run}/inbox", inbox::list)
+            .says("listInbox", "signals that no step has taken, and those that a step has failed by (`rejected` says which step, and how), without what they carry; `next` is the `after` of the next page"),
+        Route::get("/v1/runs/{run}/inbox/{number}", inbox::show)
+            .says("showSignal", "one of them, with what it carries"),
+        Route::new(Method::PUT, "/v1/runs/{run}/inbox/{number}", inbox::replace)
+            .says("replaceSignal", "lets it carry the body, any JSON; one that was rejected returns to the inbox")
+            .takes::<Value>()
+            .or_nothing()
+            .or(&CONFLICT, "if a step has it"),
+        Route::new(Method::DELETE, "/v1/runs/{run}/inbox/{number}", inbox::remove)
+            .says("removeSignal", "takes it away; its key stays used")
+            .or(&CONFLICT, "if a step has it"),
+        Route::post("/v1/runs/{run}/inbox/{number}/return", inbox::give_back)
+            .says("returnSignal", "puts one that was rejected into the inbox again, as it is")
+            .or(&CONFLICT, "if it was not rejected"),
+    ]
+}
+
+fn steps() -> Vec<Route> {
+    vec![
+        Route::get("/v1/runs/{run}/steps/{step}", runs::show_step)
+            .says("showStep", "a step with its output and error"),
+        Route::post("/v1/runs/{run}/steps/{step}/retry", runs::retry_step)
+            .says("retryStep", "opens one failed or parked step again")
+            .or(&CONFLICT, "if it is neither"),
+        Route::post("/v1/runs/{run}/steps/{step}/resume", runs::resume_step)
+            .says("resumeStep", "lets a parked step go on: `{\"on\": \"pinned\"}`, `\"latest\"` or the first digits of a component's digest; with `\"from_checkpoint\": true` without what it did after its last checkpoint")
+            .takes::<ResumeStep>()
+            .or(&CONFLICT, "if it is not parked, or has moved meanwhile"),
+        Route::get("/v1/runs/{run}/steps/{step}/journal", journal::show)
+            .says("showJournal", "what a replay elsewhere needs: input, config, checkpoint, packed entries; bytes in hexadecimal digits")
+            .or(&CONFLICT, "if it moves on meanwhile, or waits for the steps that it needs")
+            .or(&TOO_LARGE, "if it has more than 128 MiB"),
+    ]
+}
+
+fn plugins() -> Vec<Route> {
+    let push = |route: Route| {
+        route
+            .takes_other(WASM)
+            .gives::<PushedPlugin>()
+            .with(&[(201, ""), (200, "if it was there")])
+            .or(&VERSION_EXISTS, "if the version was pushed with other bytes")
+            .or(&REFUSED_BY_WORKERS, "")
+            .or(&WORKERS_NOT_READY, "")
+            .or(&INVALID_COMPONENT, "")
+            .or(&BUSY, "")
+    };
+    vec![
+        push(Route::post("/v1/plugins/{plugin}/versions/{version}", plugins::push))
+            .says("pushVersion", "stores a component; the body is its bytes, `application/wasm`; it becomes the active version unless `activate=false`"),
+        push(Route::post("/v1/plugins", plugins::push_as_described))
+            .says("pushPlugin", "the same, where name and version default to what the component says of itself"),
+        Route::get("/v1/plugins", plugins::list).says("listPlugins", "plugins and their versions"),
+        Route::post("/v1/plugins/{plugin}/activate", plugins::activate)
+            .says("activateVersion", "makes a version the active one: `{\"version\": \"1.2.0\"}`; waits until every live worker has loaded it")
+            .takes::<ActivatePlugin>()
+            .or(&UNKNOWN_PLUGIN, "")
+            .or(&REFUSED_BY_WORKERS, "if a live worker can't load it, or does not say in time whether it can")
+            .or(&WORKERS_NOT_READY, ""),
+        Route::post("/v1/plugins/{plugin}/rollback", plugins::rollback)
+            .says("rollBack", "goes back in history: makes the version active again that was so before this one")
+            .or(&UNKNOWN_PLUGIN, "")
+            .or(&CONFLICT, "if there was none")
+            .or(&REFUSED_BY_WORKERS, "")
+            .or(&WORKERS_NOT_READY, ""),
+        Route::get("/v1/components/{digest}", journal::component)
+            .says("readComponent", "the bytes of a component, `application/wasm`")
+            .gives_other(WASM)
+            .or(&NOT_FOUND, ""),
+    ]
+}
+
+fn pipelines() -> Vec<Route> {
+    vec![
+        Route::post("/v1/pipelines", pipelines::apply)
+            .says(
+                "applyPipeline",
+                "applies a pipeline, `application/toml` or `application/json`; `check=true` only checks",
+            )
+            .takes_other(TOML)
+            .takes::<Value>()
+            .gives::<AppliedPipeline>()
+            .with(&[(201, ""), (200, "if nothing changed")])
+            .or(&INVALID_PIPELINE, "")
+            .or(&BUSY, ""),
+        Route::get("/v1/pipelines", pipelines::list).says("listPipelines", "pipelines"),
+        Route::get("/v1/pipelines/{pipeline}", pipelines::show)
+            .says("showPipeline", "a pipeline's current version")
+            .or(&UNKNOWN_PIPELINE, ""),
+    ]
+}
+
+fn operations() -> Vec<Route> {
+    vec![
+        Route::get("/v1/workers", operations::workers).says("listWorkers", "worker processes and their leases"),
+        Route::get("/v1/queues", operations::queues)
+            .says("listQueues", "streams, their depth and pending messages"),
+        Route::post("/admin/requeue_processing", operations::requeue_processing)
+            .says("requeueProcessing", "delivers steps again whose worker is gone: `{\"requeued\": 1}`"),
+        Route::post("/admin/requeue_stale", operations::requeue_stale)
+            .says("requeueStale", "delivers ready steps again that nobody has claimed: `{\"requeued\": 0}`"),
+        Route::get("/health", operations::health)
+            .says("showHealth", "the process is alive: `{\"status\": \"ok\"}`")
+            .open(),
+        Route::get("/ready", operations::ready)
+            .says("showReadiness", "whether the store answers, its schema is this build's, and the queue takes deliveries (for `pawl dev`: its disk has room); else the reasons")
+            .open()
+            .with(&[(200, ""), (503, "if it is not ready")]),
+        Route::get("/openapi.json", openapi::show)
+            .says("showDocument", "these routes as an OpenAPI document, for programs")
+            .open()
+            .gives::<Value>(),
+    ]
+}
