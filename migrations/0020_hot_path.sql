@@ -2,6 +2,9 @@
 --
 --   charge     the steps that a worker's end has been counted against stand in a row for each takeover. They were a computed
 --              column of `step` (0011_listed.sql), which each change of a step computed anew, copying all of its others.
+--   parked_at  which steps are parked is known to an index, so that a page of runs asks it, and not all of their steps. Set
+--              when a step is parked, and left as it is: whoever reads it looks at the status, too. An index that knew a
+--              status would move a step's row with each change.
 --   lookups    where several steps are of one run, the run is looked up once; needed outputs are looked up once, not for
 --              their size and again for themselves (0015_write_v2.sql); a worker's claims are folded in one pass, not in two
 --              (0016_claims.sql).
@@ -27,6 +30,10 @@ select charged_to, array_agg(run_id), array_agg(step_no), array_agg(fence) from 
 where charged_to is not null group by charged_to;
 drop index step_charged;
 alter table step drop column charged_to;
+
+alter table step add column parked_at timestamptz;
+update step set parked_at = now() where status = 'parked';
+create index step_parked on step (run_id) where parked_at is not null;
 
 -- 0012_sweeps.sql, with what is counted noted.
 create or replace function pawl_takeover_v2_raise(
@@ -61,6 +68,7 @@ begin
             alone = false,
             crash_mark = s.journal_length + s.checkpoint_ordinal,
             ready_at = case when not c.failing and c.crashes < p_crash_limit then now() end,
+            parked_at = case when not c.failing and c.crashes >= p_crash_limit then now() else s.parked_at end,
             ended_at = case when c.failing then now() end,
             error = case when c.crashes >= p_crash_limit and not c.failing then convert_to(
                 '{"cause":"poison","message":"its worker process died ' || c.crashes

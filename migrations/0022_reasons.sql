@@ -2,7 +2,7 @@
 -- `step.parked` carry the reason as their note.
 --
 -- A member (0003_write.sql) has no place of its own for it: of an outcome that is no suspension, `awaits` is the reason. A
--- worker of the last build leaves it out there, and its events stay as they were.
+-- worker of the last build leaves it out there, and its events stay as they were. (`parked_at`: 0020_hot_path.sql.)
 
 -- Steps that were claimed before, under their guard: run, step, worker, fence, and where the journal ends.
 create or replace function pawl_write_v1_steps(p_worker uuid, p_members pawl_member_v1[], p_payloads bytea[])
@@ -36,6 +36,7 @@ begin
             awaits_until = case when m.outcome = 'suspended' then now() + m.delay_ms * interval '1 millisecond' end,
             awaits = case when m.outcome = 'suspended' then m.awaits end,
             ready_at = case when m.outcome = 'released' then now() end,
+            parked_at = case when m.outcome = 'parked' then now() else s.parked_at end,
             ended_at = case when m.outcome in ('succeeded', 'failed') then now() end
         from unnest(p_members) as m
         where m.leader is null and s.run_id = m.run_id and s.step_no = m.step_no

@@ -23,7 +23,8 @@ macro_rules! run_columns {
          (extract(epoch from r.started_at) * 1000)::bigint as run_started_at_ms,
          (extract(epoch from r.ended_at) * 1000)::bigint as run_ended_at_ms,
          case when r.status = 'running' and r.running = 0 and not r.failing
-              then exists (select from step p where p.run_id = r.id and p.status = 'parked') else false end as parked"
+              then exists (select from step p where p.run_id = r.id and p.parked_at is not null and p.status = 'parked')
+              else false end as parked"
     };
 }
 
