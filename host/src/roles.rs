@@ -21,6 +21,7 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::{End, INTERRUPTED};
+use super::here::DATA;
 use super::output::{Answer, Output, Table};
 use super::settings::Settings;
 
@@ -31,9 +32,6 @@ const LONG_STATEMENT: Duration = Duration::from_secs(600);
 /// compose file.
 const START_LIMIT: Duration = Duration::from_secs(30);
 const DOCTOR_LIMIT: Duration = Duration::from_secs(5);
-
-/// Where `pawl dev` keeps runs, unless it is told other.
-const DEV_FOLDER: &str = ".pawl";
 
 /// How long one look whether it is there may take.
 const LOOK: Duration = Duration::from_secs(2);
@@ -138,13 +136,10 @@ impl Doctor {
         self.output.print(&found)?;
         if found.violations.is_empty() { Ok(()) } else { Err(End::Said.into()) }
     }
-}
 
-impl Doctor {
     /// The folder of `pawl dev`, if that is what is to be checked.
     fn folder(&self, settings: &Settings) -> Option<PathBuf> {
-        let usual =
-            || Some(PathBuf::from(DEV_FOLDER)).filter(|folder| settings.database_url().is_err() && folder.is_dir());
+        let usual = || Some(PathBuf::from(DATA)).filter(|folder| settings.database_url().is_err() && folder.is_dir());
         self.data.clone().or_else(usual)
     }
 }

@@ -144,6 +144,7 @@ pub(super) struct ListParams {
     /// Only runs that are older than this one: `next` of the page before.
     before: Option<RunId>,
     /// The first digits of ids, with their hyphens or without; goes with `limit` alone.
+    #[schemars(extend("pattern" = "^-*([0-9A-Fa-f]-*){1,32}$"))]
     id: Option<String>,
 }
 

@@ -227,9 +227,7 @@ mod tests {
         let written = |details: &str| {
             let (message, details) = ("no".to_owned(), Some(details.to_owned()));
             let failure = Failure { cause: Cause::Fatal, message, details, delay_ms: None, from_checkpoint: false };
-            serde_json::to_value(&serde_json::from_slice::<Value>(&serde_json::to_vec(&failure).unwrap()).unwrap())
-                .unwrap()["details"]
-                .clone()
+            serde_json::from_slice::<Value>(&serde_json::to_vec(&failure).unwrap()).unwrap()["details"].clone()
         };
         assert_eq!(written(r#"{"backtrace": ["a", "b"]}"#), serde_json::json!({"backtrace": ["a", "b"]}));
         let deep = format!("{}{}", "[".repeat(127), "]".repeat(127));

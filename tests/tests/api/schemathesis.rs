@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
 use pawl_api::types::AppliedPipeline;
@@ -31,11 +30,8 @@ fn schemathesis_finds_nothing() -> anyhow::Result<()> {
     api.config.token = Some(TOKEN.to_owned());
     api.serve()?;
 
-    let seed = match std::env::var("PAWL_SEED") {
-        Ok(seed) => seed,
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().to_string(),
-    };
-    eprintln!("PAWL_SEED={seed} asks the same again");
+    // The same each time, so that a change is told from chance; whoever looks for more gives others.
+    let seed = std::env::var("PAWL_SEED").unwrap_or_else(|_| "1".to_owned());
     let fixtures = tests.join("fixtures/schemathesis");
     let mut command = Command::new(&program);
     // Where it leaves what it has found.

@@ -42,8 +42,11 @@ fn delay_of(client: &Client, run: RunId) -> Result<u64> {
         let note = events.into_iter().find(|event| event.is(EventKind::StepRetrying)).and_then(|event| event.note);
         Ok(note.map_or_else(|| Look::NotYet("none".to_owned()), Look::Done))
     })?;
-    let ms = note.strip_prefix("in ").and_then(|note| note.strip_suffix(" ms"));
-    Ok(ms.context("a time")?.parse()?)
+    // And why behind it.
+    let (ms, why) =
+        note.strip_prefix("in ").and_then(|note| note.split_once(" ms: ")).context("a time and a reason")?;
+    anyhow::ensure!(why.contains("503"), "{note}");
+    Ok(ms.parse()?)
 }
 
 #[test]
