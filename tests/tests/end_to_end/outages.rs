@@ -206,7 +206,9 @@ fn a_process_with_another_schema_refuses_and_names_the_fix() -> Result<()> {
     cluster
         .database
         .execute("insert into _sqlx_migrations select * from kept on conflict do nothing; drop table kept")?;
+    // It is a worker then, and no process that has yet to begin.
     cluster.worker("a").start()?;
+    wait::until_true(bounds::PROCESS, "the worker to be there", || Ok(cluster.client.workers()?.workers.len() == 1))?;
     cluster.finish()
 }
 
