@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use crate::runtime::{block_on, handle};
+use crate::wait::now_ms;
 
 /// How it treats a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +53,8 @@ pub struct Received {
     pub manner: Manner,
     /// Whether it had its effect; a repetition of a performed key doesn't.
     pub performed: bool,
-    /// When it arrived.
-    pub at: SystemTime,
+    /// When it arrived, ms since 1970.
+    pub at_ms: i64,
 }
 
 /// A running server; it ends when it is dropped.
@@ -237,7 +238,7 @@ fn receive(
         state.answers.insert(key.clone(), content.clone());
     }
     let body_digest = blake3::hash(body).to_hex().to_string();
-    state.log.push(Received { method, path, key, body_digest, manner, performed, at: SystemTime::now() });
+    state.log.push(Received { method, path, key, body_digest, manner, performed, at_ms: now_ms() });
     let mut response = Response::new(Full::new(content));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     if let Manner::Busy(retry_after) = manner {

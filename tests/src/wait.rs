@@ -1,6 +1,6 @@
 //! Bounded waits on a condition; the only place of the harness that sleeps.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often a condition is looked at: often enough that a wait costs nothing to speak of, rarely enough
 /// that looking costs nothing either.
@@ -38,4 +38,11 @@ pub enum Look<T> {
     Done(T),
     /// Not yet, and what there is instead, for the error message.
     NotYet(String),
+}
+
+/// The clock of this machine, which is also that of the databases here, ms since 1970.
+#[must_use]
+pub fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

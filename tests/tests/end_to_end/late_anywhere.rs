@@ -2,7 +2,7 @@
 //! of their effects leaves after the takeover.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use pawl_domain::id::RunId;
@@ -103,7 +103,7 @@ fn path(run: usize, effect: usize) -> String {
 fn late(cluster: &Cluster, target: &Target, runs: &[RunId]) -> Result<BTreeMap<String, usize>> {
     let mut arrived: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for effect in target.log() {
-        arrived.entry(effect.path).or_default().push(unix_ms(effect.at)?);
+        arrived.entry(effect.path).or_default().push(effect.at_ms);
     }
     let numbers: BTreeMap<RunId, usize> = runs.iter().enumerate().map(|(number, run)| (*run, number)).collect();
     let begun = times(cluster, &["step.started", "step.resumed"])?;
@@ -136,8 +136,4 @@ fn times(cluster: &Cluster, kinds: &[&str]) -> Result<BTreeMap<RunId, Vec<i64>>>
         times.entry(run.parse()?).or_default().push(at.parse()?);
     }
     Ok(times)
-}
-
-fn unix_ms(time: SystemTime) -> Result<i64> {
-    Ok(i64::try_from(time.duration_since(UNIX_EPOCH)?.as_millis())?)
 }

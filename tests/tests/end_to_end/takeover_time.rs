@@ -2,9 +2,9 @@
 //! that users get: at once where the end of its sessions is seen, and with the end of its lease where it isn't.
 
 use std::ops::RangeInclusive;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use pawl_domain::event::EventKind;
 use pawl_domain::id::RunId;
 use pawl_tests::target::Manner;
@@ -63,7 +63,7 @@ fn takeovers(name: &str, hidden: Option<Hidden>, promised: RangeInclusive<Durati
     let mut calls: Vec<Duration> = Vec::new();
     if let Some(proxy) = &hidden {
         // Together: whoever is cut off and lives, comes back.
-        let killed_ms = now_ms()?;
+        let killed_ms = wait::now_ms();
         proxy.swallow_all();
         for (name, _) in &held {
             cluster.the(name)?.signal(Signal::KILL)?;
@@ -75,7 +75,7 @@ fn takeovers(name: &str, hidden: Option<Hidden>, promised: RangeInclusive<Durati
     } else {
         // One after the other, whoever watches the others among them.
         for (number, (name, run)) in held.iter().enumerate() {
-            let killed_ms = now_ms()?;
+            let killed_ms = wait::now_ms();
             cluster.the(name)?.kill9();
             claims.push(since(killed_ms, resumed_ms(&cluster, *run)?));
             calls.push(since(killed_ms, called_ms(&target, number)?));
@@ -124,17 +124,8 @@ fn called_ms(target: &Target, number: usize) -> Result<i64> {
     wait::until(bounds::RECOVERY, "the replacement to call", || {
         let calls: Vec<_> = target.log().into_iter().filter(|call| call.path == hang(number)).collect();
         match calls.get(1) {
-            Some(second) => Ok(wait::Look::Done(unix_ms(second.at)?)),
+            Some(second) => Ok(wait::Look::Done(second.at_ms)),
             None => Ok(wait::Look::NotYet(format!("{} calls", calls.len()))),
         }
     })
-}
-
-/// The clock of this machine, which is the database's too.
-fn now_ms() -> Result<i64> {
-    unix_ms(SystemTime::now())
-}
-
-fn unix_ms(time: SystemTime) -> Result<i64> {
-    Ok(i64::try_from(time.duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_millis())?)
 }

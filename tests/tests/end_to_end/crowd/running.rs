@@ -1,7 +1,5 @@
 //! Steps that run elsewhere cost nothing to those who take over a dead worker's, or compare their own.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::Result;
 use pawl_domain::id::RunId;
 use pawl_tests::crowd::{Asked, Sweep, runs_of};
@@ -68,7 +66,7 @@ fn taken_over(name: &str, steps: usize, runs: usize) -> Result<(i64, [Asked; 2])
     })?;
 
     crowd.count_from_now()?;
-    let killed_ms = now_ms()?;
+    let killed_ms = wait::now_ms();
     cluster.the("victim")?.kill9();
     let of_rescuer = format!(
         "from step s join worker w on w.id = s.worker_id where s.step_no = 0 and s.status = 'running' and w.pid = {rescuer}"
@@ -114,8 +112,4 @@ fn some_are_held(cluster: &Cluster, crowd: &mut Crowd, pipeline: (&str, usize), 
     })?;
     crowd.run_elsewhere(&held)?;
     Ok(held)
-}
-
-fn now_ms() -> Result<i64> {
-    Ok(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
 }
