@@ -1,7 +1,7 @@
 //! What a queue does: Redis Streams, and streams in memory.
 
 use std::collections::BTreeSet;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,14 +49,40 @@ async fn what_is_still_a_readers_own_is_read_again_on_a_new_connection() {
     assert_eq!(reader.read(3).await.expect("read"), [], "it is told once");
 }
 
+#[tokio::test]
+async fn what_a_refused_read_was_given_is_read_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let redis = PrivateRedis::start(folder.path()).expect("a private Redis");
+    let installation = InstallationId::new();
+    let queue = RedisStreams::of(&RedisConfig::new(redis.url()), installation).expect("a queue");
+    let mut reader = queue.reader(WorkerId::new(), &["one".to_owned()], BLOCK).expect("a reader");
+    let step = ready("one", Priority::Normal, 1);
+    queue.publish(std::slice::from_ref(&step)).await.expect("published");
+    // Another worker, new as this one, is at work on the groups: the last stream has none yet.
+    for priority in ["high", "normal"] {
+        let created =
+            say(&redis, &format!("XGROUP CREATE pawl:{{{installation}}}:q:one:{priority} workers 0 MKSTREAM"));
+        assert_eq!(created, "+OK");
+    }
+    let refused = reader.read(2).await.expect("read");
+    assert_eq!(refused, [], "there was place for one of the last stream");
+    assert_eq!(read(&mut *reader, 1).await[0].step, Some(step.id));
+}
+
 /// Ends the connections of all clients.
 fn cut_connections(redis: &PrivateRedis) {
+    let cut = say(redis, "CLIENT KILL TYPE normal");
+    assert!(cut.starts_with(':') && cut != ":0", "{cut}");
+}
+
+/// Says something to the server, and returns the line that it answers with.
+fn say(redis: &PrivateRedis, command: &str) -> String {
     let address = redis.url().trim_start_matches("redis://").trim_end_matches('/').to_owned();
     let mut server = TcpStream::connect(address).expect("a connection");
-    server.write_all(b"CLIENT KILL TYPE normal\r\n").expect("sent");
-    let mut answer = [0; 16];
-    let length = server.read(&mut answer).expect("an answer");
-    assert!(answer.starts_with(b":") && !answer.starts_with(b":0"), "{:?}", &answer[..length]);
+    server.write_all(format!("{command}\r\n").as_bytes()).expect("sent");
+    let mut answer = String::new();
+    BufReader::new(server).read_line(&mut answer).expect("an answer");
+    answer.trim_end().to_owned()
 }
 
 async fn conforms(queue: SharedQueue) {

@@ -58,6 +58,8 @@ fn takeovers(name: &str, hidden: Option<Hidden>, promised: RangeInclusive<Durati
     wait::until_true(bounds::PROCESS, "the rescuer to be there", || {
         Ok(cluster.client.workers()?.workers.len() == KILLS + 1)
     })?;
+    // Whoever is killed before its call has none that could be repeated.
+    wait::until_true(bounds::PROCESS, "all victims to have called", || Ok(target.log().len() == KILLS))?;
 
     let mut claims: Vec<Duration> = Vec::new();
     let mut calls: Vec<Duration> = Vec::new();

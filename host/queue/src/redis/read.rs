@@ -23,10 +23,10 @@ const FROM_THE_START: &str = "0";
 
 /// One consumer of the group.
 ///
-/// A read whose answer was lost may have been given messages: they are this consumer's, and nobody else looks for them
-/// while it lives. And a server that has taken another one's place may have missed acknowledgements, which nobody would
-/// repeat. So after a failure it reads first all that is still its own: a few hundred messages at most, of which those that
-/// are over are acknowledged anew.
+/// A read that has failed may have been given messages all the same: its answer was lost, or one stream had some for it
+/// before another refused. They are this consumer's, and nobody else looks for them while it lives. And a server that has
+/// taken another one's place may have missed acknowledgements, which nobody would repeat. So after a failure it reads first
+/// all that is still its own: a few hundred messages at most, of which those that are over are acknowledged anew.
 pub(super) struct GroupReader {
     line: Line,
     consumer: WorkerId,
@@ -139,27 +139,20 @@ impl GroupReader {
     }
 
     async fn answer(&mut self, read: RedisResult<StreamReadReply>) -> RedisResult<Vec<Delivery>> {
-        match read {
-            Ok(reply) => Ok(self.deliveries(reply)),
-            // The streams are new, or Redis was emptied.
-            Err(error) if has_no_group(&error) => {
-                self.create_groups().await?;
-                Ok(Vec::new())
-            }
-            Err(error) => {
-                if meaning::of(&error).ends_connection {
-                    self.begin_anew();
-                    self.has_missed = true;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn begin_anew(&mut self) {
+        let error = match read {
+            Ok(reply) => return Ok(self.deliveries(reply)),
+            Err(error) => error,
+        };
+        self.has_missed = true;
         for watched in &mut self.watched {
             FROM_THE_START.clone_into(&mut watched.seen);
         }
+        // The streams are new, or Redis was emptied.
+        if has_no_group(&error) {
+            self.create_groups().await?;
+            return Ok(Vec::new());
+        }
+        Err(error)
     }
 
     fn deliveries(&mut self, reply: StreamReadReply) -> Vec<Delivery> {
@@ -177,7 +170,6 @@ impl GroupReader {
 
     /// Groups start at 0: what was published before there was a group is delivered too.
     async fn create_groups(&mut self) -> RedisResult<()> {
-        self.begin_anew();
         for watched in &self.watched {
             let created: RedisResult<()> = redis::cmd("XGROUP")
                 .arg("CREATE")
