@@ -13,7 +13,7 @@ pub(super) enum Verb {
     RequeueProcessing,
     /// Deliver ready steps again that nobody has claimed, for example after a loss of Redis
     RequeueStale,
-    /// Worker processes and their leases
+    /// Worker processes and their leases, and those that went within a day
     Workers,
     /// Streams, their depth and pending messages
     Queues,
@@ -70,7 +70,18 @@ impl Answer for WorkerList {
                 ago(worker.started_at_ms),
             ]);
         }
-        table.to_string()
+        let mut gone = Table::new(["GONE", "HOST", "PID", "WHEN", "HOW", "STARTED"]);
+        for worker in &self.gone {
+            gone.row([
+                short(worker.id),
+                worker.host.clone(),
+                worker.pid.to_string(),
+                ago(worker.gone_at_ms),
+                if worker.said_goodbye { "said goodbye" } else { "its lease ended" }.to_owned(),
+                ago(worker.started_at_ms),
+            ]);
+        }
+        if self.gone.is_empty() { table.to_string() } else { format!("{table}\n{gone}") }
     }
 }
 

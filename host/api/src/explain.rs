@@ -10,7 +10,7 @@ use super::parked::{again, ways_out};
 use super::state::step_name;
 use super::types::{Because, Explanation, Reason, RunStatus, StepStatus, WayOut};
 
-/// Signals of an inbox among which rejected ones are looked for.
+/// Rejected signals of a run among which a step's are looked for.
 pub(super) const EXPLAINED_SIGNALS: u32 = 1_000;
 
 /// Rejected signals that are named to a step.

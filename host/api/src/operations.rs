@@ -6,18 +6,24 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use pawl_dispatch::requeue;
-use pawl_store::workers::WorkerRow;
+use pawl_store::workers::{self, WorkerRow};
 
 use super::problem;
 use super::state::AppState;
-use super::types::{Health, Queue, QueueList, Readiness, Requeued, Worker, WorkerList};
+use super::types::{GoneWorker, Health, Queue, QueueList, Readiness, Requeued, Worker, WorkerList};
 
 /// How long `/ready` waits for each of the ports.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Workers that are gone, in a list of those that are there.
+const GONE: u32 = 50;
+
 pub(super) async fn workers(State(state): State<AppState>) -> problem::Result<Json<WorkerList>> {
-    let rows = state.store.workers().await?;
-    Ok(Json(WorkerList { workers: rows.into_iter().map(Worker::from).collect() }))
+    let (rows, gone) = (state.store.workers().await?, state.store.gone_workers(GONE).await?);
+    Ok(Json(WorkerList {
+        workers: rows.into_iter().map(Worker::from).collect(),
+        gone: gone.into_iter().map(GoneWorker::from).collect(),
+    }))
 }
 
 pub(super) async fn queues(State(state): State<AppState>) -> problem::Result<Json<QueueList>> {
@@ -100,6 +106,21 @@ impl From<WorkerRow> for Worker {
             started_at_ms: row.started_at_ms,
             renewed_at_ms: row.renewed_at_ms,
             expires_at_ms: row.expires_at_ms,
+        }
+    }
+}
+
+impl From<workers::GoneWorker> for GoneWorker {
+    fn from(gone: workers::GoneWorker) -> Self {
+        Self {
+            id: gone.id,
+            host: gone.host,
+            pid: gone.pid,
+            slots: gone.slots,
+            queues: gone.queues,
+            started_at_ms: gone.started_at_ms,
+            gone_at_ms: gone.gone_at_ms,
+            said_goodbye: gone.said_goodbye,
         }
     }
 }

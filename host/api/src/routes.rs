@@ -184,7 +184,7 @@ fn pipelines() -> Vec<Route> {
 
 fn operations() -> Vec<Route> {
     vec![
-        Route::get("/v1/workers", operations::workers).says("listWorkers", "worker processes and their leases"),
+        Route::get("/v1/workers", operations::workers).says("listWorkers", "worker processes and their leases, and those that went within a day"),
         Route::get("/v1/queues", operations::queues)
             .says("listQueues", "streams, their depth and pending messages"),
         Route::post("/admin/requeue_processing", operations::requeue_processing)

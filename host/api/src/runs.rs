@@ -9,7 +9,6 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pawl_dispatch::submissions::Refused;
-use pawl_domain::decision::SignalState;
 use pawl_domain::decision::fail::check_message;
 use pawl_domain::id::{RunId, StepId};
 use pawl_domain::name::Name;
@@ -242,26 +241,17 @@ pub(super) async fn why(State(state): State<AppState>, Path(run): Path<String>) 
     let live = state.store.live_steps(id, EXPLAINED_STEPS).await?;
     let row = state.store.run_alone(id).await?;
     let pipeline = state.pipeline(row.pipeline_digest).await?;
-    let failed = if row.failing { failed_steps(&state, id).await? } else { Vec::new() };
+    let failed = if row.failing { state.store.failed_steps(id, EXPLAINED_STEPS).await? } else { Vec::new() };
     let why_failed = match row.status {
         RunStatus::Failed => why_failed(&state, &row).await?,
         _ => None,
     };
     let mut explanation = explain(&row, &pipeline, &live, &failed, why_failed.as_deref());
     if live.iter().any(|step| step.awaits.is_some()) {
-        let mut signals = state.store.inbox(id, 0, EXPLAINED_SIGNALS).await?;
-        signals.retain(|signal| signal.state == SignalState::Rejected);
-        name_rejected(&mut explanation, &live, &signals);
+        let rejected = state.store.rejected_signals(id, EXPLAINED_SIGNALS).await?;
+        name_rejected(&mut explanation, &live, &rejected);
     }
     Ok(Json(explanation))
-}
-
-/// The steps by which a run fails, or has failed.
-async fn failed_steps(state: &AppState, run: RunId) -> Result<Vec<StepRow>> {
-    let (_, mut steps) = state.store.run(run, None).await?;
-    steps.retain(|step| step.status == StepStatus::Failed);
-    steps.truncate(EXPLAINED_STEPS as usize);
-    Ok(steps)
 }
 
 /// What a person said who failed the run; it is the last that its history tells.

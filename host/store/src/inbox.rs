@@ -37,6 +37,12 @@ pub trait Inboxes {
     /// [`Error::Unavailable`].
     async fn inbox(&self, run: RunId, after: u32, limit: u32) -> Result<Vec<SignalRow>>;
 
+    /// Up to `limit` signals of a run that were rejected, by number.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn rejected_signals(&self, run: RunId, limit: u32) -> Result<Vec<SignalRow>>;
+
     /// One of them, with what it carries: JSON bytes.
     ///
     /// # Errors

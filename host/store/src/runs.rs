@@ -141,6 +141,12 @@ pub trait Runs {
     /// [`Error::NotFound`].
     async fn run(&self, run: RunId, only: Option<StepNo>) -> Result<(RunRow, Vec<StepRow>)>;
 
+    /// The steps by which a run fails, or has failed, by number: at most `limit`, without payloads.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn failed_steps(&self, run: RunId, limit: u32) -> Result<Vec<StepRow>>;
+
     /// The output of a run that has succeeded, made of its last steps' outputs.
     ///
     /// # Errors

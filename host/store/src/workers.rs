@@ -32,6 +32,27 @@ pub struct WorkerRow {
     pub expires_at_ms: i64,
 }
 
+/// A worker process that has ended, or has lost its lease and what it had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoneWorker {
+    /// That of its life.
+    pub id: WorkerId,
+    /// The machine.
+    pub host: String,
+    /// The process there.
+    pub pid: u32,
+    /// How many steps it executed at once.
+    pub slots: u32,
+    /// The queues it read.
+    pub queues: Vec<String>,
+    /// Start.
+    pub started_at_ms: i64,
+    /// When it was seen to be gone, and nothing was its any more.
+    pub gone_at_ms: i64,
+    /// Whether it ended in peace; otherwise its lease ended.
+    pub said_goodbye: bool,
+}
+
 /// Reading workers.
 #[async_trait]
 pub trait Workers {
@@ -40,4 +61,10 @@ pub trait Workers {
     /// # Errors
     /// [`super::Error::Unavailable`].
     async fn workers(&self) -> Result<Vec<WorkerRow>>;
+
+    /// Workers that went within the last day, the latest first: at most `limit`.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    async fn gone_workers(&self, limit: u32) -> Result<Vec<GoneWorker>>;
 }

@@ -350,6 +350,13 @@ async fn a_lease_that_has_ended_cannot_be_renewed(store: &SharedStore) {
     store.take_over(10, false, Suspicion::default()).await.expect("a sweep");
     let left = store.workers().await.expect("workers");
     assert!(left.iter().all(|row| row.id != worker), "a worker without steps is forgotten");
+
+    let in_peace = self::worker(store, &mut *link, 60_000).await;
+    store.forget_worker(in_peace).await.expect("forgotten");
+    let gone = store.gone_workers(2).await.expect("workers");
+    let told: Vec<_> = gone.iter().map(|gone| (gone.id, gone.said_goodbye)).collect();
+    assert_eq!(told, [(in_peace, true), (worker, false)], "people find when and how, the latest first");
+    assert!(gone.iter().all(|gone| gone.started_at_ms <= gone.gone_at_ms && gone.slots > 0), "{gone:?}");
 }
 
 async fn ready_steps_are_found_again(store: &SharedStore) {

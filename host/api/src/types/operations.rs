@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct WorkerList {
     /// Newest first.
     pub workers: Vec<Worker>,
+    /// Those that went within the last day, the latest first, 50 at most.
+    #[serde(default)]
+    pub gone: Vec<GoneWorker>,
 }
 
 /// One life of a worker process: after a lost lease it goes on under a new id.
@@ -37,6 +40,27 @@ pub struct Worker {
     pub renewed_at_ms: i64,
     /// When its lease ends, or ended: from then on its steps may be taken over.
     pub expires_at_ms: i64,
+}
+
+/// The past life of a worker process.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct GoneWorker {
+    /// That of this life.
+    pub id: WorkerId,
+    /// The name of its machine, for people.
+    pub host: String,
+    /// Its process id on that machine.
+    pub pid: u32,
+    /// How many steps it executed at once.
+    pub slots: u32,
+    /// The queues it read.
+    pub queues: Vec<String>,
+    /// When it first took its lease; ms since 1970.
+    pub started_at_ms: i64,
+    /// When it was seen to be gone, and its steps were other workers'.
+    pub gone_at_ms: i64,
+    /// Whether it ended in peace. Otherwise its lease ended: it was killed, cut off, or stood still for too long.
+    pub said_goodbye: bool,
 }
 
 /// `GET /v1/queues`.

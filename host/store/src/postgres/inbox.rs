@@ -40,6 +40,19 @@ impl Inboxes for Postgres {
         rows.iter().map(signal_row).collect()
     }
 
+    async fn rejected_signals(&self, run: RunId, limit: u32) -> Result<Vec<SignalRow>> {
+        let rows = sqlx::query(concat!(
+            "select ",
+            signal_columns!(),
+            " from signal g where g.run_id = $1 and g.rejection is not null order by g.id limit $2"
+        ))
+        .bind(run.0)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(signal_row).collect()
+    }
+
     async fn inbox_signal(&self, run: RunId, number: u32) -> Result<(SignalRow, Vec<u8>)> {
         let row = sqlx::query(concat!(
             "select ",

@@ -28,6 +28,20 @@ macro_rules! run_columns {
     };
 }
 
+/// The same of a step.
+macro_rules! step_columns {
+    () => {
+        "s.step_no, s.status as step_status, s.component, s.attempts, s.failures, s.crashes, s.fence,
+         s.worker_id, s.journal_length, s.checkpoint_position, s.error, s.progress, s.progress_message,
+         case when s.status = 'waiting' then s.awaits end as awaits,
+         (extract(epoch from s.ready_at) * 1000)::bigint as ready_at_ms,
+         (extract(epoch from s.due_at) * 1000)::bigint as due_at_ms,
+         (extract(epoch from s.claimed_at) * 1000)::bigint as claimed_at_ms,
+         (extract(epoch from s.started_at) * 1000)::bigint as started_at_ms,
+         (extract(epoch from s.ended_at) * 1000)::bigint as ended_at_ms"
+    };
+}
+
 /// A page of runs: up to `$2` of those of a namespace in the states `$4` that are older than `$3`, if it is given, newest
 /// first. It is put together from a page of each state: each is read in the order of an index that begins with what it asks
 /// for, so that a page reads itself and nothing else, and no index is there for the mixture.
@@ -102,15 +116,9 @@ impl Runs for Postgres {
         let rows = sqlx::query(concat!(
             "select ",
             run_columns!(),
-            ", s.step_no, s.status as step_status, s.component, s.attempts, s.failures, s.crashes, s.fence,
-                    s.worker_id, s.journal_length, s.checkpoint_position, s.error, s.progress, s.progress_message,
-                    case when s.status = 'waiting' then s.awaits end as awaits,
-                    (extract(epoch from s.ready_at) * 1000)::bigint as ready_at_ms,
-                    (extract(epoch from s.due_at) * 1000)::bigint as due_at_ms,
-                    (extract(epoch from s.claimed_at) * 1000)::bigint as claimed_at_ms,
-                    (extract(epoch from s.started_at) * 1000)::bigint as started_at_ms,
-                    (extract(epoch from s.ended_at) * 1000)::bigint as ended_at_ms
-             from run r
+            ", ",
+            step_columns!(),
+            " from run r
              join step s on s.run_id = r.id
              where r.id = $1 and ($2::int is null or s.step_no = $2)
              order by s.step_no"
@@ -121,6 +129,19 @@ impl Runs for Postgres {
         .await?;
         let first = rows.first().ok_or_else(|| no_run(run))?;
         Ok((run_row(first)?, rows.iter().map(step_row).collect::<Result<_>>()?))
+    }
+
+    async fn failed_steps(&self, run: RunId, limit: u32) -> Result<Vec<StepRow>> {
+        let rows = sqlx::query(concat!(
+            "select ",
+            step_columns!(),
+            " from step s where s.run_id = $1 and s.status = 'failed' order by s.step_no limit $2"
+        ))
+        .bind(run.0)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(step_row).collect()
     }
 
     async fn run_output(&self, run: RunId, pipeline: &Pipeline) -> Result<Vec<u8>> {

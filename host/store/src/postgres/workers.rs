@@ -6,7 +6,7 @@ use sqlx::Row;
 
 use super::Postgres;
 use crate::Result;
-use crate::workers::{WorkerRow, Workers};
+use crate::workers::{GoneWorker, WorkerRow, Workers};
 
 #[async_trait]
 impl Workers for Postgres {
@@ -38,5 +38,31 @@ impl Workers for Postgres {
             });
         }
         Ok(workers)
+    }
+
+    async fn gone_workers(&self, limit: u32) -> Result<Vec<GoneWorker>> {
+        let rows = sqlx::query(
+            "select id, host, pid, slots, queues, said_goodbye,
+                    (extract(epoch from started_at) * 1000)::bigint as started_at_ms,
+                    (extract(epoch from gone_at) * 1000)::bigint as gone_at_ms
+             from gone_worker where gone_at > clock_timestamp() - interval '1 day'
+             order by gone_at desc, id desc limit $1",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        let gone = rows.iter().map(|row| {
+            Ok(GoneWorker {
+                id: WorkerId(row.try_get("id")?),
+                host: row.try_get("host")?,
+                pid: row.try_get::<i32, _>("pid")?.cast_unsigned(),
+                slots: row.try_get::<i32, _>("slots")?.cast_unsigned(),
+                queues: row.try_get("queues")?,
+                started_at_ms: row.try_get("started_at_ms")?,
+                gone_at_ms: row.try_get("gone_at_ms")?,
+                said_goodbye: row.try_get("said_goodbye")?,
+            })
+        });
+        gone.collect()
     }
 }

@@ -29,6 +29,11 @@ impl Inboxes for Sqlite {
         self.read(move |conn| rows(conn, sql, (run.0, after, limit), signal_row)).await
     }
 
+    async fn rejected_signals(&self, run: RunId, limit: u32) -> Result<Vec<SignalRow>> {
+        let sql = signals_where!("rejection is not null order by id limit ?2");
+        self.read(move |conn| rows(conn, sql, (run.0, limit), signal_row)).await
+    }
+
     async fn inbox_signal(&self, run: RunId, number: u32) -> Result<(SignalRow, Vec<u8>)> {
         let found = self.read(move |conn| {
             row(conn, signals_where!("id = ?2"), (run.0, number), |row| {

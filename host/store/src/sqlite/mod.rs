@@ -49,12 +49,13 @@ const NAME: &str = "SQLite";
 
 /// The tables, and each change of them since: a file's `user_version` counts what it has been through. What has landed
 /// is frozen, as migrations are.
-const SCHEMA: [&str; 5] = [
+const SCHEMA: [&str; 6] = [
     include_str!("schema/0001_tables.sql"),
     include_str!("schema/0002_listed.sql"),
     include_str!("schema/0003_inbox.sql"),
     include_str!("schema/0004_rollback.sql"),
     include_str!("schema/0005_parked.sql"),
+    include_str!("schema/0007_gone_workers.sql"),
 ];
 
 /// A database file that this process owns; cheap to clone.

@@ -25,6 +25,19 @@ macro_rules! run_query {
     };
 }
 
+/// The same of a run's steps.
+macro_rules! steps_where {
+    ($which:literal) => {
+        concat!(
+            "select step_no, status, component, attempts, failures, crashes, fence, worker_id, journal_length,
+                    checkpoint_position, error, progress, progress_message, ready_at, due_at,
+                    iif(status = 'waiting', awaits, null) as awaits, claimed_at, started_at, ended_at
+             from step where run_id = ?1 and ",
+            $which
+        )
+    };
+}
+
 /// A page of runs, newest first, each in the order of an index that begins with what it asks for.
 macro_rules! page_of {
     ($which:literal) => {
@@ -96,15 +109,15 @@ impl Runs for Sqlite {
             let Some(found) = row(conn, concat!(run_query!(), "where r.id = ?1"), [run.0], run_row)? else {
                 return Ok(None);
             };
-            let sql =
-                "select step_no, status, component, attempts, failures, crashes, fence, worker_id, journal_length,
-                              checkpoint_position, error, progress, progress_message, ready_at, due_at,
-                              iif(status = 'waiting', awaits, null) as awaits, claimed_at,
-                              started_at, ended_at
-                       from step where run_id = ?1 and (?2 is null or step_no = ?2) order by step_no";
+            let sql = steps_where!("(?2 is null or step_no = ?2) order by step_no");
             Ok(Some((found, rows(conn, sql, (run.0, only.map(|step| step.0)), step_row)?)))
         });
         found.await?.filter(|(_, steps)| !steps.is_empty()).ok_or_else(|| no_run(run))
+    }
+
+    async fn failed_steps(&self, run: RunId, limit: u32) -> Result<Vec<StepRow>> {
+        let sql = steps_where!("status = 'failed' order by step_no limit ?2");
+        self.read(move |conn| rows(conn, sql, (run.0, limit), step_row)).await
     }
 
     async fn run_output(&self, run: RunId, pipeline: &Pipeline) -> Result<Vec<u8>> {
