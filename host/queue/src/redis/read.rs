@@ -2,8 +2,9 @@
 //!
 //! Redis counts what it gives by stream. Asked for all streams at once, a worker with one free slot would be given one
 //! message of each priority, and would keep two of them waiting from then on, beside idle workers and before more urgent
-//! ones. So a script reads them in their order, up to what is wanted in all. With nothing there, the reader waits for
-//! the next message of any stream.
+//! ones. So a script reads them in their order, up to what is wanted in all. Once nothing is left there, the reader waits
+//! for the next messages of any stream, as many of each as there is place for of all: so a message costs one round trip,
+//! not two.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub(super) struct GroupReader {
     block: Duration,
     turn: usize,
     take_in_order: Script,
+    /// The last read left nothing behind.
+    is_drained: bool,
     /// A read has failed since the last one that was answered in full.
     has_missed: bool,
 }
@@ -80,7 +83,8 @@ impl Reader for GroupReader {
 impl GroupReader {
     pub(super) fn new(line: Line, consumer: WorkerId, streams: Vec<Arc<Stream>>, block: Duration) -> Self {
         let take_in_order = Script::new(TAKE_IN_ORDER);
-        Self { line, consumer, streams, watched: Vec::new(), block, turn: 0, take_in_order, has_missed: false }
+        let (watched, turn) = Default::default();
+        Self { line, consumer, streams, watched, block, turn, take_in_order, is_drained: false, has_missed: false }
     }
 
     async fn read_once(&mut self, count: usize) -> RedisResult<Vec<Delivery>> {
@@ -103,12 +107,21 @@ impl GroupReader {
             }
             self.has_missed = false;
         }
-        let mut read = self.take(count).await;
-        if matches!(&read, Ok(reply) if reply.keys.is_empty()) {
-            // The next message of any stream; none if none comes in time.
-            read = self.read_from(1, |_| ">").await;
+        // Of each stream; the order does not matter where there is place for all.
+        let share = count / self.streams.len();
+        if !self.is_drained || share == 0 {
+            let taken = self.take(count).await;
+            let taken = self.answer(taken).await?;
+            self.is_drained = taken.len() < count;
+            if !taken.is_empty() || self.has_missed {
+                return Ok(taken);
+            }
         }
-        self.answer(read).await
+        // The next ones; none if none come in time.
+        let most = share.max(1);
+        let next = self.read_from(most, |_| ">").await;
+        self.is_drained = matches!(&next, Ok(reply) if reply.keys.iter().all(|read| read.ids.len() < most));
+        self.answer(next).await
     }
 
     /// What is there, most urgent first. Queues of one priority come in turn.
