@@ -9,13 +9,14 @@
 #   make test-languages  steps in Python and JavaScript; sets up their compilers in .pawl
 #   make drill           the recovery drill; summary and logs in target/drill
 #   make freeze          lists new migrations as landed: they do not change any more
+#   make package         the crates as a registry takes them, each compiled from its package alone
 #   make bench           the five benchmarks on a release build, as ratios to this machine's own floor
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help check demo freeze test test-plain pressure test-languages languages drill bench build build-tests guests test-guests lint docs doctests licences setup setup-servers setup-test
+.PHONY: help check demo freeze package test test-plain pressure test-languages languages drill bench build build-tests guests test-guests lint docs doctests licences setup setup-servers setup-test
 
 # Each recipe begins with it: the Rust toolchain is found and named tools are in PATH.
 env := . .ci/env
@@ -76,6 +77,11 @@ check: setup-test
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cargo nextest run --workspace --lib --status-level fail
+
+package: setup-test
+	@$(env)
+	cargo package --quiet --workspace --exclude pawl-tests $(foreach dir,$(wildcard plugins/*/Cargo.toml),--exclude $(notdir $(patsubst %/Cargo.toml,%,$(dir)))) --target-dir target/package
+	ls target/package/package/*.crate
 
 freeze:
 	@.ci/frozen --add

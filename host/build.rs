@@ -4,16 +4,25 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// From the repository's root: all that a crate needs that depends on the SDK.
-const SDK: [&str; 4] = ["guest-sdk/Cargo.toml", "guest-sdk/src", "guest-sdk/macros/Cargo.toml", "guest-sdk/macros/src"];
+/// All that a crate needs that depends on the SDK: from the repository's root, and where this crate carries it. Those
+/// are links, which a package of this crate has as files: it must not reach outside of itself.
+const SDK: [(&str, &str); 4] = [
+    ("guest-sdk/Cargo.toml", "carried/sdk.toml"),
+    ("guest-sdk/src", "carried/sdk"),
+    ("guest-sdk/macros/Cargo.toml", "carried/macros.toml"),
+    ("guest-sdk/macros/src", "carried/macros"),
+];
 
 fn main() {
-    let root = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
+    let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let mut list = String::from("pub(super) const FILES: &[(&str, &str)] = &[\n");
-    for part in SDK {
-        println!("cargo:rerun-if-changed=../{part}");
-        for file in files(&root.join(part)) {
-            let name = file.strip_prefix(&root).expect("it was found below");
+    for (name, carried) in SDK {
+        println!("cargo:rerun-if-changed={carried}");
+        let carried = root.join(carried);
+        for file in files(&carried) {
+            let within = file.strip_prefix(&carried).expect("it was found below");
+            // Joined with nothing, a file's path would end as a folder's does.
+            let name = if carried == file { PathBuf::from(name) } else { Path::new(name).join(within) };
             writeln!(list, "    ({name:?}, include_str!({file:?})),").expect("a string takes it");
         }
     }

@@ -12,7 +12,7 @@ use super::script::{Language, Script};
 use super::{javascript, python, replace};
 
 /// The world of steps.
-const WIT: &str = include_str!("../../../wit/step.wit");
+const WIT: &str = include_str!("../../carried/step.wit");
 
 impl Language {
     /// What makes the components.

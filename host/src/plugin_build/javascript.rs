@@ -15,7 +15,7 @@ const PLACES: [&str; 2] = ["node_modules/.bin", ".pawl/js/node_modules/.bin"];
 const HOW_TO_GET: &str = "npm install --save-dev @bytecodealliance/componentize-js";
 
 /// The SDK's only module.
-const SDK: &str = include_str!("../../../guest-sdk/js/pawl.js");
+const SDK: &str = include_str!("../../carried/pawl.js");
 
 pub(super) fn command(script: &Script, work: &Path, out: &Path) -> anyhow::Result<Command> {
     let compiler = script.find(COMPILER, &PLACES, HOW_TO_GET)?;

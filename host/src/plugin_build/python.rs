@@ -14,7 +14,7 @@ const PLACES: [&str; 2] = [".venv/bin", ".pawl/python/bin"];
 pub(crate) const HOW_TO_GET: &str = "python3 -m venv .venv && .venv/bin/pip install componentize-py";
 
 /// The SDK's only module.
-const SDK: &str = include_str!("../../../guest-sdk/python/pawl.py");
+const SDK: &str = include_str!("../../carried/pawl.py");
 
 pub(super) fn command(script: &Script, work: &Path, out: &Path) -> anyhow::Result<Command> {
     let compiler = script.find(COMPILER, &PLACES, HOW_TO_GET)?;

@@ -25,10 +25,10 @@ const EARLY_COMMENT: &str = " # kept there by `pawl plugin build`, in its own ve
 const CRATE: &str = "guest-sdk/";
 
 /// Pawl's own manifest: the versions of dependencies and the lints that the SDK's crates take from it.
-const WORKSPACE: &str = include_str!("../../../Cargo.toml");
+const WORKSPACE: &str = include_str!("../../carried/workspace.toml");
 
 /// The versions that Pawl itself is built with.
-pub(crate) const LOCK: &str = include_str!("../../../Cargo.lock");
+pub(crate) const LOCK: &str = include_str!("../../carried/workspace.lock");
 
 /// Paths from the repository's root, and contents; listed by `build.rs`.
 mod embedded {

@@ -22,7 +22,8 @@ fn read_folder(root: &Path, folder: &Path, texts: &mut BTreeMap<String, String>)
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     for entry in entries {
         let path = entry.expect("an entry").path();
-        if SKIPPED.iter().any(|name| path.ends_with(name)) {
+        // A link is another name of what stands elsewhere.
+        if path.is_symlink() || SKIPPED.iter().any(|name| path.ends_with(name)) {
             continue;
         }
         if path.is_dir() {

@@ -21,7 +21,7 @@ mod wait;
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub(super) mod bindings {
     wasmtime::component::bindgen!({
-        path: "../../wit",
+        path: "wit",
         world: "step",
         imports: { default: trappable },
     });
