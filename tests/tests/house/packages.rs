@@ -50,6 +50,7 @@ fn joined(from: &str, named: &str) -> String {
     for part in named.split('/') {
         match part {
             ".." => drop(parts.pop()),
+            "." => {}
             part => parts.push(part),
         }
     }

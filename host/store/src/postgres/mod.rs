@@ -58,7 +58,7 @@ const KEEPALIVE_AFTER: &str = "5";
 const KEEPALIVE_EVERY: &str = "2";
 
 /// The schema that this build of Pawl reads and writes.
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations");
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 impl Postgres {
     /// Prepares access; connects when first used. `session_timeout` bounds every statement, lock wait and
