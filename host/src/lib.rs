@@ -186,6 +186,7 @@ async fn until_interrupted<T>(command: impl Future<Output = T>) -> Option<T> {
 }
 
 async fn carry_out(noun: Noun, settings: &Settings) -> anyhow::Result<()> {
+    pawl_metrics::switch(settings.keeps_metrics());
     match noun {
         Noun::Dev => dev::run(settings).await,
         Noun::Api => roles::api(settings).await,

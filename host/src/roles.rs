@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use clap::Args;
 use pawl_api as api;
 use pawl_api::ServeError;
@@ -18,7 +19,9 @@ use pawl_store::live::Live as _;
 use pawl_store::{Postgres, Schema as _, Sqlite};
 use pawl_worker as worker;
 use serde::Serialize;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::exit::{End, INTERRUPTED};
 use super::here::DATA;
@@ -72,7 +75,24 @@ pub(super) async fn worker(settings: &Settings) -> anyhow::Result<()> {
     let config = settings.worker();
     let ports = ports(settings)?;
     let engine = settings.engine(config.slots)?;
-    Ok(worker::run(config, ports, engine, stop).await?)
+    let telling = tell_metrics(settings).await?;
+    let worked = worker::run(config, ports, engine, stop).await;
+    // A drain is told to its end.
+    telling.send_replace(true);
+    Ok(worked?)
+}
+
+/// Tells a worker's figures where the settings say, until it is told to stop.
+async fn tell_metrics(settings: &Settings) -> anyhow::Result<watch::Sender<bool>> {
+    let (telling, stopping) = watch::channel(false);
+    if let Some(address) = settings.metrics_listen() {
+        let taken = || format!("can't listen on {address}: choose another address with --metrics-listen");
+        let listener = TcpListener::bind(address).await.with_context(taken)?;
+        eprintln!("metrics at http://{}/metrics", listener.local_addr()?);
+        let token = settings.api_token();
+        tokio::spawn(async move { api::serve_metrics(listener, token.as_deref(), stopping).await });
+    }
+    Ok(telling)
 }
 
 fn ports(settings: &Settings) -> anyhow::Result<Ports> {

@@ -10,6 +10,8 @@
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 
@@ -27,6 +29,7 @@ mod home;
 mod inbox;
 mod journal;
 mod known;
+mod metrics;
 pub mod openapi;
 mod operations;
 mod parked;
@@ -46,6 +49,7 @@ pub mod types;
 pub mod watch;
 
 pub use home::{Building, Home};
+pub use metrics::serve_metrics;
 pub use server::{Config, ServeError, listen, serve, serve_at_home};
 
 use state::AppState;
@@ -85,15 +89,18 @@ async fn check_token(
     request: Request,
     next: Next,
 ) -> Result<Response> {
-    if let Some(wanted) = state.token_hash {
-        let given = request.headers().get(axum::http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token =
-            given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        match token {
-            None => return Err(Problem::no_token()),
-            Some((_, token)) if blake3::hash(token.trim().as_bytes()) != wanted => return Err(Problem::wrong_token()),
-            Some(_) => {}
-        }
-    }
+    may_pass(state.token_hash, request.headers())?;
     Ok(next.run(request).await)
+}
+
+fn may_pass(wanted: Option<blake3::Hash>, headers: &HeaderMap) -> Result<()> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token =
+        given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    match token {
+        None => Err(Problem::no_token()),
+        Some((_, token)) if blake3::hash(token.trim().as_bytes()) != wanted => Err(Problem::wrong_token()),
+        Some(_) => Ok(()),
+    }
 }

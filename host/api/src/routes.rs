@@ -14,13 +14,14 @@ use super::types::{
     ActivatePlugin, AppliedPipeline, EventList, FailRun, IDEMPOTENCY_KEY, PushedPlugin, ResumeStep, SubmitRun,
     SubmittedRun,
 };
-use super::{events, inbox, journal, openapi, operations, pipelines, plugins, runs, signals};
+use super::{events, inbox, journal, metrics, openapi, operations, pipelines, plugins, runs, signals};
 
 /// The header with which a reader of events goes on.
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 
 /// The media types that are not JSON.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
+pub(super) const PROMETHEUS: &str = "text/plain";
 pub(super) const TOML: &str = "application/toml";
 pub(super) const WASM: &str = "application/wasm";
 
@@ -198,6 +199,10 @@ fn operations() -> Vec<Route> {
             .says("showReadiness", "whether the store answers, its schema is this build's, and the queue takes deliveries (for `pawl dev`: its disk has room); else the reasons")
             .open()
             .with(&[(200, ""), (503, "if it is not ready")]),
+        Route::get("/metrics", metrics::show)
+            .says("showMetrics", "the figures of the process and, of the whole installation, those of queues and workers, in Prometheus' text format; [metrics.md](metrics.md) lists them")
+            .gives_other(PROMETHEUS)
+            .or(&NOT_FOUND, "if the setting `metrics` is off"),
         Route::get("/openapi.json", openapi::show)
             .says("showDocument", "these routes as an OpenAPI document, for programs")
             .open()

@@ -13,6 +13,7 @@ use pawl_domain::decision::fail::check_message;
 use pawl_domain::id::{RunId, StepId};
 use pawl_domain::name::Name;
 use pawl_domain::pipeline::Pipeline;
+use pawl_metrics::figures;
 use pawl_store::control::{Resume, since_checkpoint};
 use pawl_store::runs::{RunFilter, RunRow, StepRow};
 use pawl_store::submit::{NewRun, Submission};
@@ -264,7 +265,7 @@ pub(super) async fn cancel(State(state): State<AppState>, Path(run): Path<String
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
     state.store.cancel(id).await?;
-    state.changed(id, &pipeline, &[]).await.map(Json)
+    ended(&state, id, &pipeline).await
 }
 
 pub(super) async fn fail(
@@ -278,7 +279,14 @@ pub(super) async fn fail(
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
     state.store.fail(id, message).await?;
-    state.changed(id, &pipeline, &[]).await.map(Json)
+    ended(&state, id, &pipeline).await
+}
+
+/// A person has ended the run.
+async fn ended(state: &AppState, run: RunId, pipeline: &Pipeline) -> Result<Json<Changed>> {
+    let changed = state.changed(run, pipeline, &[]).await?;
+    figures().of_pipeline(&pipeline.name).run_ended(changed.status);
+    Ok(Json(changed))
 }
 
 pub(super) async fn retry(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<Changed>> {

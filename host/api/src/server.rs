@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use super::aside::Aside;
 use super::doors::{self, Doors};
 use super::home::Home;
+use super::metrics::Asked;
 use super::router;
 use super::state::AppState;
 use super::watch::Watch;
@@ -209,6 +210,7 @@ fn prepare(config: &Config, Ports { store, queue }: Ports, engine: Arc<Engine>, 
         pipelines: Arc::default(),
         most_pipelines: config.pipelines,
         schemas: Arc::default(),
+        asked: Asked::default(),
     }
 }
 

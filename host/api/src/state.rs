@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::aside::{Aside, Unfinished};
 use super::home::Home;
 use super::known::Known;
+use super::metrics::Asked;
 use super::problem::Result;
 use super::types::{Changed, Problem};
 use super::watch::Watch;
@@ -60,6 +61,8 @@ pub(super) struct AppState {
     pub(super) most_pipelines: usize,
     /// What documents must fit.
     pub(super) schemas: Arc<Known>,
+    /// When somebody last wanted figures that only store and queue have.
+    pub(super) asked: Asked,
 }
 
 impl AppState {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use pawl_domain::ready::Ready;
 use pawl_domain::suspicion::Suspicion;
+use pawl_metrics::figures;
 use pawl_queue::{Delivery, FollowUp, Queue, Stream};
 use pawl_store::Store;
 
@@ -58,6 +59,7 @@ pub async fn put_back(queue: &dyn Queue, stream: &Arc<Stream>, consumer: &str) -
 /// If the queue or the store is away.
 pub async fn stale(store: &dyn Store, queue: &dyn Queue, suspicion: Suspicion) -> Result<usize> {
     let taken = store.take_over(SWEEP, true, suspicion).await?;
+    figures().takeovers.add(taken.len() as u64);
     queue.publish(&taken).await?;
     let mut others = store.redeliver_ready(SWEEP).await?;
     others.retain(|ready| !taken.iter().any(|taken| taken.id == ready.id));

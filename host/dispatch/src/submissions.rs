@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pawl_domain::ready::Ready;
+use pawl_metrics::figures;
 use pawl_queue::SharedQueue;
 use pawl_store::submit::{NewRun, Submission};
 use pawl_store::{self as store, SharedStore, connected, within};
@@ -115,6 +116,7 @@ impl Intake {
             match self.submit(&runs).await {
                 Ok((submissions, ready)) => {
                     self.pace.took(runs.len(), began.elapsed());
+                    count(&runs, &submissions, began.elapsed());
                     for (answer, submission) in answers.into_iter().zip(submissions) {
                         let _ = answer.send(Ok(submission));
                     }
@@ -174,6 +176,18 @@ impl Intake {
                     tracing::warn!(error = error.chain(), "submitted, not delivered: the steps will be found as lost");
                 }
             });
+        }
+    }
+}
+
+/// Keeps figures of a commit. A pipeline's are looked up here, once for each run: nothing of a step does so.
+fn count(runs: &[NewRun], submissions: &[Submission], time: Duration) {
+    let figures = figures();
+    figures.submission_runs.saw_count(runs.len());
+    figures.submission_seconds.took(time);
+    for (run, submission) in runs.iter().zip(submissions) {
+        if *submission == Submission::Created {
+            figures.of_pipeline(&run.pipeline).runs_submitted.one();
         }
     }
 }

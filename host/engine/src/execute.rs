@@ -10,6 +10,7 @@ use pawl_domain::id::StepId;
 use pawl_domain::journal::History;
 use pawl_domain::replay::Replay;
 use pawl_domain::schema::Unfit;
+use pawl_metrics::figures;
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use super::Engine;
@@ -161,7 +162,10 @@ impl Engine {
                 Err(Unfit::Unwanted) => return Ok((guest, End::CutShort)),
             }
         }
-        let (mut store, instance) = match caught(|| self.instantiate(prepared, guest))? {
+        let began = Instant::now();
+        let instantiated = caught(|| self.instantiate(prepared, guest))?;
+        figures().instantiate_seconds.took(began.elapsed());
+        let (mut store, instance) = match instantiated {
             Ok(ready) => ready,
             Err(unborn) => return Ok((unborn.0, End::Unborn(unborn.1))),
         };

@@ -12,7 +12,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use clock::{boot_time, local_unix_ns};
 pub use container::usual_budget_bytes;
@@ -26,6 +26,7 @@ pub use threads::{GuestThreads, Job, Stuck};
 
 use pawl_domain::id::Digest;
 use pawl_domain::limits::Limits;
+use pawl_metrics::figures;
 
 mod cache;
 mod clock;
@@ -160,6 +161,11 @@ impl Engine {
     /// # Errors
     /// [`LoadError`] says what is wrong with the component and how to mend it.
     pub fn prepare(&self, digest: Digest, bytes: &[u8]) -> Result<Arc<Prepared>, LoadError> {
-        self.cache.get_or_load(digest, || Prepared::load(self, digest, bytes))
+        self.cache.get_or_load(digest, || {
+            let began = Instant::now();
+            let prepared = Prepared::load(self, digest, bytes);
+            figures().compile_seconds.took(began.elapsed());
+            prepared
+        })
     }
 }

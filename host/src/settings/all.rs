@@ -42,14 +42,15 @@ pub(super) static GROUPS: &[Group] = &[
     Group { heading: "Caches", settings: CACHES },
     Group { heading: "Development", settings: DEV },
     Group { heading: "Log", settings: LOG },
+    Group { heading: "Metrics", settings: METRICS },
 ];
 
 static SERVERS: &[Setting] = &[
     setting("api-url", Url, &[Client], |it| &mut it.api_url)
         .usually("that of the `pawl dev` of this folder or one above it, if one runs, else http://127.0.0.1:7340")
         .what("The API's address"),
-    setting("api-token", Secret, &[Api, Dev, Client], |it| &mut it.api_token)
-        .what("The token that requests must carry; everybody who can connect is served if there is none"),
+    setting("api-token", Secret, EVERYBODY, |it| &mut it.api_token)
+        .what("The token that requests must carry, those for a worker's metrics too; everybody who can connect is served if there is none"),
     setting("database-url", Url, &[Api, Worker, Client], |it| &mut it.database_url)
         .what("Postgres, for example postgres://pawl@127.0.0.1/pawl"),
     setting("redis-url", Url, &[Api, Worker, Client], |it| &mut it.redis_url)
@@ -169,4 +170,12 @@ static LOG: &[Setting] = &[
         .what("Which lines are logged, for example `debug` or `pawl=debug`"),
     setting("log-format", Choice(&["text", "json"]), EVERYBODY, |it| &mut it.log_format)
         .what("How log lines look on standard error"),
+];
+
+static METRICS: &[Setting] = &[
+    setting("metrics", Switch, ROLES, |it| &mut it.metrics)
+        .what("Whether figures are kept for Prometheus, and told at `/metrics`"),
+    setting("metrics-listen", Address, &[Worker], |it| &mut it.metrics_listen)
+        .usually("nowhere")
+        .what("Where a worker tells its figures, for example 127.0.0.1:7341; port 0 takes a free one. The API and `pawl dev` tell theirs where they listen"),
 ];

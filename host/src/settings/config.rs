@@ -21,6 +21,8 @@ const CLIENTS_LOG: &str = "warn,sqlx::query=error";
 #[derive(Debug, Clone)]
 pub(super) struct Config {
     pub(super) log: String,
+    pub(super) metrics: bool,
+    pub(super) metrics_listen: Option<String>,
     pub(super) log_format: String,
     pub(super) api_url: String,
     pub(super) api_token: Option<String>,
@@ -56,6 +58,8 @@ impl Config {
         Self {
             log: if role == Role::Client { CLIENTS_LOG } else { ROLES_LOG }.to_owned(),
             log_format: "text".to_owned(),
+            metrics: true,
+            metrics_listen: None,
             api_url: format!("http://{}", api::Config::default().listen),
             api_token: None,
             database_url: None,

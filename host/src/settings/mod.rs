@@ -316,6 +316,16 @@ impl Settings {
         (self.config.data.clone(), self.config.plugins.clone(), self.config.pipelines.clone())
     }
 
+    /// Whether figures are kept.
+    pub(super) fn keeps_metrics(&self) -> bool {
+        self.config.metrics
+    }
+
+    /// Where a worker tells its figures, if anywhere.
+    pub(super) fn metrics_listen(&self) -> Option<&str> {
+        self.config.metrics_listen.as_deref()
+    }
+
     /// Which lines are logged.
     pub(super) fn log(&self) -> &str {
         &self.config.log

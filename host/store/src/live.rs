@@ -41,6 +41,18 @@ pub struct LiveStep {
     pub now_ms: i64,
 }
 
+/// What waits in an installation, for those who watch over it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Each stream with a ready step: its queue, its priority, and how long its oldest one has been ready, ms.
+    pub oldest_ready_ms: Vec<(String, Priority, u64)>,
+    /// Steps that wait for a person, of the first [`PARKED_LOOKED_AT`] that ever did.
+    pub parked: u32,
+}
+
+/// How many steps that were parked are looked at: some of them may have gone on.
+pub const PARKED_LOOKED_AT: u32 = 10_000;
+
 /// Reading what live steps wait for.
 #[async_trait]
 pub trait Live {
@@ -55,4 +67,10 @@ pub trait Live {
     /// # Errors
     /// [`super::Error::Unavailable`].
     async fn unserved_queues(&self) -> Result<Vec<String>>;
+
+    /// What waits. It costs what there is of streams, not of steps.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    async fn backlog(&self) -> Result<Backlog>;
 }

@@ -114,6 +114,19 @@ pub struct StepRow {
     pub ended_at_ms: Option<i64>,
 }
 
+/// When a run began and ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunTimes {
+    /// The run.
+    pub id: RunId,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// Submission.
+    pub created_at_ms: i64,
+    /// End.
+    pub ended_at_ms: Option<i64>,
+}
+
 /// Reading runs.
 #[async_trait]
 pub trait Runs {
@@ -134,6 +147,12 @@ pub trait Runs {
     /// # Errors
     /// [`Error::NotFound`].
     async fn run_alone(&self, run: RunId) -> Result<RunRow>;
+
+    /// When these runs began and ended, those that there are.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn run_times(&self, runs: &[RunId]) -> Result<Vec<RunTimes>>;
 
     /// A run and its steps, or only one of them, as they stood at one moment, without payloads.
     ///

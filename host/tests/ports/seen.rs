@@ -1,8 +1,11 @@
 //! What people see of inboxes and queues, and change there.
 
 use pawl_domain::decision::SignalState;
-use pawl_domain::pipeline::{Pipeline, StepSpec, Versions};
+use pawl_domain::id::RunId;
+use pawl_domain::pipeline::{Pipeline, Priority, StepSpec, Versions};
+use pawl_domain::status::RunStatus;
 use pawl_store::control::{Sent, Signal, SignalChange};
+use pawl_store::live::Backlog;
 use pawl_store::submit::NewRun;
 use pawl_store::{Error, SharedStore};
 
@@ -51,6 +54,21 @@ pub async fn queues_that_are_named_or_unserved_are_told(store: &SharedStore) {
     let id = run.id;
     store.link().submit(&[run]).await.expect("submitted");
     assert!(is_told().await);
+    let backlog = async || store.backlog().await.expect("what waits");
+    let lonely = |backlog: &Backlog| {
+        let found = backlog.oldest_ready_ms.iter().filter(|(queue, _, _)| queue == "lonely");
+        found.map(|(_, priority, age_ms)| (*priority, *age_ms)).collect::<Vec<_>>()
+    };
+    let first = lonely(&backlog().await);
+    assert!(matches!(first[..], [(Priority::Normal, age_ms)] if age_ms < 60_000), "{first:?}");
+    let times = async || store.run_times(&[id, RunId::new()]).await.expect("its times");
+    let [begun] = times().await[..] else { panic!("those that there are") };
+    assert_eq!((begun.id, begun.status, begun.ended_at_ms), (id, RunStatus::Pending, None));
     store.cancel(id).await.expect("cancelled");
     assert!(!is_told().await);
+    let after = backlog().await;
+    assert_eq!((lonely(&after), after.parked), (vec![], 0));
+    let [ended] = times().await[..] else { panic!("it is there") };
+    assert_eq!((ended.status, ended.created_at_ms), (RunStatus::Cancelled, begun.created_at_ms));
+    assert!(ended.ended_at_ms.is_some_and(|at_ms| at_ms >= ended.created_at_ms), "{ended:?}");
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use pawl_base::lock;
 use pawl_domain::attempt::{Claim, Cut, Outcome};
 use pawl_domain::id::{StepId, WorkerId};
-use pawl_domain::succession::{Plan, Succession};
+use pawl_domain::succession::Succession;
 use pawl_engine::Executed;
 use pawl_engine::recorder::{Interrupt, Stop};
 use pawl_queue::{Delivery, Reader};
@@ -41,8 +41,10 @@ use crate::loaded::Loading;
 use crate::outbox::Outboxes;
 use crate::session::Session;
 use crate::settle::{Settling, decide};
+use crate::tally::Waits;
 use crate::tell::tell;
 use crate::trust::Trust;
+use crate::version::Version;
 
 /// A claim that met a locked run is asked for again after this, which doubles up to the longest.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
@@ -57,7 +59,8 @@ pub struct Flow {
     /// The queues that are served: only their steps can be gone on with.
     queues: Vec<String>,
     desk: Arc<Desk>,
-    guests: Arc<Guests>,
+    /// Where its steps are executed.
+    pub guests: Arc<Guests>,
     ahead: RunAhead,
     outboxes: Outboxes<Session>,
     /// What follows commits.
@@ -114,6 +117,7 @@ impl Flow {
     /// Receives messages and asks for their steps, as slots are free. Ends with its task.
     pub async fn receive(self: Arc<Self>, mut reader: Box<dyn Reader>) {
         let mut outage = false;
+        let waits = Waits::of(reader.streams());
         loop {
             let free = self.desk.free_slots().await;
             if !self.guests.is_open() {
@@ -121,7 +125,9 @@ impl Flow {
                 continue;
             }
             while lock(&self.backlog).is_empty() {
-                match reader.read(free).await {
+                let read = reader.read(free).await;
+                waits.count(&read, || self.trust.clock.unix_ns());
+                match read {
                     Ok(deliveries) => {
                         if std::mem::take(&mut outage) {
                             tracing::info!("messages are read again");
@@ -189,7 +195,8 @@ impl Flow {
     /// Starts a claimed step: at once if everything that it needs is in memory.
     fn start(self: &Arc<Self>, claim: Claim, in_a_row: u32) {
         self.guests.learn(&claim);
-        if self.ahead.confirm(&claim, &self.desk) {
+        if let Some(session) = self.ahead.confirm(&claim, &self.desk) {
+            self.guests.count_start(&session);
             return;
         }
         pawl_base::fault::point("claim.before_guest");
@@ -200,8 +207,10 @@ impl Flow {
         }
         if self.desk.is_draining() {
             // It was asked for before the drain: others need not wait until its lease runs out.
+            self.guests.count_start(&session);
             self.settle_unbegun(&session, Outcome::HandedBack);
         } else if let Some((loading, pass)) = self.guests.at_hand(&session.claim) {
+            self.guests.count_start(session.is_of(&loading.version));
             self.execute(session, loading, pass);
         } else {
             let flow = Arc::clone(self);
@@ -226,9 +235,9 @@ impl Flow {
             }
             let mut turn = Some((session, loading));
             while let Some((session, loading)) = turn {
-                let plan = Arc::clone(&loading.plan);
+                let version = Arc::clone(&loading.version);
                 let executed = flow.guests.execute(loading, &session);
-                turn = flow.settle(&session, Some(&plan), executed);
+                turn = flow.settle(&session, Some(&version), executed);
             }
             drop(pass);
         });
@@ -251,24 +260,27 @@ impl Flow {
     fn settle(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        plan: Option<&Arc<Plan>>,
+        version: Option<&Arc<Version>>,
         executed: Executed,
     ) -> Option<(Arc<Session>, Loading)> {
         if self.ahead.discard(session, &executed.outcome) {
             return None;
         }
+        if let Some(version) = version {
+            version.count(&executed);
+        }
         let claim = &session.claim;
-        let (then, next) = match (plan, &executed.outcome) {
-            (Some(plan), Outcome::Succeeded(output)) => {
+        let (then, next) = match (version, &executed.outcome) {
+            (Some(version), Outcome::Succeeded(output)) => {
                 let may_continue = self.guests.is_open() && self.desk.may_continue(session.in_a_row);
-                let then = plan.after(claim.id.step, &self.queues, may_continue);
+                let then = version.plan.after(claim.id.step, &self.queues, may_continue);
                 // Before the writer has the success: its answer may come at any time after, and confirms the next.
-                let next = self.ahead.next_of(session, plan, &then, output);
+                let next = self.ahead.next_of(session, version, &then, output);
                 (then, next)
             }
             _ => (Succession::default(), None),
         };
-        let spec = plan.and_then(|plan| plan.pipeline.step(claim.id.step));
+        let spec = version.and_then(|version| version.plan.pipeline.step(claim.id.step));
         let policy = spec.map(|spec| spec.retry).unwrap_or_default();
         match decide(executed, &policy, self.longest_retry_delay, claim, then) {
             Settling::Write(settlement) => session.hand_over(settlement, None),
@@ -320,7 +332,7 @@ impl Flow {
         for ((session, member), verdict) in sessions.iter().zip(&batch.members).zip(&written.members) {
             session.written(member, *verdict);
             if *verdict == Verdict::Written && member.ends() {
-                tell(member, self.guests.step_name(&session.claim).as_deref());
+                tell(member, || self.guests.step_name(session));
             }
         }
         for consequence in consequences(batch, written, |place| sessions[place].in_a_row) {

@@ -13,6 +13,7 @@ use pawl_domain::succession::Next;
 use pawl_domain::suspicion::{Company, Suspicion};
 use pawl_engine::recorder::{Recorder, Stop};
 use pawl_engine::{Executed, GuestThreads, Prepared};
+use pawl_metrics::figures;
 use pawl_store::SharedStore;
 use pawl_store::write::Segment;
 
@@ -21,6 +22,7 @@ use crate::gate::{Gate, Pass};
 use crate::loaded::{GivenUp, Loaded, Loading};
 use crate::reading::{Missed, Reading};
 use crate::session::Session;
+use crate::version::Version;
 
 /// Where an incarnation's steps are made ready and executed.
 pub struct Guests {
@@ -51,10 +53,24 @@ impl Guests {
         self.loaded.learn(claim);
     }
 
-    /// The name of the claimed step, if its pipeline is in memory.
+    /// The pipeline version of the step, if it is in memory.
     #[must_use]
-    pub fn step_name(&self, claim: &Claim) -> Option<String> {
-        self.loaded.step_name(claim)
+    pub fn version(&self, session: &Session) -> Option<Arc<Version>> {
+        session.version().or_else(|| self.loaded.version(&session.claim))
+    }
+
+    /// Its name, if its pipeline is in memory.
+    #[must_use]
+    pub fn step_name(&self, session: &Session) -> Option<String> {
+        let version = self.version(session)?;
+        version.plan.pipeline.step(session.claim.id.step).map(|spec| spec.name.clone())
+    }
+
+    /// Counts an attempt that begins under its claim.
+    pub fn count_start(&self, session: &Session) {
+        let version = self.version(session);
+        let of = version.map_or_else(|| figures().of_others(), |version| Arc::clone(&version.figures));
+        of.attempt_started(session.claim.fence);
     }
 
     /// The component that `next` is most likely to run on, if it is compiled.
@@ -87,9 +103,11 @@ impl Guests {
         let claim = &session.claim;
         let given_up = || session.stop().is_some();
         let loading = match self.loaded.load(&self.reading, claim, &given_up).await {
-            Ok(loading) => loading.map_err(Outcome::Failed)?,
-            Err(GivenUp) => return Err(session.stop().unwrap_or(Stop::LeaseLost).into()),
+            Ok(loading) => loading.map_err(Outcome::Failed),
+            Err(GivenUp) => Err(session.stop().unwrap_or(Stop::LeaseLost).into()),
         };
+        self.count_start(loading.as_ref().map_or(session, |loading| session.is_of(&loading.version)));
+        let loading = loading?;
         let pass = self.enter(session).await?;
         Ok((loading, pass))
     }

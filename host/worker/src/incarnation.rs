@@ -8,6 +8,7 @@ use std::time::Duration;
 use pawl_domain::id::WorkerId;
 use pawl_engine::GuestThreads;
 use pawl_engine::recorder::Stop;
+use pawl_metrics::figures;
 use pawl_queue::{SharedQueue, Stream};
 use pawl_store::leases::Pulse;
 use pawl_store::{SharedStore, within};
@@ -27,6 +28,7 @@ use crate::outbox::{Large, Outbox, Outboxes};
 use crate::reconcile::Reconciling;
 use crate::scheduler::Scheduler;
 use crate::session::Session;
+use crate::tally::Ends;
 use crate::trim::Trimming;
 use crate::trust::{Trust, boottime_ms};
 use crate::vitals::Vitals;
@@ -52,6 +54,8 @@ pub struct Process {
     pub queue: SharedQueue,
     pub loaded: Loaded,
     pub threads: Arc<GuestThreads>,
+    /// Runs that have ended.
+    pub ends: Arc<Ends>,
 }
 
 /// How an incarnation ended.
@@ -191,7 +195,8 @@ impl Incarnation<'_> {
         let reader = queue.reader(worker, &config.queues, READ_BLOCK)?;
 
         let flow = Arc::clone(&self.flow);
-        let writing = Arc::new(Writing { worker, store: store.clone(), patience, flow });
+        let ends = Arc::clone(&self.process.ends);
+        let writing = Arc::new(Writing { worker, store: store.clone(), patience, flow, ends });
         for (outbox, large) in said.lanes {
             tasks.spawn(writer::run(Arc::clone(&writing), outbox, Arc::clone(&self.vitals)));
             tasks.spawn(writer::run_bulk(Arc::clone(&writing), large));
@@ -240,6 +245,16 @@ impl Incarnation<'_> {
         Ok((tasks.spawn(Arc::clone(&self.flow).receive(reader)), streams))
     }
 
+    /// Says how much of what it has is in use. In this loop, so that nothing of a step's way has to.
+    fn tell_levels(&self) {
+        let (figures, memory) = (figures(), self.process.loaded.engine.memory());
+        figures.slots_used.set_count(self.desk.running_count());
+        figures.slots_free.set_count(self.desk.free_now());
+        figures.guest_memory.set_count(memory.held_bytes());
+        figures.guest_memory_budget.set_count(memory.total_bytes());
+        figures.guests_waiting.set_count(memory.waiting());
+    }
+
     /// Shows that the process lives, until a guest passes no epoch for two leases: then its thread is lost.
     async fn until_stuck(&self) {
         // Guests are silent while the whole process is stopped: only time in which it ran counts.
@@ -249,6 +264,7 @@ impl Incarnation<'_> {
         loop {
             tokio::time::sleep(TICK).await;
             self.vitals.tick();
+            self.tell_levels();
             let now_ms = boottime_ms();
             if now_ms - ticked_ms > LONGEST_TICK_MS {
                 ran_since = now_ms;

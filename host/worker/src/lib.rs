@@ -14,6 +14,7 @@
 //!
 //!  answer         what the answer to a batch means    settle       what the end of an attempt means
 //!  ahead          … without waiting for claims and commits
+//!                                                    tally        what commits are counted as
 //!
 //!  desk           the steps and messages at hand      guests       where steps are executed
 //!  loaded         components, pipelines, histories
@@ -22,6 +23,7 @@
 //!  outbox         what waits for the writer           acknowledge  what follows a commit in the queue
 //!  trust          may we still act?                   clock        the time that all workers share
 //!  vitals         does the process make progress?     config       how all this is set up
+//!  version        a pipeline version, as it is kept
 //! ```
 //!
 //! `answer` and `settle` decide, and do nothing; those above act.
@@ -49,10 +51,12 @@ mod run;
 pub mod scheduler;
 mod session;
 mod settle;
+mod tally;
 mod tell;
 mod trim;
 mod trust;
 mod unnamed;
+mod version;
 mod vitals;
 mod watch;
 mod writer;

@@ -11,7 +11,7 @@ use pawl_domain::id::{Digest, StepNo};
 use pawl_domain::journal::History;
 use pawl_domain::pipeline::default_timeout_ms;
 use pawl_domain::schema::Schemas;
-use pawl_domain::succession::{Next, Plan};
+use pawl_domain::succession::Next;
 use pawl_engine::recorder::{self, Recorder};
 use pawl_engine::{Attempt, Engine, Executed, LoadError, Prepared, Secrets};
 use pawl_store::history::Large;
@@ -21,6 +21,7 @@ use crate::ingredients;
 use crate::past::StepPast;
 use crate::reading::{Missed, Reading, until};
 use crate::session::Session;
+use crate::version::Version;
 
 /// Steps of which it is remembered on which component they ran last.
 const LATEST: usize = 10_000;
@@ -30,8 +31,8 @@ const LATEST: usize = 10_000;
 pub struct Loaded {
     /// Compiles and keeps components.
     pub engine: Arc<Engine>,
-    plans: Arc<Mutex<HashMap<Digest, Arc<Plan>>>>,
-    most_plans: usize,
+    versions: Arc<Mutex<HashMap<Digest, Arc<Version>>>>,
+    most_versions: usize,
     /// The component of the last claim of a pipeline's step: that of the next one, most likely.
     latest: Arc<Mutex<HashMap<(Digest, StepNo), Digest>>>,
     /// Components that are being fetched: each by one, for all who wait.
@@ -43,8 +44,8 @@ pub struct Loaded {
 pub struct Loading {
     /// The component, compiled.
     pub prepared: Arc<Prepared>,
-    /// The plan of the pipeline version.
-    pub plan: Arc<Plan>,
+    /// The pipeline version.
+    pub version: Arc<Version>,
     /// What the step did before, without what is read as the guest comes to it.
     pub history: History,
     /// Where that is read from.
@@ -54,12 +55,13 @@ pub struct Loading {
 }
 
 impl Loaded {
-    /// Empty caches around `engine`, with room for so many plans.
+    /// Empty caches around `engine`, with room for so many pipeline versions.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, most_plans: usize) -> Self {
+    pub fn new(engine: Arc<Engine>, most_versions: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let compiling = Arc::new(Semaphore::new(cores));
-        Self { engine, plans: Arc::default(), most_plans, latest: Arc::default(), flights: Arc::default(), compiling }
+        let (versions, latest, flights) = Default::default();
+        Self { engine, versions, most_versions, latest, flights, compiling }
     }
 
     /// What the claim needs, if nothing has to be read for it.
@@ -70,15 +72,14 @@ impl Loaded {
             return None;
         }
         let prepared = self.checked(claim.component)?;
-        let plan = lock(&self.plans).get(&claim.pipeline).cloned()?;
-        Some(Loading { prepared, plan, history: History::default(), past: None, input: input.clone() })
+        let version = self.version(claim)?;
+        Some(Loading { prepared, version, history: History::default(), past: None, input: input.clone() })
     }
 
-    /// The name of the claimed step, if its pipeline is in memory.
+    /// The pipeline version of the claimed step, if it is in memory.
     #[must_use]
-    pub fn step_name(&self, claim: &Claim) -> Option<String> {
-        let plan = lock(&self.plans).get(&claim.pipeline).cloned()?;
-        plan.pipeline.step(claim.id.step).map(|spec| spec.name.clone())
+    pub fn version(&self, claim: &Claim) -> Option<Arc<Version>> {
+        lock(&self.versions).get(&claim.pipeline).cloned()
     }
 
     /// Remembers on which component a step runs.
@@ -118,14 +119,15 @@ impl Loaded {
     ) -> Result<Result<Loading, Failure>, GivenUp> {
         let store = reading.store();
         let loading = async {
-            let plan = self.plan(reading, claim.pipeline, given_up).await?;
+            let version = self.read_version(reading, claim.pipeline, given_up).await?;
             let past = reading.ask(given_up, || store.past(claim)).await?;
-            let input = ingredients::of(reading, claim, &plan.pipeline, self.engine.limits(), given_up).await?;
-            Ok::<_, Missed>((plan, past, input))
+            let pipeline = &version.plan.pipeline;
+            let input = ingredients::of(reading, claim, pipeline, self.engine.limits(), given_up).await?;
+            Ok::<_, Missed>((version, past, input))
         };
-        let (plan, past, input) = match loading.await {
+        let (version, past, input) = match loading.await {
             Ok((_, _, Err(failure))) => return Ok(Err(failure)),
-            Ok((plan, past, Ok(input))) => (plan, past, input),
+            Ok((version, past, Ok(input))) => (version, past, input),
             Err(Missed::GivenUp) => return Err(GivenUp),
             Err(Missed::Error(error)) => return Ok(Err(unloadable(&error))),
         };
@@ -136,7 +138,7 @@ impl Loaded {
         let has_past = claim.journal_length > 0 || claim.checkpoint_position.is_some();
         let (history, past) = StepPast::of(claim, past, reading.clone());
         let past = has_past.then(|| Arc::new(past) as Arc<dyn recorder::Past>);
-        Ok(Ok(Loading { prepared, plan, history, past, input }))
+        Ok(Ok(Loading { prepared, version, history, past, input }))
     }
 
     /// Executes the attempt that `session` stands for; blocks.
@@ -147,24 +149,24 @@ impl Loaded {
         self.engine.execute(&prepared, loading.attempt(&session.claim), recorder)
     }
 
-    async fn plan(
+    async fn read_version(
         &self,
         reading: &Reading,
         digest: Digest,
         given_up: &(impl Fn() -> bool + ?Sized),
-    ) -> Result<Arc<Plan>, Missed> {
-        if let Some(known) = lock(&self.plans).get(&digest) {
+    ) -> Result<Arc<Version>, Missed> {
+        if let Some(known) = lock(&self.versions).get(&digest) {
             return Ok(Arc::clone(known));
         }
         let store = reading.store();
         let pipeline = reading.ask(given_up, || store.pipeline_version(digest)).await?;
-        let plan = Arc::new(Plan::new(digest, pipeline));
-        let mut plans = lock(&self.plans);
-        if plans.len() >= self.most_plans {
-            plans.clear();
+        let version = Version::new(digest, pipeline);
+        let mut versions = lock(&self.versions);
+        if versions.len() >= self.most_versions {
+            versions.clear();
         }
-        plans.insert(digest, Arc::clone(&plan));
-        Ok(plan)
+        versions.insert(digest, Arc::clone(&version));
+        Ok(version)
     }
 
     /// A component, compiled; the inner error says why it can't be loaded here. Whoever else asks for it meanwhile waits
@@ -253,7 +255,7 @@ fn schemas_of(component: Digest, manifest: Option<&[u8]>) -> Schemas {
 
 impl Loading {
     fn attempt(self, claim: &Claim) -> Attempt {
-        let pipeline = &self.plan.pipeline;
+        let pipeline = &self.version.plan.pipeline;
         let spec = pipeline.step(claim.id.step);
         Attempt {
             step: claim.id,

@@ -7,11 +7,14 @@ use std::time::Duration;
 use pawl_dispatch::Ports;
 use pawl_domain::id::WorkerId;
 use pawl_engine::{Engine, GuestThreads};
+use pawl_metrics::figures;
 use pawl_store::Store;
+use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::incarnation::{Ended, Process};
 use crate::loaded::Loaded;
+use crate::tally;
 use crate::unnamed::warn_of_unnamed;
 
 /// Why a worker ended though nobody asked for it.
@@ -57,7 +60,10 @@ pub async fn run(
         store,
         queue,
         config,
+        ends: Arc::default(),
     };
+    let mut beside = JoinSet::new();
+    beside.spawn(tally::run(Arc::clone(&process.ends), process.store.clone(), process.config.patience()));
     // Beside its work: it takes a look at all pipelines.
     let (store, queues) = (process.store.clone(), process.config.queues.clone());
     tokio::spawn(warn_of_unnamed(store, queues, process.config.patience()));
@@ -67,6 +73,7 @@ pub async fn run(
         match process.live(worker, before.replace(worker), shutdown.as_mut()).await? {
             Ended::ShutDown => return Ok(()),
             Ended::LeaseLost => {
+                figures().leases_lost.one();
                 tracing::warn!(worker.id = %worker, "the lease ran out: the worker goes on under a new id");
             }
             Ended::Stuck => return Err(Error::Stuck),

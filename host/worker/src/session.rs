@@ -13,7 +13,7 @@
 //! `guest` is the guest's side of it, `writing` the writer's, `state` what lies under the lock. What only sessions
 //! know that are run ahead of their claims stands in `ahead`; for all others [`Standing::Claimed`] is all of it.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use pawl_base::{lock, or_poisoned};
@@ -27,6 +27,7 @@ use self::state::{Alone, Attempt, Standing, State};
 use self::unwritten::Unwritten;
 use crate::outbox::Outbox;
 use crate::trust::Trust;
+use crate::version::Version;
 
 mod ahead;
 mod guest;
@@ -50,6 +51,8 @@ pub struct Session {
     pub in_a_row: u32,
     /// How many steps it was ahead of the database when it began.
     pub depth: u32,
+    /// Once somebody has had it at hand.
+    version: OnceLock<Arc<Version>>,
     this: Weak<Session>,
     outbox: Arc<Outbox<Session>>,
     trust: Arc<Trust>,
@@ -78,12 +81,24 @@ impl Session {
             claim,
             in_a_row,
             depth,
+            version: OnceLock::new(),
             this: this.clone(),
             outbox,
             trust,
             state: Mutex::new(state),
             changed: Condvar::new(),
         })
+    }
+
+    /// The step is one of this pipeline version.
+    pub fn is_of(&self, version: &Arc<Version>) -> &Self {
+        self.version.get_or_init(|| Arc::clone(version));
+        self
+    }
+
+    /// The pipeline version, if somebody has had it at hand.
+    pub fn version(&self) -> Option<Arc<Version>> {
+        self.version.get().cloned()
     }
 
     /// Hands the outcome to the writer; nothing is durable yet. With a cut, the journal's rows from the segment's first

@@ -3,10 +3,13 @@
 
 use pawl_store::write::{Member, Settlement};
 
-/// Tells how a step has ended, whose name is `name`, as far as that is known here.
-pub fn tell(member: &Member, name: Option<&str>) {
-    let Some(settlement) = &member.settlement else { return };
-    let (run, step) = (member.id.run, name.map_or_else(|| member.id.step.to_string(), str::to_owned));
+/// Tells how a step has ended. `name` is asked for its name, as far as that is known here, if there is something to tell.
+pub fn tell(member: &Member, name: impl FnOnce() -> Option<String>) {
+    let settlement = match &member.settlement {
+        None | Some(Settlement::Succeeded { .. } | Settlement::Suspended { .. }) => return,
+        Some(settlement) => settlement,
+    };
+    let (run, step) = (member.id.run, name().unwrap_or_else(|| member.id.step.to_string()));
     let reason = settlement.reason().unwrap_or_default();
     match settlement {
         Settlement::Succeeded { .. } | Settlement::Suspended { .. } => {}

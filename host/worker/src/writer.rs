@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use pawl_domain::id::WorkerId;
 use pawl_store::SharedStore;
+use pawl_store::write::{Batch, Written};
 use tokio::sync::mpsc::unbounded_channel;
 
 use self::collect::collect;
@@ -31,6 +32,7 @@ use self::part::Part;
 use crate::flow::Flow;
 use crate::outbox::{Large, Outbox};
 use crate::session::Session;
+use crate::tally::Ends;
 use crate::vitals::Vitals;
 
 mod aside;
@@ -49,6 +51,16 @@ pub struct Writing {
     pub patience: Duration,
     /// Who takes in the answers.
     pub flow: Arc<Flow>,
+    /// Runs that have ended.
+    pub ends: Arc<Ends>,
+}
+
+impl Writing {
+    /// A part was answered, after its commit.
+    fn written(&self, sessions: &[Arc<Session>], batch: &Batch, written: Written) {
+        self.ends.count(sessions, batch, &written, |session| self.flow.guests.version(session));
+        self.flow.written(sessions, batch, written);
+    }
 }
 
 /// A lane's loop; ends with its task.

@@ -128,6 +128,7 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
         "POST /admin/requeue_stale",
         "GET /health",
         "GET /ready",
+        "GET /metrics",
         "GET /openapi.json",
     ] {
         let answer = reader.ask(route, "", "", "")?;

@@ -41,6 +41,7 @@ mod late;
 mod late_anywhere;
 mod main_flow;
 mod memory;
+mod metrics;
 mod neighbours;
 mod outages;
 mod parallel;

@@ -9,8 +9,9 @@ use serde_json::Value;
 use crate::tree;
 
 /// Our crates, from the ground up. A crate may name those of lower floors, none of its own.
-const FLOORS: [&[&str]; 6] = [
+const FLOORS: [&[&str]; 7] = [
     &["pawl-base", "pawl-domain"],
+    &["pawl-metrics"],
     &["pawl-store", "pawl-queue", "pawl-engine"],
     &["pawl-dispatch"],
     &["pawl-worker", "pawl-api"],
@@ -25,7 +26,7 @@ const NEVER: [(&str, &str, &str); 2] = [
 ];
 
 /// Who names an outside crate that only some may know. Each of them does: a reason that has gone must go from here, too.
-const KNOWN_BY: [(&str, &[&str]); 9] = [
+const KNOWN_BY: [(&str, &[&str]); 10] = [
     // Only the store knows SQL. Rehearsals count commits and read history beside it, as an operator would.
     ("sqlx", &["pawl-rehearsal", "pawl-store"]),
     ("rusqlite", &["pawl-rehearsal", "pawl-store"]),
@@ -36,6 +37,8 @@ const KNOWN_BY: [(&str, &[&str]); 9] = [
     // Composing components executes nothing: `pawl plugin build` does it, too.
     ("wit-component", &["pawl", "pawl-engine"]),
     ("axum", &["pawl-api"]),
+    // Only there do figures have names.
+    ("prometheus", &["pawl-metrics"]),
     ("hyper", &["pawl-api", "pawl-engine"]),
     // Below the command line an error is an enum that callers act on.
     ("anyhow", &["pawl", "pawl-rehearsal"]),

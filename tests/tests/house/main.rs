@@ -1,7 +1,8 @@
 //! What holds this repository in shape and no compiler checks: which layer names which ([`layers`]), what code above the
-//! ports may call them ([`names`]), that what docs and comments point to is there ([`pointers`]), and that crates can be
-//! packaged ([`packages`]). Needs no servers.
+//! ports may call them ([`names`]), that what docs and comments point to is there ([`pointers`]), that crates can be
+//! packaged ([`packages`]), and that what is deployed for those who watch over it is sound ([`deploy`]). Needs no servers.
 
+mod deploy;
 mod layers;
 mod names;
 mod packages;

@@ -5,6 +5,7 @@ use pawl_domain::journal::{Entry, Held};
 use pawl_domain::replay::{OnceStep, Save, Step};
 
 use super::bindings::pawl::step::durable::Host;
+use super::counted;
 use super::wait;
 use crate::guest::{Guest, Halt};
 
@@ -116,6 +117,7 @@ fn once_begin(guest: &mut Guest, name: String) -> Result<Option<Vec<u8>>, Halt> 
     check_name(&name)?;
     let begun = guest.replay.once_begin(&name)?;
     keep_results(guest)?;
+    let again = matches!(begun, OnceStep::Reopened);
     match begun {
         OnceStep::Finished(value) => return Ok(Some(value)),
         OnceStep::Reopened => {}
@@ -123,6 +125,7 @@ fn once_begin(guest: &mut Guest, name: String) -> Result<Option<Vec<u8>>, Halt> 
     }
     guest.barrier()?;
     guest.clear_to_leave()?;
+    counted::left(counted::Kind::Once, again);
     Ok(None)
 }
 

@@ -19,6 +19,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
 use super::bindings::pawl::step::http::{Error, Host, Request, Response};
+use super::counted;
 use super::durable::check_name;
 use super::outgoing::Kind;
 use crate::guest::{Guest, Halt};
@@ -93,12 +94,12 @@ fn effect(guest: &mut Guest, mut request: Outbound) -> Result<HttpAnswer, Halt> 
     if let Some(name) = &request.effect {
         check_name(name)?;
     }
-    let key = match guest.replay.effect(request.effect.as_deref(), &request.summary)? {
+    let (key, again) = match guest.replay.effect(request.effect.as_deref(), &request.summary)? {
         EffectStep::Recorded(answer) => return Ok(answer),
-        EffectStep::Resend(key) => key,
+        EffectStep::Resend(key) => (key, true),
         EffectStep::Live(key) => {
             guest.record(&Entry::Intent { key, request: request.summary })?;
-            key
+            (key, false)
         }
     };
     let value = HeaderValue::from_str(&key.to_string()).expect("hexadecimal digits are a header value");
@@ -108,6 +109,10 @@ fn effect(guest: &mut Guest, mut request: Outbound) -> Result<HttpAnswer, Halt> 
     guest.barrier()?;
     fault::point("effect.intent_durable.before_send");
     let answer = send(guest, request.wire, Kind::Effect, request.timeout)?;
+    // Without a connection, nothing has left.
+    if !matches!(answer, HttpAnswer::Connect(_) | HttpAnswer::Invalid(_)) {
+        counted::left(counted::Kind::Request, again);
+    }
     fault::point("effect.answered.before_journal");
     let entry = Entry::Answered { key, answer };
     guest.record(&entry)?;

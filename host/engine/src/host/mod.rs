@@ -10,6 +10,7 @@ use wasmtime::component::{HasSelf, Linker};
 use super::guest::Guest;
 
 mod context;
+mod counted;
 mod durable;
 pub(crate) mod gate;
 mod http;

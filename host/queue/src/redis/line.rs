@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pawl_metrics::figures;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 use tokio::sync::Mutex;
@@ -76,8 +77,8 @@ impl Line {
 
     async fn give_up(&self, number: u64) {
         let mut kept = self.0.kept.lock().await;
-        if kept.number == number {
-            kept.connection = None;
+        if kept.number == number && kept.connection.take().is_some() {
+            figures().queue_connections_lost.one();
         }
     }
 

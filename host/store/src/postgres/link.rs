@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use pawl_domain::id::{RunId, WorkerId};
 use pawl_domain::ready::Ready;
+use pawl_metrics::figures;
 use sqlx::PgConnection;
 
 use super::{Postgres, events, leases, submit, write};
@@ -19,6 +20,8 @@ pub(super) struct PostgresLane {
     /// Whose sessions its are: while one of them lasts, that worker is there.
     worker: Option<WorkerId>,
     kept: Option<Kept>,
+    /// It has had a connection: to make another one, that must have been lost.
+    had_one: bool,
 }
 
 /// The connection, and what its session is.
@@ -30,14 +33,18 @@ struct Kept {
 
 impl PostgresLane {
     pub(super) fn new(postgres: Postgres, worker: Option<WorkerId>) -> Self {
-        Self { postgres, worker, kept: None }
+        Self { postgres, worker, kept: None, had_one: false }
     }
 
-    async fn open(&self) -> Result<Kept> {
+    async fn open(&mut self) -> Result<Kept> {
+        if std::mem::take(&mut self.had_one) {
+            figures().store_connections_lost.one();
+        }
         let mut conn = self.postgres.connect().await?;
         if let Some(worker) = self.worker {
             within(self.postgres.pool.patience(), leases::session(&mut conn, worker)).await?;
         }
+        self.had_one = true;
         Ok(Kept { conn, watching: None })
     }
 

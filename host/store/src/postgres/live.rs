@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use pawl_domain::id::{RunId, StepNo, WorkerId};
+use pawl_domain::pipeline::Priority;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::{Postgres, parse};
 use crate::Result;
-use crate::live::{COUNTED_BEFORE, Live, LiveStep};
+use crate::live::{Backlog, COUNTED_BEFORE, Live, LiveStep, PARKED_LOOKED_AT};
 
 #[async_trait]
 impl Live for Postgres {
@@ -27,6 +28,41 @@ impl Live for Postgres {
              order by f.queue",
         );
         Ok(queues.fetch_all(&self.pool).await?)
+    }
+
+    async fn backlog(&self) -> Result<Backlog> {
+        // From one stream to the next in the index, and of each the oldest. Not on the connections that requests share: while
+        // somebody holds an old snapshot, it walks over what is gone.
+        let rows = sqlx::query(
+            "with recursive stream as (
+                 (select queue, priority from step where ready_at is not null order by queue, priority limit 1)
+                 union all
+                 select n.queue, n.priority from stream t
+                 cross join lateral (select s.queue, s.priority from step s
+                                     where s.ready_at is not null and (s.queue, s.priority) > (t.queue, t.priority)
+                                     order by s.queue, s.priority limit 1) as n
+             )
+             select t.queue, t.priority, (extract(epoch from clock_timestamp() - o.ready_at) * 1000)::bigint as age_ms
+             from stream t
+             cross join lateral (select s.ready_at from step s
+                                 where s.queue = t.queue and s.priority = t.priority and s.ready_at is not null
+                                 order by s.ready_at limit 1) as o",
+        )
+        .fetch_all(&self.sweeps)
+        .await?;
+        let parked: i32 = sqlx::query_scalar(
+            "select count(*) filter (where p.status = 'parked')::int
+             from (select s.status from step s where s.parked_at is not null limit $1) as p",
+        )
+        .bind(i64::from(PARKED_LOOKED_AT))
+        .fetch_one(&self.sweeps)
+        .await?;
+        let stream = |row: &PgRow| -> Result<(String, Priority, u64)> {
+            let age_ms = row.try_get::<i64, _>("age_ms")?;
+            Ok((row.try_get("queue")?, parse(row, "priority")?, u64::try_from(age_ms).unwrap_or(0)))
+        };
+        let oldest_ready_ms = rows.iter().map(stream).collect::<Result<_>>()?;
+        Ok(Backlog { oldest_ready_ms, parked: parked.cast_unsigned() })
     }
 
     async fn live_steps(&self, run: RunId, limit: u32) -> Result<Vec<LiveStep>> {

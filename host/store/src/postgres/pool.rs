@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use pawl_base::lock;
+use pawl_metrics::figures;
 use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Connection as _, Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr};
 use tokio::runtime::Handle;
@@ -94,7 +95,9 @@ impl Pool {
     }
 
     async fn lend_before(&self, until: Instant) -> Result<Lent> {
+        let began = Instant::now();
         let place = Arc::clone(&self.0.places).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        figures().pool_wait_seconds.took(began.elapsed());
         let (conn, made) = match self.idle().await {
             Some(kept) => (kept.conn, kept.made),
             None => (connect(&self.0.servers, until).await?, Instant::now()),
@@ -108,12 +111,14 @@ impl Pool {
         if kept.used.elapsed() < TRUSTED_IDLE || is_answered(&mut kept.conn).await {
             return Some(kept);
         }
-        self.forget_idle();
+        self.lost_one();
         None
     }
 
-    /// What one connection died of, the others did, too; to make new ones is cheaper than to ask each.
-    fn forget_idle(&self) {
+    /// A connection broke, or did not answer. What it died of, the others did, too; to make new ones is cheaper than to ask
+    /// each.
+    fn lost_one(&self) {
+        figures().store_connections_lost.one();
         let forgotten = std::mem::take(&mut *lock(&self.0.idle));
         drop(forgotten);
     }
@@ -188,7 +193,7 @@ impl Lent {
             Err(_) => silent(),
         };
         self.conn = None;
-        self.pool.forget_idle();
+        self.pool.lost_one();
         Err(error)
     }
 }
@@ -220,7 +225,7 @@ impl Drop for Lent {
             if is_answered(&mut conn).await {
                 pool.keep(conn, made);
             } else {
-                pool.forget_idle();
+                pool.lost_one();
             }
             drop(place);
         });

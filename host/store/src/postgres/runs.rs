@@ -12,7 +12,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::{Postgres, digest_of, maybe_digest_of, parse};
-use crate::runs::{RunFilter, RunRow, Runs, StepRow, no_output, no_run, no_such_output};
+use crate::runs::{RunFilter, RunRow, RunTimes, Runs, StepRow, no_output, no_run, no_such_output};
 use crate::{Result, verified};
 
 /// What is read of a run; a macro, so that statements stay constants.
@@ -110,6 +110,26 @@ impl Runs for Postgres {
             .fetch_optional(&self.pool)
             .await?;
         run_row(&row.ok_or_else(|| no_run(run))?)
+    }
+
+    async fn run_times(&self, runs: &[RunId]) -> Result<Vec<RunTimes>> {
+        let rows = sqlx::query(
+            "select id, status, (extract(epoch from created_at) * 1000)::bigint as created_at_ms,
+                    (extract(epoch from ended_at) * 1000)::bigint as ended_at_ms
+             from run where id = any($1)",
+        )
+        .bind(runs.iter().map(|run| run.0).collect::<Vec<_>>())
+        .fetch_all(&self.pool)
+        .await?;
+        let times = |row: &PgRow| -> Result<RunTimes> {
+            Ok(RunTimes {
+                id: RunId(row.try_get("id")?),
+                status: parse(row, "status")?,
+                created_at_ms: row.try_get("created_at_ms")?,
+                ended_at_ms: row.try_get("ended_at_ms")?,
+            })
+        };
+        rows.iter().map(times).collect()
     }
 
     async fn run(&self, run: RunId, only: Option<StepNo>) -> Result<(RunRow, Vec<StepRow>)> {

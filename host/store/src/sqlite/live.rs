@@ -6,9 +6,9 @@ use rusqlite::Connection;
 
 use super::ledger::now_ms;
 use super::workers::queues_of;
-use super::{Sqlite, parse, rows};
+use super::{Sqlite, parse, row, rows};
 use crate::Result;
-use crate::live::{COUNTED_BEFORE, Live, LiveStep};
+use crate::live::{Backlog, COUNTED_BEFORE, Live, LiveStep, PARKED_LOOKED_AT};
 
 #[async_trait]
 impl Live for Sqlite {
@@ -19,6 +19,30 @@ impl Live for Sqlite {
             let mut queues: Vec<String> = rows(conn, sql, [], |row| Ok(row.get("queue")?))?;
             queues.retain(|queue| !served.iter().any(|queues| queues.contains(queue)));
             Ok(queues)
+        })
+        .await
+    }
+
+    async fn backlog(&self) -> Result<Backlog> {
+        self.read(|conn| {
+            let now_ms = now_ms();
+            // From one stream to the next in the index; the first of each is its oldest.
+            let sql = "select queue, priority, ready_at from step
+                       where ready_at is not null and (queue, priority) > (?1, ?2)
+                       order by queue, priority, ready_at limit 1";
+            let mut last = (String::new(), String::new());
+            let mut oldest_ready_ms = Vec::new();
+            while let Some((words, oldest)) = row(conn, sql, (&last.0, &last.1), |row| {
+                let age_ms = u64::try_from(now_ms - row.get::<_, i64>("ready_at")?).unwrap_or(0);
+                let queue: String = row.get("queue")?;
+                Ok(((queue.clone(), row.get("priority")?), (queue, parse(row, "priority")?, age_ms)))
+            })? {
+                oldest_ready_ms.push(oldest);
+                last = words;
+            }
+            let sql = "select count(*) as parked from (select 1 from step where status = 'parked' limit ?1)";
+            let parked = row(conn, sql, [PARKED_LOOKED_AT], |row| Ok(row.get("parked")?))?.unwrap_or(0);
+            Ok(Backlog { oldest_ready_ms, parked })
         })
         .await
     }

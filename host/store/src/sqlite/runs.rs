@@ -11,7 +11,7 @@ use rusqlite::Row;
 use uuid::Uuid;
 
 use super::{Sqlite, digest_of, maybe_digest_of, parse, row, rows};
-use crate::runs::{RunFilter, RunRow, Runs, StepRow, no_output, no_run, no_such_output};
+use crate::runs::{RunFilter, RunRow, RunTimes, Runs, StepRow, no_output, no_run, no_such_output};
 use crate::{Result, verified};
 
 /// What is read of a run; a macro, so that statements stay constants.
@@ -102,6 +102,22 @@ impl Runs for Sqlite {
         let found =
             self.read(move |conn| row(conn, concat!(run_query!(), "where r.id = ?1"), [run.0], run_row)).await?;
         found.ok_or_else(|| no_run(run))
+    }
+
+    async fn run_times(&self, runs: &[RunId]) -> Result<Vec<RunTimes>> {
+        let runs = runs.to_vec();
+        self.read(move |conn| {
+            let mut all = Vec::with_capacity(runs.len());
+            for id in runs {
+                let times = row(conn, "select status, created_at, ended_at from run where id = ?1", [id.0], |row| {
+                    let (created_at_ms, ended_at_ms) = (row.get("created_at")?, row.get("ended_at")?);
+                    Ok(RunTimes { id, status: parse(row, "status")?, created_at_ms, ended_at_ms })
+                });
+                all.extend(times?);
+            }
+            Ok(all)
+        })
+        .await
     }
 
     async fn run(&self, run: RunId, only: Option<StepNo>) -> Result<(RunRow, Vec<StepRow>)> {

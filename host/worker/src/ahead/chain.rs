@@ -5,11 +5,12 @@ use std::sync::Arc;
 use pawl_domain::attempt::{Claim, ClaimedInput, Ingredients};
 use pawl_domain::id::StepId;
 use pawl_domain::journal::History;
-use pawl_domain::succession::{Plan, Succession};
+use pawl_domain::succession::Succession;
 
 use super::{FIRST, RunAhead};
 use crate::loaded::Loading;
 use crate::session::Session;
+use crate::version::Version;
 
 /// Steps of a run that may be ahead of the database: a bound for what is done in vain, and for memory.
 const FARTHEST: u32 = 32;
@@ -21,7 +22,7 @@ impl RunAhead {
     pub fn next_of(
         &self,
         session: &Arc<Session>,
-        plan: &Arc<Plan>,
+        version: &Arc<Version>,
         then: &Succession,
         output: &[u8],
     ) -> Option<(Arc<Session>, Loading)> {
@@ -32,17 +33,19 @@ impl RunAhead {
         let prepared = self.guests.guess(next)?;
         let input = Ingredients::Outputs(vec![output.to_vec()]);
         let guess = Claim {
-            pipeline: plan.digest,
+            pipeline: version.plan.digest,
             component: prepared.digest(),
             input: ClaimedInput::Whole(input.clone()),
             ..Claim::bare(StepId { run: session.claim.run(), step: next.step }, FIRST)
         };
         let ahead = Session::ahead_of(session, guess);
+        ahead.is_of(version);
         self.begin(&ahead);
         if !session.lead(&ahead) {
             self.end(&ahead);
             return None;
         }
-        Some((ahead, Loading { prepared, plan: Arc::clone(plan), history: History::default(), past: None, input }))
+        let (version, history) = (Arc::clone(version), History::default());
+        Some((ahead, Loading { prepared, version, history, past: None, input }))
     }
 }

@@ -29,9 +29,10 @@ impl RunAhead {
         let input = ClaimedInput::Whole(Ingredients::Run(input));
         let guess = Claim { pipeline, component, input, ..Claim::bare(id, FIRST) };
         let (loading, pass) = self.guests.at_hand(&guess)?;
-        let request = Digest::of_request(&loading.plan.pipeline.name, &asks_for);
+        let request = Digest::of_request(&loading.version.plan.pipeline.name, &asks_for);
         let outbox = Arc::clone(self.outboxes.of(id.run));
         let session = Session::unclaimed(guess, request, outbox, Arc::clone(&self.trust));
+        session.is_of(&loading.version);
         self.begin(&session);
         let over = Arc::downgrade(&session);
         tokio::spawn(async move {

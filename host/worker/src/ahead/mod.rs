@@ -51,7 +51,7 @@ mod chain;
 mod head_start;
 
 /// The fence of the first claim of a step that nobody has touched.
-const FIRST: Fence = Fence(1);
+pub const FIRST: Fence = Fence(1);
 
 /// The steps in execution ahead of their claims.
 pub struct RunAhead {
@@ -70,15 +70,15 @@ impl RunAhead {
     }
 
     /// A claim was answered: the session that was run ahead under this very claim goes on the desk, and is like any
-    /// other from now on. False if there is none.
+    /// other from now on. None if there is none.
     #[must_use]
-    pub fn confirm(&self, claim: &Claim, desk: &Desk) -> bool {
-        let Some(session) = self.take(claim.id) else { return false };
+    pub fn confirm(&self, claim: &Claim, desk: &Desk) -> Option<Arc<Session>> {
+        let session = self.take(claim.id)?;
         if session.claim != *claim {
             self.give_up(session);
-            return false;
+            return None;
         }
-        desk.confirm(&session)
+        desk.confirm(&session).then_some(session)
     }
 
     /// An attempt has come out: whether its session was ahead, and is given up with that. It is so unless it has

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use pawl_metrics::figures;
 use pawl_queue::{Stream, Watermark};
 use pawl_store::leases::ReadyFrom;
 use pawl_store::within;
@@ -84,6 +85,7 @@ pub async fn run_once(
     if !lost.is_empty() {
         tracing::warn!(steps = lost.len(), queue = stream.queue, "ready steps without a message: delivered again");
         scheduler.queue.publish(&lost).await?;
+        figures().lost_messages.add(lost.len() as u64);
     }
     Ok(lost.len())
 }

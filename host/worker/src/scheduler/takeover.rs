@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use pawl_dispatch::SWEEP;
+use pawl_metrics::figures;
 use pawl_store::{self as store, within};
 
 use super::edge::paced;
@@ -50,6 +51,7 @@ pub async fn run_once(scheduler: &Scheduler, strays: bool) -> store::Result<usiz
     if ready.is_empty() {
         return Ok(0);
     }
+    figures().takeovers.add(ready.len() as u64);
     tracing::warn!(steps = ready.len(), "leases have ended: their steps are ready again");
     pawl_base::fault::point("takeover.committed.before_publish");
     if let Err(error) = scheduler.queue.publish(&ready).await {

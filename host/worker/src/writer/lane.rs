@@ -1,9 +1,10 @@
 //! One connection to the store, and what is made of its answers: a part is written, set aside, halved, or refused.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use pawl_domain::attempt::{Cause, Failure};
+use pawl_metrics::{Count, figures};
 use pawl_store::write::{Batch, Member, Settlement, Verdict, Written};
 use pawl_store::{self as store, Error, connected, within};
 
@@ -13,6 +14,10 @@ use crate::vitals::Vitals;
 
 /// Pause before a resend, growing to the second.
 const RESEND_AFTER: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
+
+/// Handles for what is set aside, made once.
+static ASIDE: LazyLock<[Count; 2]> =
+    LazyLock::new(|| ["busy", "too_much"].map(|reason| figures().writes_aside.of(&[reason])));
 
 /// What was not written, and is to be sent again by itself.
 pub(super) struct SetAside {
@@ -30,7 +35,13 @@ pub(super) enum Why {
 }
 
 impl SetAside {
+    fn busy(part: Part) -> Self {
+        ASIDE[0].one();
+        Self { part, why: Why::Busy }
+    }
+
     fn too_much(part: Part, error: &Error) -> Self {
+        ASIDE[1].one();
         Self { part, why: Why::TooMuch(error.chain()) }
     }
 }
@@ -63,8 +74,8 @@ impl Lane {
             match self.send_until_answered(&part.batch).await {
                 Ok(mut written) => {
                     let busy = part.take_busy(&mut written);
-                    aside.extend(busy.into_iter().map(|part| SetAside { part, why: Why::Busy }));
-                    self.writing.flow.written(&part.sessions, &part.batch, written);
+                    aside.extend(busy.into_iter().map(SetAside::busy));
+                    self.writing.written(&part.sessions, &part.batch, written);
                 }
                 Err(error) if error.may_be_too_much() => aside.push(SetAside::too_much(part, &error)),
                 Err(error) => match part.halve() {
@@ -126,11 +137,15 @@ impl Lane {
         if batch.members.iter().any(Member::starts_ahead) {
             pawl_base::fault::point("head_start.before_commit");
         }
+        let began = Instant::now();
         let answer = within(*patience, self.link.write(*worker, batch));
         // The first poll sends; the point then strikes while the server works.
         let (answer, ()) = tokio::join!(biased; answer, async { pawl_base::fault::point("batch.sent") });
         self.vitals.working();
         let written = answer?;
+        figures().batch_steps.saw_count(batch.members.len());
+        figures().batch_claims.saw_count(batch.claims.len());
+        figures().batch_seconds.took(began.elapsed());
         let lost = (batch.members.iter().any(Member::ends) && pawl_base::fault::lost("outcome.committed.reply_lost"))
             || (!batch.claims.is_empty() && pawl_base::fault::lost("claim.committed.reply_lost"));
         if lost {
@@ -144,30 +159,31 @@ impl Lane {
         let Part { mut sessions, batch } = one;
         tracing::error!(error = error.chain(), step.id = ?batch.members.first().map(|member| member.id),
             "a write was refused");
-        let flow = &self.writing.flow;
+        figures().refused_writes.of(&["content"]).one();
+        let writing = &self.writing;
         let (Some(session), Some(member)) = (sessions.pop(), batch.members.first()) else {
-            flow.written(&[], &batch, Written { not_ready: batch.claims.clone(), ..Written::default() });
+            writing.written(&[], &batch, Written { not_ready: batch.claims.clone(), ..Written::default() });
             return None;
         };
         if member.starts_ahead() {
             // Not this worker's to be parked: it is executed again, under its claim, and then it is.
             let lost = Written { members: vec![Verdict::LeaseLost], ..Written::default() };
-            flow.written(&[session], &batch, lost);
+            writing.written(&[session], &batch, lost);
             return None;
         }
         session.stop_with(pawl_engine::recorder::Stop::LeaseLost);
         let parting = Part::of(session, parked(member, error));
         match self.send_until_answered(&parting.batch).await {
-            Ok(written) if written.members == [Verdict::Busy] => Some(SetAside { part: parting, why: Why::Busy }),
+            Ok(written) if written.members == [Verdict::Busy] => Some(SetAside::busy(parting)),
             Ok(written) => {
-                self.writing.flow.written(&parting.sessions, &parting.batch, written);
+                self.writing.written(&parting.sessions, &parting.batch, written);
                 None
             }
             Err(error) if error.may_be_too_much() => Some(SetAside::too_much(parting, &error)),
             Err(error) => {
                 tracing::error!(error = error.chain(), step.id = %parting.batch.members[0].id, "nor can the step be parked");
                 let lost = Written { members: vec![Verdict::LeaseLost], ..Written::default() };
-                self.writing.flow.written(&parting.sessions, &parting.batch, lost);
+                self.writing.written(&parting.sessions, &parting.batch, lost);
                 None
             }
         }

@@ -1,0 +1,184 @@
+//! `/metrics`: the figures of the process, as Prometheus reads them; and the small server that tells a worker's, which has
+//! no API.
+//!
+//! What only store and queue know (queues, parked steps, workers) is asked for when somebody reads, and at most every
+//! [`FRESH`]: however many read however often, it costs the same few bounded questions. While they are asked, others wait
+//! for the same answer. A server that does not answer in time is told as away, and what it would have said stays out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use pawl_metrics::{Figures, MEDIA_TYPE, Role, exposition, figures, is_on};
+use pawl_queue::{Queue, StreamState};
+use pawl_store::live::Backlog;
+use pawl_store::workers::WorkerRow;
+use pawl_store::{self as store, Store};
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, watch};
+use tokio::time::timeout;
+
+use super::doors::{self, Doors};
+use super::problem::Result;
+use super::state::AppState;
+use super::types::{Health, Problem};
+use super::{may_pass, no_method, no_route};
+
+/// How long answers are good for.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// How long each server has for its answer: less than Prometheus waits for ours, which is 10 s unless it is set.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Streams that have figures of their own: queues are named by pipelines, and anybody may name one.
+const STREAMS: usize = 300;
+
+/// How a worker's figures are served: to few, who say little.
+const DOORS: Doors =
+    Doors { connections: 64, header_timeout: Duration::from_secs(10), body_timeout: Duration::from_secs(10) };
+
+/// When store and queue were last asked; shared by all who read.
+pub(super) type Asked = Arc<Mutex<Option<Instant>>>;
+
+pub(super) async fn show(State(state): State<AppState>) -> Result<Response> {
+    if is_on() {
+        let mut asked = state.asked.lock().await;
+        if asked.is_none_or(|at| at.elapsed() >= FRESH) {
+            ask(&*state.store, &*state.queue).await;
+            *asked = Some(Instant::now());
+        }
+    }
+    told(if state.home.is_some() { Role::Dev } else { Role::Api })
+}
+
+fn told(role: Role) -> Result<Response> {
+    if !is_on() {
+        return Err(Problem::not_found("no figures are kept here: the setting `metrics` is off".to_owned()));
+    }
+    Ok(([(CONTENT_TYPE, MEDIA_TYPE)], exposition(role)).into_response())
+}
+
+/// Asks both, at the same time.
+async fn ask(store: &dyn Store, queue: &dyn Queue) {
+    let of_store = async {
+        let asking = async { Ok::<_, store::Error>((store.backlog().await?, store.workers().await?)) };
+        timeout(PATIENCE, asking).await.ok().and_then(std::result::Result::ok)
+    };
+    let of_queue = async { timeout(PATIENCE, queue.streams()).await.ok().and_then(std::result::Result::ok) };
+    let (of_store, of_queue) = tokio::join!(of_store, of_queue);
+    let figures = figures();
+    figures.store_up.set_whether(of_store.is_some());
+    figures.queue_up.set_whether(of_queue.is_some());
+    for told in [&figures.queue_oldest_seconds, &figures.workers, &figures.queue_messages, &figures.queue_pending] {
+        told.clear();
+    }
+    if let Some((backlog, workers)) = of_store {
+        tell_backlog(figures, &backlog);
+        tell_workers(figures, &workers);
+    }
+    for StreamState { stream, length, pending, .. } in of_queue.into_iter().flatten().take(STREAMS) {
+        let labels = [stream.queue.as_str(), stream.priority.as_str()];
+        figures.queue_messages.of(&labels).set_count(length);
+        figures.queue_pending.of(&labels).set_count(pending);
+    }
+}
+
+fn tell_backlog(figures: &Figures, backlog: &Backlog) {
+    figures.parked_steps.set(f64::from(backlog.parked));
+    for (queue, priority, age_ms) in backlog.oldest_ready_ms.iter().take(STREAMS) {
+        let age = Duration::from_millis(*age_ms).as_secs_f64();
+        figures.queue_oldest_seconds.of(&[queue, priority.as_str()]).set(age);
+    }
+}
+
+fn tell_workers(figures: &Figures, workers: &[WorkerRow]) {
+    let state = |worker: &WorkerRow| match (worker.alive, worker.draining) {
+        (false, _) => "expired",
+        (true, true) => "draining",
+        (true, false) => "alive",
+    };
+    for label in ["alive", "draining", "expired"] {
+        figures.workers.of(&[label]).set_count(workers.iter().filter(|worker| state(worker) == label).count());
+    }
+}
+
+/// Serves a worker's figures at `/metrics`, to those who have the token, if there is one, and `/health` to all; until
+/// `stopping` says so. Whoever is still reading then is not waited for.
+pub async fn serve_metrics(listener: TcpListener, token: Option<&str>, stopping: watch::Receiver<bool>) {
+    let wanted = token.map(|token| blake3::hash(token.as_bytes()));
+    let router = Router::new()
+        .route("/metrics", get(|| async { told(Role::Worker) }))
+        .fallback(no_route)
+        .layer(from_fn_with_state(wanted, check_token))
+        .route("/health", get(|| async { Json(Health { status: "ok".to_owned() }) }))
+        .method_not_allowed_fallback(no_method);
+    let mut stopped = stopping.clone();
+    tokio::select! {
+        () = doors::serve(listener, router, DOORS, stopping) => {}
+        _ = stopped.wait_for(|stopping| *stopping) => {}
+    }
+}
+
+async fn check_token(State(wanted): State<Option<blake3::Hash>>, request: Request, next: Next) -> Result<Response> {
+    may_pass(wanted, request.headers())?;
+    Ok(next.run(request).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::to_bytes;
+    use axum::http::StatusCode;
+    use pawl_queue::InProcess;
+    use pawl_store::Sqlite;
+
+    #[tokio::test]
+    async fn what_is_not_there_any_more_is_not_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, queue) = (Sqlite::open(folder.path()).unwrap(), InProcess::new());
+        figures().workers.of(&["gone-by-now"]).set_count(7);
+        ask(&store, &queue).await;
+        let text = exposition(Role::Api);
+        for line in ["pawl_store_up 1", "pawl_queue_up 1", "pawl_workers{state=\"alive\"} 0", "pawl_parked_steps 0"] {
+            assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("gone-by-now"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn figures_want_the_token_and_signs_of_life_do_not() {
+        let (listener, address) = crate::listen("127.0.0.1:0").await.unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let serving = tokio::spawn(async move { serve_metrics(listener, Some("secret"), stopping).await });
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+        let get = async |path: &str, token: &str| {
+            let request = client.get(format!("http://{address}{path}")).bearer_auth(token);
+            let answer = request.send().await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        };
+        let (status, text) = get("/metrics", "secret").await;
+        assert!(status == 200 && text.contains("# TYPE pawl_slots_used gauge"), "{status} {text}");
+        assert_eq!(get("/metrics", "guessed").await.0, 401);
+        assert_eq!(get("/elsewhere", "guessed").await.0, 401);
+        assert_eq!(get("/elsewhere", "secret").await.0, 404);
+        assert_eq!(get("/health", "guessed").await.0, 200);
+        stop.send_replace(true);
+        serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_process_that_keeps_no_figures_says_so() {
+        pawl_metrics::switch(false);
+        let answer = told(Role::Api).unwrap_err().into_response();
+        pawl_metrics::switch(true);
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+        let body = to_bytes(answer.into_body(), 4_096).await.unwrap();
+        assert!(String::from_utf8_lossy(&body).contains("`metrics` is off"));
+    }
+}
