@@ -11,6 +11,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 mod admin;
+mod auto_recover;
 mod bench;
 mod completions;
 mod dev;
@@ -24,6 +25,7 @@ mod plugin;
 pub mod plugin_build;
 mod plugin_new;
 mod plugin_test;
+mod recover;
 mod roles;
 mod run;
 mod settings;
@@ -63,6 +65,19 @@ enum Noun {
     Migrate,
     /// Check the invariants of the whole database
     Doctor(roles::Doctor),
+    /// Runs that nobody moves, and since when; exit code 1 if there are any. Changes nothing
+    #[command(
+        after_help = "A run that sleeps, has its turn in a queue, or has a step that a live worker executes, is not \
+                            interrupted, however long that takes.\n\nExamples:\n  pawl check-interrupted --threshold 1m\n  \
+                            pawl run resume \"$(pawl check-interrupted --limit 1 -o ids)\""
+    )]
+    CheckInterrupted(recover::Check),
+    /// Let interrupted runs go on, and sum up what came of it; exit code 1 if one does not
+    #[command(after_help = "Runs in which a step has failed are only named, with what to do.\n\n\
+                            Examples:\n  pawl recover --dry-run\n  pawl recover --auto-resume --threshold 30s")]
+    Recover(recover::Recover),
+    /// What takeovers have come to: from the end of a lease to the first new call of the replacement
+    Recoveries(recover::List),
     /// Settings of a role, or of the commands that are none: each value, and where it comes from
     #[command(after_help = "Examples:\n  pawl config worker\n  pawl config api --listen 0.0.0.0:7340 -o json")]
     Config {
@@ -193,6 +208,9 @@ async fn carry_out(noun: Noun, settings: &Settings) -> anyhow::Result<()> {
         Noun::Worker => roles::worker(settings).await,
         Noun::Migrate => roles::migrate(settings).await,
         Noun::Doctor(doctor) => doctor.run(settings).await,
+        Noun::CheckInterrupted(check) => check.run(&settings.client()?).await,
+        Noun::Recover(recover) => recover.run(&settings.client()?).await,
+        Noun::Recoveries(list) => list.run(&settings.client()?).await,
         Noun::Config { output, .. } => Ok(output.print(&settings.show())?),
         Noun::Completions { shell } => completions::print_for(shell, settings::add_flags(Command::command())),
         Noun::Plugin { verb } => plugin::run(verb, settings).await,

@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::auto_recover;
 use super::exit::{End, INTERRUPTED};
 use super::here::DATA;
 use super::output::{Answer, Output, Table};
@@ -60,6 +61,7 @@ pub(super) async fn api(settings: &Settings) -> anyhow::Result<()> {
     let stop = asked_to_stop();
     fault::announce()?;
     let ports = ports(settings)?;
+    auto_recover::beside_the_start(settings, &ports);
     // It checks and describes components; it executes none.
     let engine = settings.engine(1)?;
     api::serve(settings.api(), ports, engine, stop).await.map_err(|error| match error {
@@ -74,6 +76,7 @@ pub(super) async fn worker(settings: &Settings) -> anyhow::Result<()> {
     fault::announce()?;
     let config = settings.worker();
     let ports = ports(settings)?;
+    auto_recover::beside_the_start(settings, &ports);
     let engine = settings.engine(config.slots)?;
     let telling = tell_metrics(settings).await?;
     let worked = worker::run(config, ports, engine, stop).await;

@@ -36,6 +36,7 @@ mod parked;
 mod pipelines;
 mod plugins;
 mod problem;
+mod recoveries;
 mod request;
 mod route;
 mod routes;

@@ -11,10 +11,10 @@ use super::problem::kind::{
 };
 use super::route::Route;
 use super::types::{
-    ActivatePlugin, AppliedPipeline, EventList, FailRun, IDEMPOTENCY_KEY, PushedPlugin, ResumeStep, SubmitRun,
-    SubmittedRun,
+    ActivatePlugin, AppliedPipeline, EventList, FailRun, IDEMPOTENCY_KEY, PushedPlugin, RecoverRuns, ResumeStep,
+    SubmitRun, SubmittedRun,
 };
-use super::{events, inbox, journal, metrics, openapi, operations, pipelines, plugins, runs, signals};
+use super::{events, inbox, journal, metrics, openapi, operations, pipelines, plugins, recoveries, runs, signals};
 
 /// The header with which a reader of events goes on.
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";
@@ -33,6 +33,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Route>)> {
         ("steps", steps()),
         ("plugins", plugins()),
         ("pipelines", pipelines()),
+        ("recoveries", recoveries()),
         ("operations", operations()),
     ]
 }
@@ -78,6 +79,9 @@ fn runs() -> Vec<Route> {
         Route::post("/v1/runs/{run}/retry", runs::retry)
             .says("retryRun", "opens it again with all its failed and parked steps, and all that was stopped when it failed, or when a person failed or cancelled it")
             .or(&CONFLICT, "if there is nothing to retry"),
+        Route::post("/v1/runs/{run}/resume", recoveries::resume)
+            .says("resumeRun", "lets a run go on that nobody moves: steps whose worker is gone are taken over, what is past its time is woken, what is ready is delivered again")
+            .or(&CONFLICT, "if somebody is at work on it, it waits, a step is parked or has failed, or it has ended; `detail` tells what to do"),
     ]
 }
 
@@ -180,6 +184,19 @@ fn pipelines() -> Vec<Route> {
         Route::get("/v1/pipelines/{pipeline}", pipelines::show)
             .says("showPipeline", "a pipeline's current version")
             .or(&UNKNOWN_PIPELINE, ""),
+    ]
+}
+
+fn recoveries() -> Vec<Route> {
+    vec![
+        Route::get("/v1/recoveries", recoveries::list)
+            .says("listRecoveries", "records of takeovers, newest first: from the end of a worker's lease to the first new call of its replacement; `next` is the `before` of the next page"),
+        Route::get("/v1/interrupted", recoveries::interrupted)
+            .says("listInterrupted", "runs that have begun, that nobody moves, and of which no step has done anything for `threshold_ms`, those that stand longest first"),
+        Route::post("/v1/recover", recoveries::recover)
+            .says("recoverRuns", "tells of interrupted runs and, with `{\"resume\": true}`, lets them go on; with `wait_ms` it waits for what comes of that; runs in which a step has failed are only named, with what to do")
+            .takes::<RecoverRuns>()
+            .or(&TOO_MANY_READERS, ""),
     ]
 }
 

@@ -12,6 +12,7 @@ mod journal;
 mod operations;
 mod pipelines;
 mod plugins;
+mod recoveries;
 mod runs;
 
 pub use inbox::*;
@@ -19,6 +20,7 @@ pub use journal::*;
 pub use operations::*;
 pub use pipelines::*;
 pub use plugins::*;
+pub use recoveries::*;
 pub use runs::*;
 
 pub use pawl_domain::event::EventKind;

@@ -1,11 +1,12 @@
 //! What is committed to the store first and told to the queue after it, for everybody who does so: [`submissions`] (HTTP,
-//! schedules, `pawl dev`, tests) and [`requeue`], the sweeps as a person asks for them.
+//! schedules, `pawl dev`, tests), [`requeue`], the sweeps as a person asks for them, and [`recovery`], for what is interrupted.
 //!
 //! A crash between the commit and the telling loses nothing: steps that were not delivered are found as lost.
 
 use pawl_queue::SharedQueue;
 use pawl_store::SharedStore;
 
+pub mod recovery;
 pub mod requeue;
 pub mod submissions;
 

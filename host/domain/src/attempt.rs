@@ -27,6 +27,9 @@ pub struct Claim {
     pub journal_length: u32,
     /// Where the last checkpoint stands, if there is one.
     pub checkpoint_position: Option<u32>,
+    /// Whether somebody else has raised its fence before: what this attempt passes on its way back may be a recovery
+    /// ([`crate::recovery`]), and is told with what it writes.
+    pub recovers: bool,
     /// What its input is made of.
     pub input: ClaimedInput,
 }
@@ -68,6 +71,7 @@ impl Claim {
             crashes: 0,
             journal_length: 0,
             checkpoint_position: None,
+            recovers: false,
             input: ClaimedInput::default(),
         }
     }

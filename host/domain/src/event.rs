@@ -50,6 +50,12 @@ kinds! {
     StepResumed = "step.resumed",
     /// Its worker's lease has ended.
     StepLeaseExpired = "step.lease_expired",
+    /// After a takeover: its replacement has its last checkpoint, or there is none.
+    StepCheckpointReloaded = "step.checkpoint_reloaded",
+    /// After a takeover: everything that the journal holds was answered from there.
+    StepReplayed = "step.replayed",
+    /// After a takeover: it makes its first new call, or has ended.
+    StepReadyForDispatch = "step.ready_for_dispatch",
     /// Its worker gave it back without a fault.
     StepHandedBack = "step.handed_back",
     /// Its output is recorded.
@@ -117,7 +123,7 @@ impl EventKind {
             Self::StepParked => (0, if by_worker { -1 } else { 0 }),
             Self::StepCancelled => (-1, 0),
             Self::StepReopened => (1, 0),
-            Self::StepReady => (0, 0),
+            Self::StepReady | Self::StepCheckpointReloaded | Self::StepReplayed | Self::StepReadyForDispatch => (0, 0),
             Self::RunSubmitted
             | Self::RunStarted
             | Self::RunSucceeded

@@ -12,6 +12,7 @@ pub mod namespace;
 pub mod pipeline;
 pub mod pipeline_file;
 pub mod ready;
+pub mod recovery;
 pub mod replay;
 pub mod retry;
 pub mod schema;

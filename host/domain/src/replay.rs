@@ -214,6 +214,12 @@ impl Replay {
         self.resumed_from
     }
 
+    /// Whether there is a state to go on from that the guest has not asked for.
+    #[must_use]
+    pub fn has_checkpoint(&self) -> bool {
+        self.checkpoint.is_some() && self.prelude.is_none()
+    }
+
     /// What the guest's own clock showed at the checkpoint from which it went on, or that it has made: ns.
     #[must_use]
     pub fn elapsed_ns(&self) -> Option<u64> {

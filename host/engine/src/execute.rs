@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use pawl_domain::attempt::{Cause, Cut, Failure, Outcome};
 use pawl_domain::id::StepId;
 use pawl_domain::journal::History;
+use pawl_domain::recovery::Stage;
 use pawl_domain::replay::Replay;
 use pawl_domain::schema::Unfit;
 use pawl_metrics::figures;
@@ -129,6 +130,7 @@ impl Engine {
             }
             None => Replay::new(attempt.step, attempt.history),
         };
+        let awaited = recorder.recovers().then_some(Stage::CheckpointReload);
         let log = Log::new(attempt.step, attempt.step_name, attempt.secrets, &self.limits);
         let guest = Guest {
             step: attempt.step,
@@ -139,6 +141,7 @@ impl Engine {
             replay,
             has_ended,
             lacks_memory: false,
+            awaited,
             recorder: Some(recorder),
             http: Arc::clone(&self.http),
             sign,
@@ -169,6 +172,11 @@ impl Engine {
             Ok(ready) => ready,
             Err(unborn) => return Ok((unborn.0, End::Unborn(unborn.1))),
         };
+        let guest = store.data_mut();
+        if !guest.replay.has_checkpoint() {
+            guest.has_restored();
+        }
+        guest.has_replayed();
         let end = match caught(|| instance.call_run(&mut store, &input)) {
             Ok(Ok(returned)) => End::Returned(returned),
             Ok(Err(error)) => End::Broken(error),

@@ -12,6 +12,7 @@ use pawl_domain::attempt::Divergence;
 use pawl_domain::id::StepId;
 use pawl_domain::journal::Entry;
 use pawl_domain::limits::Limits;
+use pawl_domain::recovery::Stage;
 use pawl_domain::replay::{Fault, Refused, Replay, Unread};
 use pawl_domain::secret::variable_of;
 use pawl_domain::wait::Wait;
@@ -40,6 +41,8 @@ pub(super) struct Guest {
     pub(super) has_ended: Arc<AtomicBool>,
     /// It was ended because the machine had no memory.
     pub(super) lacks_memory: bool,
+    /// After a takeover: the stage of its recovery that it passes next.
+    pub(super) awaited: Option<Stage>,
     /// None while the guest is only asked to describe itself: then every host call is refused.
     pub(super) recorder: Option<Arc<dyn Recorder>>,
     pub(super) http: Arc<Outgoing>,
@@ -117,6 +120,35 @@ impl Guest {
     /// The way to the world outside.
     pub(super) fn recorder(&self) -> Result<&dyn Recorder, Halt> {
         self.recorder.as_deref().ok_or(Halt::Describing)
+    }
+
+    /// The guest has its state, or there is none.
+    pub(super) fn has_restored(&mut self) {
+        if self.awaited == Some(Stage::CheckpointReload) {
+            self.pass(Stage::CheckpointReload, Some(Stage::Replay));
+        }
+    }
+
+    /// Called where the journal has answered, and before the guest begins: that may have been all of it.
+    #[inline]
+    pub(super) fn has_replayed(&mut self) {
+        if self.awaited.is_some_and(|stage| stage <= Stage::Replay) && self.replay.is_live() {
+            self.pass(Stage::Replay, Some(Stage::ReadyForDispatch));
+        }
+    }
+
+    /// A request goes out that the journal does not answer. Other calls are told by what they record.
+    pub(super) fn dispatches(&mut self) {
+        if self.awaited.is_some() {
+            self.pass(Stage::ReadyForDispatch, None);
+        }
+    }
+
+    fn pass(&mut self, stage: Stage, next: Option<Stage>) {
+        self.awaited = next;
+        if let Some(recorder) = &self.recorder {
+            recorder.passed(stage, self.replay.replayed());
+        }
     }
 
     /// Adds an answer of the world to the journal.

@@ -93,6 +93,7 @@ impl Engine {
             replay: Replay::new(step, History::default()),
             has_ended: Arc::default(),
             lacks_memory: false,
+            awaited: None,
             recorder: None,
             http: Arc::clone(&self.http),
             sign,

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use pawl_domain::journal::{Checkpoint, Entry};
+use pawl_domain::recovery::Stage;
 use pawl_domain::replay::Unread;
 
 /// Why a guest must stop at once. It is not the guest's fault; nothing more of it is written.
@@ -82,6 +83,14 @@ pub trait Recorder: Send + Sync {
 
     /// Whether the guest must stop now; asked at every epoch.
     fn stop(&self) -> Option<Stop>;
+
+    /// Whether the attempt follows a takeover, so that it is to be told which stages it passes.
+    fn recovers(&self) -> bool {
+        false
+    }
+
+    /// The attempt has passed this stage of its recovery, and so many entries were answered from its journal by now.
+    fn passed(&self, _stage: Stage, _replayed: u32) {}
 }
 
 /// Where a resumed guest's past is read from, a piece at a time. Called on the guest's own thread, so it may block: each

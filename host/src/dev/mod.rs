@@ -20,6 +20,7 @@ use pawl_worker as worker;
 use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::watch;
 
+use super::auto_recover;
 use super::exit::usage;
 use super::here::{Announced, DATA, Said};
 use super::roles::asked_to_stop;
@@ -50,8 +51,10 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let announced = Announced::in_data(&data, &said).map_err(|error| eprintln!("{error:#}"));
     eprintln!("listening on {}", said.url);
     let queue: SharedQueue = Arc::new(InProcess::new());
+    let ports = Ports { store, queue };
+    auto_recover::at_home(settings, &ports).await?;
     // The process before this one is dead, whatever its leases say, and its queue is gone.
-    let resumed = requeue::stale(&*store, &*queue, settings.suspicion()).await?;
+    let resumed = requeue::stale(&*ports.store, &*ports.queue, settings.suspicion()).await?;
     if resumed > 0 {
         eprintln!("going on with {resumed} {}", if resumed == 1 { "step" } else { "steps" });
     }
@@ -64,7 +67,6 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let client = Client::new(&said.url, settings.api_token())?;
     let (tell, building) = watch::channel(Building::UnderWay);
     let home = Home { folder: said.folder.clone(), building };
-    let ports = Ports { store, queue };
     let engine = settings.engine(execute.slots)?;
     let serving = api::serve_at_home(home, listener, serve, ports.clone(), Arc::clone(&engine), stopping());
     let executing = worker::run(execute, ports, engine, stopping());

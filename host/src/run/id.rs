@@ -14,7 +14,7 @@ const FEWEST_DIGITS: usize = 4;
 const NAMED: &str = "5";
 
 /// A mistyped id is told here, before anything is asked.
-pub(super) fn run_id(text: &str) -> Result<String, String> {
+pub(crate) fn run_id(text: &str) -> Result<String, String> {
     if let Ok(id) = text.parse::<RunId>() {
         return Ok(id.to_string());
     }
@@ -30,7 +30,7 @@ pub(super) fn run_id(text: &str) -> Result<String, String> {
 }
 
 /// Makes a whole id of its first digits.
-pub(super) async fn complete(run: &mut String, client: &Client) -> anyhow::Result<()> {
+pub(crate) async fn complete(run: &mut String, client: &Client) -> anyhow::Result<()> {
     if run.parse::<RunId>().is_ok() {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use pawl_api::types::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use self::id::run_id;
+pub(super) use self::id::{complete, run_id};
 use self::outage::Outage;
 use super::exit::End;
 use super::input;
@@ -99,9 +99,10 @@ pub(super) enum Verb {
         #[arg(long)]
         step: Option<String>,
     },
-    /// Let a parked step go on, or one that sleeps
-    #[command(after_help = "A step that has left its journal is parked: `pawl run explain RUN` says where.\n\n\
-                            Examples:\n  pawl run resume RUN                                # as it is\n  \
+    /// Let a run go on that nobody moves, or one of its steps that is parked or sleeps
+    #[command(after_help = "A step that has left its journal is parked: `pawl run explain RUN` says where.\n\
+                            What is done is not executed again; a step that was begun goes on from its checkpoint.\n\n\
+                            Examples:\n  pawl run resume RUN                                # whatever stands, as it is\n  \
                             pawl run resume RUN load --pin 3f9a0c11d2e4        # on the component that made the journal\n  \
                             pawl run resume RUN load --from-checkpoint --latest")]
     Resume(resume::Arguments),
@@ -201,7 +202,7 @@ pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> 
         _ => settings.client()?,
     };
     if let Some(run) = verb.run_mut() {
-        id::complete(run, client).await?;
+        complete(run, client).await?;
     }
     match verb {
         Verb::Submit(submit) => self::submit(submit, client, output).await?,

@@ -108,6 +108,8 @@ static WORKER: &[Setting] = &[
         .what("Deaths of its workers in a row, without progress, from which on a step is a suspect: it runs beside few others of its kind, then alone"),
     setting("crash-limit", Count(2, 1_000), ROLES, |it| &mut it.suspicion.crash_limit)
         .what("Deaths of its workers in a row, without progress, after which a step is parked"),
+    setting("auto-recover", Switch, ROLES, |it| &mut it.auto_recover)
+        .what("Whether a start lets interrupted runs go on, as `pawl recover --auto-resume` does, and logs what came of it"),
 ];
 
 static LIMITS: &[Setting] = &[

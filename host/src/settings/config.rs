@@ -34,6 +34,8 @@ pub(super) struct Config {
     pub(super) statement_timeout: Duration,
     /// For both who count crashes: the worker, and the API on an operator's word.
     pub(super) suspicion: Suspicion,
+    /// For all who start.
+    pub(super) auto_recover: bool,
     /// For both who check them.
     pub(super) limits: Limits,
     pub(super) api: api::Config,
@@ -70,6 +72,7 @@ impl Config {
             database_connections: if role == Role::Worker { 8 } else { 16 },
             statement_timeout: worker::session_timeout(worker.lease),
             suspicion: Suspicion::default(),
+            auto_recover: false,
             limits: Limits::default(),
             api: api::Config::default(),
             engine: engine::Config { cache_dir: users_cache(), ..engine::Config::default() },

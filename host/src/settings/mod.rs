@@ -300,6 +300,11 @@ impl Settings {
         self.config.suspicion
     }
 
+    /// Whether interrupted runs go on with the start of a role.
+    pub(super) fn auto_recover(&self) -> bool {
+        self.config.auto_recover
+    }
+
     /// An engine that executes up to `slots` steps at once. A component with an interpreter takes seconds to compile,
     /// so that it should happen once; where the user has no folder that can be written, as a service often has none,
     /// every process compiles for itself.

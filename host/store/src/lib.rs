@@ -22,6 +22,7 @@ pub mod pipelines;
 pub mod plugins;
 mod postgres;
 pub mod readiness;
+pub mod recoveries;
 pub mod runs;
 mod sqlite;
 pub mod submit;
@@ -53,6 +54,7 @@ pub trait Store:
     + pipelines::Pipelines
     + plugins::Plugins
     + readiness::Readiness
+    + recoveries::Recoveries
     + runs::Runs
     + workers::Workers
     + Send

@@ -7,6 +7,7 @@ use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Digest, Fence, RunId, StepId};
 use pawl_domain::journal::Checkpoint;
 use pawl_domain::ready::{Moved, Ready};
+use pawl_domain::recovery::Recovered;
 use pawl_domain::succession::Succession;
 
 pub use pawl_domain::decision::outcome::Settlement;
@@ -42,6 +43,8 @@ pub struct Member {
     pub progress: Option<(f32, String)>,
     /// How the attempt ended.
     pub settlement: Option<Settlement>,
+    /// After a takeover, once: how its recovery went.
+    pub recovered: Option<Recovered>,
 }
 
 /// How the step of a member was run ahead. It succeeds, and writes no checkpoint. What was guessed for it must be true
@@ -88,6 +91,7 @@ impl Member {
             checkpoint: None,
             progress: None,
             settlement: None,
+            recovered: None,
         }
     }
 
@@ -107,6 +111,12 @@ impl Member {
     #[must_use]
     pub fn ends(&self) -> bool {
         self.settlement.is_some()
+    }
+
+    /// Whether it adds to the history of its run, whose row it needs for that.
+    #[must_use]
+    pub fn tells(&self) -> bool {
+        self.ends() || self.recovered.is_some()
     }
 
     /// What follows the step's success.
@@ -174,14 +184,14 @@ pub enum Verdict {
 }
 
 impl Written {
-    /// Runs of `batch` that moved: those whose steps ended or were claimed.
+    /// Runs of `batch` that moved: those whose steps ended, were claimed, or told of a recovery.
     #[must_use]
     pub fn moved(&self, batch: &Batch) -> Vec<Moved> {
         let settled = batch
             .members
             .iter()
             .zip(&self.members)
-            .filter(|(member, verdict)| member.ends() && **verdict == Verdict::Written);
+            .filter(|(member, verdict)| member.tells() && **verdict == Verdict::Written);
         let mut runs: Vec<RunId> = settled.map(|(member, _)| member.id.run).collect();
         runs.extend(self.claimed.iter().map(Claim::run));
         runs.sort_unstable();

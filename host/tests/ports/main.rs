@@ -4,5 +4,6 @@
 mod away;
 mod event_kinds;
 mod queues;
+mod recoveries;
 mod seen;
 mod stores;

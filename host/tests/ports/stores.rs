@@ -21,6 +21,7 @@ use pawl_store::submit::{NewRun, Submission};
 use pawl_store::write::{Batch, Member, Settlement};
 use pawl_store::{Error, Link, Postgres, SharedStore, Sqlite};
 
+use crate::recoveries::{takeovers_leave_records, what_nobody_moves_is_found_and_goes_on};
 use crate::seen::{an_inbox_is_seen_and_changed, queues_that_are_named_or_unserved_are_told};
 
 pub static HERE: LazyLock<Namespace> = LazyLock::new(Namespace::default);
@@ -58,6 +59,8 @@ async fn conforms(store: &SharedStore) {
     an_inbox_is_seen_and_changed(store).await;
     queues_that_are_named_or_unserved_are_told(store).await;
     a_run_of_ten_thousand_steps_is_stopped_and_opened_again(store).await;
+    takeovers_leave_records(store).await;
+    what_nobody_moves_is_found_and_goes_on(store).await;
     let violations = store.doctor(Duration::from_secs(60), false).await.expect("checked");
     assert_eq!(violations, []);
 }
@@ -288,7 +291,7 @@ fn beat(worker: WorkerId, begin: bool) -> Heartbeat<'static> {
     }
 }
 
-async fn worker(store: &SharedStore, link: &mut dyn Link, lease_ms: u32) -> WorkerId {
+pub async fn worker(store: &SharedStore, link: &mut dyn Link, lease_ms: u32) -> WorkerId {
     let worker = WorkerId::new();
     let queues = ["two".to_owned()];
     let begin = Heartbeat { lease_ms, queues: &queues, ..beat(worker, true) };

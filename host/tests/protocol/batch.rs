@@ -2,6 +2,7 @@
 
 use pawl_domain::id::{Digest, Fence, StepId, StepNo};
 use pawl_domain::journal::{Checkpoint, Entry, Held, pack};
+use pawl_domain::recovery::{Outcome, Recovered};
 use pawl_domain::status::StepStatus;
 use pawl_domain::wait::Wait;
 use pawl_store::write::{Ahead, Batch, Member, Segment, Settlement, Verdict};
@@ -126,7 +127,17 @@ impl World {
             state: vec![step.journal as u8],
             held: Held::default(),
         });
-        Member { alone, cut, segment, checkpoint, progress, settlement, ..Member::bare(id, Fence(step.fence)) }
+        let recovered = (chance.below(3) == 0).then(|| a_recovery(chance));
+        Member {
+            alone,
+            cut,
+            segment,
+            checkpoint,
+            progress,
+            settlement,
+            recovered,
+            ..Member::bare(id, Fence(step.fence))
+        }
     }
 
     fn success(&self, id: StepId, chance: &mut Chance) -> Settlement {
@@ -161,6 +172,7 @@ impl World {
             ahead: Some(ahead),
             checkpoint: None,
             cut: None,
+            recovered: None,
             segment: (chance.below(3) == 0).then_some(segment),
             settlement: Some(self.success(id, chance)),
             ..self.member(id, &untouched, chance)
@@ -182,6 +194,16 @@ impl World {
             batch.members.push(self.succeeded_ahead(id, step, Ahead::Follows { component }, chance));
             expected.push(if stands { Verdict::Written } else { Verdict::LeaseLost });
         }
+    }
+}
+
+/// What a replacement may tell, whether it is one or not: only the record knows.
+fn a_recovery(chance: &mut Chance) -> Recovered {
+    // As seen by a clock that is late: nothing was before the claim.
+    let (reloaded_ms, replayed) = (Some(1), chance.below(5) as u32);
+    match chance.below(3) {
+        0 => Recovered { reloaded_ms, replayed_ms: None, ready_ms: None, replayed, outcome: Outcome::Failed },
+        _ => Recovered { reloaded_ms, replayed_ms: Some(2), ready_ms: Some(3), replayed, outcome: Outcome::Recovered },
     }
 }
 

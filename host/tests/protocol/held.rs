@@ -1,12 +1,15 @@
 //! What a store holds of a run, to be compared with what the other holds.
 
 use pawl_domain::attempt::Claim;
+use pawl_domain::event::EventKind;
 use pawl_domain::id::{Fence, RunId, StepId};
 use pawl_domain::journal::History;
+use pawl_domain::namespace::Namespace;
 use pawl_domain::status::StepStatus;
 use pawl_store::SharedStore;
 use pawl_store::events::EventRow;
 use pawl_store::inbox::SignalRow;
+use pawl_store::recoveries::{RecoveryFilter, RecoveryRow};
 use pawl_store::runs::{RunRow, StepRow};
 
 /// All that a store holds of a run, but for times.
@@ -18,6 +21,8 @@ pub struct Held {
     pub histories: Vec<History>,
     /// With what each carries.
     inbox: Vec<(SignalRow, Vec<u8>)>,
+    /// By step, the oldest first.
+    recoveries: Vec<RecoveryRow>,
     /// Those of one commit come in any order.
     events: Vec<EventRow>,
 }
@@ -27,7 +32,13 @@ impl Held {
         let (run, steps) = store.run(id, None).await.expect("the run");
         let mut events = store.events(id, 0, 10_000).await.expect("the events");
         assert!(events.iter().zip(1..).all(|(event, number)| event.number == number), "{events:?}");
-        events.iter_mut().for_each(|event| (event.number, event.at_ms) = (0, 0));
+        for event in &mut events {
+            (event.number, event.at_ms) = (0, 0);
+            if event.kind == EventKind::StepReadyForDispatch {
+                event.note =
+                    event.note.take().map(|note| note.trim_start_matches(|it: char| it.is_ascii_digit()).to_owned());
+            }
+        }
         events.sort_by_key(|event| format!("{event:?}"));
         let (mut outputs, mut histories) = (Vec::new(), Vec::new());
         for step in &steps {
@@ -46,8 +57,14 @@ impl Held {
             let (signal, payload) = store.inbox_signal(id, signal.number).await.expect("a signal of it");
             inbox.push((SignalRow { sent_at_ms: 0, ..signal }, payload));
         }
+        let namespace = Namespace::default();
+        let filter = RecoveryFilter { namespace: &namespace, run: Some(id), before: None, limit: 10_000 };
+        let recoveries = store.recoveries(&filter).await.expect("the recoveries");
+        let mut recoveries: Vec<RecoveryRow> = recoveries.into_iter().map(timeless_recovery).collect();
+        recoveries.sort_by_key(|recovery| (recovery.id.step, recovery.id.fence));
         Self {
             inbox,
+            recoveries,
             run: timeless_run(run),
             steps: steps.into_iter().map(timeless_step).collect(),
             outputs,
@@ -60,6 +77,19 @@ impl Held {
 fn timeless_run(run: RunRow) -> RunRow {
     let there = |time: Option<i64>| time.map(|_| 0);
     RunRow { created_at_ms: 0, started_at_ms: there(run.started_at_ms), ended_at_ms: there(run.ended_at_ms), ..run }
+}
+
+fn timeless_recovery(recovery: RecoveryRow) -> RecoveryRow {
+    let there = |time: Option<i64>| time.map(|_| 0);
+    RecoveryRow {
+        lease_ended_ms: there(recovery.lease_ended_ms),
+        taken_over_ms: 0,
+        claimed_ms: there(recovery.claimed_ms),
+        reloaded_ms: there(recovery.reloaded_ms),
+        replayed_ms: there(recovery.replayed_ms),
+        ready_ms: there(recovery.ready_ms),
+        ..recovery
+    }
 }
 
 fn timeless_step(step: StepRow) -> StepRow {

@@ -269,6 +269,7 @@ impl Flow {
         if let Some(version) = version {
             version.count(&executed);
         }
+        session.has_replayed(executed.replayed);
         let claim = &session.claim;
         let (then, next) = match (version, &executed.outcome) {
             (Some(version), Outcome::Succeeded(output)) => {
@@ -331,7 +332,7 @@ impl Flow {
         // Guests first: they may be waiting at a barrier for this.
         for ((session, member), verdict) in sessions.iter().zip(&batch.members).zip(&written.members) {
             session.written(member, *verdict);
-            if *verdict == Verdict::Written && member.ends() {
+            if *verdict == Verdict::Written && member.tells() {
                 tell(member, || self.guests.step_name(session));
             }
         }

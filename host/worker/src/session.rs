@@ -10,7 +10,8 @@
 //! once, however much it has to say. The first refusal ends everything: no later write of the attempt is
 //! sent.
 //!
-//! `guest` is the guest's side of it, `writing` the writer's, `state` what lies under the lock. What only sessions
+//! `guest` is the guest's side of it, `writing` the writer's, `state` what lies under the lock, `recovery` what is told
+//! after a takeover. What only sessions
 //! know that are run ahead of their claims stands in `ahead`; for all others [`Standing::Claimed`] is all of it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use pawl_base::{lock, or_poisoned};
 use pawl_domain::attempt::{Claim, Cut};
+use pawl_domain::recovery::Passed;
 use pawl_domain::wait::Wait;
 use pawl_engine::recorder::{Interrupt, Stop};
 use pawl_queue::Delivery;
@@ -31,6 +33,7 @@ use crate::version::Version;
 
 mod ahead;
 mod guest;
+mod recovery;
 mod state;
 mod unwritten;
 mod writing;
@@ -64,7 +67,9 @@ impl Session {
     /// A step that was just claimed.
     #[must_use]
     pub fn new(claim: Claim, in_a_row: u32, outbox: Arc<Outbox<Session>>, trust: Arc<Trust>) -> Arc<Self> {
-        let state = State { recorded: claim.journal_length, durable: claim.journal_length, ..State::default() };
+        let recovering = claim.recovers.then(Passed::default);
+        let (recorded, durable) = (claim.journal_length, claim.journal_length);
+        let state = State { recorded, durable, recovering, ..State::default() };
         Self::with(claim, in_a_row, 0, outbox, trust, state)
     }
 
@@ -115,6 +120,7 @@ impl Session {
             state.pending.checkpoint = None;
             state.bulk.waiting = None;
         }
+        self.recovery_ends(&mut state, Some(&settlement));
         state.attempt = Attempt::Ended(settlement);
         self.queue(&mut state);
         self.queue_unclaimed(&mut state);
@@ -127,7 +133,9 @@ impl Session {
         let _ = self.wait(self.state(), Duration::MAX, |state| state.bulk.is_written());
         let mut state = self.state();
         let position = state.append(&wait.entry());
-        state.attempt = Attempt::Ended(Settlement::Suspended { wait, position });
+        let settlement = Settlement::Suspended { wait, position };
+        self.recovery_ends(&mut state, Some(&settlement));
+        state.attempt = Attempt::Ended(settlement);
         self.queue(&mut state);
     }
 

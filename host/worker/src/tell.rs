@@ -1,15 +1,23 @@
 //! What a worker's log says of ends of attempts that somebody may have to look after. Told after their commit, once, by the
 //! flow; successes and waits are in the histories of their runs, and would drown the rest.
 
+use pawl_domain::recovery::{Outcome, Recovered};
 use pawl_store::write::{Member, Settlement};
 
-/// Tells how a step has ended. `name` is asked for its name, as far as that is known here, if there is something to tell.
+/// Tells how a step has ended, or that it goes on after a takeover. `name` is asked for its name, as far as that is known
+/// here, if there is something to tell.
 pub fn tell(member: &Member, name: impl FnOnce() -> Option<String>) {
-    let settlement = match &member.settlement {
-        None | Some(Settlement::Succeeded { .. } | Settlement::Suspended { .. }) => return,
-        Some(settlement) => settlement,
-    };
+    let is_over = |it: &&Settlement| !matches!(it, Settlement::Succeeded { .. } | Settlement::Suspended { .. });
+    let settlement = member.settlement.as_ref().filter(is_over);
+    let recovered = member.recovered.as_ref().filter(|it| it.outcome == Outcome::Recovered);
+    if settlement.is_none() && recovered.is_none() {
+        return;
+    }
     let (run, step) = (member.id.run, name().unwrap_or_else(|| member.id.step.to_string()));
+    if let Some(Recovered { replayed, .. }) = recovered {
+        tracing::info!(run.id = %run, step.name = step, replayed, "a step that was taken over goes on");
+    }
+    let Some(settlement) = settlement else { return };
     let reason = settlement.reason().unwrap_or_default();
     match settlement {
         Settlement::Succeeded { .. } | Settlement::Suspended { .. } => {}

@@ -103,12 +103,18 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     reader.ask("DELETE /v1/runs/{run}/inbox/{number}", "", "", "")?;
     reader.ask("GET /v1/runs/{run}/output", "", "", "")?;
     reader.ask("GET /v1/runs/{run}/explain", "", "", "")?;
+    reader.ask("POST /v1/runs/{run}/resume", "", "", "")?;
     reader.ask("POST /v1/runs/{run}/cancel", "", "", "")?;
+    reader.ask("POST /v1/runs/{run}/resume", "", "", "")?;
     reader.ask("POST /v1/runs/{run}/retry", "", "", "")?;
     reader.ask("POST /v1/runs/{run}/steps/{step}/retry", "", "", "")?;
     reader.ask("POST /v1/runs/{run}/steps/{step}/resume", "", JSON, "{}")?;
     reader.ask("POST /v1/runs/{run}/fail", "", JSON, "{\"message\": \"bad data\"}")?;
     reader.ask("POST /v1/runs/{run}/retry", "", "", "")?;
+
+    reader.ask("GET /v1/recoveries", "?limit=1", "", "")?;
+    reader.ask("GET /v1/interrupted", "?threshold_ms=0", "", "")?;
+    reader.ask("POST /v1/recover", "", JSON, "{\"resume\": true, \"threshold_ms\": 0}")?;
 
     let _worker = api.worker()?;
     let ended = reader.ask("GET /v1/runs/{run}", "?wait_ms=25000", "", "")?;

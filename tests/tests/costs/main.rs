@@ -5,6 +5,7 @@
 
 mod claims;
 mod filled;
+mod interrupted;
 mod kept_row;
 mod lists;
 mod pressure;

@@ -8,6 +8,7 @@ use pawl_store::doctor::Invariants as _;
 use pawl_store::events::Events as _;
 use pawl_store::leases::Sweeps as _;
 use pawl_store::live::Live as _;
+use pawl_store::recoveries::Recoveries as _;
 use pawl_store::runs::Runs as _;
 use pawl_tests::runtime::block_on;
 
@@ -45,6 +46,7 @@ fn pressure_lists_explanations_events_and_sweeps_with_a_million_runs() -> Result
     let (mut link, me) = worker(store)?;
     timed("a look at everything", || Ok(block_on(store.look(&look(me, "elsewhere", None)))?))?;
     timed("a takeover", || Ok(block_on(store.take_over(1_000, true, Default::default()))?))?;
+    timed("interrupted runs", || Ok(block_on(store.interrupted(&namespace, Duration::ZERO, 1_000))?))?;
     timed("a comparison", || Ok(block_on(store.running_of(me))?))?;
     let beat = heartbeat_pages(&filled, &mut link, me)?;
     assert!(beat <= 30, "a heartbeat: {beat} pages");

@@ -50,6 +50,7 @@ mod plugin_new;
 mod plugin_test;
 mod pressure;
 mod readme;
+mod recoveries;
 mod redis;
 mod reload;
 mod resume;

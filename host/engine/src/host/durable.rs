@@ -82,6 +82,8 @@ fn restore(guest: &mut Guest) -> Result<Option<Vec<u8>>, Halt> {
         guest.advance_monotonic(elapsed_ns);
     }
     keep_results(guest)?;
+    guest.has_restored();
+    guest.has_replayed();
     Ok(state)
 }
 
@@ -105,7 +107,10 @@ fn keep_results(guest: &mut Guest) -> Result<(), Halt> {
 fn now(guest: &mut Guest) -> Result<u64, Halt> {
     guest.recorder()?;
     match guest.replay.now()? {
-        Step::Recorded(unix_ns) => Ok(unix_ns),
+        Step::Recorded(unix_ns) => {
+            guest.has_replayed();
+            Ok(unix_ns)
+        }
         Step::Live => guest.read_clock(),
     }
 }
@@ -119,8 +124,11 @@ fn once_begin(guest: &mut Guest, name: String) -> Result<Option<Vec<u8>>, Halt> 
     keep_results(guest)?;
     let again = matches!(begun, OnceStep::Reopened);
     match begun {
-        OnceStep::Finished(value) => return Ok(Some(value)),
-        OnceStep::Reopened => {}
+        OnceStep::Finished(value) => {
+            guest.has_replayed();
+            return Ok(Some(value));
+        }
+        OnceStep::Reopened => guest.has_replayed(),
         OnceStep::Live => guest.record(&Entry::OnceBegun { name })?,
     }
     guest.barrier()?;

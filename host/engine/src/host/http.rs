@@ -75,8 +75,12 @@ fn answer(guest: &mut Guest, request: Outbound) -> Result<HttpAnswer, Halt> {
 
 fn fetch(guest: &mut Guest, request: Outbound) -> Result<HttpAnswer, Halt> {
     match guest.replay.fetch(&request.summary)? {
-        Step::Recorded(answer) => Ok(answer),
+        Step::Recorded(answer) => {
+            guest.has_replayed();
+            Ok(answer)
+        }
         Step::Live => {
+            guest.dispatches();
             let answer = send(guest, request.wire, Kind::Fetch, request.timeout)?;
             fetched(guest, request.summary, answer)
         }
@@ -95,8 +99,15 @@ fn effect(guest: &mut Guest, mut request: Outbound) -> Result<HttpAnswer, Halt> 
         check_name(name)?;
     }
     let (key, again) = match guest.replay.effect(request.effect.as_deref(), &request.summary)? {
-        EffectStep::Recorded(answer) => return Ok(answer),
-        EffectStep::Resend(key) => (key, true),
+        EffectStep::Recorded(answer) => {
+            guest.has_replayed();
+            return Ok(answer);
+        }
+        EffectStep::Resend(key) => {
+            guest.has_replayed();
+            guest.dispatches();
+            (key, true)
+        }
         EffectStep::Live(key) => {
             guest.record(&Entry::Intent { key, request: request.summary })?;
             (key, false)

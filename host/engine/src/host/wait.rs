@@ -9,6 +9,7 @@ pub(super) fn sleep(guest: &mut Guest, duration_ms: u64) -> Result<(), Halt> {
     guest.recorder()?;
     match guest.replay.sleep(duration_ms)? {
         Step::Recorded(()) => {
+            guest.has_replayed();
             guest.pass_monotonic(duration_ms.saturating_mul(1_000_000));
             Ok(())
         }
@@ -20,11 +21,11 @@ pub(super) fn await_signal(guest: &mut Guest, name: String, timeout_ms: Option<u
     guest.recorder()?;
     check_signal_name(&name).map_err(|rule| Halt::Limit(format!("the name of a signal {rule}")))?;
     match guest.replay.await_signal(&name, timeout_ms)? {
-        Step::Recorded(None) => Ok(None),
-        Step::Recorded(Some(payload)) => match String::from_utf8(payload) {
-            Ok(payload) => Ok(Some(payload)),
-            Err(_) => Err(Halt::Limit(format!("what the signal {name:?} carries is not text in UTF-8"))),
-        },
+        Step::Recorded(payload) => {
+            guest.has_replayed();
+            let payload = payload.map(String::from_utf8).transpose();
+            payload.map_err(|_| Halt::Limit(format!("what the signal {name:?} carries is not text in UTF-8")))
+        }
         Step::Live => Err(suspend(guest, Wait::Signal { name, timeout_ms })),
     }
 }

@@ -155,7 +155,10 @@ impl Guest {
     /// A journaled reading; a new one is made after `wait_ns`.
     fn read_wall_clock(&mut self, wait_ns: u64) -> Result<u64, Halt> {
         match self.replay.now()? {
-            Step::Recorded(unix_ns) => Ok(unix_ns),
+            Step::Recorded(unix_ns) => {
+                self.has_replayed();
+                Ok(unix_ns)
+            }
             Step::Live => {
                 self.wait(wait_ns)?;
                 self.read_clock()

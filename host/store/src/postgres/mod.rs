@@ -28,6 +28,7 @@ mod pipelines;
 mod plugins;
 mod pool;
 mod readiness;
+mod recoveries;
 mod runs;
 mod servers;
 mod submit;

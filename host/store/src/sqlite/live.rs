@@ -82,7 +82,7 @@ impl Live for Sqlite {
 }
 
 /// Of each live worker the queues that it serves.
-fn served_queues(conn: &Connection, now_ms: i64) -> Result<Vec<Vec<String>>> {
+pub(super) fn served_queues(conn: &Connection, now_ms: i64) -> Result<Vec<Vec<String>>> {
     let sql = "select queues from worker where expires_at > ?1 and not draining";
     rows(conn, sql, [now_ms], |row| Ok(queues_of(&row.get::<_, String>("queues")?)))
 }

@@ -29,6 +29,7 @@ mod live;
 mod pipelines;
 mod plugins;
 mod readiness;
+mod recoveries;
 mod rows;
 mod runs;
 mod signals;
@@ -49,12 +50,13 @@ const NAME: &str = "SQLite";
 
 /// The tables, and each change of them since: a file's `user_version` counts what it has been through. What has landed
 /// is frozen, as migrations are.
-const SCHEMA: [&str; 6] = [
+const SCHEMA: [&str; 7] = [
     include_str!("schema/0001_tables.sql"),
     include_str!("schema/0002_listed.sql"),
     include_str!("schema/0003_inbox.sql"),
     include_str!("schema/0004_rollback.sql"),
     include_str!("schema/0005_parked.sql"),
+    include_str!("schema/0006_recovery.sql"),
     include_str!("schema/0007_gone_workers.sql"),
 ];
 
@@ -164,7 +166,7 @@ fn is_ours(conn: &Connection, schema: &[&str]) -> Result<()> {
 /// Brings the tables up to date, and ends the leases of a process that was here before.
 fn prepare(conn: &Connection) -> Result<()> {
     upgrade(conn, &SCHEMA)?;
-    conn.execute("update worker set expires_at = 0", [])?;
+    conn.execute("update worker set expires_at = min(expires_at, ?1)", [ledger::now_ms()])?;
     Ok(())
 }
 

@@ -256,6 +256,11 @@ impl Step {
         self.status == StepStatus::Running && self.worker == Some(worker) && self.fence == fence
     }
 
+    /// Whether, between two of its claims, somebody else has raised its fence: a takeover, or a person.
+    pub(super) fn has_been_raised(&self) -> bool {
+        self.attempts > 1 && i64::from(self.attempts) < self.fence
+    }
+
     /// The wait that has not ended.
     pub(super) fn waits(&self) -> Option<Waits> {
         self.awaits_position.map(|position| Waits { position, signal: self.awaits.clone() })

@@ -110,32 +110,39 @@ fn take_over(ledger: &Ledger<'_>, limit: usize, suspicion: Suspicion) -> Result<
                      and not exists (select 1 from worker w where w.id = s.worker_id and w.expires_at > ?1)
                    limit ?2)";
     let runs = rows(ledger.conn, sql, (ledger.now_ms, limit as i64), |row| Ok(RunId(row.get("run_id")?)))?;
-    let mut expired = Vec::new();
     let mut moved = Vec::new();
     for run in runs {
-        let failing = ledger.run(run)?.is_some_and(|run| run.failing);
-        let sql = "select run_id, step_no from step s where run_id = ?1 and status = 'running'
-                   and not exists (select 1 from worker w where w.id = s.worker_id and w.expires_at > ?2)
-                   order by step_no";
-        for id in steps(ledger.conn, sql, (run.0, ledger.now_ms))? {
-            let Some(mut step) = ledger.step(id)? else { continue };
-            let (dead, kind) = (step.worker, expire(&mut step, failing, suspicion, ledger.now_ms)?);
-            step.write(ledger.conn)?;
-            let lease_expired = Happened::to(&step, EventKind::StepLeaseExpired).noting(step.progress_note());
-            expired.push(Happened { worker: dead, ..lease_expired });
-            moved.push(Happened::to(&step, kind));
-        }
+        moved.extend(take_over_run(ledger, run, suspicion)?);
     }
-    let steps: Vec<StepId> = moved.iter().map(|event| event.step).collect();
-    expired.append(&mut moved);
-    ledger.record(&expired)?;
     ledger.conn.execute(
         // A lease is good for as long as its end lies ahead.
         "delete from worker where expires_at <= ?1 and not exists (
              select 1 from step s where s.status = 'running' and s.worker_id = worker.id)",
         [ledger.now_ms],
     )?;
-    ledger.ready_of(steps)
+    ledger.ready_of(moved)
+}
+
+/// Takes over the steps of a run whose worker's lease has ended; returns them.
+pub(super) fn take_over_run(ledger: &Ledger<'_>, run: RunId, suspicion: Suspicion) -> Result<Vec<StepId>> {
+    let failing = ledger.run(run)?.is_some_and(|run| run.failing);
+    let sql = "select run_id, step_no from step s where run_id = ?1 and status = 'running'
+               and not exists (select 1 from worker w where w.id = s.worker_id and w.expires_at > ?2)
+               order by step_no";
+    let (mut expired, mut moved) = (Vec::new(), Vec::new());
+    for id in steps(ledger.conn, sql, (run.0, ledger.now_ms))? {
+        let Some(mut step) = ledger.step(id)? else { continue };
+        let (dead, kind) = (step.worker, expire(&mut step, failing, suspicion, ledger.now_ms)?);
+        step.write(ledger.conn)?;
+        ledger.begin_recovery(&step, kind)?;
+        let lease_expired = Happened::to(&step, EventKind::StepLeaseExpired).noting(step.progress_note());
+        expired.push(Happened { worker: dead, ..lease_expired });
+        moved.push(Happened::to(&step, kind));
+    }
+    let steps: Vec<StepId> = moved.iter().map(|event| event.step).collect();
+    expired.append(&mut moved);
+    ledger.record(&expired)?;
+    Ok(steps)
 }
 
 /// What the end of its worker's lease means for a step; returns how that is told.
@@ -155,8 +162,21 @@ fn expire(step: &mut Step, failing: bool, suspicion: Suspicion, now_ms: i64) -> 
 fn wake(ledger: &Ledger<'_>, limit: usize) -> Result<Vec<Ready>> {
     let sql = "select run_id, step_no from step where due_at <= ?1 order by due_at limit ?2";
     let due = steps(ledger.conn, sql, (ledger.now_ms, limit as i64))?;
+    wake_these(ledger, &due)?;
+    ledger.ready_of(due)
+}
+
+/// Wakes the steps of a run that are due; returns them.
+pub(super) fn wake_run(ledger: &Ledger<'_>, run: RunId) -> Result<Vec<StepId>> {
+    let sql = "select run_id, step_no from step where run_id = ?1 and due_at <= ?2 order by step_no";
+    let due = steps(ledger.conn, sql, (run.0, ledger.now_ms))?;
+    wake_these(ledger, &due)?;
+    Ok(due)
+}
+
+fn wake_these(ledger: &Ledger<'_>, due: &[StepId]) -> Result<()> {
     let mut happened = Vec::with_capacity(due.len());
-    for id in &due {
+    for id in due {
         let Some(mut step) = ledger.step(*id)? else { continue };
         let note = step.awaits.as_ref().map_or_else(|| "due".to_owned(), |name| format!("no signal {name} in time"));
         step.change(StepChange::Due, ledger.now_ms)?;
@@ -164,11 +184,11 @@ fn wake(ledger: &Ledger<'_>, limit: usize) -> Result<Vec<Ready>> {
         happened.push(Happened::to(&step, EventKind::StepReady).noting(note));
     }
     ledger.record(&happened)?;
-    ledger.ready_of(due)
+    Ok(())
 }
 
 /// Ready steps with a new `ready_at`, so that they are not found again at once.
-fn ready_anew(ledger: &Ledger<'_>, steps: &[StepId]) -> Result<Vec<Ready>> {
+pub(super) fn ready_anew(ledger: &Ledger<'_>, steps: &[StepId]) -> Result<Vec<Ready>> {
     for id in steps {
         let mut update =
             ledger.conn.prepare_cached("update step set ready_at = ?3 where run_id = ?1 and step_no = ?2")?;
@@ -181,6 +201,6 @@ fn steps(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<
     rows(conn, sql, params, step_of)
 }
 
-fn step_of(row: &rusqlite::Row<'_>) -> Result<StepId> {
+pub(super) fn step_of(row: &rusqlite::Row<'_>) -> Result<StepId> {
     Ok(StepId { run: RunId(row.get::<_, Uuid>("run_id")?), step: StepNo(row.get("step_no")?) })
 }

@@ -1,4 +1,4 @@
-//! The group writer's batch, as `pawl_write_v2` does it for Postgres (`migrations/0003_write.sql`), step by step:
+//! The group writer's batch, as `pawl_write_v3` does it for Postgres (`migrations/0003_write.sql`), step by step:
 //!
 //! ```text
 //!  1 members under their guard: run, step, worker, fence; or run ahead, if what was guessed is true; the refused are
@@ -37,6 +37,8 @@ struct Writing<'l, 'c> {
     failing: HashSet<RunId>,
     newly_failing: HashSet<RunId>,
     happened: Vec<Happened>,
+    /// What recoveries have come to: told before all else.
+    recovered: Vec<Happened>,
     /// A step waits for a signal from now on, or signals have returned to the inbox.
     look_at_inbox: bool,
     /// Successors that this worker goes on with.
@@ -62,6 +64,7 @@ pub(super) fn write(ledger: &Ledger<'_>, worker: WorkerId, batch: &Batch) -> Res
         failing: HashSet::new(),
         newly_failing: HashSet::new(),
         happened: Vec::new(),
+        recovered: Vec::new(),
         look_at_inbox: false,
         continued: Vec::new(),
     };
@@ -71,6 +74,7 @@ pub(super) fn write(ledger: &Ledger<'_>, worker: WorkerId, batch: &Batch) -> Res
     writing.successors(&batch.members, &found)?;
     let mut written = Written { members: found.iter().map(|found| found.verdict()).collect(), ..Written::default() };
     writing.claims(&batch.claims, &mut written)?;
+    writing.happened.splice(0..0, std::mem::take(&mut writing.recovered));
     written.ended = ledger.record(&writing.happened)?;
     writing.answer(&batch.claims, &mut written)?;
     Ok(written)
@@ -133,6 +137,9 @@ impl Writing<'_, '_> {
         }
         if let Some((fraction, message)) = &member.progress {
             (step.progress, step.progress_message) = (Some(*fraction), Some(message.clone()));
+        }
+        if let Some(told) = &member.recovered {
+            self.recovered.extend(self.ledger.recovered(&step, self.worker, told)?);
         }
         step.alone = !member.ends() && (member.alone || step.alone);
         if let Some(settlement) = &member.settlement {
@@ -337,6 +344,9 @@ impl Writing<'_, '_> {
                 let component = self.ledger.component_for(&step)?;
                 step.claim(StepChange::Claimed, self.worker, component, self.ledger.now_ms)?;
                 step.write(self.ledger.conn)?;
+                if step.has_been_raised() {
+                    self.ledger.replace_dead(&step, self.worker)?;
+                }
                 let told = told_of_claim(step.attempts);
                 let note = (told == EventKind::StepResumed).then(|| step.progress_note());
                 self.happened.push(Happened { note, ..Happened::to(&step, told).by(self.worker) });

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pawl_domain::journal::{Checkpoint, Entry};
+use pawl_domain::recovery::Stage;
 use pawl_engine::recorder::{Interrupt, Recorder, Stop};
 
 use super::{BULK_BYTES, Session, TRUST_CHECK};
@@ -14,6 +15,7 @@ impl Recorder for Session {
             return Err(stop);
         }
         state.append(entry);
+        self.makes_news(&mut state);
         self.queue(&mut state);
         Ok(state.unwritten.has_room())
     }
@@ -63,6 +65,7 @@ impl Recorder for Session {
         if state.pending.checkpoint.is_some() || state.bulk.waiting.is_some() {
             pawl_base::fault::point("checkpoint.in_flight.superseded");
         }
+        self.makes_news(&mut state);
         if checkpoint.state.len() < BULK_BYTES {
             state.bulk.waiting = None;
             state.pending.checkpoint = Some(checkpoint);
@@ -83,6 +86,14 @@ impl Recorder for Session {
     fn progress(&self, fraction: f64, message: String) {
         // A store's text may hold no NUL. Written along with the next write, never a reason for one.
         self.state().pending.progress = Some((fraction.clamp(0.0, 1.0) as f32, message.replace('\0', "")));
+    }
+
+    fn recovers(&self) -> bool {
+        self.claim.recovers
+    }
+
+    fn passed(&self, stage: Stage, replayed: u32) {
+        self.pass(stage, replayed);
     }
 
     fn stop(&self) -> Option<Stop> {

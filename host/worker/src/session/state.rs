@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::Digest;
 use pawl_domain::journal::{Checkpoint, Entry, append};
+use pawl_domain::recovery::{Passed, Recovered};
 use pawl_engine::recorder::Stop;
 use pawl_queue::Delivery;
 use pawl_store::write::{Ahead, Member, Segment, Settlement};
@@ -103,6 +104,10 @@ pub(super) struct State {
     /// The writer has a member of it: until that is answered, nothing else is taken, whoever sends it and however
     /// often. Large checkpoints have a way of their own.
     pub(super) in_flight: bool,
+    /// After a takeover: what of its recovery has been passed; and, once it has ended, what is to be told of it, with
+    /// whatever is written next.
+    pub(super) recovering: Option<Passed>,
+    pub(super) recovered: Option<Recovered>,
     /// The successor that is run ahead.
     pub(super) next: Option<Arc<Session>>,
     /// To be acknowledged once the attempt has ended.
@@ -164,6 +169,18 @@ impl State {
         };
         self.attempt = attempt;
         self.in_flight = true;
-        Member { id: claim.id, fence: claim.fence, ahead, alone, cut, segment, checkpoint, progress, settlement }
+        let recovered = self.recovered.take();
+        Member {
+            id: claim.id,
+            fence: claim.fence,
+            ahead,
+            alone,
+            cut,
+            segment,
+            checkpoint,
+            progress,
+            settlement,
+            recovered,
+        }
     }
 }

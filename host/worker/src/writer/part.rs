@@ -115,7 +115,15 @@ impl Part {
 /// Entries and nothing besides, which locks no run, and more than a few.
 fn is_long_journal(member: &Member) -> bool {
     let Member {
-        id: _, fence: _, ahead: None, alone: false, cut: None, segment: Some(segment), checkpoint: None, ..
+        id: _,
+        fence: _,
+        ahead: None,
+        alone: false,
+        cut: None,
+        segment: Some(segment),
+        checkpoint: None,
+        recovered: None,
+        ..
     } = member
     else {
         return false;

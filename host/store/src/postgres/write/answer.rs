@@ -1,5 +1,5 @@
-//! The answer of `pawl_write_v2`, line by line: claims, and one line that tells the rest. Its types are those of
-//! `migrations/0003_write.sql` and `0015_write_v2.sql`.
+//! The answer of `pawl_write_v3`, line by line: claims, and one line that tells the rest. Its types are those of
+//! `migrations/0003_write.sql`, `0015_write_v2.sql` and `0023_recovery.sql`.
 
 use std::collections::HashMap;
 
@@ -60,7 +60,8 @@ pub(super) fn of(batch: &Batch, rows: &[PgRow]) -> Result<Written> {
     for row in rows {
         if let Some(claimed) = row.try_get::<Option<ClaimedRow>, _>("claimed")? {
             let givers = givers.get_or_insert_with(|| givers_of(&batch.members));
-            written.claimed.push(claim_of(claimed, givers)?);
+            let recovers = row.try_get("recovers")?;
+            written.claimed.push(Claim { recovers, ..claim_of(claimed, givers)? });
         }
         if let Some(told) = row.try_get::<Option<ToldRow>, _>("told")? {
             tell(told, &mut written);
@@ -125,6 +126,7 @@ fn claim_of(row: ClaimedRow, givers: &HashMap<StepId, &Member>) -> Result<Claim>
         crashes: row.crashes.cast_unsigned(),
         journal_length: row.journal_length.cast_unsigned(),
         checkpoint_position: row.checkpoint_position.map(i32::cast_unsigned),
+        recovers: false,
         input,
     })
 }

@@ -1,4 +1,4 @@
-//! A batch as `pawl_write_v2` takes it: members as rows of numbers and words, their large bytes apart.
+//! A batch as `pawl_write_v3` takes it: members as rows of numbers and words, their large bytes apart.
 
 use pawl_domain::id::Digest;
 use uuid::Uuid;
@@ -42,6 +42,40 @@ pub(super) struct MemberRow {
     successors: Option<Vec<i32>>,
     next_step: Option<i32>,
     next_joins: bool,
+}
+
+/// `pawl_recovered_v1`, whose columns `migrations/0023_recovery.sql` explains.
+#[derive(Debug, sqlx::Type)]
+#[sqlx(type_name = "pawl_recovered_v1")]
+pub(super) struct RecoveredRow {
+    place: i32,
+    run_id: Uuid,
+    step_no: i32,
+    fence: i64,
+    reloaded_ms: Option<i64>,
+    replayed_ms: Option<i64>,
+    ready_ms: Option<i64>,
+    replayed: i32,
+    outcome: String,
+}
+
+/// What members tell of recoveries.
+pub(super) fn recovered(members: &[Member]) -> Vec<RecoveredRow> {
+    let row = |(place, member): (i32, &Member)| {
+        let told = member.recovered?;
+        Some(RecoveredRow {
+            place,
+            run_id: member.id.run.0,
+            step_no: member.id.step.0,
+            fence: member.fence.0,
+            reloaded_ms: told.reloaded_ms,
+            replayed_ms: told.replayed_ms,
+            ready_ms: told.ready_ms,
+            replayed: signed(told.replayed),
+            outcome: told.outcome.as_str().to_owned(),
+        })
+    };
+    (1..).zip(members).filter_map(row).collect()
 }
 
 /// The members as rows, and the bytes that they name by place.
@@ -154,9 +188,9 @@ fn awaits_signal(member: &Member) -> bool {
     matches!(&member.settlement, Some(Settlement::Suspended { wait, .. }) if wait.signal().is_some())
 }
 
-/// The runs of members with an outcome.
+/// The runs of members that add to a history: those with an outcome, and those that tell of a recovery.
 pub(super) fn runs(members: &[Member]) -> Vec<Uuid> {
-    let mut runs: Vec<Uuid> = members.iter().filter(|member| member.ends()).map(|member| member.id.run.0).collect();
+    let mut runs: Vec<Uuid> = members.iter().filter(|member| member.tells()).map(|member| member.id.run.0).collect();
     runs.sort_unstable();
     runs.dedup();
     runs
