@@ -16,6 +16,7 @@ create index gone_worker_gone_at on gone_worker (gone_at);
 
 create function pawl_keep_gone_worker_v1() returns trigger
 language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
     insert into gone_worker

@@ -28,6 +28,9 @@ const PAGE: u32 = 50;
 /// Longest wait for what comes of a recovery.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
+/// How a recovery is named: run, number of the step, fence.
+const RECOVERY: &str = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}/[0-9]{1,9}/[0-9]{1,18}$";
+
 /// A request to recover has two members.
 const BODY_BYTES: usize = 4 << 10;
 
@@ -37,6 +40,7 @@ pub(super) struct ListParams {
     /// Only those of this run.
     run: Option<RunId>,
     /// Only those before this one: the `next` of the page before.
+    #[schemars(extend("pattern" = RECOVERY))]
     before: Option<String>,
     /// At most so many; 50, if nothing is said, and never more than 1,000.
     limit: Option<u32>,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use notify::{Event, EventKind, RecursiveMode, Watcher as _};
@@ -37,19 +37,33 @@ impl Changes {
         });
         let watcher = watcher.context("can't watch files: the system gives no notifications")?;
         let mut changes = Self { watcher, changed, watched: BTreeSet::new() };
-        changes.follow(sources);
+        changes.watch_new(sources);
         Ok(changes)
     }
 
-    /// Watches folders that are new, too.
-    pub(super) fn follow(&mut self, sources: &Sources) {
+    /// Watches what the builds since `begun` have come to read, too. Returns those files that have changed meanwhile: nobody
+    /// has heard of it.
+    pub(super) fn follow(&mut self, sources: &Sources, begun: SystemTime) -> BTreeSet<PathBuf> {
+        let new = self.watch_new(sources);
+        let is_missed = |file: &&PathBuf| {
+            let changed = file.metadata().and_then(|metadata| metadata.modified());
+            file.parent().is_some_and(|folder| new.contains(folder)) && changed.is_ok_and(|at| at >= begun)
+        };
+        sources.files_read().filter(is_missed).cloned().collect()
+    }
+
+    /// Watches folders that are new; returns them.
+    fn watch_new(&mut self, sources: &Sources) -> BTreeSet<PathBuf> {
+        let mut new = BTreeSet::new();
         for folder in sources.folders() {
-            if self.watched.insert(folder.clone())
-                && let Err(error) = self.watcher.watch(&folder, RecursiveMode::NonRecursive)
-            {
-                eprintln!("{} is not watched: {error}", folder.display());
+            if self.watched.insert(folder.clone()) {
+                if let Err(error) = self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                    eprintln!("{} is not watched: {error}", folder.display());
+                }
+                new.insert(folder);
             }
         }
+        new
     }
 
     /// The files that have changed and that builds read, when it is quiet again.
@@ -73,7 +87,7 @@ impl Changes {
         let before = paths.len();
         if path.is_dir() {
             // What was put into a new folder before it was watched was heard by nobody.
-            self.follow(sources);
+            self.watch_new(sources);
             self.watched.retain(|folder| folder.is_dir());
             paths.extend(read_below(&path, sources));
         } else if sources.is_read(&path) {
@@ -94,4 +108,30 @@ fn read_below(folder: &Path, sources: &Sources) -> Vec<PathBuf> {
         }
     }
     files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_changes_before_it_is_watched_is_not_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for folder in ["plugins", "shared"] {
+            std::fs::create_dir(root.join(folder)).unwrap();
+        }
+        let (old, edited) = (root.join("shared/old.txt"), root.join("shared/edited.txt"));
+        std::fs::write(&old, "").unwrap();
+        let mut sources = Sources::of(Some(root.join("plugins")), None).unwrap();
+        let mut changes = Changes::begin(&sources).unwrap();
+        let begun = SystemTime::now() + Duration::from_secs(60);
+        sources.has_read(&root.join("plugins/hello"), [old, edited.clone()]);
+        std::fs::write(&edited, "").unwrap();
+        std::fs::File::open(&edited).unwrap().set_modified(begun).unwrap();
+        assert_eq!(changes.follow(&sources, begun), BTreeSet::from([edited.clone()]));
+        assert_eq!(changes.follow(&sources, begun), BTreeSet::new(), "from now on it is heard");
+        std::fs::write(&edited, "again").unwrap();
+        assert_eq!(changes.next(&sources).await, BTreeSet::from([edited]));
+    }
 }

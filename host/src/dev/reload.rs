@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use pawl_api::Building;
@@ -50,10 +50,15 @@ pub(super) async fn run(client: Client, sources: Sources, place: Place) {
         tokio::time::sleep(PAUSE).await;
     }
     let mut reload = Reload { client, sources, place, report: Report::default() };
+    let mut begun = SystemTime::now();
     reload.all().await;
     loop {
-        changes.follow(&reload.sources);
-        let changed = changes.next(&reload.sources).await;
+        // While it was built, nobody heard of what it read for the first time.
+        let mut changed = changes.follow(&reload.sources, begun);
+        if changed.is_empty() {
+            changed = changes.next(&reload.sources).await;
+        }
+        begun = SystemTime::now();
         reload.place.tell.send_replace(Building::UnderWay);
         reload.changed(&changed).await;
         reload.tell_done();

@@ -84,6 +84,11 @@ impl Sources {
         self.read.insert(folder.to_owned(), files.into_iter().filter(authors).collect());
     }
 
+    /// The files that builds have read.
+    pub(super) fn files_read(&self) -> impl Iterator<Item = &PathBuf> {
+        self.read.values().flatten()
+    }
+
     /// Whether a change of this file, which need not be there any more, makes a difference to a build or a pipeline.
     pub(super) fn is_read(&self, path: &Path) -> bool {
         let is_pipeline = || self.pipeline_files().iter().any(|file| is_same(file, path));

@@ -66,8 +66,10 @@ fn no_route_is_made_beside_the_table() {
     let files = std::fs::read_dir(source).expect("the sources are there").map(|entry| entry.expect("an entry").path());
     let texts =
         files.filter(|path| path.is_file()).map(|path| (path.clone(), std::fs::read_to_string(path).expect("text")));
-    let made: Vec<_> = texts.filter(|(_, text)| text.contains(".route(")).map(|(path, _)| path).collect();
-    assert!(made.len() == 1 && made[0].ends_with("route.rs"), "{made:?}");
+    let made: BTreeSet<_> = texts.filter(|(_, text)| text.contains(".route(")).map(|(path, _)| path).collect();
+    let named: Vec<_> = made.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+    // A worker has no API: what it tells Prometheus is a small server of its own.
+    assert_eq!(named, ["metrics.rs", "route.rs"]);
 }
 
 #[test]
