@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use pawl_tests::crowd::{Asked, Sweep};
 use pawl_tests::process::processor_time;
-use pawl_tests::{Cluster, Crowd, bounds, wait};
+use pawl_tests::{Cluster, Crowd, binary, bounds, wait};
 use serde_json::json;
 
 use crate::pipelines;
@@ -53,8 +53,10 @@ fn beside_queued(name: &str, many: usize) -> Result<()> {
     for ((sweep, few), beside) in Sweep::ALL.iter().zip(few.1).zip(after.1) {
         let (few, beside, calls) = (few.pages_each(), beside.pages_each(), beside.calls);
         eprintln!("{sweep:?}: {few} pages each, then {beside}, of {calls} calls");
-        // Some of it is the planning of a connection's first question.
-        assert!(beside <= few + 20 && beside <= 500, "{sweep:?}: {few} pages beside {FEW}, {beside} beside {many}");
+        // Some of it is the planning of a connection's first question. And each claim of the busy worker that was not ended by
+        // its own commit is looked after once by the comparison; without run-ahead, all are.
+        let most = if binary::runs_ahead() || !matches!(sweep, Sweep::Comparison) { 500 } else { 10_000 };
+        assert!(beside <= few + 20 && beside <= most, "{sweep:?}: {few} pages beside {FEW}, {beside} beside {many}");
     }
     crowd.forget("unserved")?;
     let _: i64 = cluster.redis.command(&["DEL", &cluster.stream("unserved", "normal")?])?;
