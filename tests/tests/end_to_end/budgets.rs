@@ -144,7 +144,8 @@ fn a_step_costs_the_same_pages_however_its_statements_were_planned() -> Result<(
     for (pipeline, runs) in [("chain-10", 300), ("fan", 4), ("chain-10", 100)] {
         let pages = pages(&cluster, pipeline, runs)?;
         eprintln!("{pipeline}: {pages:.0} pages a step");
-        assert!(pages <= 150.0, "{pages:.0} pages a step of {pipeline}: a statement reads what it does not change");
+        // 80 to 130 where branches end one by one, by how many of them a commit takes along; a plan that walks, 686.
+        assert!(pages <= 250.0, "{pages:.0} pages a step of {pipeline}: a statement reads what it does not change");
     }
     cluster.finish()
 }
