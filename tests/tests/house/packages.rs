@@ -1,6 +1,7 @@
 //! A crate that is published carries what it is built from: a package ends at its folder. What lies outside comes in by
 //! links, which a package has as files.
 
+use crate::pointers::joined;
 use crate::tree;
 
 /// What brings a file into the build; the path after it begins at the file that names it, or at the crate's folder.
@@ -25,7 +26,7 @@ fn what_a_crate_is_built_from_lies_in_its_folder() {
             for named in words.iter().flat_map(|word| product.split(word).skip(1)) {
                 let named = named.split('"').next().unwrap_or_default();
                 seen += 1;
-                if !joined(from, named).starts_with(&format!("{home}/")) {
+                if !joined(from, named).is_some_and(|path| path.starts_with(&format!("{home}/"))) {
                     outside.push(format!("{path}: {named}"));
                 }
             }
@@ -42,17 +43,4 @@ fn published() -> Vec<String> {
         (text.contains("[package]") && !text.contains("publish.workspace = true")).then(|| folder.to_owned())
     });
     manifests.collect()
-}
-
-/// A path as it stands in a file, from the root of the repository.
-fn joined(from: &str, named: &str) -> String {
-    let mut parts: Vec<&str> = from.split('/').collect();
-    for part in named.split('/') {
-        match part {
-            ".." => drop(parts.pop()),
-            "." => {}
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
 }

@@ -66,7 +66,7 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The path as it is seen from a folder; `None` if it leaves the repository.
-fn joined(folder: &str, path: &str) -> Option<String> {
+pub(crate) fn joined(folder: &str, path: &str) -> Option<String> {
     let mut parts: Vec<&str> = folder.split('/').collect();
     for part in path.split('/') {
         match part {
