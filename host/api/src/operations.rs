@@ -50,11 +50,7 @@ pub(super) async fn requeue_stale(State(state): State<AppState>) -> problem::Res
 }
 
 fn requeued(count: pawl_dispatch::Result<usize>) -> problem::Result<Json<Requeued>> {
-    match count {
-        Ok(count) => Ok(Json(Requeued { requeued: count as u64 })),
-        Err(pawl_dispatch::Error::Store(error)) => Err(error.into()),
-        Err(pawl_dispatch::Error::Queue(error)) => Err(error.into()),
-    }
+    Ok(Json(Requeued { requeued: count? as u64 }))
 }
 
 pub(super) async fn health() -> Json<Health> {

@@ -241,6 +241,15 @@ impl From<queue::Error> for Problem {
     }
 }
 
+impl From<pawl_dispatch::Error> for Problem {
+    fn from(error: pawl_dispatch::Error) -> Self {
+        match error {
+            pawl_dispatch::Error::Store(error) => error.into(),
+            pawl_dispatch::Error::Queue(error) => error.into(),
+        }
+    }
+}
+
 impl From<LoadError> for Problem {
     fn from(error: LoadError) -> Self {
         match &error {

@@ -7,8 +7,8 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use pawl_dispatch::Ports;
 use pawl_dispatch::recovery::{self, MOST, Options, THRESHOLD};
-use pawl_dispatch::{self as dispatch, Ports};
 use pawl_domain::id::{Digest, RunId, StepNo};
 use pawl_store::recoveries::{InterruptedRow, RecoveryFilter, RecoveryId, RecoveryRow};
 use pawl_store::runs::RunRow;
@@ -89,7 +89,7 @@ pub(super) async fn interrupted(
 pub(super) async fn resume(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<Changed>> {
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
-    let resumed = recovery::resume(&ports(&state), id, state.suspicion).await.map_err(problem)?;
+    let resumed = recovery::resume(&ports(&state), id, state.suspicion).await?;
     let ready = resumed.map_err(|why| Problem::conflict(why.to_string()))?;
     Ok(Json(state.changed(id, &pipeline, &ready).await?))
 }
@@ -112,7 +112,7 @@ pub(super) async fn recover(
     let _place = if wait.is_zero() { None } else { Some(state.reader()?) };
     let options =
         Options { threshold: threshold(asked.threshold_ms), resume: asked.resume, wait, suspicion: state.suspicion };
-    let found = recovery::recover_all(&ports(&state), &state.namespace, &options).await.map_err(problem)?;
+    let found = recovery::recover_all(&ports(&state), &state.namespace, &options).await?;
     let judged = found.judged;
     Ok(Json(RecoverySummary {
         detected: with_names(&state, found.detected).await?,
@@ -138,13 +138,6 @@ fn needs_person(run: RunRow) -> NeedsPerson {
 
 fn ports(state: &AppState) -> Ports {
     Ports { store: state.store.clone(), queue: state.queue.clone() }
-}
-
-fn problem(error: dispatch::Error) -> Problem {
-    match error {
-        dispatch::Error::Store(error) => error.into(),
-        dispatch::Error::Queue(error) => error.into(),
-    }
 }
 
 fn page(limit: Option<u32>) -> u32 {
