@@ -222,15 +222,23 @@ async fn carry_out(noun: Noun, settings: &Settings) -> anyhow::Result<()> {
     }
 }
 
+/// Where the statements of the store are logged.
+const STATEMENTS: &str = "sqlx::query";
+
 /// Log lines go to standard error.
 fn start_log(settings: Settings) -> anyhow::Result<Settings> {
     let which = settings.log();
-    let filter = EnvFilter::try_new(which)
+    // Slow statements are told at full length, and the one that watches others waits for seconds: only who asks has them.
+    let filter = if which.contains(STATEMENTS) { which.to_owned() } else { format!("{STATEMENTS}=error,{which}") };
+    let filter = EnvFilter::try_new(filter)
         .map_err(|error| exit::usage(format!("log is {which:?}: {error}; it looks like `debug` or `pawl=debug`")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.logs_json() {
         false => log.with_ansi(std::io::stderr().is_terminal()).init(),
         true => log.json().init(),
+    }
+    for (name, meant) in settings::misspelt(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
+        tracing::warn!("{name} is no setting; did you mean {meant}?");
     }
     Ok(settings)
 }

@@ -79,6 +79,7 @@ impl Cluster {
             finished: false,
         };
         cluster.pawl(&["migrate"])?;
+        cluster.database.execute("select pawl_assert_states_v1()")?;
         cluster.start_api(&[])?;
         Ok(cluster)
     }

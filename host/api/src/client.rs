@@ -280,7 +280,15 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn post_empty<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T> {
-        self.answer(self.request(Method::POST, path, &[])).await
+        self.post_asking(path, &[]).await
+    }
+
+    /// Posts nothing but a query.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn post_asking<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T> {
+        self.answer(self.request(Method::POST, path, query)).await
     }
 
     /// Posts bytes of another type.

@@ -1,6 +1,9 @@
 //! Which component a person means: a word, or the first digits of a digest.
 
-use pawl_domain::id::Digest;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+
+use pawl_domain::id::{Digest, StepNo};
 use pawl_domain::pipeline::Pipeline;
 use pawl_store::control::ResumeOn;
 
@@ -22,6 +25,22 @@ pub(super) async fn to_resume_on(state: &AppState, pipeline: &Pipeline, step: &s
         }
         _ => Ok(ResumeOn::Component(component(state, on).await?)),
     }
+}
+
+/// The components that the plugins of steps have active now; a step whose pipeline names a version keeps to that.
+pub(super) async fn latest(state: &AppState, pipeline: &Pipeline) -> Result<BTreeMap<StepNo, Digest>> {
+    let mut active: HashMap<&str, Digest> = HashMap::new();
+    let mut latest = BTreeMap::new();
+    for (number, step) in (0..).map(StepNo).zip(&pipeline.steps).filter(|(_, step)| step.version.is_none()) {
+        let component = match active.entry(step.plugin.as_str()) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(unknown) => {
+                *unknown.insert(state.store.component_of(&state.namespace, &step.plugin, None).await?)
+            }
+        };
+        latest.insert(number, component);
+    }
+    Ok(latest)
 }
 
 /// The component whose digest begins with these digits.

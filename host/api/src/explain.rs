@@ -126,7 +126,7 @@ fn running(step: &LiveStep) -> (Because, String, Option<i64>) {
             let left = seconds(end_ms - step.now_ms);
             (
                 Because::Lease,
-                format!("{worker} executes it; its lease is good for {left}, and is being renewed"),
+                format!("{worker} executes it; its lease is good for {left}, unless it is renewed before"),
                 Some(end_ms),
             )
         }
@@ -259,7 +259,7 @@ mod tests {
     fn every_state_that_can_last_has_a_reason() {
         let nil = uuid::Uuid::nil();
         for (step, because, message) in [
-            (step(StepStatus::Running), Because::Lease, format!("worker {nil} executes it; its lease is good for 4.0 s, and is being renewed")),
+            (step(StepStatus::Running), Because::Lease, format!("worker {nil} executes it; its lease is good for 4.0 s, unless it is renewed before")),
             (
                 LiveStep { lease_end_ms: Some(8_000), ..step(StepStatus::Running) },
                 Because::ExpiredLease,

@@ -32,11 +32,17 @@ pub(super) fn ways_out(run: RunId, step: &str, error: Option<&[u8]>) -> Vec<WayO
 
 /// The way out of a failure for good.
 pub(super) fn again(run: RunId, step: &str) -> Vec<WayOut> {
-    vec![WayOut {
-        command: format!("pawl run retry {run} --step {step}"),
-        what: "try it again from its last checkpoint, once what it failed by is mended; without --step all that has failed"
-            .to_owned(),
-    }]
+    let way = |options: &str, what: &str| WayOut {
+        command: format!("pawl run retry {run}{options}"),
+        what: what.to_owned(),
+    };
+    vec![
+        way(
+            &format!(" --step {step}"),
+            "try it again from its last checkpoint, once what it failed by is mended; without --step all that has failed",
+        ),
+        way(" --latest", "the same on the versions that are active now, if a version was to blame"),
+    ]
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn runs() -> Vec<Route> {
             .takes::<FailRun>()
             .or(&CONFLICT, "if it has ended"),
         Route::post("/v1/runs/{run}/retry", runs::retry)
-            .says("retryRun", "opens it again with all its failed and parked steps, and all that was stopped when it failed, or when a person failed or cancelled it")
+            .says("retryRun", "opens it again with all its failed and parked steps, and all that was stopped when it failed, or when a person failed or cancelled it; with `on=latest` on the versions that are active now")
             .or(&CONFLICT, "if there is nothing to retry"),
         Route::post("/v1/runs/{run}/resume", recoveries::resume)
             .says("resumeRun", "lets a run go on that nobody moves: steps whose worker is gone are taken over, what is past its time is woken, what is ready is delivered again")
@@ -117,7 +117,7 @@ fn steps() -> Vec<Route> {
         Route::get("/v1/runs/{run}/steps/{step}", runs::show_step)
             .says("showStep", "a step with its output and error"),
         Route::post("/v1/runs/{run}/steps/{step}/retry", runs::retry_step)
-            .says("retryStep", "opens one failed or parked step again")
+            .says("retryStep", "opens one failed or parked step again; `on` as above")
             .or(&CONFLICT, "if it is neither"),
         Route::post("/v1/runs/{run}/steps/{step}/resume", runs::resume_step)
             .says("resumeStep", "lets a parked step go on: `{\"on\": \"pinned\"}`, `\"latest\"` or the first digits of a component's digest; with `\"from_checkpoint\": true` without what it did after its last checkpoint")

@@ -1,5 +1,6 @@
 //! Runs over HTTP: submit, list, look, wait, and what a person may do to one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -10,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pawl_dispatch::submissions::Refused;
 use pawl_domain::decision::fail::check_message;
-use pawl_domain::id::{RunId, StepId};
+use pawl_domain::id::{Digest, RunId, StepId, StepNo};
 use pawl_domain::name::Name;
 use pawl_domain::pipeline::Pipeline;
 use pawl_metrics::figures;
@@ -21,7 +22,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::component::to_resume_on;
+use super::component::{latest, to_resume_on};
 use super::explain::{EXPLAINED_SIGNALS, EXPLAINED_STEPS, explain, name_rejected};
 use super::home::Home;
 use super::parked::{again, ways_out};
@@ -289,20 +290,52 @@ async fn ended(state: &AppState, run: RunId, pipeline: &Pipeline) -> Result<Json
     Ok(Json(changed))
 }
 
-pub(super) async fn retry(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<Changed>> {
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetryParams {
+    /// On which components: `pinned`, those that the steps have, if nothing is said; or `latest`, what their plugins have
+    /// active now.
+    #[serde(default)]
+    on: RetryOn,
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RetryOn {
+    #[default]
+    Pinned,
+    Latest,
+}
+
+impl RetryParams {
+    async fn components(&self, state: &AppState, pipeline: &Pipeline) -> Result<BTreeMap<StepNo, Digest>> {
+        match self.on {
+            RetryOn::Pinned => Ok(BTreeMap::new()),
+            RetryOn::Latest => latest(state, pipeline).await,
+        }
+    }
+}
+
+pub(super) async fn retry(
+    State(state): State<AppState>,
+    Path(run): Path<String>,
+    Params(params): Params<RetryParams>,
+) -> Result<Json<Changed>> {
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
-    let ready = state.store.retry(id, None).await?;
+    let ready = state.store.retry(id, None, params.components(&state, &pipeline).await?).await?;
     state.changed(id, &pipeline, &ready).await.map(Json)
 }
 
 pub(super) async fn retry_step(
     State(state): State<AppState>,
     Path((run, step)): Path<(String, String)>,
+    Params(params): Params<RetryParams>,
 ) -> Result<Json<Changed>> {
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
-    let ready = state.store.retry(id, Some(step_named(&pipeline, &step)?)).await?;
+    let number = step_named(&pipeline, &step)?;
+    let ready = state.store.retry(id, Some(number), params.components(&state, &pipeline).await?).await?;
     state.changed(id, &pipeline, &ready).await.map(Json)
 }
 

@@ -75,7 +75,11 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address can't be had.
-    #[error("can't listen on {address}: another process may have it; choose another with --listen")]
+    #[error("can't listen on {address}: {}", if source.kind() == std::io::ErrorKind::InvalidInput {
+        "an address is HOST:PORT, for example 127.0.0.1:7340"
+    } else {
+        "another process may have it; choose another with --listen"
+    })]
     Bind {
         /// As the setting has it.
         address: String,
@@ -112,6 +116,9 @@ pub async fn serve(
     let is_checked = check_schema(&state).await?;
     let (listener, address) = listen(&config.listen).await?;
     eprintln!("listening on http://{address}");
+    if config.token.is_none() && !address.ip().is_loopback() {
+        tracing::warn!("there is no token, and other machines can connect: whoever does may do everything. Set api_token");
+    }
     answer(config, state, listener, is_checked, shutdown).await
 }
 

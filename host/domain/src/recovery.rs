@@ -204,6 +204,23 @@ impl Recovered {
         Self { reloaded_ms, replayed_ms, ready_ms: later(self.ready_ms), ..self }
     }
 
+    /// How long each stage took that was passed after the takeover, ms: from the one before it, the first from the begin of
+    /// the attempt.
+    pub fn durations(&self, begun_ms: i64) -> impl Iterator<Item = (Stage, u64)> {
+        let mut before_ms = begun_ms;
+        [
+            (Stage::CheckpointReload, self.reloaded_ms),
+            (Stage::Replay, self.replayed_ms),
+            (Stage::ReadyForDispatch, self.ready_ms),
+        ]
+        .into_iter()
+        .map_while(|(stage, passed)| passed.map(|at_ms| (stage, at_ms)))
+        .map(move |(stage, at_ms)| {
+            let took_ms = at_ms.saturating_sub(std::mem::replace(&mut before_ms, at_ms));
+            (stage, u64::try_from(took_ms).unwrap_or(0))
+        })
+    }
+
     /// The stages that were passed after the takeover, with what the history notes of each.
     #[must_use]
     pub fn stages(&self, record: &Record) -> Vec<(Stage, String)> {
@@ -296,6 +313,15 @@ mod tests {
         let parked = passed(Some(110), None, None).told(Some(&Settlement::Parked(Vec::new())), 0).unwrap();
         let record = Record { checkpoint_position: None, ..record };
         assert_eq!(parked.stages(&record), [(Stage::CheckpointReload, "checkpoint=none".to_owned())]);
+    }
+
+    #[test]
+    fn each_stage_takes_from_the_one_before() {
+        let all = passed(Some(110), Some(150), Some(151)).told(None, 0).unwrap();
+        let took: Vec<_> = all.durations(100).collect();
+        assert_eq!(took, [(Stage::CheckpointReload, 10), (Stage::Replay, 40), (Stage::ReadyForDispatch, 1)]);
+        let parked = passed(Some(110), None, None).told(Some(&Settlement::Parked(Vec::new())), 0).unwrap();
+        assert_eq!(parked.durations(120).collect::<Vec<_>>(), [(Stage::CheckpointReload, 0)], "a clock that was set back");
     }
 
     #[test]

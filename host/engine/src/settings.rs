@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use pawl_domain::limits::Limits;
+use wasmtime::error::Context as _;
 use wasmtime::{Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// Wasm frames of one guest. Fixed, so that a recursion overflows at the same depth everywhere.
@@ -54,10 +55,13 @@ pub(super) fn common(cache_dir: Option<&Path>, cache_dir_bytes: u64) -> wasmtime
         // Host calls are plain functions on the guest's thread.
         .concurrency_support(false);
     if let Some(dir) = cache_dir {
-        std::fs::create_dir_all(dir)?;
+        let unusable = || format!("{}, where compiled components are kept (cache_dir), can't be used", dir.display());
+        std::fs::create_dir_all(dir).with_context(unusable)?;
         let mut cache = CacheConfig::new();
-        cache.with_directory(dir.canonicalize()?).with_files_total_size_soft_limit(cache_dir_bytes);
-        config.cache(Some(Cache::new(cache)?));
+        cache
+            .with_directory(dir.canonicalize().with_context(unusable)?)
+            .with_files_total_size_soft_limit(cache_dir_bytes);
+        config.cache(Some(Cache::new(cache).with_context(unusable)?));
     }
     Ok(config)
 }

@@ -61,6 +61,9 @@ impl Figures {
         for reason in ["busy", "too_much"] {
             let _ = self.writes_aside.of(&[reason]);
         }
+        for outcome in ["recovered", "failed"] {
+            let _ = self.recoveries.of(&[outcome]);
+        }
         for kind in ["request", "once"] {
             for sending in ["first", "again"] {
                 let _ = self.effects.of(&[kind, sending]);
@@ -103,6 +106,12 @@ figures! {
     slots_free: Level = named("pawl_slots_free", EXECUTING),
     /// Steps that were taken over from workers whose lease has ended, and are ready again.
     takeovers: Count = named("pawl_takeovers_total", ALL),
+    /// Recoveries that have ended in this process, by how: `recovered` steps went on, `failed` ones were parked or failed in
+    /// their replay. One that ends with the takeover itself is in `pawl recoveries` alone.
+    recoveries: Counts = named("pawl_recoveries_total", EXECUTING).by(&["outcome"]),
+    /// Stages of these, each from the one before: `checkpoint_reload` from the begin of the attempt, then `replay`, then
+    /// `ready_for_dispatch`, the first new call.
+    recovery_seconds: Spreads = named("pawl_recovery_stage_seconds", EXECUTING).by(&["stage"]).within(SHORT),
     /// Leases that this process has lost: it went on under a new id.
     leases_lost: Count = named("pawl_leases_lost_total", EXECUTING),
     /// Ready steps whose message was gone, delivered again.

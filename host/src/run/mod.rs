@@ -91,6 +91,8 @@ pub(super) enum Verb {
         message: String,
     },
     /// Open the failed and parked steps of a run again, or one of them, and all that was stopped with the run
+    #[command(after_help = "Each step goes on with the component that it has, which its run's submission or its first \
+                            start has given it.\nAfter a bad version that was taken back, or mended: --latest.")]
     Retry {
         /// The run's id, or its first digits
         #[arg(value_parser = run_id)]
@@ -98,6 +100,9 @@ pub(super) enum Verb {
         /// Only this step
         #[arg(long)]
         step: Option<String>,
+        /// On the versions that are active now
+        #[arg(long)]
+        latest: bool,
     },
     /// Let a run go on that nobody moves, or one of its steps that is parked or sleeps
     #[command(after_help = "A step that has left its journal is parked: `pawl run explain RUN` says where.\n\
@@ -233,11 +238,13 @@ pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> 
         Verb::Fail { run, message } => {
             output.print(&client.post::<Changed>(&["v1", "runs", &run, "fail"], &FailRun { message }).await?)?;
         }
-        Verb::Retry { run, step: None } => {
-            output.print(&client.post_empty::<Changed>(&["v1", "runs", &run, "retry"]).await?)?;
-        }
-        Verb::Retry { run, step: Some(step) } => {
-            output.print(&client.post_empty::<Changed>(&["v1", "runs", &run, "steps", &step, "retry"]).await?)?;
+        Verb::Retry { run, step, latest } => {
+            let path = match &step {
+                None => vec!["v1", "runs", &run, "retry"],
+                Some(step) => vec!["v1", "runs", &run, "steps", step, "retry"],
+            };
+            let on = if latest { "latest" } else { "pinned" };
+            output.print(&client.post_asking::<Changed>(&path, &[("on", on)]).await?)?;
         }
         Verb::Signal(signal) => {
             let payload = input::json("--payload", &signal.payload)?;

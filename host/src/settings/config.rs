@@ -13,9 +13,9 @@ use pawl_worker as worker;
 
 use super::setting::Role;
 
-/// What roles log: without slow statements, which are told at full length.
-const ROLES_LOG: &str = "info,sqlx::query=error";
-const CLIENTS_LOG: &str = "warn,sqlx::query=error";
+/// What roles log, and clients.
+const ROLES_LOG: &str = "info";
+const CLIENTS_LOG: &str = "warn";
 
 /// The values of all settings. A role reads those that are its own; the others keep their defaults.
 #[derive(Debug, Clone)]

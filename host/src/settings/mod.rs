@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use pawl_api as api;
 use pawl_api::client::Client;
 use pawl_domain::limits::Limits;
+use pawl_domain::pipeline_file::closest;
 use pawl_domain::suspicion::Suspicion;
 use pawl_engine::Engine;
 use pawl_queue::RedisConfig;
@@ -349,6 +350,20 @@ impl Settings {
     fn origin(&self, name: &str) -> &Origin {
         self.origins.iter().find(|(known, _)| *known == name).map_or(&Origin::Default, |(_, origin)| origin)
     }
+}
+
+/// Variables that are no settings and look like one, with the one that they look like.
+pub(super) fn misspelt(variables: impl Iterator<Item = String>) -> Vec<(String, String)> {
+    let known: Vec<String> = all().flat_map(Setting::names).chain([flags::FILE, "output", "fault"]).map(variable).collect();
+    let (begin, secrets) = (variable(""), variable("secret-"));
+    variables
+        .filter(|name| name.starts_with(&begin) && !name.starts_with(&secrets) && !known.contains(name))
+        .filter_map(|name| {
+            let meant = closest(&name[begin.len()..], known.iter().map(|known| &known[begin.len()..]))?;
+            let meant = format!("{begin}{meant}");
+            Some((name, meant))
+        })
+        .collect()
 }
 
 fn variables(environment: &Environment<'_>, setting: &Setting) -> Vec<Given> {

@@ -207,7 +207,7 @@ fn every_value_and_its_source_is_shown_and_no_secret() {
             "limit_entries 100000 default",
             "cache_dir /var/cache/pawl environment PAWL_CACHE_DIR",
             "cache_dir_size 512MiB default",
-            "log warn,sqlx::query=error default",
+            "log warn default",
         ]
     );
     let last = &lines[lines.len() - 1];
@@ -241,5 +241,15 @@ fn definitions_agree_with_themselves() {
                 assert_eq!((setting.field)(&mut config).show(&setting.kind), Some(shown), "{}", setting.name);
             }
         }
+    }
+}
+
+#[test]
+fn a_variable_that_looks_like_a_setting_and_is_none_is_told() {
+    let said = |name: &str| misspelt([name.to_owned()].into_iter()).pop().map(|(_, meant)| meant);
+    assert_eq!(said("PAWL_SLOT").as_deref(), Some("PAWL_SLOTS"));
+    assert_eq!(said("PAWL_API_TOKN").as_deref(), Some("PAWL_API_TOKEN"));
+    for fine in ["PAWL_SLOTS", "PAWL_LEASE_MS", "PAWL_SECRET_SLOT", "PAWL_CONFIG", "PAWL_SEED", "SLOT", "PAWL_"] {
+        assert_eq!(said(fine), None, "{fine}");
     }
 }

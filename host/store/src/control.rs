@@ -1,10 +1,12 @@
 //! What somebody outside may do to a run: a person, or a program that sends it a signal. A store reads what a verb looks
 //! at, lets [`pawl_domain::decision`] decide, and applies the changes; it knows none of the verbs.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use pawl_domain::attempt::Cut;
 use pawl_domain::decision::{Refusal, Verb, may_resume};
-use pawl_domain::id::{Fence, RunId, StepId, StepNo};
+use pawl_domain::id::{Digest, Fence, RunId, StepId, StepNo};
 use pawl_domain::ready::Ready;
 use pawl_domain::replay::Unseen;
 
@@ -57,12 +59,13 @@ pub trait Control: Sync {
         self.act(run, Verb::Fail { message }).await.map(drop)
     }
 
-    /// Reopens failed and parked steps, all or one, and with them the run. Returns what is to be delivered.
+    /// Reopens failed and parked steps, all or one, and with them the run; those that are in `on` go on with another component.
+    /// Returns what is to be delivered.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] if nothing failed, and nobody has failed or cancelled the run.
-    async fn retry(&self, run: RunId, step: Option<StepNo>) -> Result<Vec<Ready>> {
-        Ok(self.act(run, Verb::Retry { step }).await?.ready)
+    async fn retry(&self, run: RunId, step: Option<StepNo>, on: BTreeMap<StepNo, Digest>) -> Result<Vec<Ready>> {
+        Ok(self.act(run, Verb::Retry { step, on }).await?.ready)
     }
 
     /// Makes a step that is parked, waiting or ready go on, on its component or another one, with its journal or

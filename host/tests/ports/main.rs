@@ -5,5 +5,6 @@ mod away;
 mod event_kinds;
 mod queues;
 mod recoveries;
+mod schema;
 mod seen;
 mod stores;

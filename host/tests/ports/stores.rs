@@ -1,5 +1,6 @@
 //! What a store does besides the state machines: plugins, pipelines, what people read, leases, refusals.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -340,7 +341,7 @@ async fn outputs_are_there_when_a_run_has_succeeded(store: &SharedStore, run: Ru
     let events = store.events(run, 2, 3).await.expect("events");
     assert_eq!(events[0].number, 3, "after the second");
     assert!(matches!(store.cancel(run).await, Err(Error::Conflict(_))), "it has ended");
-    assert!(matches!(store.retry(run, None).await, Err(Error::Conflict(_))), "nothing failed");
+    assert!(matches!(store.retry(run, None, BTreeMap::new()).await, Err(Error::Conflict(_))), "nothing failed");
     assert!(matches!(store.cancel(RunId::new()).await, Err(Error::NotFound(_))));
     store.forget_worker(worker).await.expect("forgotten");
     assert!(!store.live_workers().await.expect("workers").contains(&worker));
@@ -460,7 +461,7 @@ async fn a_run_of_ten_thousand_steps_is_stopped_and_opened_again(store: &SharedS
     let id = run.id;
     store.link().submit(&[run]).await.expect("submitted");
     store.fail(id, "too wide".into()).await.expect("failed");
-    let ready = store.retry(id, None).await.expect("opened again");
+    let ready = store.retry(id, None, BTreeMap::new()).await.expect("opened again");
     assert_eq!(ready.iter().map(|ready| ready.id.step).collect::<Vec<_>>(), [StepNo(0)]);
     let (run, steps) = store.run(id, None).await.expect("the run");
     assert_eq!((run.status, run.live_steps, run.failing), (RunStatus::Pending, STEPS as u32, false));

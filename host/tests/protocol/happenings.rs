@@ -1,5 +1,7 @@
 //! What happens to runs besides their workers' batches: leases end, times come, people and plugins interfere.
 
+use std::collections::BTreeMap;
+
 use pawl_domain::id::{RunId, StepId, StepNo};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::status::{RunStatus, StepStatus};
@@ -187,7 +189,7 @@ impl World {
                 let retried = |step: &ModelStep| matches!(step.status, StepStatus::Failed | StepStatus::Parked);
                 let was_ended_so = matches!(run.status, RunStatus::Failed | RunStatus::Cancelled);
                 let may = was_ended_so || run.steps.iter().any(retried);
-                let done = all(&self.stores, async |store| store.retry(id, None).await.is_ok()).await;
+                let done = all(&self.stores, async |store| store.retry(id, None, BTreeMap::new()).await.is_ok()).await;
                 assert_eq!(done, may, "retry {run:?}");
                 if done {
                     reopen(run);

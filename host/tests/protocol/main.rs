@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pawl_rehearsal::private::PrivatePostgres;
 use pawl_store::{Postgres, SharedStore, Sqlite};
+use sqlx::{Connection as _, PgConnection};
 
 mod batch;
 mod chance;
@@ -40,6 +41,8 @@ impl Stores {
             store.migrate().await.expect("migrations");
             pipelines::prepare(store).await;
         }
+        let mut conn = PgConnection::connect(&postgres.url()).await.expect("a connection");
+        sqlx::query("select pawl_assert_states_v1()").execute(&mut conn).await.expect("assertions");
         Self { all, _postgres: postgres, _folder: folder }
     }
 }

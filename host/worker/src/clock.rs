@@ -38,6 +38,11 @@ impl StoreClock {
     pub fn unix_ns(&self) -> u64 {
         lock(&self.0).map_or_else(local_unix_ns, |kept| kept.shows_at(boot_time()))
     }
+
+    /// The same in ms.
+    pub fn unix_ms(&self) -> i64 {
+        i64::try_from(self.unix_ns() / 1_000_000).unwrap_or(i64::MAX)
+    }
 }
 
 impl Reading {

@@ -65,6 +65,23 @@ impl<S> Outbox<S> {
         }
     }
 
+    /// Those that wait, if nothing else does and they are at most so many.
+    pub fn few(&self, most: usize) -> Option<Vec<Arc<S>>> {
+        let waiting = self.waiting();
+        let are_few = waiting.claims.is_empty() && waiting.writers.len() <= most;
+        are_few.then(|| waiting.writers.iter().cloned().collect())
+    }
+
+    /// Something may have come, or be otherwise with what waits.
+    pub fn stir(&self) {
+        self.filled.notify_one();
+    }
+
+    /// Waits for that.
+    pub async fn stirred(&self) {
+        self.filled.notified().await;
+    }
+
     /// How many steps have something to write.
     pub fn waiting_sessions(&self) -> usize {
         self.waiting().writers.len()

@@ -68,8 +68,9 @@ impl Session {
     #[must_use]
     pub fn new(claim: Claim, in_a_row: u32, outbox: Arc<Outbox<Session>>, trust: Arc<Trust>) -> Arc<Self> {
         let recovering = claim.recovers.then(Passed::default);
+        let begun_ms = if claim.recovers { trust.clock.unix_ms() } else { 0 };
         let (recorded, durable) = (claim.journal_length, claim.journal_length);
-        let state = State { recorded, durable, recovering, ..State::default() };
+        let state = State { recorded, durable, recovering, begun_ms, ..State::default() };
         Self::with(claim, in_a_row, 0, outbox, trust, state)
     }
 
@@ -124,6 +125,9 @@ impl Session {
         state.attempt = Attempt::Ended(settlement);
         self.queue(&mut state);
         self.queue_unclaimed(&mut state);
+        if state.next.is_none() {
+            self.stir(&state);
+        }
     }
 
     /// Ends the attempt, and with it the journal for now: the step waits. Large checkpoints go before it, since
@@ -165,6 +169,7 @@ impl Session {
         let mut state = self.state();
         state.stop.get_or_insert(stop);
         self.changed.notify_all();
+        self.stir(&state);
     }
 
     /// Messages that led to this step: they will be acknowledged when it ends, or suspends.
@@ -222,6 +227,9 @@ impl Session {
             let left = at_most.saturating_sub(began.elapsed());
             if left.is_zero() {
                 return Err(Interrupt::Timeout);
+            }
+            if !std::mem::replace(&mut state.has_waited, true) {
+                self.stir(&state);
             }
             // An answer of the writer wakes it; the lease may run out without one.
             state = or_poisoned(self.changed.wait_timeout(state, TRUST_CHECK.min(left))).0;

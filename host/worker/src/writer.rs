@@ -28,6 +28,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use self::collect::collect;
 use self::lane::Lane;
+use self::linger::linger;
 use self::part::Part;
 use crate::flow::Flow;
 use crate::outbox::{Large, Outbox};
@@ -39,6 +40,7 @@ mod aside;
 mod collect;
 mod journals;
 mod lane;
+mod linger;
 mod part;
 
 /// Who writes.
@@ -72,6 +74,7 @@ pub async fn run(writing: Arc<Writing>, outbox: Arc<Outbox<Session>>, vitals: Ar
         let mut lane = Lane::new(Arc::clone(&writing), vitals);
         loop {
             outbox.filled().await;
+            linger(&outbox).await;
             lane.vitals.working();
             let mut part = collect(&outbox);
             if let Some(journals) = part.take_long_journals() {

@@ -90,3 +90,31 @@ fn a_running_step_of_a_run_that_a_person_fails_writes_no_more() -> Result<()> {
     assert_eq!(saved()?, at_the_end, "a stopped step went on writing");
     cluster.finish()
 }
+
+#[test]
+fn a_run_that_a_bad_version_failed_is_opened_on_the_good_one() -> Result<()> {
+    let mut cluster = Cluster::start("retry_latest")?;
+    cluster.push("echo")?;
+    cluster.push_as("echo", "mine", "good")?;
+    // It takes a list, and is going to get a number.
+    cluster.push_as("waits", "mine", "bad")?;
+    cluster.apply(
+        "name = 'three'
+         step = [{name = 'one', plugin = 'echo'}, {name = 'two', plugin = 'mine', needs = ['one']},
+                 {name = 'three', plugin = 'mine', needs = ['two']}]",
+    )?;
+    cluster.worker("a").start()?;
+    let run = cluster.submit("three", &json!(17))?;
+    assert_eq!(cluster.ends(run, bounds::RUN)?, RunStatus::Failed);
+    let id = run.to_string();
+    let explained = cluster.pawl(&["run", "explain", &id])?;
+    assert!(explained.contains(&format!("pawl run retry {id} --latest")), "{explained}");
+
+    cluster.pawl(&["plugin", "rollback", "mine"])?;
+    cluster.client.retry(run)?;
+    assert_eq!(cluster.ends(run, bounds::RUN)?, RunStatus::Failed, "it keeps the version that it was submitted with");
+    cluster.pawl(&["run", "retry", &id, "--latest"])?;
+    cluster.succeeds(run, bounds::RUN)?;
+    assert_eq!(cluster.client.output(run, "three")?, json!(17), "also what had not begun is on the good one");
+    cluster.finish()
+}

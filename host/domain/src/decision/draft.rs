@@ -76,6 +76,11 @@ impl<'v> Draft<'v> {
         Ok(self.touched.entry(no).or_default())
     }
 
+    /// What else is changed of a step.
+    pub(super) fn besides(&mut self, no: StepNo) -> &mut Besides {
+        self.touched.entry(no).or_default()
+    }
+
     /// The history tells of a step.
     pub(super) fn tell(&mut self, kind: EventKind, no: StepNo, note: Option<String>) {
         let step = self.known.steps.get(&no).map(|step| (no, step.fence));

@@ -34,7 +34,9 @@ pub use refusal::Refusal;
 pub use resume::{Forget, Resume, ResumeOn, may_resume};
 pub use signal::{Signal, give};
 
-use super::id::StepNo;
+use std::collections::BTreeMap;
+
+use super::id::{Digest, StepNo};
 
 /// What somebody outside may do to a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub enum Verb {
     Retry {
         /// Only this one.
         step: Option<StepNo>,
+        /// The components that steps go on with; those that are not here keep what they have.
+        on: BTreeMap<StepNo, Digest>,
     },
     /// Makes a step go on that is parked, waiting or ready.
     Resume {
@@ -86,7 +90,7 @@ impl Verb {
         match self {
             Self::Cancel => cancel::decide(known),
             Self::Fail { message } => fail::decide(known, message),
-            Self::Retry { step } => retry::decide(known, *step),
+            Self::Retry { step, on } => retry::decide(known, *step, on),
             Self::Resume { step, how } => resume::decide(known, *step, how),
             Self::Signal(signal) => signal::decide(known, signal),
             Self::Inbox(change) => inbox::decide(known, change),

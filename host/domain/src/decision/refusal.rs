@@ -28,7 +28,7 @@ pub enum Refusal {
     #[error("the step waits for the steps that it needs")]
     IsBlocked,
     /// What has ended is retried.
-    #[error("the step has ended: use `retry`")]
+    #[error("the step has ended: use `retry`, with `--latest` on the version that is active now")]
     StepHasEnded,
     /// Its journal was read under a fence that was raised since.
     #[error("the step has moved on while its journal was read: look at it, and ask again")]

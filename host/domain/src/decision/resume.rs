@@ -65,7 +65,7 @@ impl Resume {
     }
 
     /// The component that the step goes on with, and the one that made what is left of its journal, if that is another.
-    fn goes_on(&self, step: &StepState) -> GoesOn {
+    pub(super) fn goes_on(&self, step: &StepState) -> GoesOn {
         let (component, recorded_by) = match self.on {
             ResumeOn::Pinned => (step.component, step.recorded_by),
             ResumeOn::Component(component) => {

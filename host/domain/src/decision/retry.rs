@@ -1,20 +1,29 @@
 //! *Retry*: a person reopens failed steps (all, or one) and the run with them, under the same ids and keys; what was
 //! cancelled because of them is blocked or ready again, or goes on waiting. Parked steps are taken too: they are ready
 //! again on their component. So is all that was stopped when a person failed or cancelled the run: the end of a run is
-//! terminal but for this.
+//! terminal but for this. All that is opened keeps its component, or goes on with another one, where a person says so: after
+//! a bad version, with the one that is active by now.
+
+use std::collections::BTreeMap;
 
 use super::changes::Changes;
-use super::draft::Draft;
+use super::draft::{Besides, Draft};
 use super::known::Known;
 use super::refusal::Refusal;
+use super::resume::{Resume, ResumeOn};
 use crate::event::EventKind;
-use crate::id::StepNo;
+use crate::id::{Digest, StepNo};
 use crate::status::{RunStatus, StepStatus};
 use crate::transition::StepChange;
 
-pub(super) fn decide(known: Known, only: Option<StepNo>) -> Result<Changes<'static>, Refusal> {
+pub(super) fn decide(
+    known: Known,
+    only: Option<StepNo>,
+    on: &BTreeMap<StepNo, Digest>,
+) -> Result<Changes<'static>, Refusal> {
     let run = known.run;
     let mut draft = Draft::of(known);
+    let opened = Opened(on);
     let is_meant = |no: &StepNo| only.is_none_or(|only| only == *no);
     let of = |draft: &Draft<'_>, status: StepStatus| -> Vec<StepNo> {
         draft.those(|step| step.status == status).into_iter().filter(is_meant).collect()
@@ -31,15 +40,14 @@ pub(super) fn decide(known: Known, only: Option<StepNo>) -> Result<Changes<'stat
     }
     for (steps, kind) in [(failed, EventKind::StepReopened), (parked, EventKind::StepReady)] {
         for no in steps {
-            let besides = draft.change(no, StepChange::Reopened { unmet: 0 })?;
+            let besides = opened.open(&mut draft, no, StepChange::Reopened { unmet: 0 }, kind)?;
             (besides.failures_forgiven, besides.crashes_forgiven) = (true, true);
-            draft.tell(kind, no, asked());
         }
     }
     // If another step stays failed, the run stays failing and nothing else starts.
     draft.known.run.failing = draft.known.steps.values().any(|step| step.status == StepStatus::Failed);
     if !draft.known.run.failing {
-        reopen_cancelled(&mut draft)?;
+        reopen_cancelled(&mut draft, &opened)?;
     }
     // A run of which no step was ever claimed begins with its first claim, as ever.
     draft.known.run.status = if run.started { RunStatus::Running } else { RunStatus::Pending };
@@ -52,7 +60,33 @@ fn asked() -> Option<String> {
     Some("a person asked for it".to_owned())
 }
 
-fn reopen_cancelled(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+/// On which components steps are opened.
+struct Opened<'o>(&'o BTreeMap<StepNo, Digest>);
+
+impl Opened<'_> {
+    fn open<'d>(
+        &self,
+        draft: &'d mut Draft<'_>,
+        no: StepNo,
+        change: StepChange,
+        kind: EventKind,
+    ) -> Result<&'d mut Besides, Refusal> {
+        let step = draft.known.steps.get(&no);
+        let other = self.0.get(&no).filter(|other| step.is_some_and(|step| step.component != Some(**other)));
+        let goes_on = other.zip(step).map(|(other, step)| Resume::on(ResumeOn::Component(*other)).goes_on(step));
+        let note = match other {
+            Some(other) => Some(format!("a person asked for it, on component {}", other.short())),
+            None => asked(),
+        };
+        draft.change(no, change)?;
+        draft.tell(kind, no, note);
+        let besides = draft.besides(no);
+        besides.goes_on = goes_on;
+        Ok(besides)
+    }
+}
+
+fn reopen_cancelled(draft: &mut Draft<'_>, opened: &Opened<'_>) -> Result<(), Refusal> {
     for no in draft.those(|step| step.status == StepStatus::Cancelled) {
         let step = &draft.known.steps[&no];
         let change = match step.waits {
@@ -60,8 +94,7 @@ fn reopen_cancelled(draft: &mut Draft<'_>) -> Result<(), Refusal> {
             Some(_) => StepChange::WaitReopened,
             None => StepChange::Reopened { unmet: unmet(draft, &step.needs) },
         };
-        draft.change(no, change)?;
-        draft.tell(EventKind::StepReopened, no, asked());
+        opened.open(draft, no, change, EventKind::StepReopened)?;
     }
     Ok(())
 }
@@ -93,7 +126,7 @@ mod tests {
             needing(&[0, 1], Cancelled),
             awaiting(Cancelled, "go"),
         ];
-        let changes = decide(known(RunStatus::Failed, steps), None).unwrap();
+        let changes = decide(known(RunStatus::Failed, steps), None, &BTreeMap::new()).unwrap();
         assert_eq!(changed(&changes), [(1, Ready, 8), (2, Ready, 8), (3, Blocked, 8), (4, Waiting, 8)]);
         assert_eq!(changes.steps[2].unmet, 1, "one of its two needs has succeeded");
         let forgiven: Vec<bool> = changes.steps.iter().map(|step| step.failures_forgiven).collect();
@@ -111,12 +144,12 @@ mod tests {
             for (started, status) in [(true, RunStatus::Running), (false, RunStatus::Pending)] {
                 let mut known = known(ended, steps());
                 (known.run.failing, known.run.started) = (failing, started);
-                let changes = decide(known, None).unwrap();
+                let changes = decide(known, None, &BTreeMap::new()).unwrap();
                 assert_eq!(changed(&changes), [(1, Ready, 8), (2, Waiting, 8)]);
                 assert_eq!((changes.run.status, changes.run.failing, changes.run.live), (status, false, 2));
                 assert_eq!(told(&changes)[0], (RunReopened, None));
             }
-            let one = decide(known(ended, steps()), Some(StepNo(1)));
+            let one = decide(known(ended, steps()), Some(StepNo(1)), &BTreeMap::new());
             assert!(matches!(one, Err(Refusal::StepNotToRetry(_))), "it has not failed: {one:?}");
         }
     }
@@ -124,14 +157,14 @@ mod tests {
     #[test]
     fn while_another_step_stays_failed_nothing_else_starts() {
         let steps = [step(Failed), step(Failed), step(Cancelled)];
-        let changes = decide(known(RunStatus::Failed, steps), Some(StepNo(1))).unwrap();
+        let changes = decide(known(RunStatus::Failed, steps), Some(StepNo(1)), &BTreeMap::new()).unwrap();
         assert_eq!(changed(&changes), [(1, Ready, 8)]);
         assert_eq!((changes.run.status, changes.run.failing), (RunStatus::Running, true));
     }
 
     #[test]
     fn a_parked_step_was_never_ended() {
-        let changes = decide(known(RunStatus::Running, [step(Parked), step(Running)]), None).unwrap();
+        let changes = decide(known(RunStatus::Running, [step(Parked), step(Running)]), None, &BTreeMap::new()).unwrap();
         assert_eq!(changed(&changes), [(0, Ready, 8)]);
         assert_eq!(told(&changes), [(StepReady, Some(0))]);
         assert_eq!((changes.run.live, changes.run.running), (2, 1));
@@ -141,15 +174,28 @@ mod tests {
     fn a_wait_that_is_reopened_finds_the_signal_that_came_meanwhile() {
         let inbox = vec![Unread { number: 2, name: "go".into() }];
         let known = Known { inbox, ..known(RunStatus::Failed, [step(Failed), awaiting(Cancelled, "go")]) };
-        let changes = decide(known, None).unwrap();
+        let changes = decide(known, None, &BTreeMap::new()).unwrap();
         assert_eq!(changed(&changes), [(0, Ready, 8), (1, Ready, 8)]);
         assert_eq!(changes.given.iter().map(|given| (given.signal, given.step.0)).collect::<Vec<_>>(), [(2, 1)]);
         assert_eq!(told(&changes).last(), Some(&(StepReady, Some(1))));
     }
 
     #[test]
+    fn after_a_bad_version_all_that_is_opened_goes_on_with_another_one() {
+        let [bad, good] = ["bad", "good"].map(|name| Digest::of(name.as_bytes()));
+        let on_bad = |status| StepState { component: Some(bad), ..step(status) };
+        let steps = [on_bad(Succeeded), on_bad(Failed), on_bad(Cancelled), StepState { component: Some(good), ..step(Cancelled) }];
+        let all: BTreeMap<StepNo, Digest> = (0..4).map(|no| (StepNo(no), good)).collect();
+        let changes = decide(known(RunStatus::Failed, steps), None, &all).unwrap();
+        let on: Vec<_> = changes.steps.iter().map(|step| (step.no.0, step.goes_on.and_then(|on| on.component))).collect();
+        assert_eq!(on, [(1, Some(good)), (2, Some(good)), (3, None)], "one had it already");
+        assert_eq!(changes.steps[0].goes_on.unwrap().recorded_by, Some(bad));
+        assert!(changes.told[1].note.as_ref().unwrap().contains("on component"), "{:?}", changes.told[1]);
+    }
+
+    #[test]
     fn what_did_not_fail_is_not_retried() {
-        let refused = |status, steps, only| decide(known(status, steps), only).unwrap_err();
+        let refused = |status, steps, only| decide(known(status, steps), only, &BTreeMap::new()).unwrap_err();
         let steps = || [step(Succeeded), step(Failed)];
         assert!(matches!(refused(RunStatus::Failed, steps(), Some(StepNo(0))), Refusal::StepNotToRetry(_)));
         let running = [step(Succeeded), step(Running)];

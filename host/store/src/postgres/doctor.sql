@@ -122,7 +122,23 @@ missed as (
                         from signal g where g.run_id = r.id) as n
     -- A person's change counts as one, too.
     where r.id = any ($2) and (n.signals <> r.signal_count or n.last > r.signal_count)
+),
+-- 11 What a run or a step has belongs to its state.
+odd as (
+    select 11, format('run %s is %s, with %s live and %s running steps, failing: %s, started: %s, ended: %s',
+                      id, status, live, running, failing, started_at, ended_at)
+    from run
+    where id = any ($2)
+      and not pawl_is_run_state(status, failing, live, running, started_at is not null, ended_at is not null)
+    union all
+    select 11, format('step %s/%s is %s, and has what does not belong to that', run_id, step_no, status)
+    from step
+    where run_id = any ($2)
+      and not (pawl_is_step_state(status, unmet, ready_at is not null, due_at is not null, awaits_position is not null,
+                                  awaits is not null, ended_at is not null, worker_id is not null,
+                                  component is not null, output is not null, error is not null)
+               and (output is null) = (output_digest is null) and coalesce(checkpoint_position, 0) <= journal_length)
 )
 select * from unowned union all select * from immobile union all select * from miscounted
 union all select * from misnumbered union all select * from torn union all select * from open
-union all select * from missed
+union all select * from missed union all select * from odd

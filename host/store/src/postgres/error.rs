@@ -8,7 +8,10 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(database) if database.code().as_deref() == Some(READ_ONLY) => Self::ReadOnly(NAME),
-            sqlx::Error::Database(database) => of_code(&database.code().unwrap_or_default())(NAME, error.into()),
+            // Its words alone: sqlx adds the line in Postgres' own source, and says all of it twice.
+            sqlx::Error::Database(database) => {
+                of_code(&database.code().unwrap_or_default())(NAME, database.message().into())
+            }
             sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
                 Self::Refused(NAME, error.into())
             }
@@ -53,7 +56,7 @@ impl From<sqlx::migrate::MigrateError> for Error {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         match error {
             sqlx::migrate::MigrateError::Execute(error) => error.into(),
-            sqlx::migrate::MigrateError::VersionMissing(found) => Self::Schema { found, needed: 0 },
+            sqlx::migrate::MigrateError::VersionMissing(found) => Self::Schema { found, needed: super::needed_version() },
             other => Self::Refused(NAME, other.into()),
         }
     }

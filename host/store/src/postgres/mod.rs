@@ -113,6 +113,12 @@ impl Postgres {
         within(self.pool.patience(), connecting).await
     }
 
+    /// The schema whose builds still work with this one, if that is newer than this build's: a newer schema says so itself.
+    async fn oldest_build(&self) -> Result<i64> {
+        let told = sqlx::query_scalar::<_, i32>("select oldest from works_with").fetch_optional(&self.pool).await;
+        Ok(i64::from(told?.unwrap_or(i32::MAX)))
+    }
+
     /// Which installation this database is.
     ///
     /// # Errors
@@ -124,6 +130,11 @@ impl Postgres {
 }
 
 impl Store for Postgres {}
+
+/// The version of this build's schema.
+fn needed_version() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
 
 #[async_trait]
 impl Schema for Postgres {
@@ -141,7 +152,7 @@ impl Schema for Postgres {
     }
 
     async fn check_schema(&self) -> Result<()> {
-        let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+        let needed = needed_version();
         let found: std::result::Result<Vec<(i64, Vec<u8>)>, _> =
             sqlx::query_as("select version, checksum from _sqlx_migrations where success order by version")
                 .fetch_all(&self.pool)
@@ -152,24 +163,20 @@ impl Schema for Postgres {
             Err(error) => return Err(error.into()),
         };
         let found = applied.last().map_or(0, |(version, _)| *version);
-        if found != needed {
+        if found < needed || (found > needed && needed < self.oldest_build().await?) {
             return Err(Error::Schema { found, needed });
         }
         let ours = |(version, checksum): &(i64, Vec<u8>)| {
             MIGRATIONS.iter().any(|known| known.version == *version && *known.checksum == **checksum)
         };
-        match applied.iter().find(|migration| !ours(migration)) {
+        match applied.iter().filter(|(version, _)| *version <= needed).find(|migration| !ours(migration)) {
             Some((version, _)) => Err(Error::ForeignSchema { version: *version }),
             None => Ok(()),
         }
     }
 
     async fn check_writes(&self) -> Result<()> {
-        let reads_only = "select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean";
-        match sqlx::query_scalar(reads_only).fetch_one(&self.pool).await? {
-            true => Err(Error::ReadOnly(NAME)),
-            false => Ok(()),
-        }
+        if self.pool.takes_writes().await? { Ok(()) } else { Err(Error::ReadOnly(NAME)) }
     }
 
     async fn check_connections(&self) -> Result<()> {

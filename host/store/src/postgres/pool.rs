@@ -94,6 +94,23 @@ impl Pool {
         Ok(Transaction(Some(lent)))
     }
 
+    /// Whether what is lent takes writes. A connection that takes none is closed, with all that are idle: the next ones may lead
+    /// elsewhere, or be told otherwise by now.
+    pub(super) async fn takes_writes(&self) -> Result<bool> {
+        let asked = "select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean";
+        let mut lent = self.lend().await?;
+        let answer = timeout(self.0.patience, sqlx::query_scalar(asked).fetch_one(&mut *lent)).await;
+        let (mut lent, reads_only) = lent.back_after(answer)?;
+        if reads_only {
+            lent.conn = None;
+            let closed = std::mem::take(&mut *lock(&self.0.idle));
+            drop(closed);
+        } else {
+            lent.done();
+        }
+        Ok(!reads_only)
+    }
+
     async fn lend_before(&self, until: Instant) -> Result<Lent> {
         let began = Instant::now();
         let place = Arc::clone(&self.0.places).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;

@@ -116,6 +116,9 @@ fn split(url: &str) -> (Vec<String>, Option<String>) {
 }
 
 fn options(url: &str) -> Result<PgConnectOptions> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(Error::Config("the database URL begins with `postgres://`: `postgres://USER@HOST/DATABASE`".to_owned()));
+    }
     let options = PgConnectOptions::from_str(url).map_err(|error| {
         Error::Config(format!(
             "the database URL is not valid: {error}. What is special in a URL is encoded in user and password: / as %2F, \
@@ -152,6 +155,14 @@ mod tests {
         assert!(!writable("postgres://one,two/db?target_session_attrs=any").unwrap());
         let refused = writable("postgres://one,two/db?target_session_attrs=standby").unwrap_err();
         assert!(refused.to_string().contains("read-write"), "{refused}");
+    }
+
+    #[test]
+    fn a_url_of_something_else_is_refused() {
+        for url in ["mysql://db/pawl", "redis://db", "db/pawl"] {
+            assert!(options(url).unwrap_err().to_string().contains("postgres://"), "{url}");
+        }
+        options("postgresql://db/pawl").unwrap();
     }
 
     #[test]

@@ -16,7 +16,7 @@ use pawl_engine::recorder::Stop;
 use pawl_store::write::{Ahead, Member};
 
 use super::Session;
-use super::state::{Standing, State};
+use super::state::{Attempt, Standing, State};
 use crate::outbox::Outbox;
 use crate::trust::Trust;
 
@@ -69,6 +69,7 @@ impl Session {
         let must_ask = matches!(state.standing, Standing::Unclaimed(_)) && !state.is_lost();
         state.stop = Some(Stop::LeaseLost);
         self.changed.notify_all();
+        self.stir(&state);
         Some(must_ask)
     }
 
@@ -107,6 +108,33 @@ impl Session {
         let mut state = self.state();
         let may = state.standing == Standing::Follows && state.has_succeeded() && state.stop.is_none();
         may.then(|| state.member(&self.claim, Some(Ahead::Follows { component: self.claim.component })))
+    }
+
+    /// Whether it has succeeded, and is followed by steps that were run ahead of it, have succeeded too, and would go into
+    /// its batch; all but the last of them, which is being executed now and waits for nothing.
+    pub fn goes_on(&self) -> bool {
+        let mut next = {
+            let state = self.state();
+            state.next.clone().filter(|_| state.has_succeeded())
+        };
+        while let Some(session) = next {
+            let state = session.state();
+            if state.standing != Standing::Follows || state.stop.is_some() || state.has_waited {
+                return false;
+            }
+            if matches!(state.attempt, Attempt::Executing) {
+                return true;
+            }
+            next = state.next.clone().filter(|_| state.has_succeeded());
+        }
+        false
+    }
+
+    /// It is ahead, and from now on nobody need wait for it: whoever writes for those before it looks again.
+    pub(super) fn stir(&self, state: &State) {
+        if state.standing == Standing::Follows {
+            self.outbox.stir();
+        }
     }
 
     /// Stands in line after a head start: the writer takes the step's success, or asks for its claim.

@@ -2,7 +2,10 @@
 //! It is told once, with whatever the step writes next, and is never a reason for a batch. Sessions of other steps have
 //! nothing to note, and read no clock for it.
 
-use pawl_domain::recovery::Stage;
+use std::time::Duration;
+
+use pawl_domain::recovery::{Recovered, Stage};
+use pawl_metrics::figures;
 use pawl_store::write::Settlement;
 
 use super::Session;
@@ -47,7 +50,15 @@ impl Session {
 
     /// By the clock of the store.
     fn now_ms(&self) -> i64 {
-        i64::try_from(self.trust.clock.unix_ns() / 1_000_000).unwrap_or(i64::MAX)
+        self.trust.clock.unix_ms()
+    }
+}
+
+/// A recovery is on record.
+pub(super) fn count(recovered: &Recovered, begun_ms: i64) {
+    figures().recoveries.of(&[recovered.outcome.as_str()]).one();
+    for (stage, took_ms) in recovered.durations(begun_ms) {
+        figures().recovery_seconds.of(&[stage.as_str()]).took(Duration::from_millis(took_ms));
     }
 }
 

@@ -108,8 +108,12 @@ pub(super) struct State {
     /// whatever is written next.
     pub(super) recovering: Option<Passed>,
     pub(super) recovered: Option<Recovered>,
+    /// When the replacement had it, ms since 1970 by the clock of the store.
+    pub(super) begun_ms: i64,
     /// The successor that is run ahead.
     pub(super) next: Option<Arc<Session>>,
+    /// Its guest has had to wait: for its claim, for what is durable, or for room.
+    pub(super) has_waited: bool,
     /// To be acknowledged once the attempt has ended.
     pub(super) messages: Vec<Delivery>,
 }

@@ -8,7 +8,7 @@ use pawl_store::history::TRIM_ENTRIES;
 use pawl_store::write::{Ahead, Member, Verdict};
 
 use super::state::{Alone, Attempt, Standing};
-use super::{BULK_BYTES, Session};
+use super::{BULK_BYTES, Session, recovery};
 
 /// What the writer takes of a session.
 pub enum Taken {
@@ -80,6 +80,9 @@ impl Session {
                 if let Some(Checkpoint { prelude: Some(prelude), position, .. }) = member.checkpoint {
                     let newest = state.replaced.map_or(position, |(_, newest)| newest.max(position));
                     state.replaced = Some((prelude, newest));
+                }
+                if let Some(recovered) = &member.recovered {
+                    recovery::count(recovered, state.begun_ms);
                 }
                 if member.alone {
                     state.alone = Alone::OnRecord;
