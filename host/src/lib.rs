@@ -61,8 +61,12 @@ enum Noun {
     #[command(after_help = "Secrets that a pipeline grants its steps are read from variables of the worker:\n  \
                             PAWL_SECRET_API_TOKEN for `secrets = [\"api_token\"]`")]
     Worker,
+    /// Whether the API is ready, or a worker at the address of its figures; exit code 1 and the reasons if it is not
+    #[command(after_help = "Examples:\n  pawl ready\n  pawl ready --api-url http://127.0.0.1:7341    # a worker")]
+    Ready(roles::Ready),
     /// Bring the database's schema up to date
-    Migrate,
+    #[command(after_help = "Examples:\n  pawl migrate\n  pawl migrate --wait 10m    # another process does it")]
+    Migrate(roles::Migrate),
     /// Check the invariants of the whole database
     Doctor(roles::Doctor),
     /// Runs that nobody moves, and since when; exit code 1 if there are any. Changes nothing
@@ -206,7 +210,8 @@ async fn carry_out(noun: Noun, settings: &Settings) -> anyhow::Result<()> {
         Noun::Dev => dev::run(settings).await,
         Noun::Api => roles::api(settings).await,
         Noun::Worker => roles::worker(settings).await,
-        Noun::Migrate => roles::migrate(settings).await,
+        Noun::Ready(ready) => ready.run(&settings.client()?).await,
+        Noun::Migrate(migrate) => migrate.run(settings).await,
         Noun::Doctor(doctor) => doctor.run(settings).await,
         Noun::CheckInterrupted(check) => check.run(&settings.client()?).await,
         Noun::Recover(recover) => recover.run(&settings.client()?).await,

@@ -1,4 +1,5 @@
-//! The production roles (`pawl api`, `pawl worker`) and what belongs to a database (`migrate`, `doctor`).
+//! The production roles (`pawl api`, `pawl worker`), whether one is `ready`, and what belongs to a database (`migrate`,
+//! `doctor`).
 //!
 //! A role runs until SIGINT or SIGTERM, then drains: what it has begun is finished or handed back. A second
 //! signal ends it at once.
@@ -11,12 +12,15 @@ use anyhow::Context as _;
 use clap::Args;
 use pawl_api as api;
 use pawl_api::ServeError;
+use pawl_api::client::Client;
+use pawl_api::types::Readiness;
 use pawl_base::fault;
 use pawl_dispatch::Ports;
+use pawl_domain::pipeline_file::parse_duration_ms;
 use pawl_queue::{RedisStreams, WhichInstallation};
 use pawl_store::doctor::{Invariants as _, Violation};
 use pawl_store::live::Live as _;
-use pawl_store::{Postgres, Schema as _, Sqlite};
+use pawl_store::{self as store, Postgres, Schema as _, Sqlite};
 use pawl_worker as worker;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -78,22 +82,24 @@ pub(super) async fn worker(settings: &Settings) -> anyhow::Result<()> {
     let ports = ports(settings)?;
     auto_recover::beside_the_start(settings, &ports);
     let engine = settings.engine(config.slots)?;
-    let telling = tell_metrics(settings).await?;
-    let worked = worker::run(config, ports, engine, stop).await;
+    let standing = worker::Standing::default();
+    let telling = tell_metrics(settings, standing.clone()).await?;
+    let worked = worker::run(config, ports, engine, standing, stop).await;
     // A drain is told to its end.
     telling.send_replace(true);
     Ok(worked?)
 }
 
-/// Tells a worker's figures where the settings say, until it is told to stop.
-async fn tell_metrics(settings: &Settings) -> anyhow::Result<watch::Sender<bool>> {
+/// Tells a worker's figures, and whether it is ready, where the settings say, until it is told to stop.
+async fn tell_metrics(settings: &Settings, standing: worker::Standing) -> anyhow::Result<watch::Sender<bool>> {
     let (telling, stopping) = watch::channel(false);
     if let Some(address) = settings.metrics_listen() {
         let taken = || format!("can't listen on {address}: choose another address with --metrics-listen");
         let listener = TcpListener::bind(address).await.with_context(taken)?;
         eprintln!("metrics at http://{}/metrics", listener.local_addr()?);
         let token = settings.api_token();
-        tokio::spawn(async move { api::serve_metrics(listener, token.as_deref(), stopping).await });
+        let is_ready = move || standing.takes_steps();
+        tokio::spawn(async move { api::serve_metrics(listener, token.as_deref(), is_ready, stopping).await });
     }
     Ok(telling)
 }
@@ -109,13 +115,70 @@ fn ports(settings: &Settings) -> anyhow::Result<Ports> {
     Ok(Ports { store: Arc::new(store), queue: Arc::new(queue) })
 }
 
-/// Brings the schema up to date.
-pub(super) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    let url = settings.database_url()?;
-    until_there(&url, START_LIMIT).await?;
-    Postgres::new(&url, 1, LONG_STATEMENT)?.migrate().await?;
-    eprintln!("the schema is up to date");
-    Ok(())
+/// Arguments of `pawl migrate`.
+#[derive(Debug, Args)]
+pub(super) struct Migrate {
+    /// Change nothing: wait for so long at most until the schema is this build's
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_ms)]
+    wait: Option<u64>,
+}
+
+impl Migrate {
+    /// Brings the schema up to date, or waits until somebody has.
+    pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<()> {
+        let url = settings.database_url()?;
+        match self.wait {
+            Some(wait_ms) => until_migrated(&url, Duration::from_millis(wait_ms)).await?,
+            None => {
+                until_there(&url, START_LIMIT).await?;
+                Postgres::new(&url, 1, LONG_STATEMENT)?.migrate().await?;
+            }
+        }
+        eprintln!("the schema is up to date");
+        Ok(())
+    }
+}
+
+/// Waits until somebody has brought the schema up to date. A newer one is no reason to wait.
+async fn until_migrated(url: &str, limit: Duration) -> anyhow::Result<()> {
+    let end = Instant::now() + limit;
+    until_there(url, limit).await?;
+    let looking = Postgres::new(url, 1, LOOK)?;
+    let mut told = false;
+    loop {
+        match looking.check_schema().await {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                let may_pass = match &error {
+                    store::Error::Schema { found, needed } => found < needed,
+                    error => error.is_passing(),
+                };
+                if !may_pass || Instant::now() >= end {
+                    return Err(error.into());
+                }
+                if !std::mem::replace(&mut told, true) {
+                    eprintln!("waiting up to {} s for the schema: {error}", limit.as_secs());
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// Arguments of `pawl ready`.
+#[derive(Debug, Args)]
+pub(super) struct Ready {
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Ready {
+    /// Asks a role whether it is ready; fails if it is not, with the reasons.
+    pub(super) async fn run(self, client: &Client) -> anyhow::Result<()> {
+        let readiness = client.readiness().await?;
+        self.output.print(&readiness)?;
+        if readiness.reasons.is_empty() { Ok(()) } else { Err(End::Said.into()) }
+    }
 }
 
 /// Waits until Postgres answers, and says so.
@@ -202,6 +265,17 @@ struct Findings {
     violations: Vec<Violation>,
     /// Not wrong, but nobody works on them: queues with ready steps and without a live worker.
     unserved_queues: Vec<String>,
+}
+
+impl Answer for Readiness {
+    fn ids(&self) -> Vec<String> {
+        vec![self.status.clone()]
+    }
+
+    fn text(&self) -> String {
+        let reasons = self.reasons.iter().map(|reason| format!("\n  {reason}"));
+        std::iter::once(self.status.clone()).chain(reasons).collect()
+    }
 }
 
 impl Answer for Findings {

@@ -31,6 +31,7 @@ pub mod cluster;
 pub mod container;
 pub mod crowd;
 pub mod database;
+pub mod deployed;
 pub mod embedded;
 pub mod ending;
 pub mod invariants;

@@ -15,10 +15,13 @@ use serde::de::DeserializeOwned;
 
 use crate::home;
 use crate::problem::kind::{BEING_BUILT, MISDIRECTED};
-use crate::types::{AppliedPipeline, IDEMPOTENCY_KEY, Problem, PushedPlugin, SubmitRun, SubmittedRun};
+use crate::types::{AppliedPipeline, IDEMPOTENCY_KEY, Problem, PushedPlugin, Readiness, SubmitRun, SubmittedRun};
 
 /// How long an answer may take, besides what the server is asked to wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The same for a readiness, which its role says within two seconds.
+const READINESS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Talks to one API; cheap to clone.
 #[derive(Debug, Clone)]
@@ -186,6 +189,18 @@ impl Client {
     /// See [`Error`].
     pub async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T> {
         self.answer(self.request(Method::GET, path, query)).await
+    }
+
+    /// Asks a role whether it is ready: the API, or a worker where it tells its figures.
+    ///
+    /// # Errors
+    /// See [`Error`]. That it is not ready is none.
+    pub async fn readiness(&self) -> Result<Readiness> {
+        let response = self.sent(self.request(Method::GET, &["ready"], &[]).timeout(READINESS_TIMEOUT)).await?;
+        match response.status() {
+            StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => self.read(response).await,
+            _ => Err(self.refusal(response).await),
+        }
     }
 
     /// Reads an answer that is not to be parsed.
@@ -395,25 +410,41 @@ impl Client {
 
     async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
         let response = self.send(request).await?;
+        self.read(response).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T> {
         let (url, status) = (Box::new(response.url().clone()), response.status());
         let bytes = response.bytes().await.map_err(|cause| self.broken(cause))?;
         serde_json::from_slice(&bytes).map_err(|error| Error::Foreign { url, status, source: Some(error) })
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
-        let response = request.send().await.map_err(|cause| match cause.is_connect() {
+        let response = self.sent(request).await?;
+        match response.status().is_success() {
+            true => Ok(response),
+            false => Err(self.refusal(response).await),
+        }
+    }
+
+    /// The answer, whatever it is.
+    async fn sent(&self, request: RequestBuilder) -> Result<Response> {
+        request.send().await.map_err(|cause| match cause.is_connect() {
             true => Error::Unreachable { url: Box::new(self.base.clone()), cause },
             false => self.broken(cause),
-        })?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
+        })
+    }
+
+    async fn refusal(&self, response: Response) -> Error {
         let (url, status) = (Box::new(response.url().clone()), response.status());
-        let bytes = response.bytes().await.map_err(|cause| self.broken(cause))?;
-        Err(match serde_json::from_slice(&bytes) {
+        let bytes = match response.bytes().await {
+            Ok(bytes) => bytes,
+            Err(cause) => return self.broken(cause),
+        };
+        match serde_json::from_slice(&bytes) {
             Ok(problem) => Error::Problem(Box::new(problem)),
             Err(_) => Error::Foreign { url, status, source: None },
-        })
+        }
     }
 
     fn broken(&self, cause: reqwest::Error) -> Error {

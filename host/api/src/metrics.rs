@@ -1,19 +1,20 @@
 //! `/metrics`: the figures of the process, as Prometheus reads them; and the small server that tells a worker's, which has
 //! no API.
 //!
-//! What only store and queue know (queues, parked steps, workers) is asked for when somebody reads, and at most every
-//! [`FRESH`]: however many read however often, it costs the same few bounded questions. While they are asked, others wait
-//! for the same answer. A server that does not answer in time is told as away, and what it would have said stays out.
+//! What only store and queue know (queues, parked steps, workers) is asked for when somebody reads, here or at `/v1/scale`,
+//! and at most every [`FRESH`]: however many read however often, it costs the same few bounded questions. While they are
+//! asked, others wait for the same answer. A server that does not answer in time is told as away, and what it would have said
+//! stays out.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use pawl_metrics::{Figures, MEDIA_TYPE, Role, exposition, figures, is_on};
 use pawl_queue::{Queue, StreamState};
 use pawl_store::live::Backlog;
@@ -23,11 +24,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
+use super::demand;
 use super::doors::{self, Doors};
 use super::problem::Result;
 use super::state::AppState;
-use super::types::{Health, Problem};
-use super::{may_pass, no_method, no_route};
+use super::types::Problem;
+use super::{health, may_pass, no_method, no_route};
 
 /// How long answers are good for.
 const FRESH: Duration = Duration::from_secs(5);
@@ -35,23 +37,28 @@ const FRESH: Duration = Duration::from_secs(5);
 /// How long each server has for its answer: less than Prometheus waits for ours, which is 10 s unless it is set.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Streams that have figures of their own: queues are named by pipelines, and anybody may name one.
-const STREAMS: usize = 300;
+/// Streams, and queues, that have figures of their own: queues are named by pipelines, and anybody may name one.
+pub(super) const STREAMS: usize = 300;
 
 /// How a worker's figures are served: to few, who say little.
 const DOORS: Doors =
     Doors { connections: 64, header_timeout: Duration::from_secs(10), body_timeout: Duration::from_secs(10) };
 
-/// When store and queue were last asked; shared by all who read.
-pub(super) type Asked = Arc<Mutex<Option<Instant>>>;
+/// What store and queue last said of the whole installation.
+pub(super) struct Installation {
+    asked_at: Instant,
+    /// What waits, and who is there; `None`: the store did not answer in time.
+    pub(super) of_store: Option<(Backlog, Vec<WorkerRow>)>,
+    /// `None`: the queue did not.
+    pub(super) of_queue: Option<Vec<StreamState>>,
+}
+
+/// The same, if they were asked at all; shared by all who read.
+pub(super) type Asked = Arc<Mutex<Option<Arc<Installation>>>>;
 
 pub(super) async fn show(State(state): State<AppState>) -> Result<Response> {
     if is_on() {
-        let mut asked = state.asked.lock().await;
-        if asked.is_none_or(|at| at.elapsed() >= FRESH) {
-            ask(&*state.store, &*state.queue).await;
-            *asked = Some(Instant::now());
-        }
+        installation(&state).await;
     }
     told(if state.home.is_some() { Role::Dev } else { Role::Api })
 }
@@ -63,28 +70,55 @@ fn told(role: Role) -> Result<Response> {
     Ok(([(CONTENT_TYPE, MEDIA_TYPE)], exposition(role)).into_response())
 }
 
+/// What store and queue say, or have said a moment ago.
+pub(super) async fn installation(state: &AppState) -> Arc<Installation> {
+    let mut asked = state.asked.lock().await;
+    if let Some(known) = asked.as_ref().filter(|known| known.asked_at.elapsed() < FRESH) {
+        return Arc::clone(known);
+    }
+    let known = Arc::new(ask(&*state.store, &*state.queue).await);
+    tell(figures(), &known);
+    *asked = Some(Arc::clone(&known));
+    known
+}
+
 /// Asks both, at the same time.
-async fn ask(store: &dyn Store, queue: &dyn Queue) {
+async fn ask(store: &dyn Store, queue: &dyn Queue) -> Installation {
     let of_store = async {
         let asking = async { Ok::<_, store::Error>((store.backlog().await?, store.workers().await?)) };
         timeout(PATIENCE, asking).await.ok().and_then(std::result::Result::ok)
     };
     let of_queue = async { timeout(PATIENCE, queue.streams()).await.ok().and_then(std::result::Result::ok) };
     let (of_store, of_queue) = tokio::join!(of_store, of_queue);
-    let figures = figures();
+    Installation { asked_at: Instant::now(), of_store, of_queue }
+}
+
+fn tell(figures: &Figures, installation: &Installation) {
+    let Installation { of_store, of_queue, .. } = installation;
     figures.store_up.set_whether(of_store.is_some());
     figures.queue_up.set_whether(of_queue.is_some());
-    for told in [&figures.queue_oldest_seconds, &figures.workers, &figures.queue_messages, &figures.queue_pending] {
+    for told in [
+        &figures.queue_oldest_seconds,
+        &figures.workers,
+        &figures.queue_messages,
+        &figures.queue_pending,
+        &figures.queue_steps,
+    ] {
         told.clear();
     }
     if let Some((backlog, workers)) = of_store {
-        tell_backlog(figures, &backlog);
-        tell_workers(figures, &workers);
+        tell_backlog(figures, backlog);
+        tell_workers(figures, workers);
     }
-    for StreamState { stream, length, pending, .. } in of_queue.into_iter().flatten().take(STREAMS) {
+    for StreamState { stream, length, pending, .. } in of_queue.iter().flatten().take(STREAMS) {
         let labels = [stream.queue.as_str(), stream.priority.as_str()];
-        figures.queue_messages.of(&labels).set_count(length);
-        figures.queue_pending.of(&labels).set_count(pending);
+        figures.queue_messages.of(&labels).set_count(*length);
+        figures.queue_pending.of(&labels).set_count(*pending);
+    }
+    if let (Some((backlog, workers)), Some(streams)) = (of_store, of_queue) {
+        for queue in demand::of(backlog, workers, streams, None).iter().take(STREAMS) {
+            figures.queue_steps.of(&[&queue.queue]).set(queue.steps as f64);
+        }
     }
 }
 
@@ -107,21 +141,33 @@ fn tell_workers(figures: &Figures, workers: &[WorkerRow]) {
     }
 }
 
-/// Serves a worker's figures at `/metrics`, to those who have the token, if there is one, and `/health` to all; until
-/// `stopping` says so. Whoever is still reading then is not waited for.
-pub async fn serve_metrics(listener: TcpListener, token: Option<&str>, stopping: watch::Receiver<bool>) {
+/// Serves a worker's figures at `/metrics`, to those who have the token, if there is one, and `/health` and `/ready` to all;
+/// until `stopping` says so. Whoever is still reading then is not waited for. `is_ready` says whether the worker takes steps.
+pub async fn serve_metrics(
+    listener: TcpListener,
+    token: Option<&str>,
+    is_ready: impl Fn() -> bool + Clone + Send + Sync + 'static,
+    stopping: watch::Receiver<bool>,
+) {
     let wanted = token.map(|token| blake3::hash(token.as_bytes()));
     let router = Router::new()
         .route("/metrics", get(|| async { told(Role::Worker) }))
         .fallback(no_route)
         .layer(from_fn_with_state(wanted, check_token))
-        .route("/health", get(|| async { Json(Health { status: "ok".to_owned() }) }))
+        .route("/health", get(health::show))
+        .route("/ready", get(move || async move { health::answer(unready(is_ready())) }))
         .method_not_allowed_fallback(no_method);
     let mut stopped = stopping.clone();
     tokio::select! {
         () = doors::serve(listener, router, DOORS, stopping) => {}
         _ = stopped.wait_for(|stopping| *stopping) => {}
     }
+}
+
+/// Why a worker is not ready, if it is not.
+fn unready(is_ready: bool) -> Vec<String> {
+    let why = "it has no lease: the store is away, or its schema is not there yet; or it is being stopped";
+    if is_ready { Vec::new() } else { vec![why.to_owned()] }
 }
 
 async fn check_token(State(wanted): State<Option<blake3::Hash>>, request: Request, next: Next) -> Result<Response> {
@@ -132,6 +178,8 @@ async fn check_token(State(wanted): State<Option<blake3::Hash>>, request: Reques
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use axum::body::to_bytes;
     use axum::http::StatusCode;
     use pawl_queue::InProcess;
@@ -142,7 +190,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (store, queue) = (Sqlite::open(folder.path()).unwrap(), InProcess::new());
         figures().workers.of(&["gone-by-now"]).set_count(7);
-        ask(&store, &queue).await;
+        tell(figures(), &ask(&store, &queue).await);
         let text = exposition(Role::Api);
         for line in ["pawl_store_up 1", "pawl_queue_up 1", "pawl_workers{state=\"alive\"} 0", "pawl_parked_steps 0"] {
             assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
@@ -154,7 +202,10 @@ mod tests {
     async fn figures_want_the_token_and_signs_of_life_do_not() {
         let (listener, address) = crate::listen("127.0.0.1:0").await.unwrap();
         let (stop, stopping) = watch::channel(false);
-        let serving = tokio::spawn(async move { serve_metrics(listener, Some("secret"), stopping).await });
+        let leased = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&leased);
+        let is_ready = move || asked.load(Ordering::Relaxed);
+        let serving = tokio::spawn(async move { serve_metrics(listener, Some("secret"), is_ready, stopping).await });
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
         let get = async |path: &str, token: &str| {
@@ -168,6 +219,10 @@ mod tests {
         assert_eq!(get("/elsewhere", "guessed").await.0, 401);
         assert_eq!(get("/elsewhere", "secret").await.0, 404);
         assert_eq!(get("/health", "guessed").await.0, 200);
+        let (status, text) = get("/ready", "guessed").await;
+        assert!(status == 503 && text.contains("it has no lease"), "{status} {text}");
+        leased.store(true, Ordering::Relaxed);
+        assert_eq!(get("/ready", "guessed").await, (200, r#"{"status":"ready","reasons":[]}"#.to_owned()));
         stop.send_replace(true);
         serving.await.unwrap();
     }

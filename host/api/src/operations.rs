@@ -1,19 +1,17 @@
-//! For those who keep Pawl running: workers, queues, requeues, health.
-
-use std::time::Duration;
+//! For those who keep Pawl running: workers, queues and what they ask of workers, requeues.
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use pawl_dispatch::requeue;
+use pawl_domain::name::Name;
 use pawl_store::workers::{self, WorkerRow};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use super::problem;
+use super::request::Params;
 use super::state::AppState;
-use super::types::{GoneWorker, Health, Queue, QueueList, Readiness, Requeued, Worker, WorkerList};
-
-/// How long `/ready` waits for each of the ports.
-const PATIENCE: Duration = Duration::from_secs(2);
+use super::types::{GoneWorker, Problem, Queue, QueueList, Requeued, Scale, Worker, WorkerList};
+use super::{demand, metrics, problem};
 
 /// Workers that are gone, in a list of those that are there.
 const GONE: u32 = 50;
@@ -41,6 +39,27 @@ pub(super) async fn queues(State(state): State<AppState>) -> problem::Result<Jso
     Ok(Json(QueueList { queues: queues.collect() }))
 }
 
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ScaleParams {
+    /// Only this queue, also if nothing is known of it.
+    queue: Option<Name>,
+}
+
+pub(super) async fn scale(
+    State(state): State<AppState>,
+    Params(params): Params<ScaleParams>,
+) -> problem::Result<Json<Scale>> {
+    let known = metrics::installation(&state).await;
+    // Half of it would be a number that somebody scales down by.
+    let away = |port: &str| Problem::unavailable(format!("{port} is not available"));
+    let (backlog, workers) = known.of_store.as_ref().ok_or_else(|| away(state.store.name()))?;
+    let streams = known.of_queue.as_ref().ok_or_else(|| away(state.queue.name()))?;
+    let mut queues = demand::of(backlog, workers, streams, params.queue.as_ref().map(Name::as_str));
+    queues.truncate(metrics::STREAMS);
+    Ok(Json(Scale { queues }))
+}
+
 pub(super) async fn requeue_processing(State(state): State<AppState>) -> problem::Result<Json<Requeued>> {
     requeued(requeue::processing(&*state.store, &*state.queue).await)
 }
@@ -51,41 +70,6 @@ pub(super) async fn requeue_stale(State(state): State<AppState>) -> problem::Res
 
 fn requeued(count: pawl_dispatch::Result<usize>) -> problem::Result<Json<Requeued>> {
     Ok(Json(Requeued { requeued: count? as u64 }))
-}
-
-pub(super) async fn health() -> Json<Health> {
-    Json(Health { status: "ok".to_owned() })
-}
-
-pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
-    let (store, ping) = tokio::join!(
-        not_ready(state.store.name(), async {
-            state.store.check_schema().await?;
-            state.store.check_writes().await
-        }),
-        not_ready(state.queue.name(), state.queue.ping()),
-    );
-    let reasons: Vec<String> = [store, ping].into_iter().flatten().collect();
-    let (code, status) = match reasons.is_empty() {
-        true => (StatusCode::OK, "ready"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
-    };
-    (code, Json(Readiness { status: status.to_owned(), reasons }))
-}
-
-/// Why a port is not ready, if it is not. Anybody may ask, so what a server said of itself stays in the log.
-async fn not_ready<E>(port: &str, check: impl Future<Output = Result<(), E>>) -> Option<String>
-where
-    E: std::error::Error + 'static,
-{
-    match tokio::time::timeout(PATIENCE, check).await {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => {
-            tracing::debug!(error = pawl_base::chain(&error), "not ready");
-            Some(error.to_string())
-        }
-        Err(_) => Some(format!("{port} is not available")),
-    }
 }
 
 impl From<WorkerRow> for Worker {

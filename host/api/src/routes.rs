@@ -14,7 +14,9 @@ use super::types::{
     ActivatePlugin, AppliedPipeline, EventList, FailRun, IDEMPOTENCY_KEY, PushedPlugin, RecoverRuns, ResumeStep,
     SubmitRun, SubmittedRun,
 };
-use super::{events, inbox, journal, metrics, openapi, operations, pipelines, plugins, recoveries, runs, signals};
+use super::{
+    events, health, inbox, journal, metrics, openapi, operations, pipelines, plugins, recoveries, runs, signals,
+};
 
 /// The header with which a reader of events goes on.
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";
@@ -205,15 +207,17 @@ fn operations() -> Vec<Route> {
         Route::get("/v1/workers", operations::workers).says("listWorkers", "worker processes and their leases, and those that went within a day"),
         Route::get("/v1/queues", operations::queues)
             .says("listQueues", "streams, their depth and pending messages"),
+        Route::get("/v1/scale", operations::scale)
+            .says("showScale", "what each queue asks of workers, for autoscaling: steps that wait and steps that are executed; with `queue=NAME` of this one alone"),
         Route::post("/admin/requeue_processing", operations::requeue_processing)
             .says("requeueProcessing", "delivers steps again whose worker is gone: `{\"requeued\": 1}`"),
         Route::post("/admin/requeue_stale", operations::requeue_stale)
             .says("requeueStale", "delivers ready steps again that nobody has claimed: `{\"requeued\": 0}`"),
-        Route::get("/health", operations::health)
+        Route::get("/health", health::show)
             .says("showHealth", "the process is alive: `{\"status\": \"ok\"}`")
             .open(),
-        Route::get("/ready", operations::ready)
-            .says("showReadiness", "whether the store answers, its schema is this build's, and the queue takes deliveries (for `pawl dev`: its disk has room); else the reasons")
+        Route::get("/ready", health::ready)
+            .says("showReadiness", "whether the store answers, its schema is this build's or that of a newer one beside it, and the queue takes deliveries (for `pawl dev`: its disk has room); else the reasons")
             .open()
             .with(&[(200, ""), (503, "if it is not ready")]),
         Route::get("/metrics", metrics::show)

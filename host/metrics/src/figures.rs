@@ -165,6 +165,8 @@ figures! {
     queue_messages: Levels = named("pawl_queue_messages", SERVING).by(&["queue", "priority"]),
     /// Messages that a worker has read and whose consequence is not committed.
     queue_pending: Levels = named("pawl_queue_pending_messages", SERVING).by(&["queue", "priority"]),
+    /// Steps of a queue that wait for a worker or are executed by one: what autoscaling goes by, and `/v1/scale` tells.
+    queue_steps: Levels = named("pawl_queue_steps", SERVING).by(&["queue"]),
     /// How long the oldest ready step of a stream has been ready.
     queue_oldest_seconds: Levels = named("pawl_queue_oldest_ready_seconds", SERVING).by(&["queue", "priority"]),
     /// Steps that wait for a person; of more than ten thousand that ever did, the first ten thousand are counted.

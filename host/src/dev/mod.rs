@@ -69,7 +69,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let home = Home { folder: said.folder.clone(), building };
     let engine = settings.engine(execute.slots)?;
     let serving = api::serve_at_home(home, listener, serve, ports.clone(), Arc::clone(&engine), stopping());
-    let executing = worker::run(execute, ports, engine, stopping());
+    let executing = worker::run(execute, ports, engine, worker::Standing::default(), stopping());
     let (mut serving, mut executing) = (tokio::spawn(serving), tokio::spawn(executing));
     let is_found = announced.is_ok() && data.canonicalize().ok() == said.folder.join(DATA).canonicalize().ok();
     let address = (!is_found).then(|| said.url.clone());

@@ -28,6 +28,7 @@ use crate::outbox::{Large, Outbox, Outboxes};
 use crate::reconcile::Reconciling;
 use crate::scheduler::Scheduler;
 use crate::session::Session;
+use crate::standing::Standing;
 use crate::tally::Ends;
 use crate::trim::Trimming;
 use crate::trust::{Trust, boottime_ms};
@@ -56,6 +57,7 @@ pub struct Process {
     pub threads: Arc<GuestThreads>,
     /// Runs that have ended.
     pub ends: Arc<Ends>,
+    pub standing: Standing,
 }
 
 /// How an incarnation ended.
@@ -113,11 +115,13 @@ impl Process {
         tracing::info!(worker.id = %worker, slots = self.config.slots, queues = ?self.config.queues, "the worker is ready");
         let mut tasks = JoinSet::new();
         let (receiving, streams) = this.start(said, &mut tasks)?;
+        self.standing.set(true);
         let ended = tokio::select! {
             () = &mut shutdown => Ended::ShutDown,
             _ = &mut expired => Ended::LeaseLost,
             () = this.until_stuck() => Ended::Stuck,
         };
+        self.standing.set(false);
         match ended {
             Ended::LeaseLost => this.flow.stop_all(Stop::LeaseLost),
             Ended::ShutDown | Ended::Stuck => {

@@ -51,6 +51,7 @@ mod run;
 pub mod scheduler;
 mod session;
 mod settle;
+mod standing;
 mod tally;
 mod tell;
 mod trim;
@@ -63,3 +64,4 @@ mod writer;
 
 pub use config::{Config, session_timeout};
 pub use run::{Error, run};
+pub use standing::Standing;

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::incarnation::{Ended, Process};
 use crate::loaded::Loaded;
+use crate::standing::Standing;
 use crate::tally;
 use crate::unnamed::warn_of_unnamed;
 
@@ -37,7 +38,7 @@ pub enum Error {
 /// Pause between attempts to reach a database that is away at the start.
 const START_PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs a worker until `shutdown`.
+/// Runs a worker until `shutdown`. `standing` says meanwhile whether it takes steps.
 ///
 /// # Errors
 /// A wrong setting, a schema that is not this build's, a machine without the means to run guests, or a guest
@@ -46,6 +47,7 @@ pub async fn run(
     config: Config,
     ports: Ports,
     engine: Arc<Engine>,
+    standing: Standing,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let Ports { store, queue } = ports;
@@ -61,6 +63,7 @@ pub async fn run(
         queue,
         config,
         ends: Arc::default(),
+        standing,
     };
     let mut beside = JoinSet::new();
     beside.spawn(tally::run(Arc::clone(&process.ends), process.store.clone(), process.config.patience()));

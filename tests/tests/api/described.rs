@@ -130,6 +130,7 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
         "GET /v1/runs/{run}/steps/{step}",
         "GET /v1/runs/{run}/steps/{step}/journal",
         "GET /v1/queues",
+        "GET /v1/scale",
         "POST /admin/requeue_processing",
         "POST /admin/requeue_stale",
         "GET /health",

@@ -43,6 +43,7 @@ fn without_its_servers_it_serves_says_so_and_recovers_by_itself() -> anyhow::Res
     );
     assert!(api.client.get("/v1/runs")?.problem(503)?.detail.contains("Postgres"));
     assert!(api.client.get("/v1/queues")?.problem(503)?.detail.contains("Redis"));
+    assert!(api.client.get("/v1/scale")?.problem(503)?.detail.contains("Postgres"), "nobody scales down by half of it");
 
     api.postgres.launch()?;
     api.redis.launch()?;
@@ -50,6 +51,8 @@ fn without_its_servers_it_serves_says_so_and_recovers_by_itself() -> anyhow::Res
     api.push_echo()?;
     api.apply(PIPELINE)?.read::<AppliedPipeline>()?;
     api.submit(&json!(1))?;
+
+    wait::until_true(bounds::PROCESS, "demand to be told", || Ok(api.client.get("/v1/scale")?.status == 200))?;
 
     // And again, while it serves.
     api.postgres.restart_immediate()?;

@@ -96,7 +96,8 @@ impl Api {
     pub fn worker(&self) -> anyhow::Result<oneshot::Sender<()>> {
         let (stop, stopped) = oneshot::channel::<()>();
         let config = worker::Config { slots: 4, ..worker::Config::default() };
-        handle().spawn(worker::run(config, self.ports()?, engine(4)?, async { stopped.await.unwrap_or_default() }));
+        let stopped = async { stopped.await.unwrap_or_default() };
+        handle().spawn(worker::run(config, self.ports()?, engine(4)?, worker::Standing::default(), stopped));
         Ok(stop)
     }
 

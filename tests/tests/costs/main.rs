@@ -11,3 +11,4 @@ mod lists;
 mod pressure;
 mod signals;
 mod sweeps;
+mod views;

@@ -16,7 +16,7 @@ const PROMETHEUS: [&str; 1] = ["up"];
 /// How the variables of a dashboard are filled in to read its expressions.
 const VARIABLES: [(&str, &str); 3] = [("$__rate_interval", "1m"), ("$pipeline", ".*"), ("$instance", ".*")];
 
-fn promtool(words: &[&str], input: &str) -> Output {
+pub(crate) fn promtool(words: &[&str], input: &str) -> Output {
     let tools = tree::root().join(".pawl/tools/bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(tools).chain(std::env::split_paths(&path))).expect("a path");
@@ -30,7 +30,7 @@ fn promtool(words: &[&str], input: &str) -> Output {
     child.wait_with_output().expect("it ends")
 }
 
-fn succeeded(output: &Output) {
+pub(crate) fn succeeded(output: &Output) {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && !said.contains("FAILED"), "{said}");
 }
@@ -163,6 +163,7 @@ fn what_is_told_passes_prometheus_own_check() {
         levels.of(&["default", "normal"]).set_count(3);
     }
     figures.workers.of(&["alive"]).set_count(1);
+    figures.queue_steps.of(&["default"]).set_count(4);
     let mut told = BTreeSet::new();
     for role in [Role::Api, Role::Worker, Role::Dev] {
         let text = exposition(role);

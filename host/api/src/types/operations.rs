@@ -85,6 +85,31 @@ pub struct Queue {
     pub consumers: u64,
 }
 
+/// `GET /v1/scale`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Scale {
+    /// By name, the first 300.
+    pub queues: Vec<QueueDemand>,
+}
+
+/// What a queue asks of workers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct QueueDemand {
+    /// The name that steps give in `queue`.
+    pub queue: String,
+    /// Messages that no worker has read; at least 1 where a step is ready and has none.
+    pub backlog: u64,
+    /// Steps that live workers which serve the queue say they execute, where one that serves several counts for each of them; or
+    /// messages that were read and are not done, if these are more.
+    pub running: u64,
+    /// Both together: divided by the slots of a worker, how many workers are wanted.
+    pub steps: u64,
+    /// Live workers that serve the queue and take steps.
+    pub workers: u32,
+    /// Their slots.
+    pub slots: u64,
+}
+
 /// The answer to `POST /admin/requeue_processing` and `POST /admin/requeue_stale`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Requeued {
@@ -99,7 +124,7 @@ pub struct Health {
     pub status: String,
 }
 
-/// `GET /ready`: 200, or 503 with reasons.
+/// `GET /ready`: 200, or 503 with reasons; also of a worker, where it tells its figures.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Readiness {
     /// `ready` or `not ready`.
