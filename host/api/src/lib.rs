@@ -38,6 +38,7 @@ mod plugins;
 mod problem;
 mod recoveries;
 mod request;
+mod retention;
 mod route;
 mod routes;
 mod runs;

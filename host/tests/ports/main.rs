@@ -5,5 +5,6 @@ mod away;
 mod event_kinds;
 mod queues;
 mod recoveries;
+mod retention;
 mod seen;
 mod stores;

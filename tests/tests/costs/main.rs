@@ -9,5 +9,6 @@ mod interrupted;
 mod kept_row;
 mod lists;
 mod pressure;
+mod retention;
 mod signals;
 mod sweeps;
