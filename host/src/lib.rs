@@ -26,6 +26,7 @@ pub mod plugin_build;
 mod plugin_new;
 mod plugin_test;
 mod recover;
+mod retention;
 mod roles;
 mod run;
 mod settings;
@@ -82,6 +83,13 @@ enum Noun {
     Recover(recover::Recover),
     /// What takeovers have come to: from the end of a lease to the first new call of the replacement
     Recoveries(recover::List),
+    /// How long runs that have ended are kept: what is due, and a run of it now
+    Retention {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        verb: retention::Verb,
+    },
     /// Settings of a role, or of the commands that are none: each value, and where it comes from
     #[command(after_help = "Examples:\n  pawl config worker\n  pawl config api --listen 0.0.0.0:7340 -o json")]
     Config {
@@ -216,6 +224,7 @@ async fn carry_out(noun: Noun, settings: &Settings) -> anyhow::Result<()> {
         Noun::CheckInterrupted(check) => check.run(&settings.client()?).await,
         Noun::Recover(recover) => recover.run(&settings.client()?).await,
         Noun::Recoveries(list) => list.run(&settings.client()?).await,
+        Noun::Retention { output, verb } => retention::run(verb, &settings.client()?, output).await,
         Noun::Config { output, .. } => Ok(output.print(&settings.show())?),
         Noun::Completions { shell } => completions::print_for(shell, settings::add_flags(Command::command())),
         Noun::Plugin { verb } => plugin::run(verb, settings).await,

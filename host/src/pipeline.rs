@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Subcommand;
 use pawl_api::client::{Client, Error};
-use pawl_api::types::{AppliedPipeline, FileProblem, PipelineDetail, PipelineList};
+use pawl_api::types::{AppliedPipeline, FileProblem, PipelineDetail, PipelineList, RetentionTerms};
 use pawl_domain::id::Digest;
 use pawl_domain::limits::Limits;
 use pawl_domain::pipeline_file::{self, Format};
@@ -159,6 +159,15 @@ impl Answer for PipelineList {
     }
 }
 
+/// What it says of its runs; what it leaves out is as for all.
+fn kept(retention: &RetentionTerms) -> String {
+    let said =
+        [("succeeded", &retention.succeeded), ("failed", &retention.failed), ("cancelled", &retention.cancelled)];
+    let said = said.into_iter().filter_map(|(what, term)| Some(format!("{what} {}", term.as_ref()?)));
+    let said: Vec<String> = said.collect();
+    if said.is_empty() { "as for all pipelines".to_owned() } else { said.join(", ") }
+}
+
 impl Answer for PipelineDetail {
     fn ids(&self) -> Vec<String> {
         self.steps.iter().map(|step| step.name.clone()).collect()
@@ -170,6 +179,7 @@ impl Answer for PipelineDetail {
             ("version", self.summary.digest.to_string()),
             ("updated", ago(self.summary.updated_at_ms)),
             ("plugins", format!("their active versions at the {}", self.versions.as_str())),
+            ("runs are kept", kept(&self.retention)),
         ]);
         let mut table = Table::new(["STEP", "PLUGIN", "NEEDS", "ATTEMPTS", "TIMEOUT", "QUEUE", "PRIORITY", "CONFIG"]);
         for step in &self.steps {

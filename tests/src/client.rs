@@ -76,6 +76,11 @@ impl Client {
         self.answered.lock().expect("no holder panics").clone()
     }
 
+    /// These may be gone: their retention has ended.
+    pub fn forget(&self, runs: &[RunId]) {
+        self.answered.lock().expect("no holder panics").retain(|run| !runs.contains(run));
+    }
+
     /// Sends a request.
     ///
     /// # Errors

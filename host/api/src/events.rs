@@ -151,23 +151,28 @@ impl Follower {
             if mark.event_count <= after {
                 return None;
             }
-            self.read_more().await;
+            if !self.read_more().await {
+                return None;
+            }
         }
     }
 
-    /// Reads the next events. An outage is waited out: the reader's connection is worth more than its time.
-    async fn read_more(&mut self) {
+    /// Reads the next events; false: the run is gone, its retention has ended. An outage is waited out: the reader's
+    /// connection is worth more than its time.
+    async fn read_more(&mut self) -> bool {
         match self.state.store.events(self.run, self.after, CHUNK).await {
             Ok(rows) if !rows.is_empty() => {
                 self.after = rows.last().map_or(self.after, |row| row.number);
                 self.read.extend(rows.into_iter().map(|row| event_of(&self.pipeline, row)));
-                return;
+                return true;
             }
+            Ok(_) if self.state.store.run_marks(&[self.run]).await.is_ok_and(|marks| marks.is_empty()) => return false,
             Ok(_) => tracing::error!(run.id = %self.run, after = self.after, "a run has fewer events than it says"),
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, run.id = %self.run, "an event stream has to wait");
             }
         }
         tokio::time::sleep(RETRY_AFTER).await;
+        true
     }
 }

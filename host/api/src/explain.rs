@@ -220,6 +220,7 @@ mod tests {
             live_steps,
             failing: false,
             parked: false,
+            kept: false,
             event_count: 1,
             idempotency_key: None,
             created_at_ms: 0,

@@ -40,6 +40,7 @@ mod plugins;
 mod problem;
 mod recoveries;
 mod request;
+mod retention;
 mod route;
 mod routes;
 mod runs;

@@ -74,7 +74,12 @@ pub(super) async fn show(State(state): State<AppState>, Path(name): Path<String>
         error => error.into(),
     })?;
     let steps = pipeline.steps.iter().map(|step| step_of(&pipeline, step)).collect();
-    Ok(Json(PipelineDetail { summary: row.into(), versions: pipeline.versions, steps }))
+    Ok(Json(PipelineDetail {
+        summary: row.into(),
+        versions: pipeline.versions,
+        retention: pipeline.retention.into(),
+        steps,
+    }))
 }
 
 fn step_of(pipeline: &Pipeline, step: &StepSpec) -> PipelineStep {

@@ -15,7 +15,7 @@ use super::types::{
     SubmitRun, SubmittedRun,
 };
 use super::{
-    events, health, inbox, journal, metrics, openapi, operations, pipelines, plugins, recoveries, runs, signals,
+    events, health, inbox, journal, metrics, openapi, operations, pipelines, plugins, recoveries, retention, runs, signals,
 };
 
 /// The header with which a reader of events goes on.
@@ -36,6 +36,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Route>)> {
         ("plugins", plugins()),
         ("pipelines", pipelines()),
         ("recoveries", recoveries()),
+        ("retention", retention()),
         ("operations", operations()),
     ]
 }
@@ -199,6 +200,21 @@ fn recoveries() -> Vec<Route> {
             .says("recoverRuns", "tells of interrupted runs and, with `{\"resume\": true}`, lets them go on; with `wait_ms` it waits for what comes of that; runs in which a step has failed are only named, with what to do")
             .takes::<RecoverRuns>()
             .or(&TOO_MANY_READERS, ""),
+    ]
+}
+
+fn retention() -> Vec<Route> {
+    vec![
+        Route::get("/v1/retention", retention::show)
+            .says("showRetention", "by which settings runs that have ended are deleted, how many are due (of more than ten thousand that is all it says), and since when"),
+        Route::post("/v1/retention/run", retention::run)
+            .says("runRetention", "deletes now what is due, for some seconds; `\"more\": true` if that was not all: ask again")
+            .or(&CONFLICT, "if no worker has looked after retention so far: its settings are those that count")
+            .or(&BUSY, ""),
+        Route::new(Method::PUT, "/v1/runs/{run}/keep", retention::keep)
+            .says("keepRun", "keeps a run, however long ago it has ended, or will have"),
+        Route::new(Method::DELETE, "/v1/runs/{run}/keep", retention::keep_no_longer)
+            .says("keepRunNoLonger", "lets its retention count again"),
     ]
 }
 

@@ -406,6 +406,7 @@ impl From<RunRow> for RunSummary {
             step_count: row.step_count,
             live_steps: row.live_steps,
             parked: row.parked,
+            kept: row.kept,
             event_count: row.event_count,
             idempotency_key: row.idempotency_key,
             created_at_ms: row.created_at_ms,

@@ -218,6 +218,7 @@ fn prepare(config: &Config, Ports { store, queue }: Ports, engine: Arc<Engine>, 
         most_pipelines: config.pipelines,
         schemas: Arc::default(),
         asked: Asked::default(),
+        sweeper: Arc::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pawl_base::lock;
+use pawl_dispatch::retention::Sweeper;
 use pawl_dispatch::submissions::Submissions;
 use pawl_domain::id::{Digest, RunId, StepNo};
 use pawl_domain::limits::Limits;
@@ -63,6 +64,8 @@ pub(super) struct AppState {
     pub(super) schemas: Arc<Known>,
     /// When somebody last wanted figures that only store and queue have.
     pub(super) asked: Asked,
+    /// Deletes at a person's word what has ended: for one at a time.
+    pub(super) sweeper: Arc<tokio::sync::Mutex<Sweeper>>,
 }
 
 impl AppState {

@@ -13,6 +13,7 @@ mod operations;
 mod pipelines;
 mod plugins;
 mod recoveries;
+mod retention;
 mod runs;
 
 pub use inbox::*;
@@ -21,6 +22,7 @@ pub use operations::*;
 pub use pipelines::*;
 pub use plugins::*;
 pub use recoveries::*;
+pub use retention::*;
 pub use runs::*;
 
 pub use pawl_domain::event::EventKind;

@@ -1,5 +1,6 @@
 //! What is committed to the store first and told to the queue after it, for everybody who does so: [`submissions`] (HTTP,
-//! schedules, `pawl dev`, tests), [`requeue`], the sweeps as a person asks for them, and [`recovery`], for what is interrupted.
+//! schedules, `pawl dev`, tests), [`requeue`], the sweeps as a person asks for them, and [`recovery`], for what is interrupted. And [`retention`],
+//! which takes what has ended away, and has nothing to tell the queue.
 //!
 //! A crash between the commit and the telling loses nothing: steps that were not delivered are found as lost.
 
@@ -8,6 +9,7 @@ use pawl_store::SharedStore;
 
 pub mod recovery;
 pub mod requeue;
+pub mod retention;
 pub mod submissions;
 
 /// Rows that one sweep moves at most; what is left comes with the next.

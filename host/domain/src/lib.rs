@@ -14,6 +14,7 @@ pub mod pipeline_file;
 pub mod ready;
 pub mod recovery;
 pub mod replay;
+pub mod retention;
 pub mod retry;
 pub mod schema;
 pub mod secret;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::attempt::Ingredients;
 use super::id::{Digest, StepNo};
+use super::retention::Retention;
 use super::retry::RetryPolicy;
 
 /// A checked pipeline. Steps stand in an order that respects `needs`: what a step needs has a smaller
@@ -19,6 +20,9 @@ pub struct Pipeline {
     /// When steps that name no version get one.
     #[serde(default, skip_serializing_if = "Versions::is_default")]
     pub versions: Versions,
+    /// How long its runs are kept. That of the current version counts for all of its runs, those of older versions too.
+    #[serde(default, skip_serializing_if = "Retention::is_default")]
+    pub retention: Retention,
     /// At least one.
     pub steps: Vec<StepSpec>,
 }

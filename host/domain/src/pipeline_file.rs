@@ -22,6 +22,7 @@ mod draft;
 mod graph;
 mod json;
 mod numbers;
+mod retention;
 mod source;
 #[cfg(test)]
 mod tests;

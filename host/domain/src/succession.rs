@@ -83,7 +83,12 @@ mod tests {
             let spec = serde_json::json!({"name": format!("s{number}"), "plugin": "p", "needs": needs, "queue": queue});
             serde_json::from_value::<StepSpec>(spec).expect("a step")
         });
-        let pipeline = Pipeline { name: "test".into(), versions: Versions::default(), steps: steps.collect() };
+        let pipeline = Pipeline {
+            name: "test".into(),
+            versions: Versions::default(),
+            retention: Default::default(),
+            steps: steps.collect(),
+        };
         Plan::new(pipeline.digest(), pipeline)
     }
 

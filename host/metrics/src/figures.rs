@@ -64,6 +64,9 @@ impl Figures {
         for outcome in ["recovered", "failed"] {
             let _ = self.recoveries.of(&[outcome]);
         }
+        for what in ["run", "pipeline_version", "plugin_version", "component"] {
+            let _ = self.retention_deleted.of(&[what]);
+        }
         for kind in ["request", "once"] {
             for sending in ["first", "again"] {
                 let _ = self.effects.of(&[kind, sending]);
@@ -160,6 +163,11 @@ figures! {
     store_connections_lost: Count = named("pawl_store_connections_lost_total", PRODUCTION),
     /// Connections to the queue that broke, or did not answer in time.
     queue_connections_lost: Count = named("pawl_queue_connections_lost_total", PRODUCTION),
+
+    /// What is gone because its retention or grace has ended: a `run`, a `pipeline_version`, a `plugin_version`, a `component`.
+    retention_deleted: Counts = named("pawl_retention_deleted_total", ALL).by(&["what"]),
+    /// For how long the run that is deleted now has been due; 0 while none is, and at workers that do not delete.
+    retention_lag: Level = named("pawl_retention_lag_seconds", ALL),
 
     /// Messages of a stream, read or not.
     queue_messages: Levels = named("pawl_queue_messages", SERVING).by(&["queue", "priority"]),

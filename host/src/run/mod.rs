@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use pawl_api::client::Client;
 use pawl_api::types::{
-    Changed, EventList, Explanation, FailRun, Run, RunList, RunStatus, SentSignal, StepDetail, SubmitRun,
+    Changed, EventList, Explanation, FailRun, KeptRun, Run, RunList, RunStatus, SentSignal, StepDetail, SubmitRun,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -104,6 +104,15 @@ pub(super) enum Verb {
         #[arg(long)]
         latest: bool,
     },
+    /// Keep a run, however long ago it has ended; others go when their retention has
+    Keep {
+        /// The run's id, or its first digits
+        #[arg(value_parser = run_id)]
+        run: String,
+        /// Let its retention count again
+        #[arg(long)]
+        undo: bool,
+    },
     /// Let a run go on that nobody moves, or one of its steps that is parked or sleeps
     #[command(after_help = "A step that has left its journal is parked: `pawl run explain RUN` says where.\n\
                             What is done is not executed again; a step that was begun goes on from its checkpoint.\n\n\
@@ -142,6 +151,7 @@ impl Verb {
             | Self::Explain { run }
             | Self::Cancel { run }
             | Self::Fail { run, .. }
+            | Self::Keep { run, .. }
             | Self::Retry { run, .. } => Some(run),
             Self::Resume(arguments) => Some(&mut arguments.run),
             Self::Replay(arguments) => Some(&mut arguments.run),
@@ -245,6 +255,11 @@ pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> 
             };
             let on = if latest { "latest" } else { "pinned" };
             output.print(&client.post_asking::<Changed>(&path, &[("on", on)]).await?)?;
+        }
+        Verb::Keep { run, undo } => {
+            let path = ["v1", "runs", &run, "keep"];
+            let kept: KeptRun = if undo { client.delete(&path).await? } else { client.put(&path, &()).await? };
+            output.print(&kept)?;
         }
         Verb::Signal(signal) => {
             let payload = input::json("--payload", &signal.payload)?;

@@ -66,6 +66,7 @@ impl Answer for Run {
             ("took", took(run)),
         ];
         head.extend(run.idempotency_key.as_ref().map(|key| ("key", key.clone())));
+        head.extend(run.kept.then(|| ("kept", "however long ago it has ended".to_owned())));
         let mut table = Table::new(["STEP", "STATUS", "PLUGIN", "ATTEMPTS", "TOOK", "CHECKPOINT", "WORKER", "NOTE"]);
         for step in &self.steps {
             table.row([

@@ -1,7 +1,7 @@
 //! All settings. A new one is a line here, and the field of a `Config` that it fills; flag, environment variable, key
 //! in the file, help, `pawl config` and `docs/settings.md` follow from it.
 
-use super::kind::Kind::{Address, Choice, Count, File, Folder, Names, Secret, Size, Switch, Text, Time, Url};
+use super::kind::Kind::{Address, Choice, Count, File, Folder, Names, Secret, Size, Switch, Term, Text, Time, Url};
 use super::setting::Role::{Api, Client, Dev, Worker};
 use super::setting::{Role, Setting, setting};
 
@@ -38,6 +38,7 @@ pub(super) static GROUPS: &[Group] = &[
     Group { heading: "Servers", settings: SERVERS },
     Group { heading: "Serving", settings: API },
     Group { heading: "Executing", settings: WORKER },
+    Group { heading: "Retention", settings: RETENTION },
     Group { heading: "Limits", settings: LIMITS },
     Group { heading: "Caches", settings: CACHES },
     Group { heading: "Development", settings: DEV },
@@ -110,6 +111,18 @@ static WORKER: &[Setting] = &[
         .what("Deaths of its workers in a row, without progress, after which a step is parked"),
     setting("auto-recover", Switch, ROLES, |it| &mut it.auto_recover)
         .what("Whether a start lets interrupted runs go on, as `pawl recover --auto-resume` does, and logs what came of it"),
+];
+
+static RETENTION: &[Setting] = &[
+    setting("retention-succeeded", Term, EXECUTING, |it| &mut it.worker.retention.succeeded).what(
+        "How long a run that has succeeded is kept after its end, unless its pipeline says otherwise; `keep` for ever",
+    ),
+    setting("retention-failed", Term, EXECUTING, |it| &mut it.worker.retention.failed)
+        .what("The same of a run that has failed"),
+    setting("retention-cancelled", Term, EXECUTING, |it| &mut it.worker.retention.cancelled)
+        .what("The same of a run that was cancelled"),
+    setting("retention-versions", Time(0, 36_500 * 24 * HOUR), EXECUTING, |it| &mut it.worker.retention.grace)
+        .what("How long a version of a pipeline or plugin, with its component, stays after nothing names it any more"),
 ];
 
 static LIMITS: &[Setting] = &[

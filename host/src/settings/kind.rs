@@ -9,6 +9,8 @@ pub(super) enum Kind {
     Count(u64, u64),
     /// Milliseconds; written with a unit.
     Time(u64, u64),
+    /// How long something is kept: a time with a unit, or `keep`.
+    Term,
     /// Bytes; written with a unit or without.
     Size(u64, u64),
     /// True or false.
@@ -77,6 +79,7 @@ impl Kind {
             Self::Count(least, most) | Self::Time(least, most) | Self::Size(least, most) => {
                 format!("from {} to {}", self.tell(*least), self.tell(*most))
             }
+            Self::Term => "a time with a unit, for example 7d, or `keep`".to_owned(),
             Self::Switch => "true or false".to_owned(),
             Self::Choice(words) => words.join(" or "),
             Self::Names => "names, with commas between them".to_owned(),
@@ -93,6 +96,7 @@ impl Kind {
         match self {
             Self::Count(..) => "N",
             Self::Time(..) => "TIME",
+            Self::Term => "TIME|keep",
             Self::Size(..) => "SIZE",
             Self::Switch => "BOOL",
             Self::Choice(_) => "FORMAT",

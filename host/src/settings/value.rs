@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pawl_domain::pipeline_file::check_name;
+use pawl_domain::retention::Term;
 
 use super::kind::Kind;
 
@@ -41,6 +42,17 @@ impl Value for Duration {
 
     fn show(&self, kind: &Kind) -> Option<String> {
         Some(kind.tell(u64::try_from(self.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Value for Term {
+    fn read(&mut self, text: &str, _: &Kind) -> Result<(), String> {
+        *self = text.parse()?;
+        Ok(())
+    }
+
+    fn show(&self, _: &Kind) -> Option<String> {
+        Some(self.to_string())
     }
 }
 

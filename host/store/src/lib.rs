@@ -23,6 +23,7 @@ pub mod plugins;
 mod postgres;
 pub mod readiness;
 pub mod recoveries;
+pub mod retention;
 pub mod runs;
 mod sqlite;
 pub mod submit;
@@ -55,6 +56,7 @@ pub trait Store:
     + plugins::Plugins
     + readiness::Readiness
     + recoveries::Recoveries
+    + retention::Retentions
     + runs::Runs
     + workers::Workers
     + Send

@@ -6,6 +6,7 @@ use pawl_domain::id::Digest;
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::pipeline_file::closest;
+use pawl_domain::retention::Retention;
 
 use super::{Error, Result, verified};
 
@@ -74,6 +75,11 @@ pub(super) fn check_plugins(pipeline: &Pipeline, known: &[String]) -> Result<()>
         }
         None => Ok(()),
     }
+}
+
+/// What a version says of retention, as stores keep it beside its canonical form; none if it says nothing.
+pub(super) fn retention_text(retention: &Retention) -> Option<String> {
+    (!retention.is_default()).then(|| serde_json::json!(retention).to_string())
 }
 
 /// A version from its canonical form.

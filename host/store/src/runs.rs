@@ -59,6 +59,8 @@ pub struct RunRow {
     pub failing: bool,
     /// Whether nothing of it is executed, and a step waits for a person.
     pub parked: bool,
+    /// Whether a person keeps it: its retention never ends.
+    pub kept: bool,
     /// The number of its last event.
     pub event_count: u32,
     /// As given at submission.

@@ -128,7 +128,7 @@ async fn a_run(postgres: &PrivatePostgres) -> NewRun {
     store.push_version(version).await.expect("a plugin");
     let step = serde_json::json!({"name": "a", "plugin": "p"});
     let steps = vec![serde_json::from_value::<StepSpec>(step).expect("a step")];
-    let pipeline = Pipeline { name: "one".into(), versions: Versions::default(), steps };
+    let pipeline = Pipeline { name: "one".into(), versions: Versions::default(), retention: Default::default(), steps };
     store.apply_pipeline(&here, &pipeline).await.expect("a pipeline");
     let run = NewRun::new(here, "one".into(), b"1".to_vec(), None);
     store.link().submit(std::slice::from_ref(&run)).await.expect("submitted");

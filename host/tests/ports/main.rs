@@ -5,6 +5,7 @@ mod away;
 mod event_kinds;
 mod queues;
 mod recoveries;
+mod retention;
 mod schema;
 mod seen;
 mod stores;

@@ -44,7 +44,12 @@ pub async fn an_inbox_is_seen_and_changed(store: &SharedStore) {
 pub async fn queues_that_are_named_or_unserved_are_told(store: &SharedStore) {
     let spec = serde_json::json!({"name": "only", "plugin": "plugin", "needs": [], "queue": "lonely"});
     let step = serde_json::from_value::<StepSpec>(spec).expect("a step");
-    let pipeline = Pipeline { name: "lonely".into(), versions: Versions::default(), steps: vec![step] };
+    let pipeline = Pipeline {
+        name: "lonely".into(),
+        versions: Versions::default(),
+        retention: Default::default(),
+        steps: vec![step],
+    };
     store.apply_pipeline(&HERE, &pipeline).await.expect("applied");
     let named = store.named_queues(&HERE).await.expect("the queues");
     assert_eq!(named, ["lonely", "two"]);

@@ -23,6 +23,10 @@ use pawl_store::write::{Batch, Member, Settlement};
 use pawl_store::{Error, Link, Postgres, SharedStore, Sqlite};
 
 use crate::recoveries::{takeovers_leave_records, what_nobody_moves_is_found_and_goes_on};
+use crate::retention::{
+    a_large_run_is_gone_at_once_and_goes_in_pieces, one_at_a_time_has_its_turn_and_its_settings_are_told,
+    versions_that_nothing_names_go, what_has_ended_goes_and_what_is_kept_stays,
+};
 use crate::seen::{an_inbox_is_seen_and_changed, queues_that_are_named_or_unserved_are_told};
 
 pub static HERE: LazyLock<Namespace> = LazyLock::new(Namespace::default);
@@ -62,6 +66,10 @@ async fn conforms(store: &SharedStore) {
     a_run_of_ten_thousand_steps_is_stopped_and_opened_again(store).await;
     takeovers_leave_records(store).await;
     what_nobody_moves_is_found_and_goes_on(store).await;
+    what_has_ended_goes_and_what_is_kept_stays(store).await;
+    a_large_run_is_gone_at_once_and_goes_in_pieces(store).await;
+    one_at_a_time_has_its_turn_and_its_settings_are_told(store).await;
+    versions_that_nothing_names_go(store).await;
     let violations = store.doctor(Duration::from_secs(60), false).await.expect("checked");
     assert_eq!(violations, []);
 }
@@ -173,6 +181,7 @@ fn pipeline(queue: &str) -> Pipeline {
     Pipeline {
         name: "pair".into(),
         versions: Versions::default(),
+        retention: Default::default(),
         steps: vec![step("a", &[]), step("b", &[]), step("c", &[0, 1])],
     }
 }
@@ -455,7 +464,7 @@ async fn a_run_of_ten_thousand_steps_is_stopped_and_opened_again(store: &SharedS
         serde_json::from_value::<StepSpec>(spec).expect("a step")
     };
     let steps = (0..STEPS).map(step).collect();
-    let wide = Pipeline { name: "wide".into(), versions: Versions::default(), steps };
+    let wide = Pipeline { name: "wide".into(), versions: Versions::default(), retention: Default::default(), steps };
     store.apply_pipeline(&HERE, &wide).await.expect("applied");
     let run = NewRun::new(HERE.clone(), "wide".into(), b"1".to_vec(), None);
     let id = run.id;

@@ -3,9 +3,13 @@
 //! `PAWL_SEED=n` replays it, `PAWL_HISTORIES=n` drives so many.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use pawl_dispatch::retention::{Pace, Sweeper};
+use pawl_domain::namespace::Namespace;
+use pawl_domain::retention::{Policy, Term};
 use pawl_rehearsal::private::PrivatePostgres;
+use pawl_store::runs::RunFilter;
 use pawl_store::{Postgres, SharedStore, Sqlite};
 use sqlx::{Connection as _, PgConnection};
 
@@ -66,6 +70,22 @@ async fn both_stores_follow_the_model_and_each_other() {
         let violations = store.doctor(Duration::from_secs(3600), false).await.expect("a checked database");
         assert_eq!(violations, [], "the invariants hold over all histories on {}", store.name());
     }
+    for store in &stores.all {
+        nothing_is_left_when_all_is_deleted(store).await;
+    }
+}
+
+/// All of them have ended by now, in every way there is.
+async fn nothing_is_left_when_all_is_deleted(store: &SharedStore) {
+    let now = Term::Ms(0);
+    let policy = Policy { succeeded: now, failed: now, cancelled: now, ..Policy::default() };
+    let until = Instant::now() + Duration::from_secs(600);
+    let swept = Sweeper::default().sweep(&**store, &policy, Pace::Now, until).await.expect("a pass");
+    assert!(swept.runs > 0 && !swept.more, "{swept:?}");
+    let left = store.runs(&RunFilter::newest(&Namespace::default(), 9)).await.expect("a list");
+    assert!(left.is_empty(), "{left:?} on {}", store.name());
+    let violations = store.doctor(Duration::from_secs(3600), false).await.expect("a checked database");
+    assert_eq!(violations, [], "nothing is left of what was deleted on {}", store.name());
 }
 
 #[tokio::test]

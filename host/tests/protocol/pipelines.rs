@@ -31,5 +31,5 @@ pub fn pipeline(versions: Versions) -> Pipeline {
         let spec = serde_json::json!({"name": format!("s{number}"), "plugin": "p", "needs": needs});
         serde_json::from_value::<StepSpec>(spec).expect("a step")
     });
-    Pipeline { name: versions.as_str().into(), versions, steps: steps.collect() }
+    Pipeline { name: versions.as_str().into(), versions, retention: Default::default(), steps: steps.collect() }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pawl_domain::retention::Policy;
 use pawl_domain::retry::LONGEST_WISH_MS;
 use pawl_domain::suspicion::Suspicion;
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub longest_retry_delay: Duration,
     /// When a step is blamed for the deaths of its workers.
     pub suspicion: Suspicion,
+    /// How long what has ended is kept.
+    pub retention: Policy,
     /// Plans of pipeline versions kept in memory.
     pub plans: usize,
 }
@@ -44,6 +47,7 @@ impl Default for Config {
             run_ahead: true,
             longest_retry_delay: Duration::from_millis(LONGEST_WISH_MS),
             suspicion: Suspicion::default(),
+            retention: Policy::default(),
             plans: 1_000,
         }
     }

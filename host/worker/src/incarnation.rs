@@ -26,6 +26,7 @@ use crate::heartbeat::Beating;
 use crate::loaded::Loaded;
 use crate::outbox::{Large, Outbox, Outboxes};
 use crate::reconcile::Reconciling;
+use crate::retain::Retaining;
 use crate::scheduler::Scheduler;
 use crate::session::Session;
 use crate::standing::Standing;
@@ -34,7 +35,7 @@ use crate::trim::Trimming;
 use crate::trust::{Trust, boottime_ms};
 use crate::vitals::Vitals;
 use crate::writer::Writing;
-use crate::{acknowledge, compile_ahead, heartbeat, reconcile, scheduler, trim, writer};
+use crate::{acknowledge, compile_ahead, heartbeat, reconcile, retain, scheduler, trim, writer};
 
 /// How often the process looks after itself.
 const TICK: Duration = Duration::from_millis(250);
@@ -211,6 +212,8 @@ impl Incarnation<'_> {
         tasks.spawn(reconcile::run(reconciling, lease));
         let desk = Arc::clone(&self.desk);
         tasks.spawn(trim::run(Trimming { worker, store: store.clone(), patience, desk }, lease));
+        let retaining = Retaining { worker, store: store.clone(), patience, policy: config.retention };
+        tasks.spawn(retain::run(retaining));
         let compiling = Compiling { worker, store: store.clone(), patience, loaded: loaded.clone() };
         let (pulse, pulses) = watch::channel(Pulse::default());
         tasks.spawn(compile_ahead::run(compiling, Arc::clone(queue), pulses.clone()));

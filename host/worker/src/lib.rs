@@ -8,7 +8,7 @@
 //!  writer         the group commit                    reconcile    do we and the database agree?
 //!  heartbeat      renews the lease                    watch        who else has died?
 //!  scheduler      what others have left undone
-//!  compile_ahead  what will be asked for
+//!  compile_ahead  what will be asked for              retain       what has ended long ago
 //!
 //!  flow           receive, claim, execute, settle, acknowledge
 //!
@@ -47,6 +47,7 @@ mod outbox;
 mod past;
 mod reading;
 mod reconcile;
+mod retain;
 mod run;
 pub mod scheduler;
 mod session;

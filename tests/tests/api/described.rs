@@ -116,6 +116,11 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     reader.ask("GET /v1/interrupted", "?threshold_ms=0", "", "")?;
     reader.ask("POST /v1/recover", "", JSON, "{\"resume\": true, \"threshold_ms\": 0}")?;
 
+    reader.ask("GET /v1/retention", "", "", "")?;
+    reader.ask("POST /v1/retention/run", "", "", "")?;
+    reader.ask("PUT /v1/runs/{run}/keep", "", "", "")?;
+    reader.ask("DELETE /v1/runs/{run}/keep", "", "", "")?;
+
     let _worker = api.worker()?;
     let ended = reader.ask("GET /v1/runs/{run}", "?wait_ms=25000", "", "")?;
     ensure!(ended.read::<Value>()?["status"] == "succeeded", "{}", String::from_utf8_lossy(&ended.body));

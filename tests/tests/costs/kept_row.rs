@@ -88,7 +88,8 @@ async fn chain(url: &str, next: Next) -> Result<()> {
         )
     };
     let steps = (0..STEPS).map(step).collect::<Result<_, _>>()?;
-    let pipeline = Pipeline { name: "chain".into(), versions: Versions::default(), steps };
+    let pipeline =
+        Pipeline { name: "chain".into(), versions: Versions::default(), retention: Default::default(), steps };
     store.apply_pipeline(&namespace, &pipeline).await?;
     let plan = Plan::new(pipeline.digest(), pipeline);
     let run = NewRun::new(namespace.clone(), "chain".into(), vec![b'1'; 1_000], None);

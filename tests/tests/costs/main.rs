@@ -9,6 +9,7 @@ mod interrupted;
 mod kept_row;
 mod lists;
 mod pressure;
+mod retention;
 mod signals;
 mod sweeps;
 mod views;

@@ -56,6 +56,7 @@ mod recoveries;
 mod redis;
 mod reload;
 mod resume;
+mod retention;
 mod schemas;
 mod settings;
 mod signals;

@@ -2,6 +2,7 @@
 
 use pawl_domain::id::Digest;
 use pawl_domain::pipeline::{Priority, Versions};
+use pawl_domain::retention::Retention;
 use pawl_domain::retry::RetryPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,8 +36,32 @@ pub struct PipelineDetail {
     pub summary: PipelineSummary,
     /// When steps that name no version get one.
     pub versions: Versions,
+    /// How long its runs are kept after their ends, as the pipeline says.
+    #[serde(default)]
+    pub retention: RetentionTerms,
     /// In an order that respects `needs`.
     pub steps: Vec<PipelineStep>,
+}
+
+/// How long runs are kept after their ends, by outcome: a duration such as `7d`, or `keep`. What is left out is as for all.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct RetentionTerms {
+    /// Runs that have succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeded: Option<String>,
+    /// Runs that have failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// Runs that were cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<String>,
+}
+
+impl From<Retention> for RetentionTerms {
+    fn from(Retention { succeeded, failed, cancelled }: Retention) -> Self {
+        let text = |term: Option<pawl_domain::retention::Term>| term.map(|term| term.to_string());
+        Self { succeeded: text(succeeded), failed: text(failed), cancelled: text(cancelled) }
+    }
 }
 
 /// A step as the pipeline has it.

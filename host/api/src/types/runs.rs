@@ -55,6 +55,9 @@ pub struct RunSummary {
     /// Nothing of it is executed, and a step waits for a person: it goes no further by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub parked: bool,
+    /// A person keeps it: it stays, however long ago it ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
     /// The number of its last event.
     pub event_count: u32,
     /// As given at submission.

@@ -32,7 +32,7 @@ pub enum Standing {
 /// use pawl_dispatch::recovery::{Standing, standing};
 /// # let run = RunRow {
 /// #     id: RunId::new(), pipeline: "p".into(), pipeline_digest: Digest::of(b""), status: RunStatus::Succeeded,
-/// #     step_count: 1, live_steps: 0, failing: false, parked: false, event_count: 5, idempotency_key: None,
+/// #     step_count: 1, live_steps: 0, failing: false, parked: false, kept: false, event_count: 5, idempotency_key: None,
 /// #     created_at_ms: 0, started_at_ms: Some(1), ended_at_ms: Some(2),
 /// # };
 /// assert_eq!(standing(&run, &[]), Standing::Ended(RunStatus::Succeeded));
@@ -113,6 +113,7 @@ mod tests {
             live_steps: 2,
             failing,
             parked: false,
+            kept: false,
             event_count: 1,
             idempotency_key: None,
             created_at_ms: 0,

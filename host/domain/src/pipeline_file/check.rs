@@ -5,16 +5,18 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::draft::Draft;
+use super::retention::retention_in;
 use super::source::{Key, Kind, Node};
 use super::words::{check_name, check_version, closest, parse_duration_ms};
 use super::{KnownPlugins, KnownSchemas, Report, Span, documents, graph};
 use crate::id::StepNo;
 use crate::limits::Limits;
 use crate::pipeline::{Pipeline, Priority, StepSpec, Versions, default_queue};
+use crate::retention::Retention;
 use crate::retry::{Backoff, RetryPolicy};
 use crate::secret::check_secret_name;
 
-const PIPELINE_KEYS: &[&str] = &["name", "versions", "step"];
+const PIPELINE_KEYS: &[&str] = &["name", "versions", "retention", "step"];
 const STEP_KEYS: &[&str] = &["name", "plugin", "needs", "config", "secrets", "timeout", "queue", "priority", "retry"];
 const RETRY_KEYS: &[&str] = &["max_attempts", "backoff", "delay", "max_delay"];
 
@@ -39,10 +41,11 @@ pub(super) fn check(
         }
     };
     let versions = root.get("versions").map_or_else(Versions::default, |node| versions_in(node, report));
+    let retention = root.get("retention").map_or_else(Retention::default, |node| retention_in(node, report));
     let nodes = steps_in(&root, limits.steps, report);
     let drafts: Vec<Draft<'_>> = nodes.iter().filter_map(|node| draft(node, limits, plugins, report)).collect();
     let steps = connect(drafts, schemas, report)?;
-    Some(Pipeline { name: name.unwrap_or_default(), versions, steps })
+    Some(Pipeline { name: name.unwrap_or_default(), versions, retention, steps })
 }
 
 fn steps_in<'a>(root: &Fields<'a>, max_steps: usize, report: &mut Report<'_>) -> &'a [Node] {
@@ -352,7 +355,7 @@ fn name_in(node: &Node, what: &str, report: &mut Report<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn text_in<'a>(node: &'a Node, what: &str, report: &mut Report<'_>) -> Option<&'a str> {
+pub(super) fn text_in<'a>(node: &'a Node, what: &str, report: &mut Report<'_>) -> Option<&'a str> {
     if let Kind::Scalar(Value::String(text)) = &node.kind {
         return Some(text);
     }
@@ -361,13 +364,13 @@ fn text_in<'a>(node: &'a Node, what: &str, report: &mut Report<'_>) -> Option<&'
 }
 
 /// A table's fields, with unknown ones reported.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     fields: &'a [(Key, Node)],
     span: Span,
 }
 
 impl<'a> Fields<'a> {
-    fn of(node: &'a Node, what: &str, known: &[&str], report: &mut Report<'_>) -> Option<Self> {
+    pub(super) fn of(node: &'a Node, what: &str, known: &[&str], report: &mut Report<'_>) -> Option<Self> {
         let Kind::Table(fields) = &node.kind else {
             let help = format!("its keys are {}", list(known));
             report.problem(&node.span, format!("{what} must be a table, it is {}", node.type_name()), help);
@@ -381,7 +384,7 @@ impl<'a> Fields<'a> {
         Some(Self { fields, span: node.span.clone() })
     }
 
-    fn get(&self, name: &str) -> Option<&'a Node> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a Node> {
         self.fields.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
     }
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::id::StepNo;
 use crate::pipeline::{Priority, StepSpec, Versions};
+use crate::retention::{Retention, Term};
 use crate::retry::{Backoff, RetryPolicy};
 
 const GOOD: &str = r#"
@@ -71,6 +72,39 @@ fn secrets_are_granted_by_name_and_change_nothing_where_there_are_none() {
         problems(read_toml(&file("secrets = \"a\""))),
         ["5:11 `secrets` must be a list of names of secrets, it is a string (write secrets = [\"...\"])"]
     );
+}
+
+#[test]
+fn a_pipeline_may_say_how_long_its_runs_are_kept() {
+    let file = |said: &str| format!("name = \"p\"\n{said}\n[[step]]\nname = \"s\"\nplugin = \"x\"\n");
+    let (plain, week) = (read_toml(&file("")).unwrap(), Term::days(7));
+    assert!(plain.retention.is_default() && !String::from_utf8(plain.canonical()).unwrap().contains("retention"));
+    for (said, retention) in [
+        ("retention = \"keep\"", Retention::of_all(Term::Keep)),
+        ("retention = \"7d\"", Retention::of_all(week)),
+        (
+            "[retention]\nsucceeded = \"7d\"\nfailed = \"keep\"",
+            Retention { succeeded: Some(week), failed: Some(Term::Keep), cancelled: None },
+        ),
+    ] {
+        let read = read_toml(&file(said)).unwrap();
+        assert_eq!(read.retention, retention, "{said}");
+        assert_ne!(read.digest(), plain.digest(), "it is another version");
+        assert_eq!(serde_json::from_slice::<Pipeline>(&read.canonical()).unwrap(), read);
+    }
+    for (said, problem) in [
+        ("retention = 7", "2:13 `retention` must be a text with a unit (write retention = \"7d\""),
+        ("retention = \"7\"", "2:13 `retention` is no time that runs are kept (say the unit"),
+        ("retention = [\"7d\"]", "2:13 `retention` must be a string, it is a list"),
+        ("[retention]\nfaild = \"7d\"", "3:1 `retention` has no key `faild` (did you mean `failed`?)"),
+        (
+            "[retention]\nfailed = \"99999d\"",
+            "3:10 `failed` is no time that runs are kept (that is longer than a hundred years",
+        ),
+    ] {
+        let [found] = &problems(read_toml(&file(said)))[..] else { panic!("one problem: {said}") };
+        assert!(found.starts_with(problem), "{said}: {found}");
+    }
 }
 
 #[test]

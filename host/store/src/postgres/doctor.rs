@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
@@ -27,6 +28,25 @@ const ASTRAY: &str =
     cross join lateral (select count(*) as running from pawl_running_v1(w.id)) as n
     where w.running <> n.running and w.expires_at > clock_timestamp()";
 
+/// Nothing is left of a run that is gone, but for what `remains` names; and that is none that is there. Of runs after $1, up to $2.
+const ORPHANED: &str = "
+    select 12, format('something of run %s is left, which is gone', o.run_id)
+    from (select run_id from step where run_id > $1 and ($2::uuid is null or run_id <= $2)
+          union select run_id from event where run_id > $1 and ($2::uuid is null or run_id <= $2)
+          union select run_id from journal where run_id > $1 and ($2::uuid is null or run_id <= $2)
+          union select run_id from checkpoint where run_id > $1 and ($2::uuid is null or run_id <= $2)
+          union select run_id from signal where run_id > $1 and ($2::uuid is null or run_id <= $2)
+          union select run_id from recovery where run_id > $1 and ($2::uuid is null or run_id <= $2)) as o
+    where not exists (select from run r where r.id = o.run_id) and not exists (select from remains m where m.run_id = o.run_id)
+    union all
+    select 12, format('run %s is there, and is said to be gone', m.run_id)
+    from remains m join run r on r.id = m.run_id where m.run_id > $1 and ($2::uuid is null or m.run_id <= $2)
+    union all
+    select 12, format('of run %s, which is gone, no step is left to keep its id', m.run_id)
+    from remains m
+    where m.run_id > $1 and ($2::uuid is null or m.run_id <= $2)
+      and not exists (select from step s where s.run_id = m.run_id and s.step_no = 0)";
+
 #[async_trait]
 impl Invariants for Postgres {
     async fn doctor(&self, grace: Duration, quiet: bool) -> Result<Vec<Violation>> {
@@ -46,20 +66,25 @@ impl Postgres {
         let mut after = Uuid::nil();
         loop {
             let runs = runs_after(&mut conn, after).await?;
+            let orphaned = sqlx::query(ORPHANED).bind(after).bind(runs.last().copied()).fetch_all(&mut conn).await?;
+            tell(&mut violations, orphaned)?;
             let Some(last) = runs.last() else { break };
             after = *last;
             let rows = sqlx::query(include_str!("doctor.sql")).bind(grace_ms).bind(&runs).fetch_all(&mut conn).await?;
-            for row in rows {
-                violations.push(Violation { invariant: row.try_get(0)?, what: row.try_get(1)? });
-            }
+            tell(&mut violations, rows)?;
         }
         if quiet {
-            for row in sqlx::query(ASTRAY).fetch_all(&mut conn).await? {
-                violations.push(Violation { invariant: row.try_get(0)?, what: row.try_get(1)? });
-            }
+            tell(&mut violations, sqlx::query(ASTRAY).fetch_all(&mut conn).await?)?;
         }
         Ok(violations)
     }
+}
+
+fn tell(violations: &mut Vec<Violation>, rows: Vec<PgRow>) -> Result<()> {
+    for row in rows {
+        violations.push(Violation { invariant: row.try_get(0)?, what: row.try_get(1)? });
+    }
+    Ok(())
 }
 
 /// The next piece.

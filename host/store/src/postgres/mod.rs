@@ -29,6 +29,7 @@ mod plugins;
 mod pool;
 mod readiness;
 mod recoveries;
+mod retention;
 mod runs;
 mod servers;
 mod submit;

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::components::time_for;
 use super::{Postgres, digest_of};
-use crate::pipelines::{PipelineRow, Pipelines, check_plugins, no_pipeline, pipeline_of};
+use crate::pipelines::{PipelineRow, Pipelines, check_plugins, no_pipeline, pipeline_of, retention_text};
 use crate::{Error, Result, within};
 
 #[async_trait]
@@ -83,18 +83,20 @@ impl Postgres {
         .fetch_all(&mut *transaction)
         .await?;
         check_plugins(pipeline, &known)?;
-        let inserted = sqlx::query(
-            "insert into pipeline_version (digest, name, spec, steps, versions) values ($1, $2, $3, $4, $5)
-             on conflict (digest) do nothing",
+        // Locked until the commit: one that nothing named any more is not deleted meanwhile.
+        let is_new: bool = sqlx::query_scalar(
+            "insert into pipeline_version (digest, name, spec, steps, versions, retention) values ($1, $2, $3, $4, $5, $6)
+             on conflict (digest) do update set last_named_at = clock_timestamp() returning xmax = 0",
         )
         .bind(&digest.0[..])
         .bind(&pipeline.name)
         .bind(pipeline.canonical())
         .bind(i32::try_from(pipeline.steps.len()).unwrap_or(i32::MAX))
         .bind(pipeline.versions.as_str())
-        .execute(&mut *transaction)
+        .bind(retention_text(&pipeline.retention))
+        .fetch_one(&mut *transaction)
         .await?;
-        if inserted.rows_affected() == 1 {
+        if is_new {
             insert_steps(&mut transaction, pipeline, digest).await?;
         }
         let changed = sqlx::query(

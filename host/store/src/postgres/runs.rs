@@ -18,7 +18,7 @@ use crate::{Result, verified};
 /// What is read of a run; a macro, so that statements stay constants.
 macro_rules! run_columns {
     () => {
-        "r.id, r.pipeline, r.pipeline_digest, r.status, r.steps as step_count, r.live, r.failing, r.event_count,
+        "r.id, r.pipeline, r.pipeline_digest, r.status, r.steps as step_count, r.live, r.failing, r.kept, r.event_count,
          r.idempotency_key, (extract(epoch from r.created_at) * 1000)::bigint as run_created_at_ms,
          (extract(epoch from r.started_at) * 1000)::bigint as run_started_at_ms,
          (extract(epoch from r.ended_at) * 1000)::bigint as run_ended_at_ms,
@@ -246,6 +246,7 @@ fn run_row(row: &PgRow) -> Result<RunRow> {
         live_steps: count("live")?,
         failing: row.try_get("failing")?,
         parked: row.try_get("parked")?,
+        kept: row.try_get("kept")?,
         event_count: count("event_count")?,
         idempotency_key: row.try_get("idempotency_key")?,
         created_at_ms: row.try_get("run_created_at_ms")?,

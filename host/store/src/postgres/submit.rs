@@ -8,6 +8,8 @@ use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::NAME;
+use crate::retention::BEING_DELETED;
 use crate::submit::{NewRun, Submission};
 use crate::{Error, Result};
 
@@ -54,10 +56,11 @@ pub(super) async fn submit(conn: &mut PgConnection, runs: &[NewRun]) -> Result<(
         key: run.idempotency_key.clone(),
         request_digest: run.request_digest().0,
     });
-    let submitted = sqlx::query("select unmade, ready from pawl_submit_v2($1)")
-        .bind(submissions.collect::<Vec<_>>())
-        .fetch_one(conn)
-        .await?;
+    let submitting = sqlx::query("select unmade, ready from pawl_submit_v2($1)").bind(submissions.collect::<Vec<_>>());
+    let submitted = match submitting.fetch_one(&mut *conn).await {
+        Ok(submitted) => submitted,
+        Err(error) => return Err(or_being_deleted(conn, runs, error).await),
+    };
     let mut answers = vec![Submission::Created; runs.len()];
     for UnmadeRow { place, verdict } in submitted.try_get::<Option<Vec<_>>, _>("unmade")?.into_iter().flatten() {
         let answer = match verdict.as_str() {
@@ -72,6 +75,20 @@ pub(super) async fn submit(conn: &mut PgConnection, runs: &[NewRun]) -> Result<(
     let inputs: HashMap<RunId, &[u8]> = runs.iter().map(|run| (run.id, run.input.as_slice())).collect();
     let ready = submitted.try_get::<Option<Vec<StartableRow>>, _>("ready")?.into_iter().flatten();
     Ok((answers, ready.map(|row| startable(row, &inputs)).collect::<Result<_>>()?))
+}
+
+/// What a refusal means: rows of a run that had the same id, and is being deleted, may have been in the way.
+async fn or_being_deleted(conn: &mut PgConnection, runs: &[NewRun], error: sqlx::Error) -> Error {
+    if !error.as_database_error().is_some_and(|error| error.is_unique_violation()) {
+        return error.into();
+    }
+    let left = sqlx::query_scalar("select exists (select from remains where run_id = any ($1))")
+        .bind(runs.iter().map(|run| run.id.0).collect::<Vec<_>>());
+    match left.fetch_one(conn).await {
+        Ok(true) => Error::Held(NAME, BEING_DELETED.into()),
+        Ok(false) => error.into(),
+        Err(error) => error.into(),
+    }
 }
 
 /// A ready step, with what it starts with.

@@ -37,6 +37,11 @@ fn apply(ledger: &Ledger<'_>, id: RunId, changes: &Changes<'_>) -> Result<Vec<Re
         let mut step = ledger.step(StepId { run: id, step: changed.no })?.ok_or_else(|| no_run(id))?;
         step.become_as(changed, ledger.now_ms);
         step.write(ledger.conn)?;
+        if let Some(component) = changed.goes_on.and_then(|goes_on| goes_on.component) {
+            // Named from now on, whatever names it: it is not deleted before somebody sees that this run is on it.
+            let named = "update plugin_version set last_named_at = ?2 where digest = ?1";
+            ledger.conn.execute(named, (&component.0[..], ledger.now_ms))?;
+        }
     }
     if let Some((step, forget)) = changes.cut {
         let step = StepId { run: id, step };

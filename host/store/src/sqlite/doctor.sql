@@ -99,6 +99,18 @@ missed as (
     -- A person's change counts as one, too.
     where n.signals <> r.signal_count or n.last > r.signal_count
 ),
+-- 12 Nothing is left of a run that is gone, but for what `remains` names; and that is none that is there.
+orphaned as (
+    select 12, o.run_id, 'something of it is left, and it is gone'
+    from (select run_id from step union select run_id from event union select run_id from journal
+          union select run_id from checkpoint union select run_id from signal union select run_id from recovery) as o
+    where not exists (select 1 from run r where r.id = o.run_id) and not exists (select 1 from remains m where m.run_id = o.run_id)
+    union all
+    select 12, m.run_id, 'it is there, and is said to be gone' from remains m join run r on r.id = m.run_id
+    union all
+    select 12, m.run_id, 'it is gone, and no step is left to keep its id' from remains m
+    where not exists (select 1 from step s where s.run_id = m.run_id and s.step_no = 0)
+),
 -- 3 What workers say they run is what the tables say; only when things are quiet.
 astray as (
     select 3, null, format('a worker says that it runs %d steps, the tables say %d', w.running, n.running)
@@ -109,4 +121,4 @@ astray as (
 )
 select * from unowned union all select * from immobile union all select * from miscounted
 union all select * from misnumbered union all select * from torn union all select * from open
-union all select * from missed union all select * from astray
+union all select * from missed union all select * from orphaned union all select * from astray

@@ -30,9 +30,11 @@ mod pipelines;
 mod plugins;
 mod readiness;
 mod recoveries;
+mod retention;
 mod rows;
 mod runs;
 mod signals;
+mod space;
 mod submit;
 mod sweeps;
 mod thread;
@@ -50,7 +52,7 @@ const NAME: &str = "SQLite";
 
 /// The tables, and each change of them since: a file's `user_version` counts what it has been through. What has landed
 /// is frozen, as migrations are.
-const SCHEMA: [&str; 7] = [
+const SCHEMA: [&str; 8] = [
     include_str!("schema/0001_tables.sql"),
     include_str!("schema/0002_listed.sql"),
     include_str!("schema/0003_inbox.sql"),
@@ -58,6 +60,7 @@ const SCHEMA: [&str; 7] = [
     include_str!("schema/0005_parked.sql"),
     include_str!("schema/0006_recovery.sql"),
     include_str!("schema/0007_gone_workers.sql"),
+    include_str!("schema/0008_retention.sql"),
 ];
 
 /// A database file that this process owns; cheap to clone.
@@ -166,6 +169,7 @@ fn is_ours(conn: &Connection, schema: &[&str]) -> Result<()> {
 /// Brings the tables up to date, and ends the leases of a process that was here before.
 fn prepare(conn: &Connection) -> Result<()> {
     upgrade(conn, &SCHEMA)?;
+    space::prepare(conn)?;
     conn.execute("update worker set expires_at = min(expires_at, ?1)", [ledger::now_ms()])?;
     Ok(())
 }

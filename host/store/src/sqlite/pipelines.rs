@@ -9,7 +9,7 @@ use pawl_domain::pipeline::Pipeline;
 
 use super::ledger::read_pipeline;
 use super::{Sqlite, digest_of, row, rows};
-use crate::pipelines::{PipelineRow, Pipelines, check_plugins, no_pipeline, pipeline_of};
+use crate::pipelines::{PipelineRow, Pipelines, check_plugins, no_pipeline, pipeline_of, retention_text};
 use crate::{Error, Result};
 
 #[async_trait]
@@ -21,9 +21,16 @@ impl Pipelines for Sqlite {
             check_plugins(&pipeline, &rows(ledger.conn, sql, [namespace.as_str()], |row| Ok(row.get("name")?))?)?;
             let (digest, steps) = (pipeline.digest(), pipeline.steps.len() as i64);
             ledger.conn.execute(
-                "insert into pipeline_version (digest, name, spec, steps, created_at) values (?1, ?2, ?3, ?4, ?5)
-                 on conflict (digest) do nothing",
-                (&digest.0[..], &pipeline.name, pipeline.canonical(), steps, ledger.now_ms),
+                "insert into pipeline_version (digest, name, spec, steps, created_at, last_named_at, retention)
+                 values (?1, ?2, ?3, ?4, ?5, ?5, ?6) on conflict (digest) do nothing",
+                (
+                    &digest.0[..],
+                    &pipeline.name,
+                    pipeline.canonical(),
+                    steps,
+                    ledger.now_ms,
+                    retention_text(&pipeline.retention),
+                ),
             )?;
             let changed = ledger.conn.execute(
                 "insert into pipeline (namespace, name, digest, updated_at) values (?1, ?2, ?3, ?4)

@@ -156,8 +156,8 @@ fn push(conn: &Connection, now_ms: i64, new: &NewVersion<'_>) -> Result<PushedVe
     conn.execute(named, (namespace, new.name))?;
     let inserted = conn.execute(
         &format!(
-            "insert into plugin_version (namespace, name, version, digest, manifest, created_at, wanted_at)
-             values (?2, ?3, ?4, ?5, ?6, ?1, {NEXT_WANTED}) on conflict (namespace, name, version) do nothing"
+            "insert into plugin_version (namespace, name, version, digest, manifest, created_at, last_named_at, wanted_at)
+             values (?2, ?3, ?4, ?5, ?6, ?1, ?1, {NEXT_WANTED}) on conflict (namespace, name, version) do nothing"
         ),
         (now_ms, namespace, new.name, new.version, digest, new.manifest),
     )?;

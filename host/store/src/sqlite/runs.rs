@@ -17,7 +17,7 @@ use crate::{Result, verified};
 /// What is read of a run; a macro, so that statements stay constants.
 macro_rules! run_query {
     () => {
-        "select r.id, r.pipeline, r.pipeline_digest, r.status, r.steps, r.live, r.failing, r.event_count,
+        "select r.id, r.pipeline, r.pipeline_digest, r.status, r.steps, r.live, r.failing, r.kept, r.event_count,
                 r.idempotency_key, r.created_at, r.started_at, r.ended_at,
                 case when r.status = 'running' and r.running = 0 and not r.failing
                      then exists (select 1 from step p where p.run_id = r.id and p.status = 'parked') else 0 end as parked
@@ -215,6 +215,7 @@ fn run_row(row: &Row<'_>) -> Result<RunRow> {
         live_steps: row.get("live")?,
         failing: row.get("failing")?,
         parked: row.get("parked")?,
+        kept: row.get("kept")?,
         event_count: row.get("event_count")?,
         idempotency_key: row.get("idempotency_key")?,
         created_at_ms: row.get("created_at")?,

@@ -15,7 +15,8 @@ use pawl_domain::succession::Plan;
 use super::ledger::Ledger;
 use super::plugins::current_version;
 use super::rows::{Run, Step};
-use super::{digest_of, row};
+use super::{NAME, digest_of, row};
+use crate::retention::BEING_DELETED;
 use crate::submit::{NewRun, Submission};
 use crate::{Error, Result};
 
@@ -69,6 +70,9 @@ fn components_of(ledger: &Ledger<'_>, namespace: &Namespace, plan: &Plan) -> Res
 }
 
 fn create(ledger: &Ledger<'_>, run: &NewRun, plan: &Plan, components: &[Option<Digest>]) -> Result<()> {
+    if row(ledger.conn, "select 1 from remains where run_id = ?1", [run.id.0], |_| Ok(()))?.is_some() {
+        return Err(Error::Held(NAME, BEING_DELETED.into()));
+    }
     let mut insert = ledger.conn.prepare_cached(
         "insert into run (id, namespace, pipeline, pipeline_digest, status, input, idempotency_key, request_digest, steps, live,
                           event_count, created_at)

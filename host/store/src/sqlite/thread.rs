@@ -99,6 +99,7 @@ pub(super) fn open(file: &Path) -> Result<Connection> {
     let conn = Connection::open(file)?;
     conn.set_prepared_statement_cache_capacity(128);
     // A commit is on the disk when it is answered: https://www.sqlite.org/pragma.html#pragma_synchronous
+    conn.execute_batch(super::space::TRACKED)?;
     conn.execute_batch(
         "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma temp_store = memory;
          pragma busy_timeout = 2000; pragma cache_size = -65536",

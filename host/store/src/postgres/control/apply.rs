@@ -14,6 +14,13 @@ use crate::postgres::ready_of;
 /// Applies changes, if the run is still as it was read; returns the steps to be delivered.
 pub(super) async fn apply(conn: &mut PgConnection, run: RunId, changes: &Changes<'_>) -> Result<Option<Vec<Ready>>> {
     let (events, signals) = changes.seen;
+    let put_on = changes.steps.iter().filter_map(|step| step.goes_on?.component.map(|digest| digest.0.to_vec()));
+    let put_on: Vec<Vec<u8>> = put_on.collect();
+    if !put_on.is_empty() {
+        // Named from now on, whatever names it: it is not deleted before somebody sees that this run is on it.
+        let named = sqlx::query("update plugin_version set last_named_at = clock_timestamp() where digest = any ($1)");
+        named.bind(put_on).execute(&mut *conn).await?;
+    }
     let query = match changes.inbox {
         None => sqlx::query("select * from pawl_apply_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"),
         Some(InboxChange { signal, how }) => sqlx::query(
