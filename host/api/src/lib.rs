@@ -29,6 +29,7 @@ mod home;
 mod inbox;
 mod journal;
 mod known;
+mod logs;
 mod metrics;
 pub mod openapi;
 mod operations;

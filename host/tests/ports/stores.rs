@@ -21,6 +21,10 @@ use pawl_store::submit::{NewRun, Submission};
 use pawl_store::write::{Batch, Member, Settlement};
 use pawl_store::{Error, Link, Postgres, SharedStore, Sqlite};
 
+use crate::logs::{
+    a_log_is_read_page_by_page_and_from_its_end, lines_are_numbered_as_they_come_and_kept_once,
+    lines_of_a_claim_that_is_over_are_kept_as_its_own, of_a_step_the_newest_lines_are_kept,
+};
 use crate::recoveries::{takeovers_leave_records, what_nobody_moves_is_found_and_goes_on};
 use crate::seen::{an_inbox_is_seen_and_changed, queues_that_are_named_or_unserved_are_told};
 
@@ -61,6 +65,10 @@ async fn conforms(store: &SharedStore) {
     a_run_of_ten_thousand_steps_is_stopped_and_opened_again(store).await;
     takeovers_leave_records(store).await;
     what_nobody_moves_is_found_and_goes_on(store).await;
+    lines_are_numbered_as_they_come_and_kept_once(store).await;
+    lines_of_a_claim_that_is_over_are_kept_as_its_own(store).await;
+    a_log_is_read_page_by_page_and_from_its_end(store).await;
+    of_a_step_the_newest_lines_are_kept(store).await;
     let violations = store.doctor(Duration::from_secs(60), false).await.expect("checked");
     assert_eq!(violations, []);
 }

@@ -29,6 +29,8 @@ pub struct Config {
     pub suspicion: Suspicion,
     /// Plans of pipeline versions kept in memory.
     pub plans: usize,
+    /// Whether what steps say is kept in the store.
+    pub step_logs: bool,
 }
 
 impl Default for Config {
@@ -45,6 +47,7 @@ impl Default for Config {
             longest_retry_delay: Duration::from_millis(LONGEST_WISH_MS),
             suspicion: Suspicion::default(),
             plans: 1_000,
+            step_logs: true,
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::flow::{Flow, Parts};
 use crate::guests::Guests;
 use crate::heartbeat::Beating;
 use crate::loaded::Loaded;
+use crate::logbook::Logbook;
 use crate::outbox::{Large, Outbox, Outboxes};
 use crate::reconcile::Reconciling;
 use crate::scheduler::Scheduler;
@@ -56,6 +57,8 @@ pub struct Process {
     pub threads: Arc<GuestThreads>,
     /// Runs that have ended.
     pub ends: Arc<Ends>,
+    /// What steps have said; none if that is not kept.
+    pub logbook: Option<Arc<Logbook<Session>>>,
 }
 
 /// How an incarnation ended.
@@ -153,7 +156,8 @@ impl Process {
             queues: config.queues.clone(),
             run_ahead: config.run_ahead,
             desk: Arc::clone(&desk),
-            guests: Guests::new(store, config.patience(), loaded, threads, config.suspicion, Arc::clone(&desk)),
+            guests: Guests::new(store, config.patience(), loaded, threads, config.suspicion, Arc::clone(&desk))
+                .keeping_logs(self.logbook.clone(), worker),
             outboxes: outboxes.clone(),
             done: done.clone(),
             soon,

@@ -99,6 +99,28 @@ missed as (
     -- A person's change counts as one, too.
     where n.signals <> r.signal_count or n.last > r.signal_count
 ),
+-- 11 Lines of a log are numbered without overlap, each was said under a claim of its step, and none is kept twice.
+misfiled as (
+    select 11, run_id, format('the log overlaps at line %d', first)
+    from (select run_id, first, lag(first + length, 1, 1) over (partition by run_id order by first) as expected from step_log)
+    where first < expected
+    union all
+    select 11, run_id, format('lines from place %d on of step %d, fence %d, are in its log twice', place, step_no, fence)
+    from (select run_id, step_no, fence, place,
+                 lag(place + length) over (partition by run_id, step_no, fence order by place, first) as expected
+          from step_log)
+    where place < expected
+    union all
+    select 11, l.run_id, format('line %d is one of step %d under fence %d, which it has not had', l.first, l.step_no, l.fence)
+    from step_log l left join step s on s.run_id = l.run_id and s.step_no = l.step_no
+    where s.fence is null or l.fence > s.fence
+    union all
+    select 11, run_id, format('line %d of step %d counts %d lines up to it, after %d', first, step_no, lines_until, before)
+    from (select run_id, step_no, first, length, lines_until,
+                 lag(lines_until) over (partition by run_id, step_no order by first) as before
+          from step_log)
+    where lines_until <> before + length
+),
 -- 3 What workers say they run is what the tables say; only when things are quiet.
 astray as (
     select 3, null, format('a worker says that it runs %d steps, the tables say %d', w.running, n.running)
@@ -109,4 +131,4 @@ astray as (
 )
 select * from unowned union all select * from immobile union all select * from miscounted
 union all select * from misnumbered union all select * from torn union all select * from open
-union all select * from missed union all select * from astray
+union all select * from missed union all select * from misfiled union all select * from astray

@@ -46,7 +46,7 @@ impl Session {
     }
 
     /// By the clock of the store.
-    fn now_ms(&self) -> i64 {
+    pub(super) fn now_ms(&self) -> i64 {
         i64::try_from(self.trust.clock.unix_ns() / 1_000_000).unwrap_or(i64::MAX)
     }
 }
