@@ -112,6 +112,7 @@ begin
         ['signal', 'octet_length(y.payload)', 'y.id'],
         ['event', 'pg_column_size(y.kinds) + pg_column_size(y.notes)', 'y.first'],
         ['recovery', '0', 'y.step_no, y.fence'],
+        ['step_log', 'octet_length(y.bytes)', 'y.first'],
         ['step', 'coalesce(octet_length(y.output), 0) + coalesce(octet_length(y.error), 0)', 'y.step_no desc']]
     loop
         -- One more than may go: so it is known, and not guessed, whether something is left.

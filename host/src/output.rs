@@ -131,6 +131,22 @@ pub(super) fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// A time in ms since 1970, for people: the date and the time of day in UTC, for example `2026-11-28 23:59:59.125`.
+pub(super) fn utc(at_ms: i64) -> String {
+    let (days, ms) = (at_ms.div_euclid(86_400_000), at_ms.rem_euclid(86_400_000));
+    // Days of the Gregorian calendar: <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>.
+    let day = days + 719_468;
+    let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let (of_month, month) = (of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = year + era * 400 + i64::from(month <= 2);
+    let (seconds, ms) = (ms / 1_000, ms % 1_000);
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{of_month:02} {hours:02}:{minutes:02}:{seconds:02}.{ms:03}")
+}
+
 /// Bytes, for people.
 pub(super) fn size(bytes: u64) -> String {
     match bytes {
@@ -155,6 +171,15 @@ mod tests {
         let guests = "\u{1b}[2Jgone\r\u{9b}31m\u{202e}txt\nnext\tcell";
         assert_eq!(harmless(guests), "\\u{1b}[2Jgone\\u{d}\\u{9b}31m\\u{202e}txt\nnext\tcell");
         assert!(matches!(harmless("plain é\n"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_time_has_its_date() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00.000");
+        assert_eq!(utc(1_709_164_799_999), "2024-02-28 23:59:59.999");
+        assert_eq!(utc(1_709_164_800_000), "2024-02-29 00:00:00.000");
+        assert_eq!(utc(1_795_910_399_125), "2026-11-28 23:59:59.125");
+        assert_eq!(utc(-1), "1969-12-31 23:59:59.999");
     }
 
     #[test]

@@ -369,27 +369,30 @@ impl Client {
         self.post_bytes(&["v1", "plugins"], &query, "application/wasm", component).await
     }
 
-    /// Opens a stream of server-sent events, to be read chunk by chunk.
+    /// Opens a stream of server-sent events, to be read chunk by chunk; none if there is nothing after that event.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn stream(
         &self,
         path: &[&str],
-        last_event: u32,
-    ) -> Result<impl futures_util::Stream<Item = Result<Vec<u8>>> + Unpin + use<>> {
+        query: &[(&str, &str)],
+        last_event: u64,
+    ) -> Result<Option<impl futures_util::Stream<Item = Result<Vec<u8>>> + Unpin + use<>>> {
         let request = self
-            .request(Method::GET, path, &[])
+            .request(Method::GET, path, query)
             .header("accept", "text/event-stream")
             .header("last-event-id", last_event.to_string())
             // The server sends a comment now and then; silence for a minute means that it is gone.
             .timeout(Duration::from_secs(24 * 3_600));
         let response = self.send(request).await?;
         let base = self.base.clone();
-        Ok(response
+        let is_there = response.status() != StatusCode::NO_CONTENT;
+        let chunks = response
             .bytes_stream()
             .map_ok(|chunk| chunk.to_vec())
-            .map_err(move |cause| Error::Broken { url: Box::new(base.clone()), cause }))
+            .map_err(move |cause| Error::Broken { url: Box::new(base.clone()), cause });
+        Ok(is_there.then_some(chunks))
     }
 
     fn request(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> RequestBuilder {

@@ -3,6 +3,7 @@
 //! <https://html.spec.whatwg.org/multipage/server-sent-events.html>
 
 use std::collections::VecDeque;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,10 +36,10 @@ const CHUNK: u32 = 500;
 const LIST: u32 = 10_000;
 
 /// Silence after which a comment is sent, so that both sides notice a dead connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Pause after a failed read.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// A larger number means the end of the history, whatever it is.
 const LAST_NUMBER: u32 = i32::MAX as u32;
@@ -57,14 +58,10 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Response> {
     let id = run_id(&run)?;
-    let last = last_event_id(&headers)?;
+    let last = last_event_id::<u32>(&headers)?.map(|number| number.min(LAST_NUMBER));
     let pipeline = state.pipeline_of(id).await?;
-    let wants_stream = headers
-        .get(ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with(EVENT_STREAM)));
     let after = params.after.unwrap_or(0).min(LAST_NUMBER);
-    if !wants_stream {
+    if !wants_stream(&headers) {
         return Ok(Json(list(&state, id, &pipeline, after).await?).into_response());
     }
     let after = match last {
@@ -83,12 +80,17 @@ async fn ended_with(state: &AppState, run: RunId, last: u32) -> Result<bool> {
     Ok(marks.first().is_some_and(|mark| mark.status.is_ended() && mark.event_count <= last))
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<u32>> {
+/// Whether the reader wants a stream in the place of a list.
+pub(super) fn wants_stream(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with(EVENT_STREAM)))
+}
+
+/// The number of the last event that the reader of a stream has.
+pub(super) fn last_event_id<N: FromStr>(headers: &HeaderMap) -> Result<Option<N>> {
     let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
-    let number = value.to_str().ok().and_then(|text| text.trim().parse::<u32>().ok());
-    let number =
-        number.ok_or_else(|| Problem::bad_request("`Last-Event-ID` is the number of the last event received"))?;
-    Ok(Some(number.min(LAST_NUMBER)))
+    let number = value.to_str().ok().and_then(|text| text.trim().parse::<N>().ok());
+    number.map(Some).ok_or_else(|| Problem::bad_request("`Last-Event-ID` is the number of the last event received"))
 }
 
 async fn list(state: &AppState, run: RunId, pipeline: &Pipeline, after: u32) -> Result<EventList> {

@@ -31,6 +31,7 @@ mod home;
 mod inbox;
 mod journal;
 mod known;
+mod logs;
 mod metrics;
 pub mod openapi;
 mod operations;

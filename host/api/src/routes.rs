@@ -11,11 +11,12 @@ use super::problem::kind::{
 };
 use super::route::Route;
 use super::types::{
-    ActivatePlugin, AppliedPipeline, EventList, FailRun, IDEMPOTENCY_KEY, PushedPlugin, RecoverRuns, ResumeStep,
-    SubmitRun, SubmittedRun,
+    ActivatePlugin, AppliedPipeline, EventList, FailRun, IDEMPOTENCY_KEY, LogList, PushedPlugin, RecoverRuns,
+    ResumeStep, SubmitRun, SubmittedRun,
 };
 use super::{
-    events, health, inbox, journal, metrics, openapi, operations, pipelines, plugins, recoveries, retention, runs, signals,
+    events, health, inbox, journal, logs, metrics, openapi, operations, pipelines, plugins, recoveries, retention, runs,
+    signals,
 };
 
 /// The header with which a reader of events goes on.
@@ -71,6 +72,8 @@ fn runs() -> Vec<Route> {
             .gives_other(EVENT_STREAM)
             .with(&[(200, ""), (204, "if a stream is asked to go on after the last event of a run that has ended")])
             .or(&TOO_MANY_READERS, ""),
+        logged(Route::get("/v1/runs/{run}/logs", logs::of_run))
+            .says("listLogs", "what its steps have logged, in the order in which it was stored; `next` is the `after` of the next page, `tail=N` is for the last N lines; `level`, `attempt` and `since_ms` leave lines out; with `Accept: text/event-stream` as a stream that follows the run, see below"),
         Route::get("/v1/runs/{run}/explain", runs::why).says("explainRun", "why it has not ended, or why it has failed, and what can be done"),
         Route::post("/v1/runs/{run}/cancel", runs::cancel)
             .says("cancelRun", "stops it; `retry` opens it again")
@@ -86,6 +89,15 @@ fn runs() -> Vec<Route> {
             .says("resumeRun", "lets a run go on that nobody moves: steps whose worker is gone are taken over, what is past its time is woken, what is ready is delivered again")
             .or(&CONFLICT, "if somebody is at work on it, it waits, a step is parked or has failed, or it has ended; `detail` tells what to do"),
     ]
+}
+
+fn logged(route: Route) -> Route {
+    route
+        .header(LAST_EVENT_ID)
+        .gives::<LogList>()
+        .gives_other(EVENT_STREAM)
+        .with(&[(200, ""), (204, "if a stream is asked to go on after the last line of what has ended")])
+        .or(&TOO_MANY_READERS, "")
 }
 
 fn signals() -> Vec<Route> {
@@ -119,6 +131,8 @@ fn steps() -> Vec<Route> {
     vec![
         Route::get("/v1/runs/{run}/steps/{step}", runs::show_step)
             .says("showStep", "a step with its output and error"),
+        logged(Route::get("/v1/runs/{run}/steps/{step}/logs", logs::of_step))
+            .says("listStepLogs", "the same of one step"),
         Route::post("/v1/runs/{run}/steps/{step}/retry", runs::retry_step)
             .says("retryStep", "opens one failed or parked step again; `on` as above")
             .or(&CONFLICT, "if it is neither"),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 mod inbox;
 mod journal;
+mod logs;
 mod operations;
 mod pipelines;
 mod plugins;
@@ -18,6 +19,7 @@ mod runs;
 
 pub use inbox::*;
 pub use journal::*;
+pub use logs::*;
 pub use operations::*;
 pub use pipelines::*;
 pub use plugins::*;
@@ -26,6 +28,7 @@ pub use retention::*;
 pub use runs::*;
 
 pub use pawl_domain::event::EventKind;
+pub use pawl_domain::log::Level as LogLevel;
 pub use pawl_domain::pipeline_file::Problem as FileProblem;
 pub use pawl_domain::status::{RunStatus, StepStatus, UnknownStatus};
 

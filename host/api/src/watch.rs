@@ -8,6 +8,9 @@
 //!  queue:  a run ended ─────────────────────────────────────────────────▶ those who read it themselves
 //! ```
 //!
+//! Whoever follows the log of a run is told besides how many lines it has: by one query more, for all such runs, and only if there
+//! are some.
+//!
 //! A reader subscribes before it is told anything, so nothing falls between its first look and its
 //! waiting. Wake-ups may be lost: the clock makes up for them. They may be wrong: whoever is woken reads what
 //! the database says.
@@ -81,6 +84,8 @@ struct Watched {
     /// How many of the readers want the mark of every move, and of the end.
     followers: usize,
     waiters: usize,
+    /// For those who follow its log: the number of its last line.
+    lines: Option<watch::Sender<i64>>,
 }
 
 /// What a reader wants to be told of.
@@ -110,6 +115,17 @@ impl Watch {
         subscription
     }
 
+    /// Begins to follow a run and its log.
+    #[must_use]
+    pub fn follow_log(&self, run: RunId) -> LogSubscription {
+        let moves = self.follow(run);
+        let mut state = self.state();
+        let watched = state.watched.get_mut(&run).expect("it is watched as long as there is a subscription");
+        let lines = watched.lines.get_or_insert_with(|| watch::channel(0).0).subscribe();
+        drop(state);
+        LogSubscription { moves, lines }
+    }
+
     /// Begins to wait for a run's end.
     #[must_use]
     pub fn await_end(&self, run: RunId) -> Subscription {
@@ -133,7 +149,7 @@ impl Watch {
     fn subscribe(&self, run: RunId, interest: Interest) -> Subscription {
         let mut state = self.state();
         let initial = if state.closed { Seen::Closed } else { Seen::NotYet };
-        let new = || Watched { readers: watch::channel(initial).0, followers: 0, waiters: 0 };
+        let new = || Watched { readers: watch::channel(initial).0, followers: 0, waiters: 0, lines: None };
         let watched = state.watched.entry(run).or_insert_with(new);
         watched.followers += usize::from(interest == Interest::Moves);
         watched.waiters += usize::from(interest == Interest::EndOfNew);
@@ -207,9 +223,9 @@ impl Watch {
         if runs.is_empty() {
             return Ok(0);
         }
-        match within(PATIENCE, link.run_marks(&runs)).await {
-            Ok(marks) => {
-                self.tell(&runs, marks);
+        match self.marks(link, &runs).await {
+            Ok((marks, lines)) => {
+                self.tell(&runs, marks, &lines);
                 Ok(u32::try_from(runs.len()).unwrap_or(u32::MAX))
             }
             Err(error) => {
@@ -219,9 +235,29 @@ impl Watch {
         }
     }
 
-    fn tell(&self, runs: &[RunId], marks: Vec<RunMark>) {
+    /// Where these runs stand, and the last lines of those whose logs are followed.
+    async fn marks(&self, link: &mut dyn Link, runs: &[RunId]) -> store::Result<(Vec<RunMark>, Vec<(RunId, i64)>)> {
+        let logged: Vec<RunId> = {
+            let state = self.state();
+            let is_followed = |run: &&RunId| state.watched.get(*run).is_some_and(Watched::has_log_readers);
+            runs.iter().filter(is_followed).copied().collect()
+        };
+        let marks = within(PATIENCE, link.run_marks(runs)).await?;
+        let lines = match logged.as_slice() {
+            [] => Vec::new(),
+            logged => within(PATIENCE, self.shared.store.log_marks(logged)).await?,
+        };
+        Ok((marks, lines))
+    }
+
+    fn tell(&self, runs: &[RunId], marks: Vec<RunMark>, lines: &[(RunId, i64)]) {
         let marks: HashMap<RunId, RunMark> = marks.into_iter().map(|mark| (mark.id, mark)).collect();
         let state = self.state();
+        for (run, last) in lines {
+            if let Some(readers) = state.watched.get(run).and_then(|watched| watched.lines.as_ref()) {
+                readers.send_if_modified(|known| std::mem::replace(known, *last) != *last);
+            }
+        }
         for run in runs {
             if let Some(watched) = state.watched.get(run) {
                 watched.tell(marks.get(run).map_or(Seen::Missing, |mark| Seen::At(*mark)));
@@ -242,6 +278,10 @@ impl Watch {
 }
 
 impl Watched {
+    fn has_log_readers(&self) -> bool {
+        self.lines.as_ref().is_some_and(|lines| lines.receiver_count() > 0)
+    }
+
     fn tell(&self, seen: Seen) {
         self.readers.send_if_modified(|told| {
             let is_news = *told != Seen::Closed && *told != seen;
@@ -295,6 +335,33 @@ impl Subscription {
             Seen::At(mark) => Some(mark.status),
             _ => None,
         }
+    }
+}
+
+/// The place at the hub of one who reads a run's log.
+pub struct LogSubscription {
+    moves: Subscription,
+    lines: watch::Receiver<i64>,
+}
+
+impl LogSubscription {
+    /// The number of the last line that the hub has seen.
+    #[must_use]
+    pub fn last_line(&self) -> i64 {
+        *self.lines.borrow()
+    }
+
+    /// Waits until the hub has seen a line after this one, or anything else has happened to the run; false if it closes.
+    pub async fn moved_after(&mut self, line: i64) -> bool {
+        let Self { moves, lines } = self;
+        if *moves.receiver.borrow() == Seen::Closed {
+            return false;
+        }
+        let is_open = tokio::select! {
+            is_open = async { lines.wait_for(|last| *last > line).await.is_ok() } => is_open,
+            is_open = async { moves.receiver.changed().await.is_ok() } => is_open,
+        };
+        is_open && *moves.receiver.borrow() != Seen::Closed
     }
 }
 

@@ -7,6 +7,7 @@ pub mod id;
 pub mod journal;
 pub mod json;
 pub mod limits;
+pub mod log;
 pub mod name;
 pub mod namespace;
 pub mod pipeline;

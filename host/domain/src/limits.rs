@@ -26,12 +26,35 @@ pub struct Limits {
     pub log_line_bytes: usize,
     /// All log lines of an attempt, bytes; the rest is dropped, with a note.
     pub log_bytes: usize,
+    /// The same, counted.
+    pub log_lines: usize,
     /// Steps in a pipeline.
     pub steps: usize,
     /// Journal entries of a step since its checkpoint.
     pub journal_entries: usize,
     /// Signals in a run's inbox that no step has taken.
     pub inbox_signals: u32,
+}
+
+/// Attempts whose logs are kept of a step, if each logs as much as it may.
+const KEPT_ATTEMPTS: u64 = 4;
+
+/// What is kept of a step's log, over all of its attempts: the newest lines, up to about so much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptLog {
+    /// Lines.
+    pub lines: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Limits {
+    /// What is kept of a step's log.
+    #[must_use]
+    pub fn kept_log(&self) -> KeptLog {
+        let of_attempts = |most: usize| KEPT_ATTEMPTS.saturating_mul(most as u64);
+        KeptLog { lines: of_attempts(self.log_lines), bytes: of_attempts(self.log_bytes) }
+    }
 }
 
 impl Default for Limits {
@@ -49,6 +72,7 @@ impl Default for Limits {
             attempt_ms: crate::pipeline::default_timeout_ms(),
             log_line_bytes: 16 << 10,
             log_bytes: MIB,
+            log_lines: 10_000,
             steps: 10_000,
             journal_entries: 100_000,
             inbox_signals: 10_000,

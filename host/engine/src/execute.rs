@@ -94,6 +94,7 @@ impl Engine {
             Err(panic) => return not_begun(&panic, started),
         };
         guest.print_rest();
+        guest.log.end();
         guest.has_ended.store(true, Ordering::Relaxed);
         let (mut outcome, mut cut) = ending::outcome_of(&mut guest, end, prepared);
         // A cut names entries by their positions: whoever cuts must find them all in the database.
@@ -131,7 +132,8 @@ impl Engine {
             None => Replay::new(attempt.step, attempt.history),
         };
         let awaited = recorder.recovers().then_some(Stage::CheckpointReload);
-        let log = Log::new(attempt.step, attempt.step_name, attempt.secrets, &self.limits);
+        let keeper = Some(Arc::clone(&recorder));
+        let log = Log::new(attempt.step, attempt.step_name, attempt.secrets, &self.limits, keeper);
         let guest = Guest {
             step: attempt.step,
             failures: attempt.failures,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use pawl_base::lock;
 use pawl_domain::attempt::Cut;
 use pawl_domain::journal::{Checkpoint, Entry, History};
+use pawl_domain::log::{self, Level, Line};
 use pawl_domain::wait::Wait;
 
 use super::clock::local_unix_ns;
@@ -23,6 +24,7 @@ pub struct InMemory {
     stop: Mutex<Option<Stop>>,
     barriers: AtomicUsize,
     progress: Mutex<Vec<(f64, String)>>,
+    log: Mutex<Vec<Line>>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -58,6 +60,7 @@ impl InMemory {
             stop: Mutex::default(),
             barriers: AtomicUsize::new(0),
             progress: Mutex::default(),
+            log: Mutex::default(),
         }
     }
 
@@ -127,6 +130,12 @@ impl InMemory {
     #[must_use]
     pub fn progress(&self) -> Vec<(f64, String)> {
         lock(&self.progress).clone()
+    }
+
+    /// The lines of its log.
+    #[must_use]
+    pub fn log(&self) -> Vec<Line> {
+        lock(&self.log).clone()
     }
 
     /// What the commit of a failure leaves.
@@ -206,6 +215,15 @@ impl Recorder for InMemory {
 
     fn progress(&self, fraction: f64, message: String) {
         lock(&self.progress).push((fraction, message));
+    }
+
+    fn keeps_log(&self) -> bool {
+        true
+    }
+
+    fn says(&self, level: Level, message: String, fields: &[(&str, String)]) {
+        let at_ms = i64::try_from(self.unix_ns() / 1_000_000).unwrap_or(i64::MAX);
+        lock(&self.log).push(Line { at_ms, level, message, fields: log::fields(fields) });
     }
 
     fn stop(&self) -> Option<Stop> {

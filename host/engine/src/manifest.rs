@@ -81,7 +81,7 @@ impl Engine {
     /// A guest that executes no step.
     pub(super) fn nobody(&self) -> Guest {
         let step = StepId { run: RunId(uuid::Uuid::nil()), step: StepNo(0) };
-        let log = Log::new(step, String::new(), Secrets::default(), &self.limits);
+        let log = Log::new(step, String::new(), Secrets::default(), &self.limits, None);
         let sign = LifeSign::of_this_thread();
         let memory = MemoryLimiter::new(self.limits.memory_bytes, self.memory.begin(), Arc::clone(&sign), None);
         Guest {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use pawl_domain::journal::{Checkpoint, Entry};
+use pawl_domain::log::Level;
 use pawl_domain::recovery::Stage;
 use pawl_domain::replay::Unread;
 
@@ -91,6 +92,15 @@ pub trait Recorder: Send + Sync {
 
     /// The attempt has passed this stage of its recovery, and so many entries were answered from its journal by now.
     fn passed(&self, _stage: Stage, _replayed: u32) {}
+
+    /// Whether it keeps the lines of the step's log; asked once.
+    fn keeps_log(&self) -> bool {
+        false
+    }
+
+    /// A new line of the step's log, none of a replay, with its fields in their order: within its limits, and without the
+    /// values of secrets. Never blocks.
+    fn says(&self, _level: Level, _message: String, _fields: &[(&str, String)]) {}
 }
 
 /// Where a resumed guest's past is read from, a piece at a time. Called on the guest's own thread, so it may block: each

@@ -67,6 +67,9 @@ impl Figures {
         for what in ["run", "pipeline_version", "plugin_version", "component"] {
             let _ = self.retention_deleted.of(&[what]);
         }
+        for reason in ["limit", "room", "content"] {
+            let _ = self.log_lines_dropped.of(&[reason]);
+        }
         for kind in ["request", "once"] {
             for sending in ["first", "again"] {
                 let _ = self.effects.of(&[kind, sending]);
@@ -134,6 +137,11 @@ figures! {
     journal_bytes: Count = named("pawl_journal_bytes_total", EXECUTING),
     /// States of checkpoints that were committed.
     checkpoint_bytes: Spread = named("pawl_checkpoint_size_bytes", EXECUTING).within(SIZES),
+    /// Lines of steps' logs that were stored.
+    log_lines: Count = named("pawl_log_lines_total", EXECUTING),
+    /// Lines of steps' logs that were dropped: the attempt had logged as much as it may, the worker held as many as it may
+    /// while the store did not take them, or the store can't take them.
+    log_lines_dropped: Counts = named("pawl_log_lines_dropped_total", EXECUTING).by(&["reason"]),
     /// Runs that are submitted in one commit.
     submission_runs: Spread = named("pawl_submission_batch_runs", SERVING).within(NUMBERS),
     /// From the sending of a commit of submissions to the answer, with what was sent again.

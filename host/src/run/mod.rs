@@ -19,6 +19,7 @@ use super::settings::Settings;
 
 mod id;
 mod inbox;
+mod logs;
 mod outage;
 mod replay;
 mod resume;
@@ -69,6 +70,10 @@ pub(super) enum Verb {
         #[arg(long, value_name = "N", default_value_t = 0)]
         after: u32,
     },
+    /// What the steps of a run have logged, or one of them
+    #[command(after_help = "Examples:\n  pawl run logs RUN -f\n  pawl run logs RUN load --level warn --since 10m\n  \
+                            pawl run logs RUN load -o json | jq 'select(.fields.row == \"7\")'")]
+    Logs(logs::Arguments),
     /// Why a run has not ended, or why it has failed
     Explain {
         /// The run's id, or its first digits
@@ -153,6 +158,7 @@ impl Verb {
             | Self::Fail { run, .. }
             | Self::Keep { run, .. }
             | Self::Retry { run, .. } => Some(run),
+            Self::Logs(arguments) => Some(&mut arguments.run),
             Self::Resume(arguments) => Some(&mut arguments.run),
             Self::Replay(arguments) => Some(&mut arguments.run),
             Self::Signal(signal) => Some(&mut signal.run),
@@ -239,6 +245,7 @@ pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> 
             let path = ["v1", "runs", &run, "events"];
             output.print(&client.get::<EventList>(&path, &[("after", &after)]).await?)?;
         }
+        Verb::Logs(arguments) => logs::run(&arguments, client, output).await?,
         Verb::Explain { run } => {
             output.print(&client.get::<Explanation>(&["v1", "runs", &run, "explain"], &[]).await?)?;
         }

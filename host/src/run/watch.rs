@@ -12,10 +12,10 @@ use super::{show, sse};
 use crate::output::{Format, Output, one_line, print, print_exactly};
 
 /// Pause before a stream is opened again.
-const PAUSE: Duration = Duration::from_millis(500);
+pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
 /// The server sends a comment now and then: longer silence means that it is gone.
-const SILENCE: Duration = Duration::from_secs(60);
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
 /// What has been seen of a run.
 #[derive(Debug, Default)]
@@ -51,7 +51,8 @@ pub(super) async fn follow(client: &Client, run: &str, output: Output) -> anyhow
 
 /// Reads one stream to its end, from after the last event that was seen.
 async fn read(client: &Client, run: &str, seen: &mut Seen, output: Output) -> anyhow::Result<()> {
-    let mut stream = client.stream(&["v1", "runs", run, "events"], seen.number).await?;
+    let stream = client.stream(&["v1", "runs", run, "events"], &[], seen.number.into()).await?;
+    let Some(mut stream) = stream else { return Ok(()) };
     let mut parser = sse::Parser::default();
     while let Ok(Some(chunk)) = tokio::time::timeout(SILENCE, stream.next()).await {
         for data in parser.push(&chunk?) {

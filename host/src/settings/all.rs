@@ -144,8 +144,11 @@ static LIMITS: &[Setting] = &[
         .what("An attempt of a step that names no `timeout`; written into a pipeline when it is applied"),
     setting("limit-log-line", Size(256, MIB), EVERYBODY, |it| &mut it.limits.log_line_bytes)
         .what("A line that a guest logs; a longer one is cut"),
-    setting("limit-log", Size(256, 1_024 * MIB), EVERYBODY, |it| &mut it.limits.log_bytes)
-        .what("All that a guest logs in an attempt; the rest is dropped"),
+    setting("limit-log", Size(256, 1_024 * MIB), EVERYBODY, |it| &mut it.limits.log_bytes).what(
+        "All that a guest logs in an attempt; the rest is dropped. Of a step, four times as much is kept: the newest",
+    ),
+    setting("limit-log-lines", Count(1, 1_000_000), EVERYBODY, |it| &mut it.limits.log_lines)
+        .what("The same, counted in lines"),
     setting("limit-steps", Count(1, 100_000), &[Api, Dev, Client], |it| &mut it.limits.steps)
         .what("Steps of a pipeline"),
     setting("limit-entries", Count(1, 10_000_000), &[Worker, Dev, Client], |it| &mut it.limits.journal_entries)
@@ -185,6 +188,8 @@ static LOG: &[Setting] = &[
         .what("Which lines are logged, for example `debug` or `pawl=debug`"),
     setting("log-format", Choice(&["text", "json"]), EVERYBODY, |it| &mut it.log_format)
         .what("How log lines look on standard error"),
+    setting("step-logs", Switch, EXECUTING, |it| &mut it.worker.step_logs)
+        .what("Whether what steps log is kept, for `pawl run logs`; on standard error it stands in any case"),
 ];
 
 static METRICS: &[Setting] = &[

@@ -203,6 +203,7 @@ fn every_value_and_its_source_is_shown_and_no_secret() {
             "limit_attempt_time 10m default",
             "limit_log_line 16KiB default",
             "limit_log 1MiB default",
+            "limit_log_lines 10000 default",
             "limit_steps 10000 default",
             "limit_entries 100000 default",
             "cache_dir /var/cache/pawl environment PAWL_CACHE_DIR",

@@ -18,6 +18,7 @@ pub mod history;
 pub mod inbox;
 pub mod leases;
 pub mod live;
+pub mod logs;
 pub mod pipelines;
 pub mod plugins;
 mod postgres;
@@ -52,6 +53,7 @@ pub trait Store:
     + inbox::Inboxes
     + leases::Sweeps
     + live::Live
+    + logs::Logs
     + pipelines::Pipelines
     + plugins::Plugins
     + readiness::Readiness

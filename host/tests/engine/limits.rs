@@ -6,6 +6,7 @@ use std::time::Duration;
 use pawl_domain::attempt::{Cause, Outcome};
 use pawl_domain::id::Digest;
 use pawl_domain::journal::{Checkpoint, Entry, History};
+use pawl_domain::log::Level;
 use pawl_domain::schema::Schemas;
 use pawl_engine::in_memory::InMemory;
 use pawl_engine::recorder::{Interrupt, Recorder, Stop};
@@ -52,6 +53,37 @@ fn what_just_keeps_within_a_limit_passes() {
     ] {
         output(&runaway(mode));
     }
+}
+
+#[test]
+fn a_flood_is_cut_and_its_last_line_says_what_is_missing() {
+    for (input, plugin, kept, dropped) in [
+        (r#"{"mode": {"log": 100}}"#, "runaway", 8, 92),
+        (r#"{"flood": 100000}"#, "chatty", limits().log_lines, 100_000 - limits().log_lines),
+    ] {
+        let memory = Arc::new(InMemory::default());
+        output(&execute_attempt(plugin, attempt(input, History::default()), &memory));
+        let log = memory.log();
+        let [.., full, last] = &log[..] else { panic!("{log:?}") };
+        assert_eq!((log.len(), last.message.as_str()), (kept + 2, &*format!("{dropped} lines dropped")), "{plugin}");
+        assert!(full.message.ends_with("1000 lines: the rest of its log is dropped"), "{}", full.message);
+        assert!([full, last].iter().all(|line| line.level == Level::Warn && line.fields.is_none()));
+    }
+}
+
+#[test]
+fn what_a_guest_says_is_kept_as_it_was_given_but_for_its_length() {
+    let memory = Arc::new(InMemory::default());
+    let text = "odd\n\u{1b}[2J".to_owned() + &"é".repeat(1_000);
+    let input = json!({"lines": 1, "text": text}).to_string();
+    output(&execute_attempt("chatty", attempt(&input, History::default()), &memory));
+    let log = memory.log();
+    let [first, long] = &log[..] else { panic!("{log:?}") };
+    assert_eq!((first.level, first.message.as_str()), (Level::Info, "a line"));
+    assert_eq!(first.fields.as_ref().map(|fields| fields.get()), Some(r#"{"line":"0","of":"1"}"#));
+    assert!(long.message.starts_with("odd\n\u{1b}[2Jéé") && long.message.ends_with("é…"), "{}", long.message);
+    assert!((limits().log_line_bytes..=limits().log_line_bytes + 3).contains(&(long.message.len() + 1)));
+    assert!(long.fields.is_none(), "no room is left for it");
 }
 
 #[test]

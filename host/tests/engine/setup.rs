@@ -19,6 +19,7 @@ pub fn limits() -> Limits {
         memory_bytes: 16 << 20,
         log_line_bytes: 1 << 10,
         log_bytes: 8 << 10,
+        log_lines: 1_000,
         journal_entries: 1_000,
         ..Limits::default()
     }

@@ -3,6 +3,7 @@
 
 mod away;
 mod event_kinds;
+mod logs;
 mod queues;
 mod recoveries;
 mod retention;

@@ -22,6 +22,10 @@ use pawl_store::submit::{NewRun, Submission};
 use pawl_store::write::{Batch, Member, Settlement};
 use pawl_store::{Error, Link, Postgres, SharedStore, Sqlite};
 
+use crate::logs::{
+    a_log_is_read_page_by_page_and_from_its_end, lines_are_numbered_as_they_come_and_kept_once,
+    lines_of_a_claim_that_is_over_are_kept_as_its_own, of_a_step_the_newest_lines_are_kept,
+};
 use crate::recoveries::{takeovers_leave_records, what_nobody_moves_is_found_and_goes_on};
 use crate::retention::{
     a_large_run_is_gone_at_once_and_goes_in_pieces, one_at_a_time_has_its_turn_and_its_settings_are_told,
@@ -70,6 +74,10 @@ async fn conforms(store: &SharedStore) {
     a_large_run_is_gone_at_once_and_goes_in_pieces(store).await;
     one_at_a_time_has_its_turn_and_its_settings_are_told(store).await;
     versions_that_nothing_names_go(store).await;
+    lines_are_numbered_as_they_come_and_kept_once(store).await;
+    lines_of_a_claim_that_is_over_are_kept_as_its_own(store).await;
+    a_log_is_read_page_by_page_and_from_its_end(store).await;
+    of_a_step_the_newest_lines_are_kept(store).await;
     let violations = store.doctor(Duration::from_secs(60), false).await.expect("checked");
     assert_eq!(violations, []);
 }

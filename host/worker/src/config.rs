@@ -32,6 +32,8 @@ pub struct Config {
     pub retention: Policy,
     /// Plans of pipeline versions kept in memory.
     pub plans: usize,
+    /// Whether what steps say is kept in the store.
+    pub step_logs: bool,
 }
 
 impl Default for Config {
@@ -49,6 +51,7 @@ impl Default for Config {
             suspicion: Suspicion::default(),
             retention: Policy::default(),
             plans: 1_000,
+            step_logs: true,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_domain::attempt::{Claim, Cut, Outcome};
+use pawl_domain::id::WorkerId;
 use pawl_domain::succession::Next;
 use pawl_domain::suspicion::{Company, Suspicion};
 use pawl_engine::recorder::{Recorder, Stop};
@@ -20,6 +21,7 @@ use pawl_store::write::Segment;
 use crate::desk::Desk;
 use crate::gate::{Gate, Pass};
 use crate::loaded::{GivenUp, Loaded, Loading};
+use crate::logbook::Logbook;
 use crate::reading::{Missed, Reading};
 use crate::session::Session;
 use crate::version::Version;
@@ -32,6 +34,8 @@ pub struct Guests {
     suspicion: Suspicion,
     gate: Arc<Gate>,
     desk: Arc<Desk>,
+    /// Where what steps say is kept, and under whose name.
+    log: Option<(Arc<Logbook<Session>>, WorkerId)>,
 }
 
 impl Guests {
@@ -45,7 +49,14 @@ impl Guests {
         suspicion: Suspicion,
         desk: Arc<Desk>,
     ) -> Self {
-        Self { reading: Reading::new(store, patience), loaded, threads, suspicion, gate: Gate::new(patience), desk }
+        let (reading, gate) = (Reading::new(store, patience), Gate::new(patience));
+        Self { reading, loaded, threads, suspicion, gate, desk, log: None }
+    }
+
+    /// The same, who keep what steps say.
+    #[must_use]
+    pub fn keeping_logs(self, logbook: Option<Arc<Logbook<Session>>>, worker: WorkerId) -> Self {
+        Self { log: logbook.map(|logbook| (logbook, worker)), ..self }
     }
 
     /// Remembers on which component a step runs.
@@ -144,6 +155,9 @@ impl Guests {
     /// Executes the attempt that `session` stands for. On a guest thread: blocks.
     #[must_use]
     pub fn execute(&self, loading: Loading, session: &Arc<Session>) -> Executed {
+        if let Some((logbook, worker)) = &self.log {
+            session.keep_log(logbook, *worker);
+        }
         self.loaded.execute(loading, session)
     }
 

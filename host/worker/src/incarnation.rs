@@ -24,6 +24,7 @@ use crate::flow::{Flow, Parts};
 use crate::guests::Guests;
 use crate::heartbeat::Beating;
 use crate::loaded::Loaded;
+use crate::logbook::Logbook;
 use crate::outbox::{Large, Outbox, Outboxes};
 use crate::reconcile::Reconciling;
 use crate::retain::Retaining;
@@ -59,6 +60,8 @@ pub struct Process {
     /// Runs that have ended.
     pub ends: Arc<Ends>,
     pub standing: Standing,
+    /// What steps have said; none if that is not kept.
+    pub logbook: Option<Arc<Logbook<Session>>>,
 }
 
 /// How an incarnation ended.
@@ -158,7 +161,8 @@ impl Process {
             queues: config.queues.clone(),
             run_ahead: config.run_ahead,
             desk: Arc::clone(&desk),
-            guests: Guests::new(store, config.patience(), loaded, threads, config.suspicion, Arc::clone(&desk)),
+            guests: Guests::new(store, config.patience(), loaded, threads, config.suspicion, Arc::clone(&desk))
+                .keeping_logs(self.logbook.clone(), worker),
             outboxes: outboxes.clone(),
             done: done.clone(),
             soon,

@@ -9,6 +9,7 @@
 //!  heartbeat      renews the lease                    watch        who else has died?
 //!  scheduler      what others have left undone
 //!  compile_ahead  what will be asked for              retain       what has ended long ago
+//!  logs           what steps say, to the store
 //!
 //!  flow           receive, claim, execute, settle, acknowledge
 //!
@@ -23,7 +24,7 @@
 //!  outbox         what waits for the writer           acknowledge  what follows a commit in the queue
 //!  trust          may we still act?                   clock        the time that all workers share
 //!  vitals         does the process make progress?     config       how all this is set up
-//!  version        a pipeline version, as it is kept
+//!  version        a pipeline version, as it is kept   logbook      lines that wait for the store
 //! ```
 //!
 //! `answer` and `settle` decide, and do nothing; those above act.
@@ -43,6 +44,8 @@ mod heartbeat;
 mod incarnation;
 mod ingredients;
 mod loaded;
+mod logbook;
+mod logs;
 mod outbox;
 mod past;
 mod reading;

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::incarnation::{Ended, Process};
 use crate::loaded::Loaded;
+use crate::logs::{self, Bringing};
 use crate::standing::Standing;
 use crate::tally;
 use crate::unnamed::warn_of_unnamed;
@@ -56,24 +57,34 @@ pub async fn run(
         ready = wait_for_schema(&*store) => ready?,
         () = &mut shutdown => return Ok(()),
     }
+    let most = engine.limits().kept_log();
     let process = Process {
         loaded: Loaded::new(engine, config.plans),
         threads: Arc::new(GuestThreads::new(config.slots).map_err(Error::Threads)?),
         store,
         queue,
+        logbook: config.step_logs.then(Arc::default),
         config,
         ends: Arc::default(),
         standing,
     };
     let mut beside = JoinSet::new();
     beside.spawn(tally::run(Arc::clone(&process.ends), process.store.clone(), process.config.patience()));
+    if let Some(logbook) = &process.logbook {
+        let (logbook, store, patience) = (Arc::clone(logbook), process.store.clone(), process.config.patience());
+        beside.spawn(logs::run(Bringing { logbook, store, patience, most }));
+    }
     // Beside its work: it takes a look at all pipelines.
     let (store, queues) = (process.store.clone(), process.config.queues.clone());
     tokio::spawn(warn_of_unnamed(store, queues, process.config.patience()));
     let mut before = None;
     loop {
         let worker = WorkerId::new();
-        match process.live(worker, before.replace(worker), shutdown.as_mut()).await? {
+        let ended = process.live(worker, before.replace(worker), shutdown.as_mut()).await?;
+        if let (Ended::ShutDown | Ended::Stuck, Some(logbook)) = (&ended, &process.logbook) {
+            logs::flush(logbook, process.config.patience()).await;
+        }
+        match ended {
             Ended::ShutDown => return Ok(()),
             Ended::LeaseLost => {
                 figures().leases_lost.one();

@@ -11,7 +11,7 @@
 //! sent.
 //!
 //! `guest` is the guest's side of it, `writing` the writer's, `state` what lies under the lock, `recovery` what is told
-//! after a takeover. What only sessions
+//! after a takeover, `saying` what the guest logs. What only sessions
 //! know that are run ahead of their claims stands in `ahead`; for all others [`Standing::Claimed`] is all of it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
@@ -25,6 +25,7 @@ use pawl_engine::recorder::{Interrupt, Stop};
 use pawl_queue::Delivery;
 use pawl_store::write::{Segment, Settlement};
 
+use self::saying::Saying;
 use self::state::{Alone, Attempt, Standing, State};
 use self::unwritten::Unwritten;
 use crate::outbox::Outbox;
@@ -34,10 +35,12 @@ use crate::version::Version;
 mod ahead;
 mod guest;
 mod recovery;
+mod saying;
 mod state;
 mod unwritten;
 mod writing;
 
+pub use saying::Said;
 pub use writing::Taken;
 
 /// Checkpoints from this size on go on a connection of their own, so that they do not hold up a batch.
@@ -61,6 +64,8 @@ pub struct Session {
     trust: Arc<Trust>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Apart from all that the writer takes.
+    saying: Saying,
 }
 
 impl Session {
@@ -93,6 +98,7 @@ impl Session {
             trust,
             state: Mutex::new(state),
             changed: Condvar::new(),
+            saying: Saying::default(),
         })
     }
 

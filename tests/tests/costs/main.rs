@@ -8,6 +8,7 @@ mod filled;
 mod interrupted;
 mod kept_row;
 mod lists;
+mod logs;
 mod pressure;
 mod retention;
 mod signals;

@@ -41,6 +41,7 @@ mod head_start;
 mod languages;
 mod late;
 mod late_anywhere;
+mod logs;
 mod main_flow;
 mod memory;
 mod metrics;

@@ -99,7 +99,7 @@ fn header(name: &str) -> Value {
         ),
         LAST_EVENT_ID => (
             "Last-Event-ID",
-            "The number of the last event that the reader of a stream has; before `after`.",
+            "The number of the last event, or line, that the reader of a stream has; before `after`.",
             json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}),
             json!(3),
         ),

@@ -1,15 +1,20 @@
 //! `pawl:step/logging`: what people see of a step while it runs. Not journaled; silent while the guest
-//! replays, since it has been said before.
+//! replays, since it has been said before. Each line goes to the log of the process, and to the recorder, if that keeps it.
 
-use std::fmt::Write as _;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::bindings::pawl::step::logging::Host;
 pub(crate) use super::bindings::pawl::step::logging::Level;
 use crate::guest::Guest;
+use crate::recorder::Recorder;
 use crate::secrets::Secrets;
 use pawl_domain::id::StepId;
 use pawl_domain::limits::Limits;
+use pawl_domain::log;
+use pawl_metrics::figures;
 
 /// A word about the progress, bytes.
 const PROGRESS_BYTES: usize = 256;
@@ -57,49 +62,105 @@ fn panic_in(level: Level, message: &str, fields: &[(String, String)]) -> Option<
 }
 
 /// The log of one attempt. Only the guest's own thread writes to it.
-#[derive(Debug)]
 pub(crate) struct Log {
     step: StepId,
     pub(crate) step_name: String,
     pub(crate) secrets: Secrets,
-    line_bytes: usize,
-    limit_bytes: usize,
+    limits: Limits,
     left_bytes: AtomicUsize,
+    left_lines: AtomicUsize,
+    /// The attempt has said as much as it may; how many lines it has said since.
+    is_full: AtomicBool,
+    dropped: AtomicU64,
     /// Whether the guest makes history; before that, it repeats itself.
     is_heard: AtomicBool,
+    /// Who keeps the lines, if somebody does.
+    keeper: Option<Arc<dyn Recorder>>,
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").field("step", &self.step).finish_non_exhaustive()
+    }
 }
 
 impl Log {
-    pub(crate) fn new(step: StepId, step_name: String, secrets: Secrets, limits: &Limits) -> Self {
+    pub(crate) fn new(
+        step: StepId,
+        step_name: String,
+        secrets: Secrets,
+        limits: &Limits,
+        recorder: Option<Arc<dyn Recorder>>,
+    ) -> Self {
         Self {
             step,
             step_name,
             secrets,
-            line_bytes: limits.log_line_bytes,
-            limit_bytes: limits.log_bytes,
+            limits: *limits,
             left_bytes: AtomicUsize::new(limits.log_bytes),
+            left_lines: AtomicUsize::new(limits.log_lines),
+            is_full: AtomicBool::new(false),
+            dropped: AtomicU64::new(0),
             is_heard: AtomicBool::new(false),
+            keeper: recorder.filter(|recorder| recorder.keeps_log()),
         }
     }
 
     /// What a line may have.
     pub(crate) fn line_bytes(&self) -> usize {
-        self.line_bytes
+        self.limits.log_line_bytes
     }
 
     /// Writes a line, unless nobody would hear it or the attempt has said too much.
     pub(crate) fn write(&self, level: Level, message: &str, fields: &[(String, String)]) {
-        let left_bytes = self.left_bytes.load(Ordering::Relaxed);
-        if !self.is_heard.load(Ordering::Relaxed) || left_bytes == 0 {
+        if !self.is_heard.load(Ordering::Relaxed) {
             return;
         }
-        let fields: Vec<_> = fields.iter().map(|(name, value)| (name, self.secrets.redact(value))).collect();
-        let line = line(&self.secrets.redact(message), &fields, self.line_bytes);
-        self.left_bytes.store(left_bytes.saturating_sub(line.len()), Ordering::Relaxed);
-        self.emit(level, &line, left_bytes);
+        // A flood costs a count.
+        if self.is_full.load(Ordering::Relaxed) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let message = self.secrets.redact(message);
+        let fields: Vec<(&str, Cow<'_, str>)> =
+            fields.iter().map(|(name, value)| (name.as_str(), self.secrets.redact(value))).collect();
+        let line = line(&message, &fields, self.line_bytes());
+        let (bytes, lines) = (self.left_bytes.load(Ordering::Relaxed), self.left_lines.load(Ordering::Relaxed));
+        let (Some(bytes), Some(lines)) = (bytes.checked_sub(line.len()), lines.checked_sub(1)) else {
+            self.is_full.store(true, Ordering::Relaxed);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            let Limits { log_bytes, log_lines, .. } = self.limits;
+            let why =
+                format!("an attempt may log {log_bytes} bytes and {log_lines} lines: the rest of its log is dropped");
+            return self.note(&why);
+        };
+        self.left_bytes.store(bytes, Ordering::Relaxed);
+        self.left_lines.store(lines, Ordering::Relaxed);
+        self.emit(level, &line);
+        if let Some(keeper) = &self.keeper {
+            let (message, fields) = cut(&message, &fields, self.line_bytes());
+            keeper.says(level.into(), message, &fields);
+        }
     }
 
-    fn emit(&self, level: Level, line: &str, left_bytes: usize) {
+    /// The guest has ended: the last line tells what is missing.
+    pub(crate) fn end(&self) {
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            figures().log_lines_dropped.of(&["limit"]).add(dropped);
+            self.note(&format!("{dropped} lines dropped"));
+        }
+    }
+
+    /// A line of the host's own, whatever the attempt has said.
+    fn note(&self, text: &str) {
+        self.emit(Level::Warn, text);
+        if let Some(keeper) = &self.keeper {
+            keeper.says(Level::Warn.into(), text.to_owned(), &[]);
+        }
+    }
+
+    fn emit(&self, level: Level, line: &str) {
         macro_rules! event {
             ($level:ident, $message:expr) => {
                 tracing::event!(
@@ -113,11 +174,6 @@ impl Log {
                 )
             };
         }
-        if line.len() > left_bytes {
-            let limit = self.limit_bytes;
-            event!(WARN, format_args!("this attempt has logged {limit} bytes, the rest of its log is dropped"));
-            return;
-        }
         match level {
             Level::Trace => event!(TRACE, line),
             Level::Debug => event!(DEBUG, line),
@@ -126,6 +182,35 @@ impl Log {
             Level::Error => event!(ERROR, line),
         }
     }
+}
+
+impl From<Level> for log::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Trace => Self::Trace,
+            Level::Debug => Self::Debug,
+            Level::Info => Self::Info,
+            Level::Warn => Self::Warn,
+            Level::Error => Self::Error,
+        }
+    }
+}
+
+/// Message and fields as they are kept: as the guest gave them, of at most about `limit` bytes together.
+fn cut<'a>(message: &str, fields: &[(&'a str, Cow<'_, str>)], limit: usize) -> (String, Vec<(&'a str, String)>) {
+    let text = |text: &str, left: usize| match clipped(text, left) {
+        whole if whole.len() == text.len() => whole.to_owned(),
+        part => format!("{part}…"),
+    };
+    let mut left = limit.saturating_sub(message.len());
+    let mut kept = Vec::new();
+    for (name, value) in fields {
+        // What separates it from the others.
+        let Some(room) = left.checked_sub(name.len() + 4) else { break };
+        kept.push((*name, text(value, room)));
+        left = room.saturating_sub(value.len());
+    }
+    (text(message, limit), kept)
 }
 
 /// Message and fields as one line of at most `limit` bytes. Line breaks are escaped, so that a guest can't
@@ -173,8 +258,21 @@ mod tests {
 
     #[test]
     fn a_line_has_its_fields_and_no_line_breaks() {
-        let fields = [("item".to_owned(), "7\n8".to_owned())];
+        let fields = [("item", "7\n8")];
         assert_eq!(line("done\nERROR forged", &fields, 100), r#"done\nERROR forged item="7\n8""#);
+    }
+
+    #[test]
+    fn what_is_kept_is_as_it_was_given_up_to_the_limit() {
+        let fields =
+            [("item", Cow::Borrowed("7\n8")), ("note", Cow::Borrowed("long enough")), ("last", Cow::Borrowed("x"))];
+        let told = |limit| {
+            let (message, fields) = cut("do\ne", &fields, limit);
+            (message, fields.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>())
+        };
+        assert_eq!(told(100), ("do\ne".into(), vec!["item=7\n8".into(), "note=long enough".into(), "last=x".into()]));
+        assert_eq!(told(27), ("do\ne".into(), vec!["item=7\n8".into(), "note=long…".into()]));
+        assert_eq!(told(3), ("do\n…".into(), Vec::new()));
     }
 
     #[test]

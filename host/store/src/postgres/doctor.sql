@@ -138,7 +138,30 @@ odd as (
                                   awaits is not null, ended_at is not null, worker_id is not null,
                                   component is not null, output is not null, error is not null)
                and (output is null) = (output_digest is null) and coalesce(checkpoint_position, 0) <= journal_length)
+),
+-- 13 Lines of a log are numbered without overlap, each was said under a claim of its step, and none is kept twice.
+misfiled as (
+    select 13, format('the log of run %s overlaps at line %s', l.run_id, l.first)
+    from (select run_id, first, lag(first + length, 1, 1::bigint) over (partition by run_id order by first) as expected
+          from step_log where run_id = any ($2)) as l
+    where l.first < l.expected
+    union all
+    select 13, format('lines from place %s on of step %s/%s, fence %s, are in its log twice', l.place, l.run_id, l.step_no, l.fence)
+    from (select run_id, step_no, fence, place,
+                 lag(place + length) over (partition by run_id, step_no, fence order by place, first) as expected
+          from step_log where run_id = any ($2)) as l
+    where l.place < l.expected
+    union all
+    select 13, format('line %s of run %s is one of step %s under fence %s, which it has not had', l.first, l.run_id, l.step_no, l.fence)
+    from step_log l left join step s on s.run_id = l.run_id and s.step_no = l.step_no
+    where l.run_id = any ($2) and (l.fence <= s.fence) is not true
+    union all
+    select 13, format('line %s of step %s/%s counts %s lines up to it, after %s', l.first, l.run_id, l.step_no, l.lines_until, l.before)
+    from (select run_id, step_no, first, length, lines_until,
+                 lag(lines_until) over (partition by run_id, step_no order by first) as before
+          from step_log where run_id = any ($2)) as l
+    where l.lines_until <> l.before + l.length
 )
 select * from unowned union all select * from immobile union all select * from miscounted
 union all select * from misnumbered union all select * from torn union all select * from open
-union all select * from missed union all select * from odd
+union all select * from missed union all select * from odd union all select * from misfiled

@@ -24,6 +24,7 @@ mod inbox;
 mod leases;
 mod link;
 mod live;
+mod logs;
 mod pipelines;
 mod plugins;
 mod pool;

@@ -103,13 +103,36 @@ missed as (
 orphaned as (
     select 12, o.run_id, 'something of it is left, and it is gone'
     from (select run_id from step union select run_id from event union select run_id from journal
-          union select run_id from checkpoint union select run_id from signal union select run_id from recovery) as o
+          union select run_id from checkpoint union select run_id from signal union select run_id from recovery
+          union select run_id from step_log) as o
     where not exists (select 1 from run r where r.id = o.run_id) and not exists (select 1 from remains m where m.run_id = o.run_id)
     union all
     select 12, m.run_id, 'it is there, and is said to be gone' from remains m join run r on r.id = m.run_id
     union all
     select 12, m.run_id, 'it is gone, and no step is left to keep its id' from remains m
     where not exists (select 1 from step s where s.run_id = m.run_id and s.step_no = 0)
+),
+-- 13 Lines of a log are numbered without overlap, each was said under a claim of its step, and none is kept twice.
+misfiled as (
+    select 13, run_id, format('the log overlaps at line %d', first)
+    from (select run_id, first, lag(first + length, 1, 1) over (partition by run_id order by first) as expected from step_log)
+    where first < expected
+    union all
+    select 13, run_id, format('lines from place %d on of step %d, fence %d, are in its log twice', place, step_no, fence)
+    from (select run_id, step_no, fence, place,
+                 lag(place + length) over (partition by run_id, step_no, fence order by place, first) as expected
+          from step_log)
+    where place < expected
+    union all
+    select 13, l.run_id, format('line %d is one of step %d under fence %d, which it has not had', l.first, l.step_no, l.fence)
+    from step_log l left join step s on s.run_id = l.run_id and s.step_no = l.step_no
+    where s.fence is null or l.fence > s.fence
+    union all
+    select 13, run_id, format('line %d of step %d counts %d lines up to it, after %d', first, step_no, lines_until, before)
+    from (select run_id, step_no, first, length, lines_until,
+                 lag(lines_until) over (partition by run_id, step_no order by first) as before
+          from step_log)
+    where lines_until <> before + length
 ),
 -- 3 What workers say they run is what the tables say; only when things are quiet.
 astray as (
@@ -121,4 +144,4 @@ astray as (
 )
 select * from unowned union all select * from immobile union all select * from miscounted
 union all select * from misnumbered union all select * from torn union all select * from open
-union all select * from missed union all select * from orphaned union all select * from astray
+union all select * from missed union all select * from orphaned union all select * from misfiled union all select * from astray

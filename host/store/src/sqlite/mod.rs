@@ -26,6 +26,7 @@ mod leases;
 mod ledger;
 mod link;
 mod live;
+mod logs;
 mod pipelines;
 mod plugins;
 mod readiness;
@@ -52,7 +53,7 @@ const NAME: &str = "SQLite";
 
 /// The tables, and each change of them since: a file's `user_version` counts what it has been through. What has landed
 /// is frozen, as migrations are.
-const SCHEMA: [&str; 8] = [
+const SCHEMA: [&str; 9] = [
     include_str!("schema/0001_tables.sql"),
     include_str!("schema/0002_listed.sql"),
     include_str!("schema/0003_inbox.sql"),
@@ -61,6 +62,7 @@ const SCHEMA: [&str; 8] = [
     include_str!("schema/0006_recovery.sql"),
     include_str!("schema/0007_gone_workers.sql"),
     include_str!("schema/0008_retention.sql"),
+    include_str!("schema/0009_logs.sql"),
 ];
 
 /// A database file that this process owns; cheap to clone.

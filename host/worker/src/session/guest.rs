@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pawl_domain::journal::{Checkpoint, Entry};
+use pawl_domain::log::Level;
 use pawl_domain::recovery::Stage;
 use pawl_engine::recorder::{Interrupt, Recorder, Stop};
 
@@ -94,6 +95,14 @@ impl Recorder for Session {
 
     fn passed(&self, stage: Stage, replayed: u32) {
         self.pass(stage, replayed);
+    }
+
+    fn keeps_log(&self) -> bool {
+        self.is_kept()
+    }
+
+    fn says(&self, level: Level, message: String, fields: &[(&str, String)]) {
+        self.say(level, message, fields);
     }
 
     fn stop(&self) -> Option<Stop> {

@@ -49,7 +49,7 @@ impl Session {
     }
 
     /// By the clock of the store.
-    fn now_ms(&self) -> i64 {
+    pub(super) fn now_ms(&self) -> i64 {
         self.trust.clock.unix_ms()
     }
 }
