@@ -6,17 +6,18 @@
 alter table run drop constraint run_state;
 alter table step drop constraint step_state;
 
--- Has the database refuse, from now on, what does not belong together. (0001_tables.sql says why these are functions.)
+-- Has the database refuse, from now on, what does not belong together; what is there is not looked at. (0001_tables.sql says
+-- why these are functions.)
 create function pawl_assert_states_v1() returns void
 language sql
 as $$
     alter table run add constraint run_state check (
-        pawl_is_run_state(status, failing, live, running, started_at is not null, ended_at is not null));
+        pawl_is_run_state(status, failing, live, running, started_at is not null, ended_at is not null)) not valid;
     alter table step add constraint step_state check (
         pawl_is_step_state(status, unmet, ready_at is not null, due_at is not null, awaits_position is not null,
                            awaits is not null, ended_at is not null, worker_id is not null, component is not null,
                            output is not null, error is not null)
-        and (output is null) = (output_digest is null) and coalesce(checkpoint_position, 0) <= journal_length)
+        and (output is null) = (output_digest is null) and coalesce(checkpoint_position, 0) <= journal_length) not valid
 $$;
 
 -- Queue and pipeline are named by whoever submits since 0011_listed.sql. That they were looked up for processes of before

@@ -14,6 +14,7 @@
 -- the others' view. These two say what they cost, so that of a sorted list with a limit they are asked for what is shown alone.
 create function pawl_view_json_v1(p_bytes bytea) returns jsonb
 language plpgsql immutable strict cost 1000
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
 begin
     return replace(convert_from(p_bytes, 'UTF8'), '\u0000', '\ufffd')::jsonb;

@@ -32,10 +32,8 @@ pub(super) fn ways_out(run: RunId, step: &str, error: Option<&[u8]>) -> Vec<WayO
 
 /// The way out of a failure for good.
 pub(super) fn again(run: RunId, step: &str) -> Vec<WayOut> {
-    let way = |options: &str, what: &str| WayOut {
-        command: format!("pawl run retry {run}{options}"),
-        what: what.to_owned(),
-    };
+    let way =
+        |options: &str, what: &str| WayOut { command: format!("pawl run retry {run}{options}"), what: what.to_owned() };
     vec![
         way(
             &format!(" --step {step}"),

@@ -60,7 +60,7 @@ impl Problem {
 
     /// The pipeline may be there in a moment.
     pub(super) fn being_built(pipeline: &str) -> Self {
-        let detail = format!("there is no pipeline `{pipeline}` yet: `pawl dev` is still building; submit it again");
+        let detail = format!("there is no pipeline `{pipeline}` yet: `pawl dev` is still building");
         Self::new(&kind::BEING_BUILT, detail)
     }
 

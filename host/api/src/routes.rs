@@ -15,8 +15,8 @@ use super::types::{
     ResumeStep, SubmitRun, SubmittedRun,
 };
 use super::{
-    events, health, inbox, journal, logs, metrics, openapi, operations, pipelines, plugins, recoveries, retention, runs,
-    signals,
+    events, health, inbox, journal, logs, metrics, openapi, operations, pipelines, plugins, recoveries, retention,
+    runs, signals,
 };
 
 /// The header with which a reader of events goes on.

@@ -117,7 +117,9 @@ pub async fn serve(
     let (listener, address) = listen(&config.listen).await?;
     eprintln!("listening on http://{address}");
     if config.token.is_none() && !address.ip().is_loopback() {
-        tracing::warn!("there is no token, and other machines can connect: whoever does may do everything. Set api_token");
+        tracing::warn!(
+            "there is no token, and other machines can connect: whoever does may do everything. Set api_token"
+        );
     }
     answer(config, state, listener, is_checked, shutdown).await
 }

@@ -321,7 +321,11 @@ mod tests {
         let took: Vec<_> = all.durations(100).collect();
         assert_eq!(took, [(Stage::CheckpointReload, 10), (Stage::Replay, 40), (Stage::ReadyForDispatch, 1)]);
         let parked = passed(Some(110), None, None).told(Some(&Settlement::Parked(Vec::new())), 0).unwrap();
-        assert_eq!(parked.durations(120).collect::<Vec<_>>(), [(Stage::CheckpointReload, 0)], "a clock that was set back");
+        assert_eq!(
+            parked.durations(120).collect::<Vec<_>>(),
+            [(Stage::CheckpointReload, 0)],
+            "a clock that was set back"
+        );
     }
 
     #[test]

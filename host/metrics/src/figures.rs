@@ -64,6 +64,9 @@ impl Figures {
         for outcome in ["recovered", "failed"] {
             let _ = self.recoveries.of(&[outcome]);
         }
+        for stage in ["checkpoint_reload", "replay", "ready_for_dispatch"] {
+            let _ = self.recovery_seconds.of(&[stage]);
+        }
         for what in ["run", "pipeline_version", "plugin_version", "component"] {
             let _ = self.retention_deleted.of(&[what]);
         }

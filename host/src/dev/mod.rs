@@ -7,8 +7,10 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use pawl_api::client::Client;
 use pawl_api::{self as api, Building, Home, ServeError};
 use pawl_base::fault;
@@ -45,6 +47,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let (data, plugins, pipelines) = settings.folders();
     let sources = Sources::of(plugins, pipelines)?;
     let store: SharedStore = Arc::new(Sqlite::open(&data)?);
+    hide_from_git(&data)?;
     let (listener, address) = listen(settings).await?;
     let said = Said { url: format!("http://{address}"), folder: std::env::current_dir()?.canonicalize()? };
     // Commands find it by that, or by the usual address; the promises do not hang on it.
@@ -114,6 +117,15 @@ async fn require_loopback(listen: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(usage(format!("`pawl dev` serves this machine only, not {listen}: for others, use `pawl api`")))
+}
+
+/// What is built and kept is nobody's source: a `git add` of everything leaves it out.
+fn hide_from_git(data: &Path) -> anyhow::Result<()> {
+    let file = data.join(".gitignore");
+    if !file.exists() {
+        std::fs::write(&file, "*\n").with_context(|| format!("can't write {}", file.display()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

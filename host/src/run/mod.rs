@@ -96,8 +96,10 @@ pub(super) enum Verb {
         message: String,
     },
     /// Open the failed and parked steps of a run again, or one of them, and all that was stopped with the run
-    #[command(after_help = "Each step goes on with the component that it has, which its run's submission or its first \
-                            start has given it.\nAfter a bad version that was taken back, or mended: --latest.")]
+    #[command(
+        after_help = "Each step goes on with the component that it has, which its run's submission or its first \
+                            start has given it.\nAfter a bad version that was taken back, or mended: --latest."
+    )]
     Retry {
         /// The run's id, or its first digits
         #[arg(value_parser = run_id)]

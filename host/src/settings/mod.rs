@@ -354,7 +354,8 @@ impl Settings {
 
 /// Variables that are no settings and look like one, with the one that they look like.
 pub(super) fn misspelt(variables: impl Iterator<Item = String>) -> Vec<(String, String)> {
-    let known: Vec<String> = all().flat_map(Setting::names).chain([flags::FILE, "output", "fault"]).map(variable).collect();
+    let known: Vec<String> =
+        all().flat_map(Setting::names).chain([flags::FILE, "output", "fault"]).map(variable).collect();
     let (begin, secrets) = (variable(""), variable("secret-"));
     variables
         .filter(|name| name.starts_with(&begin) && !name.starts_with(&secrets) && !known.contains(name))

@@ -109,7 +109,7 @@ pub async fn what_has_ended_goes_and_what_is_kept_stays(store: &SharedStore) {
     assert!(!listed.iter().any(|run| [cancelled, failed].contains(&run.id)), "{listed:?}");
     assert_eq!(store.events(cancelled, 0, 9).await.map(|events| events.len()).unwrap_or(0), 0);
     // Whoever acts on it, or writes late, is told that it is not there.
-    assert!(matches!(store.retry(cancelled, None).await, Err(Error::NotFound(_))));
+    assert!(matches!(store.retry(cancelled, None, Default::default()).await, Err(Error::NotFound(_))));
     assert!(matches!(store.signal(cancelled, signal()).await, Err(Error::NotFound(_))));
     assert!(matches!(store.keep_run(cancelled, true).await, Err(Error::NotFound(_))));
     assert_eq!(link.write(me, &batch).await.expect("an answer").members, [Verdict::LeaseLost]);

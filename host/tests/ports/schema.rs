@@ -28,7 +28,8 @@ async fn what_is_read_only_is_asked_anew_and_not_on_a_session_that_is_so_for_eve
     // The first one may still meet a session that has ended.
     let _ = store.check_writes().await;
     assert!(matches!(store.check_writes().await, Err(Error::ReadOnly(_))));
-    does(&mut person, "set default_transaction_read_only = off; alter role all reset default_transaction_read_only").await;
+    does(&mut person, "set default_transaction_read_only = off; alter role all reset default_transaction_read_only")
+        .await;
     store.check_writes().await.expect("by a session of its own");
 }
 

@@ -31,7 +31,7 @@ fn piece(filled: &Filled, after: Option<Place>) -> Result<(Piece, i64)> {
 fn a_piece_of_retention_reads_what_goes_and_not_what_is_there() -> Result<()> {
     let (server, _folder) = server()?;
     let mut found = Vec::new();
-    for (name, runs) in [("some", LARGE / 4), ("many", 5 * LARGE)] {
+    for (name, runs) in [("few", LARGE / 4), ("many", 5 * LARGE)] {
         let filled = Filled::with(&server, name, runs)?;
         // The first one makes the plans.
         let (first, _) = piece(&filled, None)?;

@@ -47,7 +47,7 @@ fn filled(server: &PrivatePostgres, name: &str, runs: u32) -> Result<Filled> {
 #[test]
 fn a_look_at_a_run_costs_the_same_however_many_there_are() -> Result<()> {
     let (server, _folder) = server()?;
-    let (some, many) = (filled(&server, "some", SOME)?, filled(&server, "many", MANY)?);
+    let (some, many) = (filled(&server, "few", SOME)?, filled(&server, "many", MANY)?);
     for view in ["runs", "steps", "events", "waits", "failures", "parked", "recoveries"] {
         for status in ["succeeded", "running", "failed"] {
             let of = |filled: &Filled| -> Result<i64> {

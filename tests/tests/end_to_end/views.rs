@@ -164,7 +164,7 @@ fn what_a_guest_has_said_takes_no_view_away() -> Result<()> {
 fn who_may_read_the_views_may_do_nothing_else() -> Result<()> {
     let mut cluster = Cluster::start("views_reader")?;
     pipelines::chain(&cluster, 1)?;
-    cluster.submit("chain-1", &json!(1))?;
+    let run = cluster.submit("chain-1", &json!(1))?;
     let page = std::fs::read_to_string(binary::repository().join("docs/views.md"))?;
     let grants = page.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).context("the page has SQL")?;
     cluster.database.execute(grants)?;
@@ -192,5 +192,6 @@ fn who_may_read_the_views_may_do_nothing_else() -> Result<()> {
         reader.execute(question.trim().trim_end_matches(';')).with_context(|| question.to_owned())?;
     }
     cluster.worker("a").start()?;
+    cluster.succeeds(run, bounds::RUN)?;
     cluster.finish()
 }

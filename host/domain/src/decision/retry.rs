@@ -184,10 +184,16 @@ mod tests {
     fn after_a_bad_version_all_that_is_opened_goes_on_with_another_one() {
         let [bad, good] = ["bad", "good"].map(|name| Digest::of(name.as_bytes()));
         let on_bad = |status| StepState { component: Some(bad), ..step(status) };
-        let steps = [on_bad(Succeeded), on_bad(Failed), on_bad(Cancelled), StepState { component: Some(good), ..step(Cancelled) }];
+        let steps = [
+            on_bad(Succeeded),
+            on_bad(Failed),
+            on_bad(Cancelled),
+            StepState { component: Some(good), ..step(Cancelled) },
+        ];
         let all: BTreeMap<StepNo, Digest> = (0..4).map(|no| (StepNo(no), good)).collect();
         let changes = decide(known(RunStatus::Failed, steps), None, &all).unwrap();
-        let on: Vec<_> = changes.steps.iter().map(|step| (step.no.0, step.goes_on.and_then(|on| on.component))).collect();
+        let on: Vec<_> =
+            changes.steps.iter().map(|step| (step.no.0, step.goes_on.and_then(|on| on.component))).collect();
         assert_eq!(on, [(1, Some(good)), (2, Some(good)), (3, None)], "one had it already");
         assert_eq!(changes.steps[0].goes_on.unwrap().recorded_by, Some(bad));
         assert!(changes.told[1].note.as_ref().unwrap().contains("on component"), "{:?}", changes.told[1]);

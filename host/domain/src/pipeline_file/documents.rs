@@ -36,12 +36,16 @@ pub(super) fn check(drafts: &[Draft<'_>], needs: &[Vec<usize>], known: &KnownSch
     let mut left = STEPS;
     for (draft, needs) in drafts.iter().zip(needs) {
         let Some(schemas) = known.of(&draft.spec) else { continue };
-        if let (Some(schema), Some(span)) = (&schemas.config, &draft.config)
-            && let Err(misfit) = schema.check_as_one_of(draft.spec.config.to_string().as_bytes(), &mut left)
-        {
-            let message =
-                format!("the config of step `{}` does not fit its plugin's schema: {misfit}", draft.spec.name);
-            report.problem(span, message, None);
+        if let Some(schema) = &schemas.config {
+            let name = &draft.spec.name;
+            // Without a config a step reads an empty one: all of it must have a default.
+            let (given, span, what) = match &draft.config {
+                Some(span) => (draft.spec.config.to_string(), span, format!("the config of step `{name}` does not fit")),
+                None => ("{}".to_owned(), &draft.span, format!("step `{name}` has no `config`, which does not fit")),
+            };
+            if let Err(misfit) = schema.check_as_one_of(given.as_bytes(), &mut left) {
+                report.problem(span, format!("{what} its plugin's schema: {misfit}"), None);
+            }
         }
         let Some(wanted) = schemas.input.as_ref().map(Schema::document) else { continue };
         let given: Vec<_> =

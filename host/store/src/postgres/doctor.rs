@@ -36,7 +36,8 @@ const ORPHANED: &str = "
           union select run_id from journal where run_id > $1 and ($2::uuid is null or run_id <= $2)
           union select run_id from checkpoint where run_id > $1 and ($2::uuid is null or run_id <= $2)
           union select run_id from signal where run_id > $1 and ($2::uuid is null or run_id <= $2)
-          union select run_id from recovery where run_id > $1 and ($2::uuid is null or run_id <= $2)) as o
+          union select run_id from recovery where run_id > $1 and ($2::uuid is null or run_id <= $2)
+          union select run_id from step_log where run_id > $1 and ($2::uuid is null or run_id <= $2)) as o
     where not exists (select from run r where r.id = o.run_id) and not exists (select from remains m where m.run_id = o.run_id)
     union all
     select 12, format('run %s is there, and is said to be gone', m.run_id)

@@ -56,7 +56,9 @@ impl From<sqlx::migrate::MigrateError> for Error {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         match error {
             sqlx::migrate::MigrateError::Execute(error) => error.into(),
-            sqlx::migrate::MigrateError::VersionMissing(found) => Self::Schema { found, needed: super::needed_version() },
+            sqlx::migrate::MigrateError::VersionMissing(found) => {
+                Self::Schema { found, needed: super::needed_version() }
+            }
             other => Self::Refused(NAME, other.into()),
         }
     }

@@ -117,7 +117,9 @@ fn split(url: &str) -> (Vec<String>, Option<String>) {
 
 fn options(url: &str) -> Result<PgConnectOptions> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err(Error::Config("the database URL begins with `postgres://`: `postgres://USER@HOST/DATABASE`".to_owned()));
+        return Err(Error::Config(
+            "the database URL begins with `postgres://`: `postgres://USER@HOST/DATABASE`".to_owned(),
+        ));
     }
     let options = PgConnectOptions::from_str(url).map_err(|error| {
         Error::Config(format!(
