@@ -40,7 +40,9 @@ pub(super) fn check(drafts: &[Draft<'_>], needs: &[Vec<usize>], known: &KnownSch
             let name = &draft.spec.name;
             // Without a config a step reads an empty one: all of it must have a default.
             let (given, span, what) = match &draft.config {
-                Some(span) => (draft.spec.config.to_string(), span, format!("the config of step `{name}` does not fit")),
+                Some(span) => {
+                    (draft.spec.config.to_string(), span, format!("the config of step `{name}` does not fit"))
+                }
                 None => ("{}".to_owned(), &draft.span, format!("step `{name}` has no `config`, which does not fit")),
             };
             if let Err(misfit) = schema.check_as_one_of(given.as_bytes(), &mut left) {
