@@ -1,5 +1,5 @@
 //! Retention, as `migrations/0026_retention.sql` does it for Postgres. A piece is one job of the writing thread; the space that it
-//! has made is given back to the disk with it ([`space`](super::space)).
+//! has made is given back to the disk with it ([`space`]).
 
 use std::time::Duration;
 
