@@ -179,7 +179,7 @@ impl Crowd {
         let of = |table: &str| {
             format!("delete from {table} t using run r where r.id = t.run_id and r.pipeline = '{pipeline}'")
         };
-        ["event", "journal", "step"].iter().try_for_each(|table| self.database.execute(&of(table)))?;
+        ["event", "journal", "recovery", "step"].iter().try_for_each(|table| self.database.execute(&of(table)))?;
         self.database.execute(&format!(
             "delete from run where pipeline = '{pipeline}';
              delete from claim where worker_id = '{worker}'; delete from worker where id = '{worker}'",

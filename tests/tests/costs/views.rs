@@ -1,7 +1,7 @@
 //! The views for people with psql: a look at one run reads as much of a hundred thousand runs as of two thousand, with the
 //! plans that a session gets which nobody has told anything; and their page says what the database says of them.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use pawl_rehearsal::private::PrivatePostgres;
 use pawl_tests::{Database, binary};
 
@@ -52,7 +52,10 @@ fn a_look_at_a_run_costs_the_same_however_many_there_are() -> Result<()> {
         for status in ["succeeded", "running", "failed"] {
             let of = |filled: &Filled| -> Result<i64> {
                 let run = filled.run(&format!("status = '{status}' order by created_at"))?;
-                pages(&filled.database, &format!("select * from pawl_view_{view} where run_id = '{run}'"))
+                let question = format!("select * from pawl_view_{view} where run_id = '{run}'");
+                // A session's first questions also read what there is of tables and views.
+                let asked: Vec<i64> = (0..3).map(|_| pages(&filled.database, &question)).collect::<Result<_>>()?;
+                asked.into_iter().min().context("it was asked")
             };
             let (small, large) = (of(&some)?, of(&many)?);
             eprintln!("{view} of a {status} run: {small} pages of {SOME} runs, {large} of {MANY}");

@@ -193,10 +193,13 @@ fn a_process_with_another_schema_refuses_and_names_the_fix() -> Result<()> {
     // A database from the future.
     cluster.database.execute(
         "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
-         values (99990101, 'from the future', true, '', 0)",
+         values (99990101, 'from the future', true, '', 0);
+         update works_with set oldest = 99990101",
     )?;
     refuses(&cluster, "worker", "use a newer pawl")?;
-    cluster.database.execute("delete from _sqlx_migrations where version = 99990101")?;
+    cluster
+        .database
+        .execute("delete from _sqlx_migrations where version = 99990101; update works_with set oldest = 25")?;
     // And one from the past.
     cluster.database.execute("create table kept as select * from _sqlx_migrations")?;
     cluster
