@@ -2,6 +2,8 @@
 //! other. In parts, so that each part's errors can be told at the type that caused them. Must not call the
 //! host by itself; the panic hook does when a step panics.
 
+use std::panic::Location;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,13 +14,14 @@ use crate::failure::Failure;
 use crate::logging;
 use crate::raw::pawl::step::types::{Failure as WireFailure, Manifest};
 
-/// The first part of `run`: reads the input.
+/// The first part of `run`: reads the input. It is called where the step stands, which a panic elsewhere tells.
 ///
 /// # Errors
 /// A fatal failure that names the member that does not fit.
+#[track_caller]
 pub fn input<I: StepInput>(json: &str) -> Result<I, WireFailure> {
     if cfg!(target_arch = "wasm32") {
-        logging::log_panics();
+        logging::log_panics(Location::caller());
         facade::install();
     }
     document::read("input", json.as_bytes()).map_err(Failure::into_wire)

@@ -247,7 +247,9 @@ impl fmt::Display for Error {
             Self::Connect(problem) => write!(f, "no connection: {problem}"),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Broken(problem) => write!(f, "the connection broke: {problem}"),
-            Self::TooLarge(size) => write!(f, "the answer has {size} bytes, more than a journal entry may have"),
+            Self::TooLarge(size) => {
+                write!(f, "the answer has {size} bytes, more than a journal entry may have (`limit_entry`)")
+            }
             Self::Status { url, status, .. } => write!(f, "{url} answered {status}"),
             Self::Body { url, problem } => write!(f, "the answer of {url} can't be read: {problem}"),
         }

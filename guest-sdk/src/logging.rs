@@ -1,6 +1,7 @@
 //! What people see of a step while it runs. Not journaled: a replay is silent.
 
 use std::fmt::Display;
+use std::panic::Location;
 
 use crate::host;
 
@@ -64,12 +65,13 @@ impl From<host::Level> for Level {
     }
 }
 
-/// A panic becomes a line of the step's log before it becomes a trap: the trap alone would not say why.
-pub(crate) fn log_panics() {
-    std::panic::set_hook(Box::new(|panic| {
+/// A panic becomes a line of the step's log before it becomes a trap: the trap alone would not say why. One that comes up in
+/// a library is told with the place of the step, too.
+pub(crate) fn log_panics(step: &'static Location<'static>) {
+    std::panic::set_hook(Box::new(move |panic| {
         let message = panic.payload_as_str().unwrap_or("a panic without a message");
         match panic.location() {
-            Some(at) => log(Level::Error, message, &[("panic.at", at)]),
+            Some(at) => log(Level::Error, message, &[("panic.at", at), ("panic.step", step)]),
             None => log(Level::Error, message, &[]),
         }
     }));

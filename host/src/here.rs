@@ -78,8 +78,8 @@ pub(super) enum Here {
     Runs(Said),
     /// This folder would have its own; none runs.
     Silent(PathBuf),
-    /// There is nothing of Pawl here.
-    Nothing,
+    /// There is nothing of Pawl in this folder; `None`: an address was named, or where this is can't be told.
+    Nothing(Option<PathBuf>),
 }
 
 /// Looks around in `from`, which is absolute.
@@ -88,7 +88,7 @@ pub(super) fn look(from: &Path) -> Here {
         return Here::Runs(said);
     }
     let own = from.ancestors().find(|folder| plugin_build::is_source(folder));
-    own.map_or(Here::Nothing, |folder| Here::Silent(folder.to_owned()))
+    own.map_or_else(|| Here::Nothing(Some(from.to_owned())), |folder| Here::Silent(folder.to_owned()))
 }
 
 #[cfg(test)]
@@ -101,13 +101,14 @@ mod tests {
         let (plugin, deep) = (root.path().join("hello"), root.path().join("hello/src/deep"));
         std::fs::create_dir_all(&deep).unwrap();
         std::fs::create_dir(plugin.join(DATA)).unwrap();
-        assert_eq!(look(&deep), Here::Nothing);
+        assert_eq!(look(&deep), Here::Nothing(Some(deep.clone())));
         std::fs::write(plugin.join("Cargo.toml"), "[lib]\ncrate-type = [\"cdylib\"]\n").unwrap();
         assert_eq!(look(&deep), Here::Silent(plugin.clone()));
 
         let said = Said { url: "http://127.0.0.1:1".to_owned(), folder: plugin.clone() };
         let announced = Announced::in_data(&plugin.join(DATA), &said).unwrap();
-        assert_eq!((look(&deep), look(root.path())), (Here::Runs(said.clone()), Here::Nothing));
+        assert_eq!(look(&deep), Here::Runs(said.clone()));
+        assert_eq!(look(root.path()), Here::Nothing(Some(root.path().to_owned())));
         drop(announced);
         assert_eq!(look(&deep), Here::Silent(plugin.clone()));
 

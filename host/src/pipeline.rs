@@ -1,5 +1,6 @@
 //! `pawl pipeline`: apply, list, show and check pipelines.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -11,8 +12,9 @@ use pawl_domain::limits::Limits;
 use pawl_domain::pipeline_file::{self, Format};
 use serde::Serialize;
 
-use super::exit::End;
+use super::exit::{End, usage};
 use super::output::{Answer, Output, Table, ago, duration, fields, harmless, or_dash};
+use super::pipeline_files;
 use super::settings::Settings;
 
 /// Verbs of `pawl pipeline`.
@@ -20,8 +22,9 @@ use super::settings::Settings;
 pub(super) enum Verb {
     /// Make a file the current version of its pipeline; runs in progress keep theirs
     Apply {
-        /// TOML, or JSON if the name ends with .json
-        file: PathBuf,
+        /// TOML, or JSON if the name ends with .json; a folder stands for all of those in it
+        #[arg(required = true, value_name = "FILE|FOLDER")]
+        files: Vec<PathBuf>,
     },
     /// All pipelines
     List,
@@ -32,8 +35,9 @@ pub(super) enum Verb {
     },
     /// Say everything that is wrong with a file; plugins are looked up if the API can be reached
     Check {
-        /// TOML, or JSON if the name ends with .json
-        file: PathBuf,
+        /// TOML, or JSON if the name ends with .json; a folder stands for all of those in it
+        #[arg(required = true, value_name = "FILE|FOLDER")]
+        files: Vec<PathBuf>,
     },
 }
 
@@ -44,14 +48,57 @@ pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyh
         _ => settings.client()?,
     };
     match verb {
-        Verb::Apply { file } => apply_file(client, &file, output).await?,
+        Verb::Apply { files } => {
+            let files = all_of(&files)?;
+            each(&files, async |file: &Path| apply_file(client, file, output).await).await?;
+        }
         Verb::List => output.print(&client.get::<PipelineList>(&["v1", "pipelines"], &[]).await?)?,
         Verb::Show { name } => {
             output.print(&client.get::<PipelineDetail>(&["v1", "pipelines", &name], &[]).await?)?;
         }
-        Verb::Check { file } => check(client, &file, settings.limits(), output).await?,
+        Verb::Check { files } => {
+            let files = all_of(&files)?;
+            each(&files, async |file: &Path| check(client, file, settings.limits(), output).await).await?;
+        }
     }
     Ok(())
+}
+
+/// The files that were named, and those in folders that were. None of them may take another's place.
+fn all_of(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in named {
+        if path.is_dir() {
+            let found = pipeline_files::in_folder(path)
+                .with_context(|| End::Usage(format!("can't read {}", path.display())))?;
+            if found.is_empty() {
+                return Err(usage(format!(
+                    "there is no pipeline in {}: no file ends with .toml or .json",
+                    path.display()
+                )));
+            }
+            files.extend(found);
+        } else {
+            files.push(path.clone());
+        }
+    }
+    // Who names a folder and a file in it means that once.
+    let mut known = BTreeSet::new();
+    files.retain(|file| known.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
+    let shared: Vec<String> = pipeline_files::shared_names(&files).iter().map(ToString::to_string).collect();
+    if shared.is_empty() { Ok(files) } else { Err(usage(format!("{}; nothing was applied", shared.join("; ")))) }
+}
+
+/// One after the other; what is wrong with one is said, and the others have their turn.
+async fn each(files: &[PathBuf], mut act: impl AsyncFnMut(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut is_good = true;
+    for file in files {
+        match act(file).await {
+            Err(error) if files.len() > 1 && matches!(error.downcast_ref::<End>(), Some(End::Said)) => is_good = false,
+            acted => acted?,
+        }
+    }
+    if is_good { Ok(()) } else { Err(End::Said.into()) }
 }
 
 /// A pipeline as a user wrote it.

@@ -9,11 +9,12 @@ use pawl_api::types::{ActivatePlugin, ActivatedPlugin, PluginList, PushedPlugin}
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
+use super::busy::Busy;
 use super::exit::{End, usage};
 use super::output::{Answer, Output, Table, ago, print, size};
 use super::plugin_build;
 use super::plugin_new::{self, New};
-use super::plugin_test::{self, Test};
+use super::plugin_test::{self, SOON, Test, compiling};
 use super::settings::Settings;
 
 /// Verbs of `pawl plugin`.
@@ -115,10 +116,13 @@ pub(super) async fn run(verb: Verb, settings: &Settings) -> anyhow::Result<()> {
             let bytes = std::fs::read(&push.file)
                 .with_context(|| End::Usage(format!("can't read the component {}", push.file.display())))?;
             let client = settings.reach().await?;
+            let what = compiling(&push.file.display().to_string(), bytes.len() as u64);
+            let busy = Busy::with_what_may_take_long(what, SOON);
             let pushed = client
                 .push(bytes, push.name.as_deref(), push.version.as_deref(), !push.no_activate)
                 .await
                 .with_context(|| format!("{} was not pushed", push.file.display()))?;
+            drop(busy);
             push.output.print(&pushed)?;
         }
         Verb::List { output } => output.print(&settings.client()?.get::<PluginList>(&["v1", "plugins"], &[]).await?)?,

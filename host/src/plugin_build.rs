@@ -26,6 +26,7 @@ mod script;
 mod sdk;
 mod toolchain;
 
+use crate::busy::Busy;
 use package::Package;
 pub(super) use python::HOW_TO_GET as GET_PYTHON;
 use script::Script;
@@ -84,6 +85,7 @@ pub fn is_source(dir: &Path) -> bool {
 /// compile, or what comes out is no step.
 pub fn build(dir: &Path, out: Option<&Path>) -> anyhow::Result<Built> {
     if let Some(script) = Script::of(dir)? {
+        let _busy = busy_with([&script]);
         return build_script(&script, Purpose::Release, out);
     }
     let mut built = build_packages(vec![(Package::of(dir)?, out.map(Path::to_owned))], Purpose::Release, None)?;
@@ -119,6 +121,7 @@ fn build_all(dirs: &[PathBuf], purpose: Purpose, shared_target: Option<&Path>) -
     let (numbers, packages): (Vec<usize>, Vec<_>) = packages.into_iter().unzip();
     let packages = if packages.is_empty() { Vec::new() } else { build_packages(packages, purpose, shared_target)? };
     let mut built: Vec<(usize, Built)> = numbers.into_iter().zip(packages).collect();
+    let _busy = (!scripts.is_empty()).then(|| busy_with(scripts.iter().map(|(_, script)| script)));
     // Their compilers use one core each.
     std::thread::scope(|scope| {
         let building: Vec<_> = scripts
@@ -141,6 +144,16 @@ pub fn name_of(dir: &Path) -> Option<String> {
         Ok(Some(script)) => Some(script.name),
         _ => package::name_of(dir),
     }
+}
+
+/// Their compilers are silent, and take their time.
+fn busy_with<'a>(scripts: impl IntoIterator<Item = &'a Script>) -> Busy {
+    let named = |script: &Script| format!("`{}` with {}", script.name, script.language.compiler());
+    let named: Vec<String> = scripts.into_iter().map(named).collect();
+    Busy::with(format!(
+        "building {}: the language's interpreter becomes part of the component, which may take a minute or two",
+        named.join(", ")
+    ))
 }
 
 /// Makes the component of a plugin in a language with an interpreter.

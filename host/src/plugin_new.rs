@@ -46,9 +46,24 @@ pub(super) fn run(new: &New) -> anyhow::Result<()> {
     if let Some(sdk) = plugin_build::Sdk::of(&folder) {
         sdk.restore()?;
     }
-    let get = new.lang.setup().map(|command| format!("    {command}\n")).unwrap_or_default();
-    eprintln!("next:\n\n    cd {0}\n{get}    pawl dev\n\n{0}/README.md says more", new.name);
+    let here = std::env::current_dir().unwrap_or_default();
+    eprintln!("{}", next(&new.name, &here, new.lang.setup()));
     Ok(print(&new.name)?)
+}
+
+/// What to type next, from the folder `here` on, in which the plugin was made.
+fn next(name: &str, here: &Path, setup: Option<&str>) -> String {
+    let setup = setup.map(|command| format!("    {command}\n")).unwrap_or_default();
+    let more = format!("{name}/README.md says more");
+    if !here.ends_with("plugins") {
+        return format!("next:\n\n    cd {name}\n{setup}    pawl dev\n\n{more}");
+    }
+    let get = if setup.is_empty() { setup } else { format!("    (cd {name} && {})\n", setup.trim()) };
+    format!(
+        "next, with all plugins of this folder:\n\n{get}    cd ..\n    mkdir -p pipelines\n    \
+         mv plugins/{name}/pipeline.toml pipelines/{name}.toml\n    pawl dev\n\n\
+         or this plugin alone: `pawl dev` in {name}; {more}"
+    )
 }
 
 impl Language {
@@ -158,6 +173,22 @@ mod tests {
         assert!(error.contains("pipeline.toml is there already"), "{error}");
         let there: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
         assert_eq!(there.len(), 1, "{there:?}");
+    }
+
+    #[test]
+    fn what_comes_next_is_right_from_where_one_stands() {
+        let said = next("hello", Path::new("/home/ada"), None);
+        assert!(said.starts_with("next:\n\n    cd hello\n    pawl dev\n"), "{said}");
+        let said = next("hello", Path::new("/home/ada/plugins"), Some("npm install"));
+        let commands: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+        let wanted = [
+            "(cd hello && npm install)",
+            "cd ..",
+            "mkdir -p pipelines",
+            "mv plugins/hello/pipeline.toml pipelines/hello.toml",
+            "pawl dev",
+        ];
+        assert_eq!(commands, wanted, "{said}");
     }
 
     #[test]

@@ -16,10 +16,23 @@ use pawl_engine::in_memory::{InMemory, NeverSent};
 use pawl_engine::{Attempt, Engine, Executed, GuestThreads, Prepared, Secrets};
 use serde_json::value::RawValue;
 
+use super::busy::Busy;
 use super::exit::End;
 use super::input;
-use super::output::print_exactly;
+use super::output::{print_exactly, size};
 use super::settings::Settings;
+
+/// Components that are compiled by then need no word: those without an interpreter.
+pub(super) const SOON: Duration = Duration::from_secs(2);
+
+/// What to say of a compilation that takes longer.
+pub(super) fn compiling(what: &str, size_bytes: u64) -> String {
+    format!(
+        "compiling {what} ({}): the first time takes a minute or two if an interpreter is part of it, as in Python and \
+         JavaScript; then it is kept",
+        size(size_bytes)
+    )
+}
 
 /// Arguments of `pawl plugin test`.
 #[derive(Debug, Args)]
@@ -97,7 +110,9 @@ impl Bench {
             std::fs::read(&test.file).with_context(|| End::Usage(format!("can't read the component {file}")))?;
         let engine = settings.engine(1)?;
         engine.check_shape(&bytes)?;
+        let busy = Busy::with_what_may_take_long(compiling(&file.to_string(), bytes.len() as u64), SOON);
         let component = engine.prepare(Digest::of(&bytes), &bytes).with_context(|| format!("{file} is no step"))?;
+        drop(busy);
         // As a worker does.
         component.enforce(engine.describe(&component)?.schemas()?);
         let attempt = Attempt {

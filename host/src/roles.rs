@@ -17,7 +17,7 @@ use pawl_api::types::Readiness;
 use pawl_base::fault;
 use pawl_dispatch::Ports;
 use pawl_domain::pipeline_file::parse_duration_ms;
-use pawl_queue::{RedisStreams, WhichInstallation};
+use pawl_queue::{Queue as _, RedisStreams, WhichInstallation};
 use pawl_store::doctor::{Invariants as _, Violation};
 use pawl_store::live::Live as _;
 use pawl_store::{self as store, Postgres, Schema as _, Sqlite};
@@ -106,13 +106,16 @@ async fn tell_metrics(settings: &Settings, standing: worker::Standing) -> anyhow
 
 fn ports(settings: &Settings) -> anyhow::Result<Ports> {
     let store = settings.store()?;
-    let asked = store.clone();
+    let queue = queue(settings, store.clone())?;
+    Ok(Ports { store: Arc::new(store), queue: Arc::new(queue) })
+}
+
+fn queue(settings: &Settings, store: Postgres) -> anyhow::Result<RedisStreams> {
     let installation: WhichInstallation = Arc::new(move || {
-        let store = asked.clone();
+        let store = store.clone();
         Box::pin(async move { Ok(store.installation().await?) })
     });
-    let queue = RedisStreams::new(&settings.redis()?, installation)?;
-    Ok(Ports { store: Arc::new(store), queue: Arc::new(queue) })
+    Ok(RedisStreams::new(&settings.redis()?, installation)?)
 }
 
 /// Arguments of `pawl migrate`.
@@ -139,27 +142,54 @@ impl Migrate {
     }
 }
 
-/// Waits until somebody has brought the schema up to date. A newer one is no reason to wait.
+/// Waits until Postgres answers, then until somebody has brought the schema up to date. A newer one is no reason to wait.
 async fn until_migrated(url: &str, limit: Duration) -> anyhow::Result<()> {
-    let end = Instant::now() + limit;
-    until_there(url, limit).await?;
+    let (looking, patience) = (Postgres::new(url, 1, LOOK)?, Patience::of(limit));
+    patience.until("Postgres", async || looking.check_connections().await, store::Error::is_passing).await?;
+    let may_pass = |error: &store::Error| match error {
+        store::Error::Schema { found, needed } => found < needed,
+        error => error.is_passing(),
+    };
+    patience.until("the schema", async || looking.check_schema().await, may_pass).await
+}
+
+/// Waits until Postgres answers.
+async fn until_there(url: &str, limit: Duration) -> anyhow::Result<()> {
     let looking = Postgres::new(url, 1, LOOK)?;
-    let mut told = false;
-    loop {
-        match looking.check_schema().await {
-            Ok(()) => return Ok(()),
-            Err(error) => {
-                let may_pass = match &error {
-                    store::Error::Schema { found, needed } => found < needed,
-                    error => error.is_passing(),
-                };
-                if !may_pass || Instant::now() >= end {
-                    return Err(error.into());
+    let asked = async || looking.check_connections().await;
+    Patience::of(limit).until("Postgres", asked, store::Error::is_passing).await
+}
+
+/// How long something may be waited for, from its making on.
+struct Patience {
+    limit: Duration,
+    end: Instant,
+}
+
+impl Patience {
+    fn of(limit: Duration) -> Self {
+        Self { limit, end: Instant::now() + limit }
+    }
+
+    /// Asks every second until all is well, what is wrong can't pass, or time is up; says once that it waits, for `what`.
+    async fn until(
+        &self,
+        what: &str,
+        ask: impl AsyncFn() -> store::Result<()>,
+        may_pass: impl Fn(&store::Error) -> bool,
+    ) -> anyhow::Result<()> {
+        let mut told = false;
+        loop {
+            match ask().await {
+                Ok(()) => return Ok(()),
+                Err(error) if may_pass(&error) && Instant::now() < self.end => {
+                    if !std::mem::replace(&mut told, true) {
+                        let why = anyhow::Error::from(error);
+                        eprintln!("waiting up to {} s for {what}: {why:#}", self.limit.as_secs());
+                    }
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
-                if !std::mem::replace(&mut told, true) {
-                    eprintln!("waiting up to {} s for the schema: {error}", limit.as_secs());
-                }
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -181,25 +211,6 @@ impl Ready {
     }
 }
 
-/// Waits until Postgres answers, and says so.
-async fn until_there(url: &str, limit: Duration) -> anyhow::Result<()> {
-    let looking = Postgres::new(url, 1, LOOK)?;
-    let end = Instant::now() + limit;
-    let mut told = false;
-    loop {
-        match looking.check_connections().await {
-            Ok(()) => return Ok(()),
-            Err(error) if error.is_passing() && Instant::now() < end => {
-                if !std::mem::replace(&mut told, true) {
-                    eprintln!("waiting up to {} s for Postgres: {:#}", limit.as_secs(), anyhow::Error::from(error));
-                }
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
 impl Doctor {
     /// Checks all invariants over the whole database.
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<()> {
@@ -208,7 +219,8 @@ impl Doctor {
             Some(folder) => {
                 let store = Sqlite::look(&folder)?;
                 let violations = store.doctor(grace, self.quiet).await?;
-                Findings { violations, unserved_queues: store.unserved_queues().await? }
+                // Its queue lies in the memory of `pawl dev`.
+                Findings { violations, unserved_queues: store.unserved_queues().await?, queue_away: None }
             }
             None => {
                 let url = settings.database_url()?;
@@ -216,7 +228,8 @@ impl Doctor {
                 let store = Postgres::new(&url, 1, LONG_STATEMENT)?;
                 store.check_schema().await?;
                 let violations = store.doctor(grace, self.quiet).await?;
-                Findings { violations, unserved_queues: store.unserved_queues().await? }
+                let unserved_queues = store.unserved_queues().await?;
+                Findings { violations, unserved_queues, queue_away: queue_away(settings, store).await? }
             }
         };
         self.output.print(&found)?;
@@ -228,6 +241,19 @@ impl Doctor {
         let usual = || Some(PathBuf::from(DATA)).filter(|folder| settings.database_url().is_err() && folder.is_dir());
         self.data.clone().or_else(usual)
     }
+}
+
+/// Why steps are not delivered, if the queue is named and does not answer.
+async fn queue_away(settings: &Settings, store: Postgres) -> anyhow::Result<Option<String>> {
+    if settings.redis_url().is_err() {
+        return Ok(None);
+    }
+    let queue = queue(settings, store)?;
+    Ok(match tokio::time::timeout(DOCTOR_LIMIT, queue.ping()).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(format!("{:#}", anyhow::Error::from(error))),
+        Err(_) => Some(format!("{} does not answer", queue.name())),
+    })
 }
 
 /// Ends with the first signal to stop since the call; the second ends the process.
@@ -265,6 +291,9 @@ struct Findings {
     violations: Vec<Violation>,
     /// Not wrong, but nobody works on them: queues with ready steps and without a live worker.
     unserved_queues: Vec<String>,
+    /// Not wrong either: why the queue does not answer, if it is named and does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_away: Option<String>,
 }
 
 impl Answer for Readiness {
@@ -289,11 +318,14 @@ impl Answer for Findings {
                 "steps are ready in the queue `{queue}`, which no live worker serves: start one with `pawl worker --queues {queue}`\n"
             )
         };
-        let unserved: String = self.unserved_queues.iter().map(unserved).collect();
+        let mut unserved: String = self.unserved_queues.iter().map(unserved).collect();
+        if let Some(why) = &self.queue_away {
+            unserved.push_str(&format!("steps that are ready are not delivered, and nothing is lost: {why}\n"));
+        }
         if self.violations.is_empty() {
             return format!("all invariants hold\n{unserved}");
         }
-        let mut table = Table::new(["INVARIANT", "FOUND"]);
+        let mut table = Table::with_text(["INVARIANT", "FOUND"]);
         for violation in &self.violations {
             table.row([violation.invariant.to_string(), violation.what.clone()]);
         }

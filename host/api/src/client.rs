@@ -3,7 +3,9 @@
 //! All commands that talk to the API go through it, and so do rehearsals. It never tries again by itself: whether that is safe is
 //! for the caller to know.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
@@ -31,6 +33,33 @@ pub struct Client {
     authorization: Option<HeaderValue>,
     /// Whose API is meant.
     folder: Option<HeaderValue>,
+    /// Where somebody stands who means none in particular.
+    outside: Option<Arc<Outside>>,
+}
+
+/// A folder with nothing of Pawl: whichever `pawl dev` has the usual address answers.
+#[derive(Debug)]
+struct Outside {
+    folder: PathBuf,
+    is_told: AtomicBool,
+}
+
+impl Outside {
+    /// Says once whose API it is that answers, if that is not what one would think here.
+    fn tell(&self, home: &Path) {
+        if !is_near(&self.folder, home) && !self.is_told.swap(true, Ordering::Relaxed) {
+            eprintln!(
+                "note: this talks to the `pawl dev` of {}, which is another folder's; --api-url or PAWL_API_URL says which API \
+                 is meant",
+                home.display()
+            );
+        }
+    }
+}
+
+/// Whether one of two folders lies in the other.
+fn is_near(one: &Path, other: &Path) -> bool {
+    one.starts_with(other) || other.starts_with(one)
 }
 
 /// Why there is no answer, or not the wanted one.
@@ -162,13 +191,20 @@ impl Client {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|cause| Error::Unreachable { url: Box::new(base.clone()), cause })?;
-        Ok(Self { http, base, authorization, folder: None })
+        Ok(Self { http, base, authorization, folder: None, outside: None })
     }
 
     /// Means the API of this folder, if it is one of a folder: that of another one refuses.
     #[must_use]
     pub fn of_folder(self, folder: &Path) -> Self {
         Self { folder: home::header_of(folder), ..self }
+    }
+
+    /// Means no API in particular, and stands in this folder: tells on standard error, once, if the one of another folder
+    /// answers.
+    #[must_use]
+    pub fn outside(self, folder: PathBuf) -> Self {
+        Self { outside: Some(Arc::new(Outside { folder, is_told: AtomicBool::new(false) })), ..self }
     }
 
     /// Whether the API is on this machine.
@@ -432,10 +468,14 @@ impl Client {
 
     /// The answer, whatever it is.
     async fn sent(&self, request: RequestBuilder) -> Result<Response> {
-        request.send().await.map_err(|cause| match cause.is_connect() {
+        let response = request.send().await.map_err(|cause| match cause.is_connect() {
             true => Error::Unreachable { url: Box::new(self.base.clone()), cause },
             false => self.broken(cause),
-        })
+        })?;
+        if let (Some(outside), Some(home)) = (&self.outside, home::folder_of(response.headers())) {
+            outside.tell(&home);
+        }
+        Ok(response)
     }
 
     async fn refusal(&self, response: Response) -> Error {
@@ -452,5 +492,23 @@ impl Client {
 
     fn broken(&self, cause: reqwest::Error) -> Error {
         Error::Broken { url: Box::new(self.base.clone()), cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_near_those_above_and_below_it() {
+        for (one, other, near) in [
+            ("/home/ada/hello", "/home/ada", true),
+            ("/home/ada", "/home/ada/hello/src", true),
+            ("/home/ada/hello", "/home/ada/hello", true),
+            ("/home/ada/hello", "/home/ada/hello-2", false),
+            ("/tmp", "/home/ada", false),
+        ] {
+            assert_eq!(is_near(Path::new(one), Path::new(other)), near, "{one} {other}");
+        }
     }
 }

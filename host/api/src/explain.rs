@@ -41,7 +41,13 @@ pub(super) fn explain(
     // Those that live first: rejected signals are named to them by their place.
     let live = live.iter().map(|step| reason(run, pipeline, step));
     let reasons: Vec<Reason> = live.chain(failed.iter().map(|step| failure(run, pipeline, step))).collect();
-    Explanation { id: run.id, status: run.status, summary: summary(run, &reasons, why_failed), reasons }
+    Explanation {
+        id: run.id,
+        status: run.status,
+        summary: summary(run, &reasons, why_failed),
+        reasons,
+        remarks: Vec::new(),
+    }
 }
 
 fn summary(run: &RunRow, reasons: &[Reason], why_failed: Option<&str>) -> String {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use pawl_store::{self as store, Store};
 
 use super::state::AppState;
 use super::types::{Health, Readiness};
@@ -19,11 +18,11 @@ pub(super) async fn show() -> Json<Health> {
     Json(Health { status: "ok".to_owned() })
 }
 
-/// Store and queue can be worked with.
+/// Store and queue can be worked with. The schema may be a newer one, as long as that says that it works with this build.
 pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
     let (store, ping) = tokio::join!(
         not_ready(state.store.name(), async {
-            check_schema(&*state.store).await?;
+            state.store.check_schema().await?;
             state.store.check_writes().await
         }),
         not_ready(state.queue.name(), state.queue.ping()),
@@ -40,17 +39,8 @@ pub(super) fn answer(reasons: Vec<String>) -> (StatusCode, Json<Readiness>) {
     (code, Json(Readiness { status: status.to_owned(), reasons }))
 }
 
-/// Whether this process can work with the schema as it is now. It has begun with one of its own: a newer one is that of the
-/// next build, which is being rolled out beside it and keeps what this one calls.
-async fn check_schema(store: &dyn Store) -> store::Result<()> {
-    match store.check_schema().await {
-        Err(store::Error::Schema { found, needed }) if found > needed => Ok(()),
-        checked => checked,
-    }
-}
-
 /// Why a port is not ready, if it is not. Anybody may ask, so what a server said of itself stays in the log.
-async fn not_ready<E>(port: &str, check: impl Future<Output = Result<(), E>>) -> Option<String>
+pub(super) async fn not_ready<E>(port: &str, check: impl Future<Output = Result<(), E>>) -> Option<String>
 where
     E: std::error::Error + 'static,
 {

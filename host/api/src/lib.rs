@@ -40,6 +40,7 @@ mod pipelines;
 mod plugins;
 mod problem;
 mod recoveries;
+mod remarks;
 mod request;
 mod retention;
 mod route;
@@ -53,7 +54,7 @@ mod state;
 pub mod types;
 pub mod watch;
 
-pub use home::{Building, Home};
+pub use home::{Building, Home, Unbuilt};
 pub use metrics::serve_metrics;
 pub use server::{Config, ServeError, listen, serve, serve_at_home};
 

@@ -47,6 +47,8 @@ const DOORS: Doors =
 /// What store and queue last said of the whole installation.
 pub(super) struct Installation {
     asked_at: Instant,
+    /// Whether the store answers, and takes writes.
+    store_up: bool,
     /// What waits, and who is there; `None`: the store did not answer in time.
     pub(super) of_store: Option<(Backlog, Vec<WorkerRow>)>,
     /// `None`: the queue did not.
@@ -88,14 +90,16 @@ async fn ask(store: &dyn Store, queue: &dyn Queue) -> Installation {
         let asking = async { Ok::<_, store::Error>((store.backlog().await?, store.workers().await?)) };
         timeout(PATIENCE, asking).await.ok().and_then(std::result::Result::ok)
     };
+    // One that only reads, as a standby does, tells what waits and is of no use.
+    let takes_writes = async { timeout(PATIENCE, store.check_writes()).await.is_ok_and(|checked| checked.is_ok()) };
     let of_queue = async { timeout(PATIENCE, queue.streams()).await.ok().and_then(std::result::Result::ok) };
-    let (of_store, of_queue) = tokio::join!(of_store, of_queue);
-    Installation { asked_at: Instant::now(), of_store, of_queue }
+    let (of_store, takes_writes, of_queue) = tokio::join!(of_store, takes_writes, of_queue);
+    Installation { asked_at: Instant::now(), store_up: of_store.is_some() && takes_writes, of_store, of_queue }
 }
 
 fn tell(figures: &Figures, installation: &Installation) {
-    let Installation { of_store, of_queue, .. } = installation;
-    figures.store_up.set_whether(of_store.is_some());
+    let Installation { store_up, of_store, of_queue, .. } = installation;
+    figures.store_up.set_whether(*store_up);
     figures.queue_up.set_whether(of_queue.is_some());
     for told in [
         &figures.queue_oldest_seconds,

@@ -19,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::activation::until_all_can_load;
 use super::aside::Unfinished;
-use super::problem::Result;
+use super::problem::{Result, SizeLimit};
 use super::request::{Params, Path, plugin_name, read_body, read_json, require_media_type};
 use super::routes::WASM;
 use super::state::AppState;
@@ -80,7 +80,8 @@ type Place = Arc<OwnedSemaphorePermit>;
 async fn read_component(state: &AppState, body: Body, headers: &HeaderMap) -> Result<(Vec<u8>, Place)> {
     let place = Arc::clone(&state.pushes).try_acquire_owned();
     let place = place.map_err(|_| Problem::busy("other components are being pushed", "push this one after them"))?;
-    let bytes = read_body(body, headers, "a component", state.limits.component_bytes).await?;
+    let limit = SizeLimit::set_by("limit_component", state.limits.component_bytes);
+    let bytes = read_body(body, headers, "a component", limit).await?;
     require_media_type(headers, &[WASM])?;
     Ok((bytes, Arc::new(place)))
 }

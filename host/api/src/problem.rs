@@ -22,6 +22,27 @@ pub(super) type Result<T> = std::result::Result<T, Problem>;
 /// When to try again after an outage, seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
+/// How large something may be that is sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SizeLimit {
+    pub(super) bytes: usize,
+    /// The setting that says so, if one does.
+    setting: Option<&'static str>,
+}
+
+impl SizeLimit {
+    /// What a setting says.
+    pub(super) fn set_by(setting: &'static str, bytes: usize) -> Self {
+        Self { bytes, setting: Some(setting) }
+    }
+}
+
+impl From<usize> for SizeLimit {
+    fn from(bytes: usize) -> Self {
+        Self { bytes, setting: None }
+    }
+}
+
 impl Problem {
     pub(super) fn new(kind: &Kind, detail: impl Into<String>) -> Self {
         Self {
@@ -58,9 +79,14 @@ impl Problem {
         Self::new(&kind::UNKNOWN_PIPELINE, detail)
     }
 
-    /// The pipeline may be there in a moment.
-    pub(super) fn being_built(pipeline: &str) -> Self {
-        let detail = format!("there is no pipeline `{pipeline}` yet: `pawl dev` is still building");
+    /// The pipeline may be there in a moment, or its new version.
+    pub(super) fn being_built(pipeline: &str, is_there: bool) -> Self {
+        let detail = match is_there {
+            true => {
+                format!("what has changed of pipeline `{pipeline}` is not active yet: `pawl dev` is still building")
+            }
+            false => format!("there is no pipeline `{pipeline}` yet: `pawl dev` is still building"),
+        };
         Self::new(&kind::BEING_BUILT, detail)
     }
 
@@ -98,8 +124,10 @@ impl Problem {
         Self::new(&kind::VERSION_EXISTS, detail)
     }
 
-    pub(super) fn too_large(what: &str, limit_bytes: usize) -> Self {
-        let detail = format!("{what} may have {}: send less, or a reference to it", size(limit_bytes));
+    pub(super) fn too_large(what: &str, limit: impl Into<SizeLimit>) -> Self {
+        let SizeLimit { bytes, setting } = limit.into();
+        let raise = setting.map(|setting| format!(", or raise `{setting}` of the API")).unwrap_or_default();
+        let detail = format!("{what} may have {}: send less, or a reference to it{raise}", size(bytes));
         Self::new(&kind::TOO_LARGE, detail)
     }
 
@@ -253,7 +281,9 @@ impl From<pawl_dispatch::Error> for Problem {
 impl From<LoadError> for Problem {
     fn from(error: LoadError) -> Self {
         match &error {
-            LoadError::TooLarge { limit_bytes, .. } => Self::too_large("a component", *limit_bytes),
+            LoadError::TooLarge { limit_bytes, .. } => {
+                Self::too_large("a component", SizeLimit::set_by("limit_component", *limit_bytes))
+            }
             _ => Self::invalid_component(error.to_string()),
         }
     }

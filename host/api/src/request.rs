@@ -12,7 +12,7 @@ use pawl_domain::id::RunId;
 use pawl_domain::name::Name;
 use serde::de::DeserializeOwned;
 
-use super::problem::Result;
+use super::problem::{Result, SizeLimit};
 use super::slow::is_slow;
 use super::types::Problem;
 
@@ -55,19 +55,25 @@ fn params_of<T: DeserializeOwned>(uri: &Uri) -> Result<T> {
         .map_err(|error| Problem::bad_request(format!("a parameter is wrong: {}", reason(&error))))
 }
 
-/// Reads a whole body of at most `limit_bytes`.
-pub(super) async fn read_body(body: Body, headers: &HeaderMap, what: &str, limit_bytes: usize) -> Result<Vec<u8>> {
+/// Reads a whole body within its limit.
+pub(super) async fn read_body(
+    body: Body,
+    headers: &HeaderMap,
+    what: &str,
+    limit: impl Into<SizeLimit>,
+) -> Result<Vec<u8>> {
+    let limit = limit.into();
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let mut chunks = body.into_data_stream();
-    let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(limit_bytes));
+    let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(limit.bytes));
     while let Some(chunk) = chunks.next().await {
         let chunk: Bytes = chunk.map_err(|error| match is_slow(&error) {
             true => Problem::slow_body(what),
             false => Problem::bad_request(format!("the body broke off: {error}")),
         })?;
-        if bytes.len() + chunk.len() > limit_bytes {
+        if bytes.len() + chunk.len() > limit.bytes {
             let _ = tokio::time::timeout(DISCARDED_FOR, discard(chunks)).await;
-            return Err(Problem::too_large(what, limit_bytes));
+            return Err(Problem::too_large(what, limit));
         }
         bytes.extend_from_slice(&chunk);
     }

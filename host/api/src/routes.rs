@@ -247,7 +247,7 @@ fn operations() -> Vec<Route> {
             .says("showHealth", "the process is alive: `{\"status\": \"ok\"}`")
             .open(),
         Route::get("/ready", health::ready)
-            .says("showReadiness", "whether the store answers, its schema is this build's or that of a newer one beside it, and the queue takes deliveries (for `pawl dev`: its disk has room); else the reasons")
+            .says("showReadiness", "whether the store answers, its schema is this build's or a newer one that works with it, and the queue takes deliveries (for `pawl dev`: its disk has room); else the reasons")
             .open()
             .with(&[(200, ""), (503, "if it is not ready")]),
         Route::get("/metrics", metrics::show)

@@ -24,9 +24,11 @@ use serde_json::value::RawValue;
 
 use super::component::{latest, to_resume_on};
 use super::explain::{EXPLAINED_SIGNALS, EXPLAINED_STEPS, explain, name_rejected};
+use super::health;
 use super::home::Home;
 use super::parked::{again, ways_out};
-use super::problem::Result;
+use super::problem::{Result, SizeLimit};
+use super::remarks;
 use super::request::{Params, Path, pipeline_name, read_json, run_id};
 use super::state::{AppState, step_name, step_named};
 use super::types::{
@@ -67,7 +69,7 @@ pub(super) async fn submit(
     body: Body,
 ) -> Result<Response> {
     let limit = state.limits.input_bytes;
-    let too_large = || Problem::too_large("a run's input", limit);
+    let too_large = || Problem::too_large("a run's input", SizeLimit::set_by("limit_input", limit));
     let request = read_json::<SubmitRun>(body, &headers, "a submission", limit + ENVELOPE_BYTES).await;
     let request = request.map_err(|problem| if problem.status == 413 { too_large() } else { problem })?;
     let input = request.input.get().as_bytes();
@@ -76,9 +78,10 @@ pub(super) async fn submit(
     }
     let pipeline = pipeline_name(&request.pipeline)?;
     let key = idempotency_key(&headers)?;
-    if let Some(home) = &state.home {
-        home.until_built(&state, &request.pipeline).await?;
-    }
+    let remarks = match &state.home {
+        Some(home) => home.until_built(&state, &request.pipeline).await?,
+        None => Vec::new(),
+    };
     let run = NewRun::new(state.namespace.clone(), pipeline.into(), input.to_vec(), key.clone());
     let id = run.id;
     if let Err(problem) = state.check_input(&run).await
@@ -110,7 +113,7 @@ pub(super) async fn submit(
     if let Some((wait, mut end, _place)) = end.filter(|_| !status.is_ended()) {
         status = tokio::time::timeout(wait, end.end_of_new()).await.ok().flatten().unwrap_or(status);
     }
-    let answer = Json(SubmittedRun { id, status, created });
+    let answer = Json(SubmittedRun { id, status, created, remarks });
     Ok((StatusCode::ACCEPTED, [(LOCATION, format!("/v1/runs/{id}"))], answer).into_response())
 }
 
@@ -249,6 +252,13 @@ pub(super) async fn why(State(state): State<AppState>, Path(run): Path<String>) 
         _ => None,
     };
     let mut explanation = explain(&row, &pipeline, &live, &failed, why_failed.as_deref());
+    if row.failing || row.parked || matches!(row.status, RunStatus::Failed | RunStatus::Cancelled) {
+        explanation.remarks.extend(state.keeps_pipeline(&row.pipeline, row.pipeline_digest).await);
+    }
+    if !row.status.is_ended() {
+        let away = health::not_ready(state.queue.name(), state.queue.ping()).await;
+        explanation.remarks.extend(away.map(|why| remarks::queue_away(&why)));
+    }
     if live.iter().any(|step| step.awaits.is_some()) {
         let rejected = state.store.rejected_signals(id, EXPLAINED_SIGNALS).await?;
         name_rejected(&mut explanation, &live, &rejected);
@@ -324,7 +334,7 @@ pub(super) async fn retry(
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
     let ready = state.store.retry(id, None, params.components(&state, &pipeline).await?).await?;
-    state.changed(id, &pipeline, &ready).await.map(Json)
+    state.goes_on(id, &pipeline, &ready).await.map(Json)
 }
 
 pub(super) async fn retry_step(
@@ -336,7 +346,7 @@ pub(super) async fn retry_step(
     let pipeline = state.pipeline_of(id).await?;
     let number = step_named(&pipeline, &step)?;
     let ready = state.store.retry(id, Some(number), params.components(&state, &pipeline).await?).await?;
-    state.changed(id, &pipeline, &ready).await.map(Json)
+    state.goes_on(id, &pipeline, &ready).await.map(Json)
 }
 
 pub(super) async fn resume_step(
@@ -355,7 +365,7 @@ pub(super) async fn resume_step(
         false => None,
     };
     let ready = state.store.resume(id, number, Resume { on, forget }).await?;
-    state.changed(id, &pipeline, &ready).await.map(Json)
+    state.goes_on(id, &pipeline, &ready).await.map(Json)
 }
 
 pub(super) fn to_raw(json: Vec<u8>) -> Result<Box<RawValue>> {

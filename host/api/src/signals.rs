@@ -4,11 +4,14 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use pawl_domain::id::RunId;
 use pawl_domain::json;
 use pawl_domain::wait::check_signal_name;
 use pawl_store::control::{Sent, Signal};
 
-use super::problem::Result;
+use super::explain::EXPLAINED_STEPS;
+use super::problem::{Result, SizeLimit};
+use super::remarks;
 use super::request::{Path, read_body, require_media_type, run_id};
 use super::runs::idempotency_key;
 use super::state::AppState;
@@ -34,12 +37,21 @@ pub(super) async fn send(
         Sent::Same => (false, Vec::new()),
     };
     let steps = if ready.is_empty() { Vec::new() } else { state.changed(id, &pipeline, &ready).await?.steps };
-    Ok((StatusCode::ACCEPTED, Json(SentSignal { id, name, created, steps })))
+    let remarks = if created && steps.is_empty() { nobody_awaits(&state, id, &name).await } else { None };
+    Ok((StatusCode::ACCEPTED, Json(SentSignal { id, name, created, steps, remarks: remarks.into_iter().collect() })))
+}
+
+/// What to tell of a signal that no step has taken: its name may be misspelt, or a step will wait for it.
+async fn nobody_awaits(state: &AppState, run: RunId, name: &str) -> Option<String> {
+    // It is accepted, whatever can be said besides.
+    let live = state.store.live_steps(run, EXPLAINED_STEPS).await.ok()?;
+    remarks::nobody_awaits(run, name, &live)
 }
 
 /// What a signal carries, if every step can read it: it would lie in a run's way otherwise.
 pub(super) async fn payload(state: &AppState, headers: &HeaderMap, body: Body) -> Result<Vec<u8>> {
-    let payload = read_body(body, headers, "what a signal carries", state.limits.entry_bytes).await?;
+    let limit = SizeLimit::set_by("limit_entry", state.limits.entry_bytes);
+    let payload = read_body(body, headers, "what a signal carries", limit).await?;
     if payload.is_empty() {
         return Ok(NOTHING.to_vec());
     }

@@ -24,6 +24,7 @@ use super::home::Home;
 use super::known::Known;
 use super::metrics::Asked;
 use super::problem::Result;
+use super::remarks;
 use super::types::{Changed, Problem};
 use super::watch::Watch;
 
@@ -123,7 +124,21 @@ impl AppState {
         let marks = marks?;
         let status = marks.first().ok_or_else(|| Problem::not_found(format!("there is no run {run}")))?.status;
         let steps = ready.iter().map(|ready| step_name(pipeline, ready.id.step)).collect();
-        Ok(Changed { id: run, status, steps })
+        Ok(Changed { id: run, status, steps, remarks: Vec::new() })
+    }
+
+    /// What to tell of a run with this version of a pipeline, if another one is current.
+    pub(super) async fn keeps_pipeline(&self, pipeline: &str, own: Digest) -> Option<String> {
+        // It is said besides: what was asked for stands without it.
+        let (current, _) = self.store.pipeline(&self.namespace, pipeline).await.ok()?;
+        remarks::keeps_pipeline(pipeline, own, current.digest)
+    }
+
+    /// The same as [`AppState::changed`] for a run that goes on, perhaps on an older pipeline than somebody thinks.
+    pub(super) async fn goes_on(&self, run: RunId, pipeline: &Pipeline, ready: &[Ready]) -> Result<Changed> {
+        let changed = self.changed(run, pipeline, ready).await?;
+        let remarks = self.keeps_pipeline(&pipeline.name, pipeline.digest()).await.into_iter().collect();
+        Ok(Changed { remarks, ..changed })
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<Pipeline>>> {

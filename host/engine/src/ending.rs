@@ -26,6 +26,10 @@ use super::wasi;
 /// How wasmtime begins to say that a component has more instances, memories or tables than it may.
 const COUNT_LIMIT: &str = "resource limit exceeded";
 
+const TOOK_TOO_LONG: &str = "the attempt took longer than the step may: raise its `timeout` in the pipeline";
+const HANDED_OVER: &str = "the guest handed more to the host than the largest checkpoint or output \
+                           (`limit_checkpoint`, `limit_output`)";
+
 /// How a guest ended.
 #[derive(Debug)]
 pub(super) enum End {
@@ -147,7 +151,7 @@ fn lacks_memory(guest: &mut Guest, reason: &str) -> Verdict {
 
 fn broken(guest: &mut Guest, error: wasmtime::Error) -> Verdict {
     let backtrace = backtrace(&error);
-    let is_over = || failed(Cause::Timeout, "the attempt took longer than the step may".into());
+    let is_over = || failed(Cause::Timeout, TOOK_TOO_LONG.to_owned());
     let halt = match error.downcast::<Halt>() {
         Ok(Halt::Stop(stop)) => return Verdict::Stopped(stop),
         Ok(Halt::Suspend(wait)) => return Verdict::Suspended(wait),
@@ -168,9 +172,10 @@ fn broken(guest: &mut Guest, error: wasmtime::Error) -> Verdict {
         }
         Ok(halt) => Ok(halt),
         // What it said before the trap is more than the trap says.
-        Err(error) => {
-            wasi::broken_limit(&error).ok_or_else(|| guest.panicked.take().unwrap_or_else(|| trap_reason(&error)))
-        }
+        Err(error) => wasi::broken_limit(&error).ok_or_else(|| {
+            let panicked = guest.panicked.take().map(|panicked| panicked.told(backtrace.as_deref()));
+            panicked.unwrap_or_else(|| trap_reason(&error))
+        }),
     };
     let how = halt.as_ref().map_or_else(|reason| format!("trap: {reason}"), ToString::to_string);
     if let Err(ended) = finish(guest, &how, backtrace.as_deref()) {
@@ -182,9 +187,7 @@ fn broken(guest: &mut Guest, error: wasmtime::Error) -> Verdict {
         // A guest that gets no memory usually gives up with a trap.
         Err(reason) => match guest.memory.refused() {
             Some(refused) => (Cause::Limit, format!("{refused} ({reason})")),
-            None if reason.contains("fuel allocated for hostcalls") => {
-                (Cause::Limit, "the guest handed more to the host than the largest checkpoint or output".into())
-            }
+            None if reason.contains("fuel allocated for hostcalls") => (Cause::Limit, HANDED_OVER.to_owned()),
             None => (Cause::Trap, reason),
         },
     };
@@ -211,7 +214,10 @@ fn finish(guest: &mut Guest, how: &str, backtrace: Option<&[String]>) -> Result<
 fn check_output(output: String, schema: Option<&Schema>, guest: &Guest) -> Result<String, Verdict> {
     let (size, limit) = (output.len(), guest.limits.output_bytes);
     if size > limit {
-        return Err(failed(Cause::Limit, format!("an output may have {limit} bytes, this one has {size}")));
+        return Err(failed(
+            Cause::Limit,
+            format!("an output may have {limit} bytes (`limit_output`), this one has {size}"),
+        ));
     }
     if let Err(error) = serde_json::from_str::<IgnoredAny>(&output) {
         return Err(failed(Cause::InvalidOutput, format!("the output is not JSON: {error}")));
@@ -227,9 +233,7 @@ fn check_output(output: String, schema: Option<&Schema>, guest: &Guest) -> Resul
 fn cut_short(guest: &Guest) -> Verdict {
     match guest.halt() {
         Some(Halt::Stop(stop)) => Verdict::Stopped(stop),
-        _ => {
-            failed(Cause::Timeout, "the attempt took longer than the step may, with the check of its documents".into())
-        }
+        _ => failed(Cause::Timeout, format!("{TOOK_TOO_LONG} (the check of its documents is part of that)")),
     }
 }
 

@@ -26,6 +26,7 @@ use super::limiter::{Charged, MemoryLimiter};
 use super::recorder::{Interrupt, Recorder, Stop};
 use super::secrets::Secrets;
 use super::threads::LifeSign;
+use super::trap::Panicked;
 use super::wasi::Wasi;
 
 /// The state of a guest.
@@ -54,7 +55,7 @@ pub(super) struct Guest {
     /// streams to which the guest prints.
     pub(super) log: Arc<Log>,
     /// What a panic said of itself; a trap follows, which would not say it.
-    pub(super) panicked: Option<String>,
+    pub(super) panicked: Option<Panicked>,
     /// What a component that imports WASI has of it; none before its first call.
     pub(super) wasi: Option<Box<Wasi>>,
 }
@@ -169,7 +170,8 @@ impl Guest {
         let limit = self.limits.journal_entries;
         if self.replay.entries_since_checkpoint() >= limit {
             return Err(Halt::Limit(format!(
-                "the step made more than {limit} journal entries since its last checkpoint: save checkpoints more often"
+                "the step made more than {limit} journal entries since its last checkpoint: save checkpoints more often, or raise \
+                 `limit_entries`"
             )));
         }
         if let Some(facts) = self.replay.unrecorded_facts() {

@@ -58,7 +58,8 @@ impl ResourceLimiter for MemoryLimiter {
         let fits = self.budget.take(desired.saturating_sub(current))?;
         if !fits {
             let limit = self.limit_bytes;
-            self.refused = Some(format!("the guest's memory may take {limit} bytes, it asked for {desired}"));
+            self.refused =
+                Some(format!("the guest's memory may take {limit} bytes (`limit_memory`), it asked for {desired}"));
         }
         Ok(fits)
     }
@@ -78,7 +79,8 @@ impl ResourceLimiter for MemoryLimiter {
             self.elements_left -= more;
         } else {
             self.refused = Some(format!(
-                "the guest's tables may have {TABLE_ELEMENTS} elements, and count as its memory; it asked for {desired}"
+                "the guest's tables may have {TABLE_ELEMENTS} elements, and count as its memory (`limit_memory`); it asked \
+                 for {desired}"
             ));
         }
         Ok(fits)
@@ -147,7 +149,9 @@ impl Budget {
             return Ok(Charged { budget: self.clone(), bytes });
         }
         let limit = self.0.limit_bytes;
-        Err(Halt::Limit(format!("a step's memory and what the host holds for it may take {limit} bytes")))
+        Err(Halt::Limit(format!(
+            "a step's memory and what the host holds for it may take {limit} bytes (`limit_memory`)"
+        )))
     }
 
     /// Nothing so far.

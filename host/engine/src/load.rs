@@ -30,7 +30,7 @@ pub enum LoadError {
     /// Larger than a component may be.
     #[error(
         "the component has {size_bytes} bytes, the limit is {limit_bytes}: leave debug information out \
-             (`strip = true` in the build profile) or raise the limit"
+             (`strip = true` in the build profile) or raise `limit_component`"
     )]
     TooLarge {
         /// Of the pushed bytes.

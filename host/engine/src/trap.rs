@@ -49,9 +49,97 @@ fn is_of_the_language(name: &str) -> bool {
     [NAMELESS, "core::", "std::", "alloc::", "__rust", "rust_", "abort"].iter().any(|start| name.starts_with(start))
 }
 
+/// What a panic has said of itself; the trap that follows would not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Panicked {
+    /// File, line and column.
+    pub(super) place: String,
+    /// Where the step's function stands, if its SDK says so.
+    pub(super) step: Option<String>,
+    pub(super) message: String,
+}
+
+/// What Rust's library can't do in a step, by how it begins to say so, and what a step does in its place.
+const MISSING: [(&str, &str); 3] = [
+    ("time not implemented on this platform", "a step asks for the time with `ctx.now()`"),
+    ("failed to spawn thread", "a step has one thread: do it in this one, or in several steps of a pipeline"),
+    ("can't sleep", "a step waits with `ctx.sleep(duration)`"),
+];
+
+impl Panicked {
+    /// In one line. Where it came up in Rust's own library, its author looks for what has called that.
+    pub(super) fn told(&self, backtrace: Option<&[String]>) -> String {
+        let Self { place, message, .. } = self;
+        let missing = MISSING.iter().find(|(says, _)| message.starts_with(says));
+        let hint = missing.map(|(_, instead)| format!(": {instead}")).unwrap_or_default();
+        let own = if is_in_the_library(place) { self.own(backtrace) } else { None };
+        match own {
+            Some(own) => format!("the step panicked in {own}: {message}{hint} (at {})", without_compiler(place)),
+            None => format!("the step panicked in {place}: {message}{hint}"),
+        }
+    }
+
+    /// The author's part in it: the innermost of the step's own functions, unless the optimiser has put all of them into the
+    /// export, and where the step stands.
+    fn own(&self, backtrace: Option<&[String]>) -> Option<String> {
+        // The export has no path.
+        let is_own = |frame: &&String| frame.contains("::") && !is_of_the_language(frame) && !is_of_the_sdk(frame);
+        let function = backtrace.and_then(|frames| frames.iter().find(is_own));
+        match (function, &self.step) {
+            (Some(function), Some(step)) => Some(format!("`{function}`, of the step at {step}")),
+            (Some(function), None) => Some(format!("`{function}`")),
+            (None, Some(step)) => Some(format!("the function at {step}")),
+            (None, None) => None,
+        }
+    }
+}
+
+/// A place in Rust's own library without the name of the compiler that made it: `/rustc/HASH/library/…`.
+fn without_compiler(place: &str) -> &str {
+    place.find("library/").map_or(place, |begin| &place[begin..])
+}
+
+/// Whether a place in a source is one of Rust's own library, wherever that was compiled.
+fn is_in_the_library(place: &str) -> bool {
+    ["std", "core", "alloc"].iter().any(|part| place.contains(&format!("library/{part}/")))
+}
+
+/// Or made by it: the export around the step's function.
+fn is_of_the_sdk(name: &str) -> bool {
+    name.trim_start_matches('<').starts_with("pawl_sdk::") || name.contains(" as pawl_sdk::")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_in_the_library_names_the_step_s_own_function_and_what_to_use_instead() {
+        let frames: Vec<String> =
+            ["std::sys::time::Instant::now", "pawl_sdk::entry::input", "hello::measure", "hello::greet"]
+                .map(str::to_owned)
+                .into();
+        let told = |place: &str, message: &str, frames: Option<&[String]>| {
+            Panicked { place: place.into(), step: Some("src/lib.rs:20:4".into()), message: message.into() }.told(frames)
+        };
+        let (place, time) =
+            ("/rustc/5980/library/std/src/sys/time/unsupported.rs:13:9", "time not implemented on this platform");
+        assert_eq!(
+            told(place, time, Some(&frames)),
+            format!(
+                "the step panicked in `hello::measure`, of the step at src/lib.rs:20:4: {time}: \
+                 a step asks for the time with `ctx.now()` (at library/std/src/sys/time/unsupported.rs:13:9)"
+            )
+        );
+        let glue = ["<hello::_::__PawlStep as pawl_sdk::raw::Guest>::run", "run"].map(str::to_owned);
+        let inlined = told(place, time, Some(&glue));
+        assert!(
+            inlined.starts_with(&format!("the step panicked in the function at src/lib.rs:20:4: {time}")),
+            "{inlined}"
+        );
+        let own = told("src/lib.rs:4:5", "no", Some(&frames));
+        assert_eq!(own, "the step panicked in src/lib.rs:4:5: no");
+    }
 
     #[test]
     fn names_are_told_as_their_author_wrote_them() {

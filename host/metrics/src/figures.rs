@@ -164,7 +164,7 @@ figures! {
     /// were begun; `again` are those that had left before, under the same key.
     effects: Counts = named("pawl_effects_total", EXECUTING).by(&["kind", "sending"]),
 
-    /// Whether the store answered the last question: 1 or 0.
+    /// Whether the store answered the last question, and takes writes: 1 or 0.
     store_up: Level = named("pawl_store_up", ALL),
     /// Whether the queue answered the last question: 1 or 0.
     queue_up: Level = named("pawl_queue_up", ALL),

@@ -66,18 +66,34 @@ impl Changes {
         new
     }
 
-    /// The files that have changed and that builds read, when it is quiet again.
-    pub(super) async fn next(&mut self, sources: &Sources) -> BTreeSet<PathBuf> {
-        let mut paths = BTreeSet::new();
+    /// The files that have changed and that builds read, when it is quiet again: besides `paths`, of which that is known
+    /// already. `heard` is told at once, and whenever there are more of them.
+    pub(super) async fn next(
+        &mut self,
+        sources: &Sources,
+        mut paths: BTreeSet<PathBuf>,
+        mut heard: impl FnMut(&BTreeSet<PathBuf>),
+    ) -> BTreeSet<PathBuf> {
         while paths.is_empty() {
             let Some(path) = self.changed.recv().await else { return std::future::pending().await };
             self.take(path, sources, &mut paths);
         }
+        heard(&paths);
         let mut quiet = Instant::now() + QUIET;
         while let Ok(Some(path)) = timeout_at(quiet, self.changed.recv()).await {
             if self.take(path, sources, &mut paths) {
+                heard(&paths);
                 quiet = Instant::now() + QUIET;
             }
+        }
+        paths
+    }
+
+    /// Those of which it was heard while nobody waited for the next one.
+    pub(super) fn meanwhile(&mut self, sources: &Sources) -> BTreeSet<PathBuf> {
+        let mut paths = BTreeSet::new();
+        while let Ok(path) = self.changed.try_recv() {
+            self.take(path, sources, &mut paths);
         }
         paths
     }
@@ -132,6 +148,9 @@ mod tests {
         assert_eq!(changes.follow(&sources, begun), BTreeSet::from([edited.clone()]));
         assert_eq!(changes.follow(&sources, begun), BTreeSet::new(), "from now on it is heard");
         std::fs::write(&edited, "again").unwrap();
-        assert_eq!(changes.next(&sources).await, BTreeSet::from([edited]));
+        let mut heard = Vec::new();
+        let next = changes.next(&sources, BTreeSet::new(), |paths| heard.push(paths.clone())).await;
+        assert_eq!(next, BTreeSet::from([edited.clone()]));
+        assert_eq!(heard[0], BTreeSet::from([edited]), "somebody may be about to submit");
     }
 }

@@ -68,7 +68,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
         async move { drop(stopped.wait_for(|stop| *stop).await) }
     };
     let client = Client::new(&said.url, settings.api_token())?;
-    let (tell, building) = watch::channel(Building::UnderWay);
+    let (tell, building) = watch::channel(Building::UnderWay(sources.all_unbuilt()));
     let home = Home { folder: said.folder.clone(), building };
     let engine = settings.engine(execute.slots)?;
     let serving = api::serve_at_home(home, listener, serve, ports.clone(), Arc::clone(&engine), stopping());

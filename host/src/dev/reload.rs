@@ -7,22 +7,25 @@
 //! ```
 //!
 //! It is a client of the API like any other. A version is named by what it is made of, so that nothing that a run
-//! stands on is ever overwritten. A pipeline that was refused is tried again whenever a plugin has come.
+//! stands on is ever overwritten. A pipeline that was refused is tried again whenever a plugin has come. Of several files with
+//! a pipeline of one name none is applied: the last one would win, and nobody would know which that is.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
-use pawl_api::Building;
 use pawl_api::client::{Client, Error};
 use pawl_api::types::PluginList;
+use pawl_api::{Building, Unbuilt};
 use pawl_domain::id::Digest;
 use pawl_domain::pipeline_file::{self, Format};
 use tokio::sync::watch;
 
+use super::super::busy::Busy;
 use super::super::output::size;
-use super::super::plugin_build;
+use super::super::plugin_test::{SOON, compiling};
+use super::super::{pipeline_files, plugin_build};
 use super::changes::Changes;
 use super::report::{Report, What};
 use super::sources::{Sources, is_same};
@@ -44,7 +47,11 @@ pub(super) struct Place {
 pub(super) async fn run(client: Client, sources: Sources, place: Place) {
     let mut changes = match Changes::begin(&sources) {
         Ok(changes) => changes,
-        Err(error) => return eprintln!("{error:#}"),
+        Err(error) => {
+            // Nothing will be built that anybody could wait for.
+            place.tell.send_replace(Building::Done { failed: Vec::new(), behind: Unbuilt::default() });
+            return eprintln!("{error:#}");
+        }
     };
     while client.get::<serde_json::Value>(&["health"], &[]).await.is_err() {
         tokio::time::sleep(PAUSE).await;
@@ -53,15 +60,15 @@ pub(super) async fn run(client: Client, sources: Sources, place: Place) {
     let mut begun = SystemTime::now();
     reload.all().await;
     loop {
-        // While it was built, nobody heard of what it read for the first time.
+        // While it was built, nobody heard of what it read for the first time, and more may have been saved.
         let mut changed = changes.follow(&reload.sources, begun);
+        changed.extend(changes.meanwhile(&reload.sources));
         if changed.is_empty() {
-            changed = changes.next(&reload.sources).await;
+            reload.tell_done();
         }
+        changed = changes.next(&reload.sources, changed, |paths| reload.tell_under_way(paths)).await;
         begun = SystemTime::now();
-        reload.place.tell.send_replace(Building::UnderWay);
         reload.changed(&changed).await;
-        reload.tell_done();
     }
 }
 
@@ -84,7 +91,6 @@ impl Reload {
         }
         self.plugins(folders).await;
         self.pipelines(&self.sources.pipeline_files()).await;
-        self.tell_done();
         let url = self.client.base().as_str().trim_end_matches('/');
         eprintln!("{}", self.report.ready(url, self.place.address.as_deref()));
     }
@@ -99,9 +105,7 @@ impl Reload {
             }
         }
         for file in self.sources.pipeline_files() {
-            let text = std::fs::read_to_string(&file).unwrap_or_default();
-            let name = text.parse::<toml::Table>().ok().and_then(|table| Some(table.get("name")?.as_str()?.to_owned()));
-            if let Some(name) = name
+            if let Some(name) = pipeline_files::name_in(&file)
                 && self.client.get::<serde_json::Value>(&["v1", "pipelines", &name], &[]).await.is_ok()
             {
                 self.report.was_there(&file);
@@ -120,11 +124,18 @@ impl Reload {
         let mut pipelines = self.sources.pipeline_files();
         pipelines.retain(|file| is_changed(file) || self.report.has_failed(file));
         self.pipelines(&pipelines).await;
-        self.report.forget(|what| !what.exists());
+        for gone in self.report.forget(|what| !what.exists()) {
+            eprintln!("{gone}");
+        }
     }
 
     fn tell_done(&self) {
-        self.place.tell.send_replace(self.report.building());
+        let behind = Sources::names_of(self.report.failed_paths());
+        self.place.tell.send_replace(self.report.building(behind));
+    }
+
+    fn tell_under_way(&self, paths: &BTreeSet<PathBuf>) {
+        self.place.tell.send_replace(Building::UnderWay(self.sources.unbuilt(paths)));
     }
 
     async fn plugins(&mut self, folders: Vec<PathBuf>) {
@@ -161,6 +172,8 @@ impl Reload {
         let pushed = async {
             let bytes = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
             let version = format!("dev-{}", Digest::of(&bytes).short());
+            let what = compiling(&file.display().to_string(), bytes.len() as u64);
+            let _busy = Busy::beside_others(what, SOON);
             Ok::<_, anyhow::Error>(self.client.push(bytes, None, Some(&version), true).await?)
         };
         match pushed.await {
@@ -174,6 +187,15 @@ impl Reload {
     }
 
     async fn pipelines(&mut self, files: &[PathBuf]) {
+        let shared = pipeline_files::shared_names(&self.sources.pipeline_files());
+        let (shared_by, files): (Vec<&PathBuf>, Vec<&PathBuf>) =
+            files.iter().partition(|file| shared.iter().any(|shared| shared.files.contains(file)));
+        for shared in shared.iter().filter(|shared| shared.files.iter().any(|file| shared_by.contains(&file))) {
+            eprintln!("{shared}");
+        }
+        for file in shared_by {
+            eprintln!("{}", self.report.failed(file, What::Pipeline));
+        }
         for file in files {
             match self.pipeline(file).await {
                 Ok(name) => self.report.applied(file, name),

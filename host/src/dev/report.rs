@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use pawl_api::Building;
+use pawl_api::{Building, Unbuilt};
+
+use super::super::here::DATA;
 
 /// What there is, and what is missing.
 #[derive(Debug, Default)]
@@ -52,9 +54,23 @@ impl Report {
         }
     }
 
-    /// It is gone, and misses nobody.
-    pub(super) fn forget(&mut self, is_gone: impl Fn(&Path) -> bool) {
+    /// What is gone is missed by nobody. Returns what to say of that: what a file has said of a pipeline stays.
+    pub(super) fn forget(&mut self, is_gone: impl Fn(&Path) -> bool) -> Vec<String> {
         self.failed.retain(|what| !is_gone(what));
+        self.there.retain(|what| !is_gone(what));
+        let (gone, there): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.pipelines).into_iter().partition(|(file, _)| is_gone(file));
+        self.pipelines = there;
+        let is_elsewhere = |name: &String| self.pipelines.values().any(|there| there == name);
+        let gone = gone.iter().filter(|(_, name)| !is_elsewhere(name));
+        let said = gone.map(|(file, name)| {
+            format!(
+                "{} is gone: pipeline `{name}` stays active as it was applied last, and its runs go on. Nothing removes a \
+                 pipeline but its data, {DATA}/, with all runs: submit it no more",
+                display(file)
+            )
+        });
+        said.collect()
     }
 
     /// Whether the last attempt at it failed.
@@ -63,8 +79,13 @@ impl Report {
     }
 
     /// For those who miss a pipeline.
-    pub(super) fn building(&self) -> Building {
-        Building::Done { failed: self.failed.iter().map(|what| display(what)).collect() }
+    pub(super) fn building(&self, behind: Unbuilt) -> Building {
+        Building::Done { failed: self.failed.iter().map(|what| display(what)).collect(), behind }
+    }
+
+    /// Sources, components and pipeline files of which the last attempt failed.
+    pub(super) fn failed_paths(&self) -> impl Iterator<Item = &Path> {
+        self.failed.iter().map(PathBuf::as_path)
     }
 
     /// What to do now that all is built that can be. `address` is said if commands would not find it.
@@ -93,10 +114,25 @@ mod tests {
         let said = report.failed(plugin, What::Plugin);
         assert!(said.ends_with("there is no version of it yet"), "{said}");
         report.succeeded(plugin);
-        assert_eq!(report.building(), Building::Done { failed: Vec::new() });
+        let building = |report: &Report| report.building(Unbuilt::default());
+        assert_eq!(building(&report), Building::Done { failed: Vec::new(), behind: Unbuilt::default() });
         let said = report.failed(plugin, What::Plugin);
         assert!(said.ends_with("the version before stays active"), "{said}");
-        assert_eq!(report.building(), Building::Done { failed: vec!["plugins/hello".to_owned()] });
+        let failed = vec!["plugins/hello".to_owned()];
+        assert_eq!(building(&report), Building::Done { failed, behind: Unbuilt::default() });
+    }
+
+    #[test]
+    fn a_pipeline_whose_file_is_gone_stays_and_that_is_said_unless_another_file_has_it() {
+        let mut report = Report::default();
+        let (old, new) = (Path::new("pipelines/old.toml"), Path::new("pipelines/new.toml"));
+        report.applied(old, "hello".to_owned());
+        assert_eq!(report.forget(|_| false), Vec::<String>::new());
+        report.applied(new, "hello".to_owned());
+        assert_eq!(report.forget(|file| file == old), Vec::<String>::new(), "it was only renamed");
+        let said = report.forget(|file| file == new);
+        assert!(said.len() == 1 && said[0].starts_with("pipelines/new.toml is gone: pipeline `hello` stays active"));
+        assert_eq!(report.forget(|_| true), Vec::<String>::new(), "it is said once");
     }
 
     #[test]

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use pawl_api::Unbuilt;
+
 use super::super::exit::usage;
-use super::super::plugin_build;
+use super::super::{pipeline_files, plugin_build};
 
 /// The file of a pipeline that stands beside a plugin's source.
 const PIPELINE: &str = "pipeline.toml";
@@ -73,7 +75,7 @@ impl Sources {
     /// Files of pipelines.
     pub(super) fn pipeline_files(&self) -> Vec<PathBuf> {
         let mut files = self.pipelines.as_deref().map(entries).unwrap_or_default();
-        files.retain(|path| has_extension(path, &["toml", "json"]));
+        files.retain(|path| pipeline_files::is_one(path));
         files.extend(self.pipeline.clone());
         files
     }
@@ -91,12 +93,51 @@ impl Sources {
 
     /// Whether a change of this file, which need not be there any more, makes a difference to a build or a pipeline.
     pub(super) fn is_read(&self, path: &Path) -> bool {
-        let is_pipeline = || self.pipeline_files().iter().any(|file| is_same(file, path));
         let is_component = || self.components().iter().any(|file| is_same(file, path));
         self.read.values().any(|read| read.contains(path))
             || (is_source(path) && self.plugins.as_ref().is_some_and(|root| lies_in(path, root)))
-            || is_pipeline()
+            || self.is_pipeline(path)
             || is_component()
+    }
+
+    /// Whether a pipeline is there, or was: `path` is whole.
+    fn is_pipeline(&self, path: &Path) -> bool {
+        let stands_in = |folder: &Path| {
+            let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+            folder.canonicalize().is_ok_and(|folder| path.parent() == Some(folder.as_path()))
+        };
+        let among = self.pipelines.as_ref().is_some_and(|folder| stands_in(folder));
+        let alone = self.pipeline.as_ref().and_then(|file| file.parent()).is_some_and(stands_in);
+        among && pipeline_files::is_one(path) || alone && path.ends_with(PIPELINE)
+    }
+
+    /// What is not active as these files say it, by name: of plugins and of pipelines.
+    pub(super) fn unbuilt(&self, paths: &BTreeSet<PathBuf>) -> Unbuilt {
+        let files = [self.components(), self.pipeline_files()].concat();
+        let changed = files.into_iter().filter(|file| paths.iter().any(|path| is_same(file, path)));
+        Self::names_of(self.plugins_of(paths).into_iter().chain(changed))
+    }
+
+    /// The same at the start, when nothing of it is known to be.
+    pub(super) fn all_unbuilt(&self) -> Unbuilt {
+        Self::names_of([self.plugin_folders(), self.components(), self.pipeline_files()].concat())
+    }
+
+    /// What is made of folders with sources, of components and of files of pipelines.
+    pub(super) fn names_of(made_of: impl IntoIterator<Item = impl AsRef<Path>>) -> Unbuilt {
+        let mut names = Unbuilt::default();
+        for path in made_of {
+            let path = path.as_ref();
+            if path.is_dir() {
+                names.plugins.extend(plugin_build::name_of(path));
+            } else if has_extension(path, &["wasm"]) {
+                // It is usually called as its plugin is: the name stands in it, where only the API looks.
+                names.plugins.extend(path.file_stem().and_then(|stem| Some(stem.to_str()?.to_owned())));
+            } else {
+                names.pipelines.extend(pipeline_files::name_in(path));
+            }
+        }
+        names
     }
 
     /// The plugins that are to be built again when these files have changed.
@@ -192,6 +233,9 @@ mod tests {
             ("plugins/hello/Cargo.toml", true),
             ("shared/data.csv", true),
             ("pipelines/hello.toml", true),
+            ("pipelines/gone.json", true),
+            ("pipelines/.hello.toml.swp", false),
+            ("pipelines/notes.txt", false),
             ("plugins/hello/pawl.log", false),
             ("plugins/hello/src/lib.rs~", false),
             ("plugins/hello/src/.lib.rs.swp", false),

@@ -1,5 +1,5 @@
-//! Tables and lists of fields. A terminal gets tables that fit it: cells are broken into lines where a row would be wider.
-//! Elsewhere a row is one line, for whatever reads it.
+//! Tables and lists of fields. A terminal gets tables that fit it: cells are broken into lines where a row would be wider, and a
+//! text that would get a narrow column stands below its row. Elsewhere a row is one line, for whatever reads it.
 
 use std::fmt;
 use std::io::IsTerminal as _;
@@ -13,16 +13,29 @@ const GAP: &str = "  ";
 /// A column is not made narrower than this, or than its heading.
 const NARROWEST: usize = 8;
 
+/// A text that would get less room than this beside the other columns stands below them.
+const READABLE: usize = 36;
+
+/// Before a text below its row.
+const INDENT: &str = "    ";
+
 /// Aligned columns under headings.
 #[derive(Debug)]
 pub(crate) struct Table<const COLUMNS: usize> {
     rows: Vec<[String; COLUMNS]>,
+    /// The last column holds sentences.
+    has_text: bool,
 }
 
 impl<const COLUMNS: usize> Table<COLUMNS> {
     /// An empty table.
     pub(crate) fn new(headings: [&str; COLUMNS]) -> Self {
-        Self { rows: vec![headings.map(str::to_owned)] }
+        Self { rows: vec![headings.map(str::to_owned)], has_text: false }
+    }
+
+    /// The same, with sentences in the last column.
+    pub(crate) fn with_text(headings: [&str; COLUMNS]) -> Self {
+        Self { has_text: true, ..Self::new(headings) }
     }
 
     /// Adds a row.
@@ -33,10 +46,13 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
 
     /// The table in lines of at most `width` characters, if its columns can be made as narrow.
     fn within(&self, width: usize) -> String {
-        let widths = self.narrowed(width.saturating_sub(GAP.len() * COLUMNS.saturating_sub(1)));
+        let is_below = self.has_text && self.crowds_text(width);
+        let columns = if is_below { COLUMNS - 1 } else { COLUMNS };
+        let widths = self.narrowed(columns, width.saturating_sub(GAP.len() * columns.saturating_sub(1)));
         let mut text = String::new();
         for row in &self.rows {
-            let cells: Vec<Vec<String>> = row.iter().zip(widths).map(|(cell, width)| broken(cell, width)).collect();
+            let cells: Vec<Vec<String>> =
+                row[..columns].iter().zip(widths).map(|(cell, width)| broken(cell, width)).collect();
             let height = cells.iter().map(Vec::len).max().unwrap_or(1);
             for line in 0..height {
                 let parts = cells.iter().zip(widths).map(|(lines, width)| {
@@ -46,19 +62,37 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
                 text.push_str(parts.collect::<Vec<_>>().join(GAP).trim_end());
                 text.push('\n');
             }
+            if let Some(below) = row[columns..].first().filter(|below| !below.is_empty()) {
+                for line in broken(below, width.saturating_sub(INDENT.len()).max(NARROWEST)) {
+                    text.push_str(&format!("{INDENT}{line}\n"));
+                }
+            }
         }
         text
     }
 
-    /// The widths of the columns: the widest gives way until all fit.
-    fn narrowed(&self, width: usize) -> [usize; COLUMNS] {
+    /// Whether the other columns leave too little room for what the last one says.
+    fn crowds_text(&self, width: usize) -> bool {
+        let longest = self.longest();
+        let (wanted, others) = longest.split_last().map_or((0, 0), |(last, others)| (*last, others.iter().sum()));
+        let taken = others + GAP.len() * COLUMNS.saturating_sub(1);
+        let room = width.saturating_sub(taken);
+        room < wanted && room < READABLE
+    }
+
+    /// Characters of the longest cell in each column.
+    fn longest(&self) -> [usize; COLUMNS] {
         let count = |row: &[String; COLUMNS], column: usize| row[column].chars().count();
-        let mut widths: [usize; COLUMNS] =
-            std::array::from_fn(|column| self.rows.iter().map(|row| count(row, column)).max().unwrap_or(0));
-        let least: [usize; COLUMNS] = std::array::from_fn(|column| count(&self.rows[0], column).max(NARROWEST));
-        while widths.iter().sum::<usize>() > width {
+        std::array::from_fn(|column| self.rows.iter().map(|row| count(row, column)).max().unwrap_or(0))
+    }
+
+    /// The widths of the first `columns`: the widest gives way until all fit.
+    fn narrowed(&self, columns: usize, width: usize) -> [usize; COLUMNS] {
+        let mut widths = self.longest();
+        let least: [usize; COLUMNS] = std::array::from_fn(|column| self.rows[0][column].chars().count().max(NARROWEST));
+        while widths[..columns].iter().sum::<usize>() > width {
             let widest =
-                (0..COLUMNS).filter(|column| widths[*column] > least[*column]).max_by_key(|column| widths[*column]);
+                (0..columns).filter(|column| widths[*column] > least[*column]).max_by_key(|column| widths[*column]);
             let Some(widest) = widest else { break };
             widths[widest] -= 1;
         }
@@ -143,6 +177,24 @@ mod tests {
         let at = fitted.lines().next().and_then(|heading| heading.find("NOTE")).expect("its heading");
         assert_eq!(column(at).join(" ").trim(), note);
         assert_eq!(table.within(usize::MAX).lines().count(), 2, "a row is a line where there is room");
+    }
+
+    #[test]
+    fn a_text_without_room_beside_the_columns_stands_below_its_row() {
+        let mut table =
+            Table::with_text(["STEP", "STATUS", "PLUGIN", "ATTEMPTS", "TOOK", "CHECKPOINT", "WORKER", "NOTE"]);
+        let note = "the step panicked in src/lib.rs:27:9: a price may not be negative, and this one is -3 for `pencil`";
+        let cells = ["weigh", "failed", "weigh", "3 (3 failed)", "1.2 s", "at entry 12", "-"].map(str::to_owned);
+        let [a, b, c, d, e, f, g] = cells;
+        table.row([a, b, c, d, e, f, g, note.into()]);
+        let fitted = table.within(80);
+        let lines: Vec<&str> = fitted.lines().collect();
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{fitted}");
+        assert!(lines[2].starts_with("weigh  failed") && lines[2].contains("at entry 12"), "{fitted}");
+        let below: Vec<&str> = lines[3..].iter().filter_map(|line| line.strip_prefix(INDENT)).collect();
+        assert_eq!(below.join(" "), note, "{fitted}");
+        assert_eq!((lines[1], lines.len()), ("    NOTE", 5), "{fitted}");
+        assert_eq!(table.within(usize::MAX).lines().count(), 2, "where there is room, a row is a line");
     }
 
     #[test]

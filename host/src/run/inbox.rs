@@ -99,7 +99,7 @@ impl Answer for Inbox {
     }
 
     fn text(&self) -> String {
-        let mut table = Table::new(["NO", "SIGNAL", "SENT", "SIZE", "KEY", "NOTE"]);
+        let mut table = Table::with_text(["NO", "SIGNAL", "SENT", "SIZE", "KEY", "NOTE"]);
         for signal in &self.signals {
             table.row([
                 signal.number.to_string(),

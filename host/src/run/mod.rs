@@ -14,7 +14,7 @@ pub(super) use self::id::{complete, run_id};
 use self::outage::Outage;
 use super::exit::End;
 use super::input;
-use super::output::{Output, print_exactly};
+use super::output::{Output, harmless, print_exactly};
 use super::settings::Settings;
 
 mod id;
@@ -307,6 +307,7 @@ async fn submit(submit: Submit, client: &Client, output: Output) -> anyhow::Resu
     if !submit.wait {
         return Ok(output.print(&submitted)?);
     }
+    submitted.remarks.iter().for_each(|remark| eprintln!("note: {}", harmless(remark)));
     eprintln!("run {} was submitted; waiting for its end (Ctrl-C stops waiting, not the run)", submitted.id);
     let id = submitted.id.to_string();
     // It was answered a moment ago: if it can't be reached now, it is being started again.

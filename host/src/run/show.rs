@@ -24,7 +24,7 @@ impl Answer for SubmittedRun {
             RunStatus::Failed | RunStatus::Cancelled => "open it again with: pawl run retry",
             _ => "follow it with: pawl run watch",
         };
-        format!("run {} {what}, {}\n{next} {}", self.id, self.status, self.id)
+        format!("run {} {what}, {}\n{next} {}{}", self.id, self.status, self.id, remarks(&self.remarks))
     }
 }
 
@@ -67,7 +67,8 @@ impl Answer for Run {
         ];
         head.extend(run.idempotency_key.as_ref().map(|key| ("key", key.clone())));
         head.extend(run.kept.then(|| ("kept", "however long ago it has ended".to_owned())));
-        let mut table = Table::new(["STEP", "STATUS", "PLUGIN", "ATTEMPTS", "TOOK", "CHECKPOINT", "WORKER", "NOTE"]);
+        let mut table =
+            Table::with_text(["STEP", "STATUS", "PLUGIN", "ATTEMPTS", "TOOK", "CHECKPOINT", "WORKER", "NOTE"]);
         for step in &self.steps {
             table.row([
                 step.name.clone(),
@@ -138,7 +139,7 @@ impl Answer for EventList {
 
     fn text(&self) -> String {
         let start_ms = self.events.first().map_or(0, |event| event.at_ms);
-        let mut table = Table::new(["NO", "TIME", "EVENT", "STEP", "WORKER", "NOTE"]);
+        let mut table = Table::with_text(["NO", "TIME", "EVENT", "STEP", "WORKER", "NOTE"]);
         for event in &self.events {
             table.row([
                 event.number.to_string(),
@@ -173,10 +174,11 @@ impl Answer for Explanation {
 
     fn text(&self) -> String {
         let head = one_line(&format!("run {} is {}: {}", self.id, self.status, self.summary));
+        let besides = remarks(&self.remarks);
         if self.reasons.is_empty() {
-            return head;
+            return format!("{head}{besides}");
         }
-        let mut table = Table::new(["STEP", "STATUS", "WHY", "WORKER", "UNTIL"]);
+        let mut table = Table::with_text(["STEP", "STATUS", "WORKER", "UNTIL", "WHY"]);
         for reason in &self.reasons {
             let until = reason.until_ms.map(|until_ms| match until_ms - now_ms() {
                 left_ms @ 0.. => format!("in {}", duration(left_ms)),
@@ -185,13 +187,13 @@ impl Answer for Explanation {
             table.row([
                 reason.step.clone(),
                 reason.status.to_string(),
-                reason.message.clone(),
                 or_dash(reason.worker.map(short)),
                 or_dash(until),
+                reason.message.clone(),
             ]);
         }
         let all: Vec<WayOut> = self.reasons.iter().flat_map(|reason| reason.ways_out.clone()).collect();
-        format!("{head}\n\n{table}{}", ways(&all))
+        format!("{head}\n\n{table}{}{besides}", ways(&all))
     }
 }
 
@@ -226,6 +228,11 @@ pub(super) fn failure(error: &Value) -> String {
     fields(&rows)
 }
 
+/// What to know besides, each on a line of its own.
+fn remarks(remarks: &[String]) -> String {
+    remarks.iter().map(|remark| format!("\nnote: {}", one_line(remark))).collect()
+}
+
 fn ways(ways: &[WayOut]) -> String {
     if ways.is_empty() {
         return String::new();
@@ -244,7 +251,7 @@ impl Answer for Changed {
             [] => String::new(),
             steps => format!("; ready again: {}", steps.join(", ")),
         };
-        format!("run {} is {}{steps}", self.id, self.status)
+        format!("run {} is {}{steps}{}", self.id, self.status, remarks(&self.remarks))
     }
 }
 
@@ -259,7 +266,7 @@ impl Answer for SentSignal {
             (true, []) => "is in the run's inbox: the next step that waits for it takes it".to_owned(),
             (true, steps) => format!("was taken by {}", steps.join(", ")),
         };
-        format!("signal {:?} to run {} {what}", self.name, self.id)
+        format!("signal {:?} to run {} {what}{}", self.name, self.id, remarks(&self.remarks))
     }
 }
 

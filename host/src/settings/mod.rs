@@ -213,7 +213,8 @@ impl Settings {
         Ok(match self.here() {
             Here::Runs(said) => usual(&said.url)?.of_folder(&said.folder),
             Here::Silent(folder) => usual(&self.config.api_url)?.of_folder(&folder),
-            Here::Nothing => usual(&self.config.api_url)?,
+            Here::Nothing(Some(folder)) => usual(&self.config.api_url)?.outside(folder),
+            Here::Nothing(None) => usual(&self.config.api_url)?,
         })
     }
 
@@ -228,7 +229,7 @@ impl Settings {
     /// What the folder says of its API, if nobody has named one.
     fn here(&self) -> Here {
         let folder = std::env::current_dir().ok().filter(|_| self.is_default("api-url"));
-        folder.and_then(|folder| folder.canonicalize().ok()).map_or(Here::Nothing, |folder| here::look(&folder))
+        folder.and_then(|folder| folder.canonicalize().ok()).map_or(Here::Nothing(None), |folder| here::look(&folder))
     }
 
     /// A client for somebody who has perhaps started the API a moment ago: one on this machine is waited for.

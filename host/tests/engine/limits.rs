@@ -66,7 +66,11 @@ fn a_flood_is_cut_and_its_last_line_says_what_is_missing() {
         let log = memory.log();
         let [.., full, last] = &log[..] else { panic!("{log:?}") };
         assert_eq!((log.len(), last.message.as_str()), (kept + 2, &*format!("{dropped} lines dropped")), "{plugin}");
-        assert!(full.message.ends_with("1000 lines: the rest of its log is dropped"), "{}", full.message);
+        assert!(
+            full.message.ends_with("1000 lines (`limit_log`, `limit_log_lines`): the rest of its log is dropped"),
+            "{}",
+            full.message
+        );
         assert!([full, last].iter().all(|line| line.level == Level::Warn && line.fields.is_none()));
     }
 }
@@ -94,6 +98,20 @@ fn a_trap_tells_where_in_the_guest() {
     let details = failure(&executed, Cause::Trap).details.clone().unwrap_or_default();
     let details: serde_json::Value = serde_json::from_str(&details).expect("details are JSON");
     assert!(details["backtrace"].as_array().is_some_and(|frames| !frames.is_empty()), "{details}");
+}
+
+#[test]
+fn a_panic_of_the_library_names_a_line_of_the_step_and_what_to_use_instead() {
+    let executed = execute("flaky", r#"{"failures": 1, "how": "clock"}"#);
+    let message = &failure(&executed, Cause::Trap).message;
+    assert!(
+        message.contains("lib.rs:") && message.contains("/flaky/src/") || message.contains(" src/lib.rs:"),
+        "{message}"
+    );
+    assert!(
+        message.contains("time not implemented on this platform: a step asks for the time with `ctx.now()`"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use pawl_domain::id::WorkerId;
 use pawl_engine::boot_time;
+use pawl_metrics::figures;
 use pawl_store::leases::Heartbeat;
 use pawl_store::{self as store, Link, SharedStore};
 use tokio::sync::{Notify, oneshot};
@@ -51,7 +52,9 @@ pub struct Beating {
 /// If the lease can't be begun.
 pub async fn begin(beating: Beating) -> store::Result<oneshot::Receiver<()>> {
     let mut heart = Heart { host: host_name(), link: beating.store.link_of(beating.worker), beating };
-    store::within(heart.beating.lease / 2, heart.beat(true)).await?;
+    let begun = store::within(heart.beating.lease / 2, heart.beat(true)).await;
+    figures().store_up.set_whether(begun.is_ok());
+    begun?;
     let (expired, end) = oneshot::channel();
     std::thread::Builder::new()
         .name("heartbeat".into())
@@ -95,7 +98,12 @@ impl Heart {
                 continue;
             }
             let answer = async { if renews { self.beat(false).await } else { self.confirm().await } };
-            match tokio::time::timeout(patience, answer).await {
+            let answered = tokio::time::timeout(patience, answer).await;
+            if renews {
+                // A renewal is a write: a store that only reads is of no use.
+                figures().store_up.set_whether(matches!(answered, Ok(Ok(_))));
+            }
+            match answered {
                 Ok(Ok(true)) => {
                     replaced.clear();
                     if std::mem::take(&mut outage) {

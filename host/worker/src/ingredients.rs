@@ -51,7 +51,7 @@ fn too_much(bytes: u64, limits: &Limits) -> Failure {
     Failure {
         cause: Cause::Limit,
         message: format!(
-            "the outputs that this step joins are {bytes} bytes together, {} may be (`limit-joined`): let steps put out \
+            "the outputs that this step joins are {bytes} bytes together, {} may be (`limit_joined`): let steps put out \
              less, or where the data is",
             limits.joined_bytes
         ),

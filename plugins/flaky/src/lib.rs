@@ -1,7 +1,7 @@
 //! Fails a given number of times, in the way it is asked to, then succeeds. Shows what a retry policy does.
 //! Takes its orders from the step's config, or from the input where there is none.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pawl_sdk::{Context, Failure, step};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ enum How {
     Panic,
     /// Executes an instruction that can't be.
     Trap,
+    /// Asks the system for the time, which a component can't.
+    Clock,
 }
 
 #[derive(Serialize)]
@@ -56,6 +58,7 @@ fn flaky(ctx: &mut Context, input: Value) -> Result<Output, Failure> {
         How::Fatal => Failure::fatal(message),
         How::Panic => panic!("{message}"),
         How::Trap => std::process::abort(),
+        How::Clock => Failure::fatal(format!("{:?}", SystemTime::now())),
     })
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use pawl_domain::id::RunId;
 use pawl_rehearsal::private::{Process, free_port};
-use pawl_tests::{Cluster, binary, bounds, wait};
+use pawl_tests::{Cluster, Scrape, binary, bounds, wait};
 use serde_json::json;
 
 use crate::pipelines;
@@ -56,11 +56,18 @@ fn a_database_that_is_read_only_for_a_while_delays_and_loses_nothing() -> Result
         let (is_ready, said) = ready(&cluster)?;
         Ok(!is_ready && said.contains("read only"))
     })?;
+    let figures = |name: &str, value: f64| {
+        wait::until_true(bounds::PROCESS, &format!("{name} to be {value}"), || {
+            Ok(Scrape::of(&cluster.client)?.sum(name, &[]) == value)
+        })
+    };
+    figures("pawl_store_up", 0.0)?;
     let refused = cluster.client.post("/v1/runs", "application/json", json!({"pipeline": "naps-5"}).to_string())?;
     assert_eq!(refused.status, 503);
     std::thread::sleep(Duration::from_secs(10));
     set("reset default_transaction_read_only")?;
     wait::until_true(bounds::PROCESS, "the API to be ready", || Ok(ready(&cluster)?.0))?;
+    figures("pawl_store_up", 1.0)?;
     runs.extend(cluster.client.submit_all("naps-5", &vec![json!(null); 2])?);
     cluster.all_succeed(&runs, bounds::RECOVERY)?;
     nothing_was_refused(&cluster)?;

@@ -329,6 +329,9 @@ fn a_process_stays_ready_while_the_next_version_brings_the_schema_up_to_date() -
     }
     // It says itself which builds still work with it, and this one is none of them any more.
     database.execute("update works_with set oldest = 99990101")?;
+    let api = all.iter_mut().find(|it| it.program.name == "api").context("the API")?;
+    let probe = api.program.probes[0].clone();
+    ensure!(!ground.answers(api, &probe)?, "it works with that schema no more, and says so");
     let waits = Program { words: ["migrate", "--wait", "1s"].map(str::to_owned).to_vec(), ..all[0].program.clone() };
     let mut late = ground.start(&waits, 9)?;
     let status = late.process.wait(bounds::PROCESS)?.context("it ends")?;

@@ -125,13 +125,52 @@ fn a_first_build_that_fails_is_mended_by_an_edit_and_nothing_else_makes_it_build
     dev.said("plugin hello@dev-", 2)?;
     assert_eq!(activations(&dev)?, before + 1, "the edit alone: {}", dev.text()?);
     std::fs::write(root.path().join("greeting.txt"), "Good night")?;
+    // Who submits right after a save means what was saved.
+    let told = dev.pawl(&["run", "submit", "hello", "--input", INPUT, "--wait"])?;
+    let waited = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(waited.contains("note: what has changed was being built: the submission waited for it"), "{waited}");
+    let told = binary::succeeded(&["submit"], told)?;
+    assert!(told.contains("Good night"), "{told}");
     dev.said("plugin hello@dev-", 3)?;
-    wait::until_true(bounds::RUN, "the last version to run", || {
-        let told = dev.pawl(&["run", "submit", "hello", "--input", INPUT, "--wait"])?;
-        Ok(String::from_utf8_lossy(&told.stdout).contains("Good night"))
-    })?;
+    // And who submits after one that does not build is told on what the run is.
+    std::fs::write(&source, "not Rust")?;
+    let told = dev.pawl(&["run", "submit", "hello", "--input", INPUT])?;
+    let told = binary::succeeded(&["submit"], told)?;
+    assert!(told.contains("plugins/hello did not build: the run is on the version before"), "{told}");
     // What both have in common was compiled once.
     assert!(root.path().join(".pawl/target").is_dir() && !plugins.join("hello/target/guest").exists());
+    assert!(dev.process.terminate(bounds::PROCESS)?.success());
+    Ok(())
+}
+
+#[test]
+fn files_that_share_a_pipeline_s_name_are_refused_and_one_that_is_gone_leaves_its_pipeline() -> Result<()> {
+    let root = tempfile::tempdir()?;
+    let folder = echo(root.path(), "twice")?;
+    let (file, copy) = (folder.join("pipeline.toml"), folder.join("pipelines/copy.toml"));
+    std::fs::create_dir(folder.join("pipelines"))?;
+    std::fs::copy(&file, &copy)?;
+    let mut dev = Dev::start(&folder, &["--listen", &address()?])?;
+    dev.said("ready at ", 1)?;
+    let text = dev.text()?;
+    assert!(text.contains("pipelines/copy.toml and ./pipeline.toml have a pipeline of one name, `twice`"), "{text}");
+    assert_eq!(succeeds(&folder, &["pipeline", "-o", "ids", "list"])?, "", "neither was taken");
+    for verb in ["check", "apply"] {
+        let refused = dev.pawl(&["pipeline", verb, "pipeline.toml", "pipelines"])?;
+        let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{why}");
+        assert!(why.contains("pipeline.toml and pipelines/copy.toml have a pipeline of one name, `twice`"), "{why}");
+    }
+
+    let other = std::fs::read_to_string(&file)?.replace("twice", "other");
+    std::fs::write(&copy, other)?;
+    dev.said("pipeline twice (1 step)", 1)?;
+    dev.said("pipeline other (1 step)", 1)?;
+    let applied = succeeds(&folder, &["pipeline", "apply", "pipeline.toml", "pipelines"])?;
+    assert!(applied.contains("twice is unchanged") && applied.contains("other is unchanged"), "{applied}");
+    std::fs::remove_file(&copy)?;
+    dev.said("pipelines/copy.toml is gone: pipeline `other` stays active as it was applied last", 1)?;
+    succeeds(&folder, &["run", "submit", "other", "--input", "1", "--wait"])?;
     assert!(dev.process.terminate(bounds::PROCESS)?.success());
     Ok(())
 }

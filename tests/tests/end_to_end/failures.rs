@@ -108,3 +108,35 @@ fn a_pipeline_is_told_all_that_is_wrong_with_it_plugins_included() -> Result<()>
     assert!(said.contains("ecko") && said.contains("nobody") && said.contains("2 problems"), "{said}");
     pawl.finish_with(&[])
 }
+
+#[test]
+fn a_retry_says_that_the_run_keeps_its_pipeline_when_a_newer_one_is_current() -> Result<()> {
+    let mut cluster = Cluster::start("retry_of_an_older_pipeline")?;
+    cluster.push("flaky")?;
+    let pipeline = |failures: u32| {
+        format!(
+            "name = \"mended\"\n[[step]]\nname = \"f\"\nplugin = \"flaky\"\n\
+             config = {{ failures = {failures}, how = \"fatal\" }}\n"
+        )
+    };
+    cluster.apply(&pipeline(1_000))?;
+    cluster.worker("a").start()?;
+    let run = cluster.submit("mended", &json!(null))?;
+    cluster.ends(run, bounds::RUN)?;
+    let id = run.to_string();
+    let explained = cluster.pawl(&["run", "explain", &id])?;
+    assert!(!explained.contains("note:"), "the version of the run is the current one: {explained}");
+
+    cluster.apply(&pipeline(0))?;
+    let says = "is the current one: for that, submit anew with `pawl run submit mended`";
+    let explained = cluster.pawl(&["run", "explain", &id])?;
+    assert!(explained.contains("note: the run keeps version ") && explained.contains(says), "{explained}");
+    for words in [&["run", "retry", &id][..], &["run", "retry", &id, "--step", "f", "--latest"]] {
+        let told = cluster.pawl(words)?;
+        assert!(told.contains("ready again: f") && told.contains(says), "{told}");
+        cluster.ends(run, bounds::RUN)?;
+    }
+    let anew = cluster.submit("mended", &json!(null))?;
+    cluster.succeeds(anew, bounds::RUN)?;
+    cluster.finish()
+}

@@ -106,7 +106,7 @@ fn joins(name: &str, width: usize) -> Result<()> {
         "select convert_from(error, 'UTF8') from step where run_id = '{may_not}' and status = 'failed'"
     ))?;
     let bytes = width << 20;
-    assert!(error.contains(&format!("joins are {bytes} bytes")) && error.contains("limit-joined"), "{error}");
+    assert!(error.contains(&format!("joins are {bytes} bytes")) && error.contains("limit_joined"), "{error}");
     assert_eq!(given_up(&cluster, "statement timeout")?, 0);
     cluster.finish()
 }

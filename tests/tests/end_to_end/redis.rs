@@ -302,3 +302,25 @@ fn move_slot(nodes: &RedisCluster, key: &str, from: usize, to: usize) -> Result<
     }
     Ok(())
 }
+
+#[test]
+fn a_redis_that_is_away_is_named_by_explain_and_doctor() -> Result<()> {
+    let mut cluster = Cluster::start("redis_away_is_said")?;
+    pipelines::chain(&cluster, 1)?;
+    cluster.redis_server.stop();
+    let run = cluster.submit("chain-1", &json!(null))?;
+    let explained = cluster.pawl(&["run", "explain", &run.to_string()])?;
+    ensure!(explained.contains("note: Redis ") && explained.contains("not delivered until it is back"), "{explained}");
+    let found = cluster.pawl(&["doctor"])?;
+    ensure!(found.contains("all invariants hold") && found.contains("nothing is lost: Redis "), "{found}");
+
+    cluster.redis_server.launch()?;
+    wait_until_ready_says(&cluster, None)?;
+    let found = cluster.pawl(&["doctor"])?;
+    ensure!(!found.contains("Redis"), "{found}");
+    cluster.worker("a").start()?;
+    cluster.succeeds(run, bounds::RECOVERY)?;
+    let explained = cluster.pawl(&["run", "explain", &run.to_string()])?;
+    ensure!(!explained.contains("note:"), "{explained}");
+    cluster.finish()
+}

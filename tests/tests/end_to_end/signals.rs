@@ -126,3 +126,21 @@ fn what_no_step_could_read_is_refused_at_the_door() -> Result<()> {
     cluster.succeeds(run, bounds::RUN)?;
     cluster.finish()
 }
+
+#[test]
+fn a_signal_with_a_name_that_nobody_awaits_is_taken_and_the_answer_says_what_is_awaited() -> Result<()> {
+    let mut cluster = Cluster::start("signal_misspelt")?;
+    pipeline(&cluster)?;
+    cluster.worker("a").start()?;
+    let run = cluster.submit("waits", &json!([awaits("approved", None), awaits("aproved", None)]))?;
+    is_waiting(&cluster, run, "wait")?;
+    let id = run.to_string();
+    let told = cluster.pawl(&["run", "signal", &id, "aproved"])?;
+    assert!(told.contains("note: no step waits for \"aproved\" now; steps of the run wait for \"approved\""), "{told}");
+    assert!(told.contains("did you mean \"approved\"?"), "{told}");
+    // The one that is awaited comes, and then the other one is, too.
+    let told = cluster.pawl(&["run", "signal", &id, "approved"])?;
+    assert!(told.contains("was taken by wait") && !told.contains("note:"), "{told}");
+    cluster.succeeds(run, bounds::RUN)?;
+    cluster.finish()
+}

@@ -35,6 +35,9 @@ pub struct SubmittedRun {
     pub status: RunStatus,
     /// False if the idempotency key's run was there before.
     pub created: bool,
+    /// What to know besides, a line for a person each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// A run without its steps and payloads.
@@ -220,6 +223,9 @@ pub struct Explanation {
     pub summary: String,
     /// One for each step that has failed, or has not ended and waits for more than other steps.
     pub reasons: Vec<Reason>,
+    /// What to know besides, a line for a person each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// Why a step has not ended, or has failed.
@@ -275,6 +281,9 @@ pub struct Changed {
     pub status: RunStatus,
     /// The steps that became ready by this.
     pub steps: Vec<String>,
+    /// What to know besides, a line for a person each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// The answer to `POST /v1/runs/{id}/signals/{name}`.
@@ -288,6 +297,9 @@ pub struct SentSignal {
     pub created: bool,
     /// The step that has waited for it. If there is none, it waits for a step.
     pub steps: Vec<String>,
+    /// What to know besides, a line for a person each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// A line for people: not empty, without control characters.

@@ -44,8 +44,8 @@ pub enum Refusal {
     NobodyTakes(RunId),
     /// Nobody reads what lies there.
     #[error(
-        "{1} signals lie in the inbox of run {0} that no step has taken, and none waits for this one; `pawl run explain {0}` \
-         names those that are waited for"
+        "{1} signals lie in the inbox of run {0} that no step has taken (`limit_inbox`), and none waits for this one; \
+         `pawl run explain {0}` names those that are waited for"
     )]
     InboxFull(RunId, u32),
     /// No such signal, or no longer.

@@ -64,7 +64,7 @@ fn steps_in<'a>(root: &Fields<'a>, max_steps: usize, report: &mut Report<'_>) ->
     }
     match nodes.get(max_steps) {
         Some(first_over) => {
-            let message = format!("the pipeline has {} steps, {max_steps} are allowed", nodes.len());
+            let message = format!("the pipeline has {} steps, {max_steps} are allowed (`limit_steps`)", nodes.len());
             let help = "split it into several pipelines, or let a step work through many items".to_owned();
             report.problem(&first_over.span, message, help);
             &nodes[..max_steps]

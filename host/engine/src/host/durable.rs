@@ -62,7 +62,9 @@ fn checkpoint(guest: &mut Guest, state: Vec<u8>) -> Result<(), Halt> {
     guest.recorder()?;
     let (size, limit) = (state.len(), guest.limits.checkpoint_bytes);
     if size > limit {
-        return Err(Halt::Limit(format!("a checkpoint may have {limit} bytes, this one has {size}")));
+        return Err(Halt::Limit(format!(
+            "a checkpoint may have {limit} bytes (`limit_checkpoint`), this one has {size}"
+        )));
     }
     if let Some(Save { notes, mut checkpoint }) = guest.replay.checkpoint(state)? {
         // It is held until it is written, or a newer one is here.
@@ -141,7 +143,9 @@ fn once_finish(guest: &mut Guest, name: String, value: Vec<u8>) -> Result<(), Ha
     guest.recorder()?;
     let (size, limit) = (value.len(), guest.limits.entry_bytes);
     if size > limit {
-        return Err(Halt::Limit(format!("the value of once({name:?}) may have {limit} bytes, it has {size}")));
+        return Err(Halt::Limit(format!(
+            "the value of once({name:?}) may have {limit} bytes (`limit_entry`), it has {size}"
+        )));
     }
     guest.replay.once_finish(&name, &value)?;
     keep_results(guest)?;

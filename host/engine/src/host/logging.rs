@@ -11,6 +11,7 @@ pub(crate) use super::bindings::pawl::step::logging::Level;
 use crate::guest::Guest;
 use crate::recorder::Recorder;
 use crate::secrets::Secrets;
+use crate::trap::Panicked;
 use pawl_domain::id::StepId;
 use pawl_domain::limits::Limits;
 use pawl_domain::log;
@@ -22,12 +23,20 @@ const PROGRESS_BYTES: usize = 256;
 /// The field by which the SDK says where a panic came up: file, line and column.
 const PANIC_AT: &str = "panic.at";
 
+/// The one by which it says where the step's function stands.
+const PANIC_STEP: &str = "panic.step";
+
+/// Of such a place, bytes.
+const PLACE_BYTES: usize = 1_024;
+
 impl Host for Guest {
     fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
         if let Some(panicked) = panic_in(level, &message, &fields) {
-            let mut panicked = self.secrets().redact(&panicked).into_owned();
-            truncate(&mut panicked, self.log.line_bytes());
-            self.panicked = Some(panicked);
+            let redacted = |text: &str| self.secrets().redact(text).into_owned();
+            let mut message = redacted(&panicked.message);
+            truncate(&mut message, self.log.line_bytes());
+            let (place, step) = (redacted(&panicked.place), panicked.step.as_deref().map(redacted));
+            self.panicked = Some(Panicked { place, step, message });
         }
         self.tell_log();
         self.log.write(level, &message, &fields);
@@ -56,9 +65,14 @@ impl Guest {
 }
 
 /// What a line says of a panic, if it is the one that the SDK writes before each.
-fn panic_in(level: Level, message: &str, fields: &[(String, String)]) -> Option<String> {
-    let (_, place) = fields.iter().find(|(name, _)| name == PANIC_AT)?;
-    (level == Level::Error).then(|| format!("the step panicked in {place}: {message}"))
+fn panic_in(level: Level, message: &str, fields: &[(String, String)]) -> Option<Panicked> {
+    let place = |field: &str| {
+        let (_, place) = fields.iter().find(|(name, _)| name == field)?;
+        // A guest may say whatever it likes: a place is short.
+        Some(clipped(place, PLACE_BYTES).to_owned())
+    };
+    let (at, step) = (place(PANIC_AT)?, place(PANIC_STEP));
+    (level == Level::Error).then(|| Panicked { place: at, step, message: message.to_owned() })
 }
 
 /// The log of one attempt. Only the guest's own thread writes to it.
@@ -130,8 +144,10 @@ impl Log {
             self.is_full.store(true, Ordering::Relaxed);
             self.dropped.fetch_add(1, Ordering::Relaxed);
             let Limits { log_bytes, log_lines, .. } = self.limits;
-            let why =
-                format!("an attempt may log {log_bytes} bytes and {log_lines} lines: the rest of its log is dropped");
+            let why = format!(
+                "an attempt may log {log_bytes} bytes and {log_lines} lines (`limit_log`, `limit_log_lines`): the rest of \
+                 its log is dropped"
+            );
             return self.note(&why);
         };
         self.left_bytes.store(bytes, Ordering::Relaxed);
@@ -278,7 +294,8 @@ mod tests {
     #[test]
     fn the_line_of_a_panic_is_told_from_others() {
         let at = [(PANIC_AT.to_owned(), "src/lib.rs:4:5".to_owned())];
-        assert_eq!(panic_in(Level::Error, "no", &at).as_deref(), Some("the step panicked in src/lib.rs:4:5: no"));
+        let panicked = panic_in(Level::Error, "no", &at).map(|panicked| panicked.told(None));
+        assert_eq!(panicked.as_deref(), Some("the step panicked in src/lib.rs:4:5: no"));
         assert_eq!(panic_in(Level::Info, "no", &at), None);
         assert_eq!(panic_in(Level::Error, "no", &[]), None);
     }

@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use pawl_base::lock;
-use pawl_metrics::figures;
 use pawl_store::leases::{Look, Pulse, ReadyFrom};
 use pawl_store::{self as store, within};
 use tokio::sync::watch;
@@ -24,7 +23,6 @@ pub async fn run(scheduler: Scheduler, pulse: watch::Sender<Pulse>) {
             *lock(&scheduler.edges) = Edges::default();
         }
         let looked = run_once(&scheduler).await.map(|seen| usize::from(pulse.send(seen).is_ok()));
-        figures().store_up.set_whether(looked.is_ok());
         if at_everything && looked.is_ok() {
             everything_at = Instant::now() + pause_after(begun.elapsed());
         }

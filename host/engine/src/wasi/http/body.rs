@@ -83,7 +83,8 @@ impl OutputStream for Written {
             Ok(true) => {}
             Ok(false) => {
                 let limit = self.limit_bytes;
-                let told = format!("a step's memory and the bodies of its requests may take {limit} bytes");
+                let told =
+                    format!("a step's memory and the bodies of its requests may take {limit} bytes (`limit_memory`)");
                 return Err(StreamError::Trap(Halt::Limit(told).into()));
             }
             Err(halt) => return Err(StreamError::Trap(halt.into())),
