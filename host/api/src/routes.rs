@@ -141,7 +141,7 @@ fn steps() -> Vec<Route> {
             .says("resumeStep", "lets a parked step go on: `{\"on\": \"pinned\"}`, `\"latest\"` or the first digits of a component's digest; with `\"from_checkpoint\": true` without what it did after its last checkpoint")
             .takes::<ResumeStep>()
             .or(&CONFLICT, "if it is not parked, or has moved meanwhile"),
-        Route::post("/v1/runs/{run}/steps/{step}/skip", dead_letters::skip)
+        Route::post("/v1/runs/{run}/steps/{step}/skip", dead_letters::act::skip)
             .says("skipStep", "gives a step that has failed or is parked the output that it has not got: `{\"output\": {...}}`; those who need it go on with that")
             .takes::<SkipStep>()
             .or(&CONFLICT, "if it is neither")
@@ -160,7 +160,7 @@ fn dead_letters() -> Vec<Route> {
             .says("listDeadLetters", "steps that have failed for good or are parked, and that nobody has looked after, newest first; `next` is the `before` of the next page; see [dead-letters.md](dead-letters.md)"),
         Route::get("/v1/dead-letters/groups", dead_letters::groups)
             .says("listDeadLetterGroups", "the same by their causes: pipeline, step, and the first line of the error with `#` for numbers and ids"),
-        Route::post("/v1/dead-letters", dead_letters::act)
+        Route::post("/v1/dead-letters", dead_letters::act::act)
             .says("actOnDeadLetters", "does something about those that a filter means, of a hundred runs at a time: `{\"verb\": \"retry\", \"group\": \"3f9a0c11d2e4\"}`; with `\"dry_run\": true` it only counts; `next` and `until` are `after` and `until` of the next piece")
             .takes::<ActOnDeadLetters>()
             .or(&BUSY, ""),
