@@ -5,6 +5,7 @@ use pawl_api::types::{
     DeadLetterGroupList, DeadLetterList, DeadLetterState, DeadLettersDone, EventKind, RunList, RunStatus, StepStatus,
 };
 use pawl_domain::id::RunId;
+use pawl_tests::worker::Description;
 use pawl_tests::{Cluster, Embedded, bounds, wait};
 use serde_json::{Value, json};
 
@@ -248,13 +249,16 @@ fn dead_letters_are_looked_after_in_one_process_too() -> Result<()> {
 fn a_step_that_keeps_killing_its_workers_is_a_dead_letter_and_goes_on_at_a_persons_word() -> Result<()> {
     let mut cluster = Cluster::start("poison_letter")?;
     pipelines::batch(&cluster)?;
-    let run = cluster.submit("batch", &json!({"items": 20, "pause_ms": 50, "checkpoint_every": 0}))?;
-    for name in ["a", "b"] {
-        cluster.worker(name).set("PAWL_CRASH_LIMIT", "2").start()?;
-        cluster.holder(run, "batch", bounds::RECOVERY)?;
+    let run = cluster.submit("batch", &json!({"items": 40, "pause_ms": 50, "checkpoint_every": 0}))?;
+    // After the first death it is a suspect, and its next worker says so on record before it begins.
+    let limits = |worker: Description<'_>| worker.set("PAWL_SUSPECT_FROM", "1").set("PAWL_CRASH_LIMIT", "2").start();
+    for (name, executed) in [("a", "status = 'running'"), ("b", "status = 'running' and alone")] {
+        limits(cluster.worker(name))?;
+        let runs = format!("select count(*) = 1 from step where {executed}");
+        wait::until_true(bounds::RECOVERY, "the step to run", || cluster.database.value(&runs))?;
         cluster.the(name)?.kill9();
     }
-    cluster.worker("c").set("PAWL_CRASH_LIMIT", "2").start()?;
+    limits(cluster.worker("c"))?;
     wait::until_true(bounds::RECOVERY, "the step to be parked", || {
         let groups: DeadLetterGroupList = json_of(&cluster, &["dead-letter", "list"])?;
         Ok(groups.groups.iter().any(|group| group.parked == 1 && group.cause.contains("worker process died # times")))
