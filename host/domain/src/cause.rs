@@ -28,6 +28,10 @@ pub fn cause_of(error: &[u8]) -> String {
     struct Said {
         message: String,
     }
+    // Else a list would do, of the members' values in their order.
+    if !error.trim_ascii_start().starts_with(b"{") {
+        return NO_REASON.to_owned();
+    }
     let Ok(Said { message }) = serde_json::from_slice(error) else { return NO_REASON.to_owned() };
     // No text of a database holds it.
     if message.contains('\0') {
@@ -111,6 +115,7 @@ mod tests {
         (r#"{"message":7}"#, NO_REASON),
         (r#"{"message":" \t"}"#, NO_REASON),
         (r#"{"message":"a\u0000b"}"#, NO_REASON),
+        (r#"["message"]"#, NO_REASON),
         ("no JSON", NO_REASON),
     ];
 
