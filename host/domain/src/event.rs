@@ -174,7 +174,7 @@ mod tests {
         for kind in EventKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(*kind));
         }
-        assert!("step.skipped".parse::<EventKind>().is_err());
+        assert!("step.forgotten".parse::<EventKind>().is_err());
     }
 
     #[test]
