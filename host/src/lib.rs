@@ -15,6 +15,7 @@ mod auto_recover;
 mod bench;
 mod busy;
 mod completions;
+mod dead_letter;
 mod dev;
 mod drill;
 mod exit;
@@ -127,6 +128,14 @@ enum Noun {
         #[command(subcommand)]
         verb: run::Verb,
     },
+    /// Steps that have failed for good or are parked: by cause, and what to do about many of them
+    #[command(alias = "dlq")]
+    DeadLetter {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        verb: dead_letter::Verb,
+    },
     /// What operators look at and set going
     Admin {
         #[command(flatten)]
@@ -232,6 +241,7 @@ async fn carry_out(noun: Noun, settings: &Settings) -> anyhow::Result<()> {
         Noun::Plugin { verb } => plugin::run(verb, settings).await,
         Noun::Pipeline { output, verb } => pipeline::run(verb, settings, output).await,
         Noun::Run { output, verb } => run::run(verb, settings, output).await,
+        Noun::DeadLetter { output, verb } => dead_letter::run(verb, &settings.client()?, output).await,
         Noun::Admin { output, verb } => admin::run(verb, &settings.client()?, output).await,
         Noun::Drill { output, verb } => drill::run(verb, settings, output).await,
         Noun::Bench { output, flags, verb } => bench::run(verb, flags, settings, output).await,

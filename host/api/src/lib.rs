@@ -22,6 +22,7 @@ mod activation;
 mod aside;
 pub mod client;
 mod component;
+mod dead_letters;
 mod demand;
 mod doors;
 mod events;

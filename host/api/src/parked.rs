@@ -13,7 +13,7 @@ pub(super) fn ways_out(run: RunId, step: &str, error: Option<&[u8]>) -> Vec<WayO
     };
     let divergence = error.and_then(|error| serde_json::from_slice::<Divergence>(error).ok());
     let Some(divergence) = divergence else {
-        return vec![way("", "let it go on as it is")];
+        return vec![way("", "let it go on as it is"), skipped(run, step)];
     };
     let pin = divergence.recorded_by.map(|digest| format!(" --pin {}", digest.short())).unwrap_or_default();
     vec![
@@ -30,6 +30,14 @@ pub(super) fn ways_out(run: RunId, step: &str, error: Option<&[u8]>) -> Vec<WayO
     ]
 }
 
+/// The way out of what can't be mended.
+fn skipped(run: RunId, step: &str) -> WayOut {
+    WayOut {
+        command: format!("pawl run skip {run} {step} --with JSON"),
+        what: "give its output by hand: what needs it goes on with that".to_owned(),
+    }
+}
+
 /// The way out of a failure for good.
 pub(super) fn again(run: RunId, step: &str) -> Vec<WayOut> {
     let way =
@@ -40,6 +48,7 @@ pub(super) fn again(run: RunId, step: &str) -> Vec<WayOut> {
             "try it again from its last checkpoint, once what it failed by is mended; without --step all that has failed",
         ),
         way(" --latest", "the same on the versions that are active now, if a version was to blame"),
+        skipped(run, step),
     ]
 }
 
@@ -75,8 +84,8 @@ mod tests {
     }
 
     #[test]
-    fn another_reason_has_one() {
+    fn another_reason_has_two() {
         let ways = ways_out(RunId(uuid::Uuid::nil()), "load", Some(br#"{"message":"it took 3 workers down"}"#));
-        assert_eq!(ways.len(), 1, "{ways:?}");
+        assert_eq!(ways.len(), 2, "{ways:?}");
     }
 }

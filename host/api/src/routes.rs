@@ -11,12 +11,12 @@ use super::problem::kind::{
 };
 use super::route::Route;
 use super::types::{
-    ActivatePlugin, AppliedPipeline, EventList, FailRun, IDEMPOTENCY_KEY, LogList, PushedPlugin, RecoverRuns,
-    ResumeStep, SubmitRun, SubmittedRun,
+    ActOnDeadLetters, ActivatePlugin, AppliedPipeline, EventList, FailRun, IDEMPOTENCY_KEY, LogList, PushedPlugin,
+    RecoverRuns, ResumeStep, SkipStep, SubmitRun, SubmittedRun,
 };
 use super::{
-    events, health, inbox, journal, logs, metrics, openapi, operations, pipelines, plugins, recoveries, retention,
-    runs, signals,
+    dead_letters, events, health, inbox, journal, logs, metrics, openapi, operations, pipelines, plugins, recoveries,
+    retention, runs, signals,
 };
 
 /// The header with which a reader of events goes on.
@@ -34,6 +34,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Route>)> {
         ("runs", runs()),
         ("signals", signals()),
         ("steps", steps()),
+        ("dead letters", dead_letters()),
         ("plugins", plugins()),
         ("pipelines", pipelines()),
         ("recoveries", recoveries()),
@@ -57,7 +58,7 @@ fn runs() -> Vec<Route> {
             .or(&BEING_BUILT, "")
             .or(&BUSY, ""),
         Route::get("/v1/runs", runs::list)
-            .says("listRuns", "lists runs, newest first, without payloads; `next` is the `before` of the next page; with `id`, those whose ids begin with these digits, by id; `\"parked\": true` where nothing is executed and a step waits for a person"),
+            .says("listRuns", "lists runs, newest first, without payloads; `next` is the `before` of the next page; with `id`, those whose ids begin with these digits, by id; `status` is one of a run, or `parked` (a step waits for a person) or `stuck` (nobody moves it, see [dead-letters.md](dead-letters.md)); `\"parked\": true` where nothing is executed and a step waits for a person"),
         Route::get("/v1/runs/{run}", runs::show)
             .says("showRun", "a run with its steps, without payloads; `wait_ms` waits until it has ended, `steps=false` leaves the steps out")
             .or(&TOO_MANY_READERS, ""),
@@ -83,7 +84,7 @@ fn runs() -> Vec<Route> {
             .takes::<FailRun>()
             .or(&CONFLICT, "if it has ended"),
         Route::post("/v1/runs/{run}/retry", runs::retry)
-            .says("retryRun", "opens it again with all its failed and parked steps, and all that was stopped when it failed, or when a person failed or cancelled it; with `on=latest` on the versions that are active now")
+            .says("retryRun", "opens it again with all its failed and parked steps, and all that was stopped when it failed, or when a person failed or cancelled it; with `on=latest` on the versions that are active now; with `from=STEP` that step and all that follow it are done again from their start, whatever had become of them")
             .or(&CONFLICT, "if there is nothing to retry"),
         Route::post("/v1/runs/{run}/resume", recoveries::resume)
             .says("resumeRun", "lets a run go on that nobody moves: steps whose worker is gone are taken over, what is past its time is woken, what is ready is delivered again")
@@ -140,10 +141,29 @@ fn steps() -> Vec<Route> {
             .says("resumeStep", "lets a parked step go on: `{\"on\": \"pinned\"}`, `\"latest\"` or the first digits of a component's digest; with `\"from_checkpoint\": true` without what it did after its last checkpoint")
             .takes::<ResumeStep>()
             .or(&CONFLICT, "if it is not parked, or has moved meanwhile"),
+        Route::post("/v1/runs/{run}/steps/{step}/skip", dead_letters::act::skip)
+            .says("skipStep", "gives a step that has failed or is parked the output that it has not got: `{\"output\": {...}}`; those who need it go on with that")
+            .takes::<SkipStep>()
+            .or(&CONFLICT, "if it is neither")
+            .or(&INVALID_INPUT, "if its component would not put that out")
+            .or(&BUSY, ""),
         Route::get("/v1/runs/{run}/steps/{step}/journal", journal::show)
             .says("showJournal", "what a replay elsewhere needs: input, config, checkpoint, packed entries; bytes in hexadecimal digits")
             .or(&CONFLICT, "if it moves on meanwhile, or waits for the steps that it needs")
             .or(&TOO_LARGE, "if it has more than 128 MiB"),
+    ]
+}
+
+fn dead_letters() -> Vec<Route> {
+    vec![
+        Route::get("/v1/dead-letters", dead_letters::list)
+            .says("listDeadLetters", "steps that have failed for good or are parked, and that nobody has looked after, newest first; `next` is the `before` of the next page; see [dead-letters.md](dead-letters.md)"),
+        Route::get("/v1/dead-letters/groups", dead_letters::groups)
+            .says("listDeadLetterGroups", "the same by their causes: pipeline, step, and the first line of the error with `#` for numbers and ids"),
+        Route::post("/v1/dead-letters", dead_letters::act::act)
+            .says("actOnDeadLetters", "does something about those that a filter means, of a hundred runs at a time: `{\"verb\": \"retry\", \"group\": \"3f9a0c11d2e4\"}`; with `\"dry_run\": true` it only counts; `next` and `until` are `after` and `until` of the next piece")
+            .takes::<ActOnDeadLetters>()
+            .or(&BUSY, ""),
     ]
 }
 

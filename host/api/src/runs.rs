@@ -32,8 +32,8 @@ use super::remarks;
 use super::request::{Params, Path, pipeline_name, read_json, run_id};
 use super::state::{AppState, step_name, step_named};
 use super::types::{
-    Changed, EventKind, Explanation, FailRun, IDEMPOTENCY_KEY, Problem, ResumeStep, Run, RunList, RunStatus,
-    RunSummary, Step, StepDetail, StepStatus, SubmitRun, SubmittedRun,
+    Changed, EventKind, Explanation, FailRun, IDEMPOTENCY_KEY, ListedStatus, Problem, ResumeStep, Run, RunList,
+    RunStatus, RunSummary, Step, StepDetail, StepStatus, SubmitRun, SubmittedRun,
 };
 
 /// Longest idempotency key, characters.
@@ -45,6 +45,9 @@ const LONGEST_PAGE: u32 = 1_000;
 
 /// Digits of a run's id.
 const ID_DIGITS: usize = 32;
+
+/// For how long a run stands still before it counts as stuck: longer than any takeover or look takes.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
 
 /// Longest wait for a run's end.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -140,7 +143,7 @@ async fn status_of(state: &AppState, run: RunId) -> Result<RunStatus> {
 #[serde(deny_unknown_fields)]
 pub(super) struct ListParams {
     /// Only runs that stand there.
-    status: Option<RunStatus>,
+    status: Option<ListedStatus>,
     /// Only runs of this pipeline.
     pipeline: Option<Name>,
     /// Runs on a page: 50 if nothing is said, and 1,000 at most, whatever is said.
@@ -161,16 +164,32 @@ pub(super) async fn list(State(state): State<AppState>, Params(params): Params<L
     }
     let filter = RunFilter {
         namespace: &state.namespace,
-        status: params.status,
+        status: params.status.and_then(ListedStatus::plain),
         pipeline: params.pipeline.as_ref().map(Name::as_str),
         before: params.before,
         limit: limit + 1,
     };
-    let rows = state.store.runs(&filter).await?;
+    let rows = match params.status {
+        Some(ListedStatus::Stuck) => return stuck(&state, params.pipeline.as_ref(), limit).await,
+        Some(ListedStatus::Parked) => {
+            state.store.parked_runs(filter.namespace, filter.pipeline, filter.before, filter.limit).await?
+        }
+        _ => state.store.runs(&filter).await?,
+    };
     let has_more = rows.len() > limit as usize;
     let runs: Vec<RunSummary> = rows.into_iter().take(limit as usize).map(RunSummary::from).collect();
     let next = runs.last().map(|run| run.id).filter(|_| has_more);
     Ok(Json(RunList { runs, next }))
+}
+
+/// Runs that nobody moves: those that stand longest first. There are few, or something is badly wrong; no page follows.
+async fn stuck(state: &AppState, pipeline: Option<&Name>, limit: u32) -> Result<Json<RunList>> {
+    let standing = state.store.interrupted(&state.namespace, STUCK_AFTER, limit).await?;
+    let order: Vec<RunId> = standing.iter().map(|run| run.run).collect();
+    let mut rows = state.store.runs_named(&order).await?;
+    rows.retain(|row| pipeline.is_none_or(|pipeline| pipeline.as_str() == row.pipeline));
+    rows.sort_by_key(|row| order.iter().position(|run| *run == row.id));
+    Ok(Json(RunList { runs: rows.into_iter().map(RunSummary::from).collect(), next: None }))
 }
 
 /// The first and the last id that begin with these digits.
@@ -309,6 +328,17 @@ pub(super) struct RetryParams {
     on: RetryOn,
 }
 
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetryRunParams {
+    /// On which components: `pinned`, those that the steps have, if nothing is said; or `latest`, what their plugins have
+    /// active now.
+    #[serde(default)]
+    on: RetryOn,
+    /// The step from which on all is done again, from its start.
+    from: Option<String>,
+}
+
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum RetryOn {
@@ -317,11 +347,11 @@ pub(super) enum RetryOn {
     Latest,
 }
 
-impl RetryParams {
+impl RetryOn {
     async fn components(&self, state: &AppState, pipeline: &Pipeline) -> Result<BTreeMap<StepNo, Digest>> {
-        match self.on {
-            RetryOn::Pinned => Ok(BTreeMap::new()),
-            RetryOn::Latest => latest(state, pipeline).await,
+        match self {
+            Self::Pinned => Ok(BTreeMap::new()),
+            Self::Latest => latest(state, pipeline).await,
         }
     }
 }
@@ -329,11 +359,15 @@ impl RetryParams {
 pub(super) async fn retry(
     State(state): State<AppState>,
     Path(run): Path<String>,
-    Params(params): Params<RetryParams>,
+    Params(params): Params<RetryRunParams>,
 ) -> Result<Json<Changed>> {
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
-    let ready = state.store.retry(id, None, params.components(&state, &pipeline).await?).await?;
+    let on = params.on.components(&state, &pipeline).await?;
+    let ready = match &params.from {
+        Some(step) => state.store.again(id, step_named(&pipeline, step)?, on).await?,
+        None => state.store.retry(id, None, on).await?,
+    };
     state.goes_on(id, &pipeline, &ready).await.map(Json)
 }
 
@@ -345,7 +379,7 @@ pub(super) async fn retry_step(
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
     let number = step_named(&pipeline, &step)?;
-    let ready = state.store.retry(id, Some(number), params.components(&state, &pipeline).await?).await?;
+    let ready = state.store.retry(id, Some(number), params.on.components(&state, &pipeline).await?).await?;
     state.goes_on(id, &pipeline, &ready).await.map(Json)
 }
 

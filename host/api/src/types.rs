@@ -7,6 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod dead_letters;
 mod inbox;
 mod journal;
 mod logs;
@@ -17,6 +18,7 @@ mod recoveries;
 mod retention;
 mod runs;
 
+pub use dead_letters::*;
 pub use inbox::*;
 pub use journal::*;
 pub use logs::*;

@@ -70,8 +70,10 @@ kinds! {
     StepParked = "step.parked",
     /// It was stopped with its run.
     StepCancelled = "step.cancelled",
-    /// A person opened it again after its end.
+    /// A person opened it again, after its end or to be done again from its start.
     StepReopened = "step.reopened",
+    /// A person gave its output: those who need it go on with that.
+    StepSkipped = "step.skipped",
 }
 
 /// What an event does to the counters of its run.
@@ -123,7 +125,12 @@ impl EventKind {
             Self::StepParked => (0, if by_worker { -1 } else { 0 }),
             Self::StepCancelled => (-1, 0),
             Self::StepReopened => (1, 0),
-            Self::StepReady | Self::StepCheckpointReloaded | Self::StepReplayed | Self::StepReadyForDispatch => (0, 0),
+            Self::StepReady
+            | Self::StepCheckpointReloaded
+            | Self::StepReplayed
+            | Self::StepReadyForDispatch
+            // A person's word sets the counters itself.
+            | Self::StepSkipped => (0, 0),
             Self::RunSubmitted
             | Self::RunStarted
             | Self::RunSucceeded
@@ -167,7 +174,7 @@ mod tests {
         for kind in EventKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(*kind));
         }
-        assert!("step.skipped".parse::<EventKind>().is_err());
+        assert!("step.forgotten".parse::<EventKind>().is_err());
     }
 
     #[test]

@@ -96,6 +96,12 @@ pub enum Entry {
         /// ns since the step's beginning, as `wasi:clocks/monotonic-clock` tells it.
         monotonic_ns: u64,
     },
+    /// A note, not an answer, and the first entry: a person had the step done again from its start. What it did before is
+    /// gone, and what it does from here on leaves under other keys.
+    Again {
+        /// Which time it is: another number each time.
+        round: i64,
+    },
 }
 
 /// What identifies a request in a replay; headers are not matched, since the host adds some.

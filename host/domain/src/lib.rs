@@ -1,6 +1,7 @@
 //! Words, rules and decisions, without I/O: everything here can be tested with values alone.
 
 pub mod attempt;
+pub mod cause;
 pub mod decision;
 pub mod event;
 pub mod id;

@@ -35,6 +35,8 @@ use tail::Tail;
 pub use told::{Told, tell};
 pub use unseen::Unseen;
 
+#[cfg(test)]
+mod again;
 mod answer;
 mod call;
 mod cursor;
@@ -57,6 +59,8 @@ mod waiting;
 #[derive(Debug)]
 pub struct Replay {
     step: StepId,
+    /// Which time the step is done, if a person had it done again.
+    round: Option<i64>,
     /// The component that made the journal, if it is known to be another one.
     recorded_by: Option<Digest>,
     /// The state to go on from; taken away if it turns out that this guest can't ask for it.
@@ -124,6 +128,7 @@ impl Replay {
         };
         let mut replay = Self {
             step,
+            round: None,
             recorded: Recorded::new(&mut history, rest),
             recorded_by: history.recorded_by,
             checkpoint: history.checkpoint,
@@ -366,6 +371,7 @@ impl Replay {
     pub fn idempotency_key(&self, name: &str) -> Digest {
         keys::key(
             self.step,
+            self.round,
             match &self.once {
                 Some(open) => KeyOf::NameInOnce(open.key, name),
                 None => KeyOf::Name(name),
@@ -400,6 +406,8 @@ impl Replay {
         let mut notes: Vec<Entry> = left
             .filter_map(|key| self.sent.get(&key).map(|request| Entry::Attempted { key, request: request.clone() }))
             .collect();
+        // Before the journal's first entry: whoever goes on makes the same keys.
+        notes.splice(0..0, self.round.filter(|_| at == 0).map(|round| Entry::Again { round }));
         if from_checkpoint {
             notes.extend(self.elapsed_ns.map(|monotonic_ns| Entry::Elapsed { monotonic_ns }));
             notes.extend(self.results_of_once());

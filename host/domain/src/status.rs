@@ -94,8 +94,16 @@ status! {
         Failed = "failed",
         /// A person stopped its run.
         Cancelled = "cancelled",
-        /// Was not wanted.
+        /// Was not wanted, or a person gave its output.
         Skipped = "skipped",
     }
     ended: Succeeded | Failed | Cancelled | Skipped
+}
+
+impl StepStatus {
+    /// Whether those who need it may start: it has succeeded, or a person gave its output.
+    #[must_use]
+    pub fn is_met(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Skipped)
+    }
 }

@@ -7,6 +7,8 @@
 //!                         │  └─lease ended, │  └──▶ waiting (sleep, retry backoff, signal) ──due, signalled──▶ ready
 //!                         │    handed back ─┘
 //!                         └──── a person decides ──── parked (divergence, poison)
+//!
+//!  failed, parked ──a person gives the output──▶ skipped          any ──a person has it done again──▶ ready, blocked
 //! ```
 
 use super::status::{RunStatus, StepStatus};
@@ -51,6 +53,13 @@ pub enum StepChange {
     WaitReopened,
     /// A person wants it to go on now.
     Resumed,
+    /// A person gives the output that it has not got.
+    Skipped,
+    /// A person wants it done again from its start; so many of its needs have no output by then.
+    Again {
+        /// Needs without an output.
+        unmet: u32,
+    },
 }
 
 impl StepChange {
@@ -65,7 +74,9 @@ impl StepChange {
             | Self::Stopped
             | Self::Reopened { .. }
             | Self::WaitReopened
-            | Self::Resumed => true,
+            | Self::Resumed
+            | Self::Skipped
+            | Self::Again { .. } => true,
             Self::NeedsMet
             | Self::Succeeded
             | Self::Failed
@@ -108,6 +119,9 @@ pub fn step(from: StepStatus, change: StepChange) -> Result<StepStatus, Illegal>
         (Is::Failed | Is::Parked | Is::Cancelled, Change::Reopened { unmet: 0 }) => Is::Ready,
         (Is::Cancelled, Change::Reopened { .. }) => Is::Blocked,
         (Is::Cancelled, Change::WaitReopened) => Is::Waiting,
+        (Is::Failed | Is::Parked, Change::Skipped) => Is::Skipped,
+        (_, Change::Again { unmet: 0 }) => Is::Ready,
+        (_, Change::Again { .. }) => Is::Blocked,
         (from, change) => return Err(Illegal { from, change }),
     })
 }
@@ -129,7 +143,7 @@ pub fn run(from: RunStatus, live: u32, failing: bool, started: bool) -> RunStatu
 mod tests {
     use super::*;
 
-    const CHANGES: [StepChange; 18] = [
+    const CHANGES: [StepChange; 21] = [
         StepChange::NeedsMet,
         StepChange::Continued,
         StepChange::Claimed,
@@ -148,15 +162,23 @@ mod tests {
         StepChange::WaitReopened,
         StepChange::Reopened { unmet: 0 },
         StepChange::Reopened { unmet: 1 },
+        StepChange::Skipped,
+        StepChange::Again { unmet: 0 },
+        StepChange::Again { unmet: 1 },
     ];
 
     #[test]
-    fn terminal_is_terminal_but_for_a_persons_retry() {
+    fn terminal_is_terminal_but_for_a_persons_word() {
         for from in [StepStatus::Succeeded, StepStatus::Failed, StepStatus::Cancelled, StepStatus::Skipped] {
             for change in CHANGES {
                 let allowed = step(from, change).is_ok();
-                let reopened = matches!(change, StepChange::Reopened { .. } | StepChange::WaitReopened);
-                assert!(!allowed || (reopened && from != StepStatus::Succeeded), "{from} and {change:?}");
+                let by_a_person = match change {
+                    StepChange::Reopened { .. } | StepChange::WaitReopened => from != StepStatus::Succeeded,
+                    StepChange::Skipped => from == StepStatus::Failed,
+                    StepChange::Again { .. } => true,
+                    _ => false,
+                };
+                assert!(!allowed || by_a_person, "{from} and {change:?}");
             }
         }
     }

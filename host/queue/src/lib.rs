@@ -27,6 +27,9 @@ pub use error::{Error, Result, Source};
 pub use in_process::InProcess;
 pub use redis::{RedisConfig, RedisStreams, WhichInstallation};
 
+/// Dead letters that are kept for other systems, about.
+pub const DEAD_LETTERS_KEPT: usize = 10_000;
+
 /// Called with runs that moved.
 pub type Wake<'a> = dyn for<'m> Fn(&'m [Moved]) + Send + Sync + 'a;
 
@@ -90,6 +93,15 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// [`Error::Unavailable`].
     async fn streams(&self) -> Result<Vec<StreamState>>;
+
+    /// Tells other systems of dead letters, JSON objects each. A notification, and no truth: it may be lost, or come twice, and
+    /// only the newest [`DEAD_LETTERS_KEPT`], about, are kept. A queue that others can't read tells nobody.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn tell_dead_letters(&self, _letters: &[String]) -> Result<()> {
+        Ok(())
+    }
 
     /// Tells workers that a version of a plugin is wanted. A hint: they look besides.
     ///

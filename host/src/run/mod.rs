@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use pawl_api::client::Client;
 use pawl_api::types::{
-    Changed, EventList, Explanation, FailRun, KeptRun, Run, RunList, RunStatus, SentSignal, StepDetail, SubmitRun,
+    Changed, EventList, Explanation, FailRun, KeptRun, ListedStatus, Run, RunList, RunStatus, SentSignal, SkipStep,
+    StepDetail, SubmitRun,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -98,7 +99,8 @@ pub(super) enum Verb {
     /// Open the failed and parked steps of a run again, or one of them, and all that was stopped with the run
     #[command(
         after_help = "Each step goes on with the component that it has, which its run's submission or its first \
-                            start has given it.\nAfter a bad version that was taken back, or mended: --latest."
+                            start has given it.\nAfter a bad version that was taken back, or mended: --latest.\n\n\
+                            Examples:\n  pawl run retry RUN --latest\n  pawl run retry RUN --from load    # also of a run that has succeeded"
     )]
     Retry {
         /// The run's id, or its first digits
@@ -107,9 +109,24 @@ pub(super) enum Verb {
         /// Only this step
         #[arg(long)]
         step: Option<String>,
+        /// This step and all that follow it, done again from their start; the others keep their outputs
+        #[arg(long, value_name = "STEP", conflicts_with = "step")]
+        from: Option<String>,
         /// On the versions that are active now
         #[arg(long)]
         latest: bool,
+    },
+    /// Give a step that has failed or is parked the output that it has not got: what needs it goes on with that
+    #[command(after_help = "Example:\n  pawl run skip RUN load --with '{\"rows\": 0}'")]
+    Skip {
+        /// The run's id, or its first digits
+        #[arg(value_parser = run_id)]
+        run: String,
+        /// The step
+        step: String,
+        /// The output: JSON, @FILE, or - for standard input
+        #[arg(long, value_name = "JSON|@FILE|-")]
+        with: String,
     },
     /// Keep a run, however long ago it has ended; others go when their retention has
     Keep {
@@ -159,6 +176,7 @@ impl Verb {
             | Self::Cancel { run }
             | Self::Fail { run, .. }
             | Self::Keep { run, .. }
+            | Self::Skip { run, .. }
             | Self::Retry { run, .. } => Some(run),
             Self::Logs(arguments) => Some(&mut arguments.run),
             Self::Resume(arguments) => Some(&mut arguments.run),
@@ -204,9 +222,9 @@ pub(super) struct Signal {
 /// Arguments of `pawl run list`.
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// Only runs of this status
-    #[arg(long)]
-    status: Option<RunStatus>,
+    /// Only runs of this status; or those with a parked step, or that nobody moves
+    #[arg(long, value_name = "pending|running|succeeded|failed|cancelled|parked|stuck")]
+    status: Option<ListedStatus>,
     /// Only runs of this pipeline
     #[arg(long)]
     pipeline: Option<String>,
@@ -257,13 +275,19 @@ pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> 
         Verb::Fail { run, message } => {
             output.print(&client.post::<Changed>(&["v1", "runs", &run, "fail"], &FailRun { message }).await?)?;
         }
-        Verb::Retry { run, step, latest } => {
+        Verb::Retry { run, step, from, latest } => {
             let path = match &step {
                 None => vec!["v1", "runs", &run, "retry"],
                 Some(step) => vec!["v1", "runs", &run, "steps", step, "retry"],
             };
             let on = if latest { "latest" } else { "pinned" };
-            output.print(&client.post_asking::<Changed>(&path, &[("on", on)]).await?)?;
+            let mut query = vec![("on", on)];
+            query.extend(from.as_deref().map(|from| ("from", from)));
+            output.print(&client.post_asking::<Changed>(&path, &query).await?)?;
+        }
+        Verb::Skip { run, step, with } => {
+            let body = SkipStep { output: input::json("--with", &with)? };
+            output.print(&client.post::<Changed>(&["v1", "runs", &run, "steps", &step, "skip"], &body).await?)?;
         }
         Verb::Keep { run, undo } => {
             let path = ["v1", "runs", &run, "keep"];

@@ -68,6 +68,23 @@ pub trait Control: Sync {
         Ok(self.act(run, Verb::Retry { step, on }).await?.ready)
     }
 
+    /// Gives a step that has failed or is parked the output that it has not got, JSON bytes. Returns what is to be delivered.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Conflict`] if it is neither.
+    async fn skip(&self, run: RunId, step: StepNo, output: Vec<u8>) -> Result<Vec<Ready>> {
+        Ok(self.act(run, Verb::Skip { step, output }).await?.ready)
+    }
+
+    /// Has a step done again from its start, and all that follow it; those that are in `on` go on with another component.
+    /// Returns what is to be delivered.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Conflict`] if the step waits for others.
+    async fn again(&self, run: RunId, from: StepNo, on: BTreeMap<StepNo, Digest>) -> Result<Vec<Ready>> {
+        Ok(self.act(run, Verb::Again { from, on }).await?.ready)
+    }
+
     /// Makes a step that is parked, waiting or ready go on, on its component or another one, with its journal or
     /// what is left of that. Returns what is to be delivered.
     ///

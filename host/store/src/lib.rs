@@ -11,6 +11,7 @@ use async_trait::async_trait;
 
 pub mod components;
 pub mod control;
+pub mod dead_letters;
 pub mod doctor;
 mod error;
 pub mod events;
@@ -47,6 +48,7 @@ pub trait Store:
     Schema
     + components::Components
     + control::Control
+    + dead_letters::DeadLetters
     + doctor::Invariants
     + events::Events
     + history::Histories

@@ -150,6 +150,12 @@ pub trait Runs {
     /// [`Error::NotFound`].
     async fn run_alone(&self, run: RunId) -> Result<RunRow>;
 
+    /// These runs, those that there are, in any order.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn runs_named(&self, runs: &[RunId]) -> Result<Vec<RunRow>>;
+
     /// When these runs began and ended, those that there are.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use pawl_store::{Postgres, Schema as _};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 /// Told by what a person does, which is decided in Rust.
-const OF_A_PERSON: [EventKind; 2] = [EventKind::RunCancelled, EventKind::RunReopened];
+const OF_A_PERSON: [EventKind; 3] = [EventKind::RunCancelled, EventKind::RunReopened, EventKind::StepSkipped];
 
 #[test]
 fn sql_tells_of_every_kind_and_of_no_other() {

@@ -2,6 +2,7 @@
 //! state machines are left to `host/tests/protocol/`, which drives random histories into both stores.
 
 mod away;
+mod dead_letters;
 mod event_kinds;
 mod logs;
 mod queues;

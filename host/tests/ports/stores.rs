@@ -22,6 +22,10 @@ use pawl_store::submit::{NewRun, Submission};
 use pawl_store::write::{Batch, Member, Settlement};
 use pawl_store::{Error, Link, Postgres, SharedStore, Sqlite};
 
+use crate::dead_letters::{
+    a_step_that_is_skipped_has_the_output_that_a_person_gives, dead_letters_come_and_go_with_their_steps,
+    dead_letters_of_one_cause_stand_together, what_is_done_again_begins_with_nothing_but_its_round,
+};
 use crate::logs::{
     a_log_is_read_page_by_page_and_from_its_end, lines_are_numbered_as_they_come_and_kept_once,
     lines_of_a_claim_that_is_over_are_kept_as_its_own, of_a_step_the_newest_lines_are_kept,
@@ -78,6 +82,10 @@ async fn conforms(store: &SharedStore) {
     lines_of_a_claim_that_is_over_are_kept_as_its_own(store).await;
     a_log_is_read_page_by_page_and_from_its_end(store).await;
     of_a_step_the_newest_lines_are_kept(store).await;
+    dead_letters_come_and_go_with_their_steps(store).await;
+    dead_letters_of_one_cause_stand_together(store).await;
+    a_step_that_is_skipped_has_the_output_that_a_person_gives(store).await;
+    what_is_done_again_begins_with_nothing_but_its_round(store).await;
     let violations = store.doctor(Duration::from_secs(60), false).await.expect("checked");
     assert_eq!(violations, []);
 }

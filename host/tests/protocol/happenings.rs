@@ -141,7 +141,27 @@ impl World {
         let id = runs[chance.below(runs.len())];
         let run = self.model.get_mut(&id).expect("a known run");
         let number = chance.below(run.steps.len());
-        match chance.below(6) {
+        match chance.below(8) {
+            6 => {
+                let step = StepNo(number as i32);
+                let may = matches!(run.steps[number].status, StepStatus::Failed | StepStatus::Parked);
+                let done = all(&self.stores, async |store| store.skip(id, step, b"4".to_vec()).await.is_ok()).await;
+                assert_eq!(done, may, "skip step {number} of {run:?}");
+                if done {
+                    run.skip(number);
+                    run.give_signals();
+                }
+            }
+            7 => {
+                let step = StepNo(number as i32);
+                let may = run.steps[number].status != StepStatus::Blocked;
+                let done = all(&self.stores, async |store| store.again(id, step, BTreeMap::new()).await.is_ok()).await;
+                assert_eq!(done, may, "again from step {number} of {run:?}");
+                if done {
+                    run.again(number);
+                    run.give_signals();
+                }
+            }
             0 => {
                 let done = all(&self.stores, async |store| store.cancel(id).await.is_ok()).await;
                 assert_eq!(done, !run.status.is_ended(), "cancel {run:?}");

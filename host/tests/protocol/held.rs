@@ -5,7 +5,6 @@ use pawl_domain::event::EventKind;
 use pawl_domain::id::{Fence, RunId, StepId};
 use pawl_domain::journal::History;
 use pawl_domain::namespace::Namespace;
-use pawl_domain::status::StepStatus;
 use pawl_store::SharedStore;
 use pawl_store::events::EventRow;
 use pawl_store::inbox::SignalRow;
@@ -42,7 +41,7 @@ impl Held {
         events.sort_by_key(|event| format!("{event:?}"));
         let (mut outputs, mut histories) = (Vec::new(), Vec::new());
         for step in &steps {
-            if step.status == StepStatus::Succeeded {
+            if step.status.is_met() {
                 outputs.push(store.step_output(id, step.no).await.expect("the output"));
             }
             let claim = Claim {

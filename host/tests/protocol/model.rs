@@ -1,7 +1,7 @@
 //! The model: runs as the state machines of `domain` move them, and nothing else. It tells everything a second time, what
 //! a person does included: so that decisions are held against it, and not only against their own tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pawl_domain::id::{Digest, RunId, StepId, WorkerId};
 use pawl_domain::pipeline::Versions;
@@ -280,12 +280,83 @@ fn advance(model: &mut BTreeMap<RunId, ModelRun>, by: &Claimant, accepted: &[&Me
     taken
 }
 
+impl ModelRun {
+    /// Needs without an output, as if these had none either.
+    fn unmet(&self, number: usize, again: &BTreeSet<usize>) -> u32 {
+        let is_met = |need: usize| !again.contains(&need) && self.steps[need].status.is_met();
+        NEEDS[number].iter().filter(|need| !is_met(**need as usize)).count() as u32
+    }
+
+    /// What was stopped goes on, unless a step stays failed.
+    fn go_on(&mut self) {
+        self.failing = self.steps.iter().any(|step| step.status == StepStatus::Failed);
+        for number in 0..self.steps.len() {
+            if self.failing || self.steps[number].status != StepStatus::Cancelled {
+                continue;
+            }
+            if self.steps[number].waits.is_some() {
+                self.change(number, StepChange::WaitReopened);
+            } else {
+                let unmet = self.unmet(number, &BTreeSet::new());
+                self.change(number, StepChange::Reopened { unmet });
+                self.steps[number].unmet = unmet;
+            }
+        }
+        self.status = if self.started { RunStatus::Running } else { RunStatus::Pending };
+    }
+
+    /// A person gives a step its output.
+    pub fn skip(&mut self, number: usize) {
+        self.change(number, StepChange::Skipped);
+        self.go_on();
+        for next in 0..self.steps.len() {
+            if self.steps[next].status == StepStatus::Blocked {
+                self.steps[next].unmet = self.unmet(next, &BTreeSet::new());
+                if self.steps[next].unmet == 0 {
+                    self.change(next, StepChange::NeedsMet);
+                }
+            }
+        }
+        self.settle();
+    }
+
+    /// A person has a step done again, and all that follow it.
+    pub fn again(&mut self, from: usize) {
+        let mut again = BTreeSet::from([from]);
+        // Needs stand before those who need them.
+        for (number, needs) in NEEDS.iter().enumerate() {
+            if needs.iter().any(|need| again.contains(&(*need as usize))) {
+                again.insert(number);
+            }
+        }
+        let unmet: Vec<u32> = (0..self.steps.len()).map(|number| self.unmet(number, &again)).collect();
+        for number in again {
+            self.steps[number].unmet = unmet[number];
+            if self.steps[number].status == StepStatus::Blocked {
+                continue;
+            }
+            self.change(number, StepChange::Again { unmet: unmet[number] });
+            let step = &mut self.steps[number];
+            (step.journal, step.checkpoints, step.checkpoint_at, step.rows) = (1, 0, 0, vec![(0, 1)]);
+            (step.crashes, step.crash_mark, step.alone, step.waits) = (0, 0, false, None);
+            let taken = |taken: &Option<(usize, u32)>| taken.is_some_and(|(step, _)| step == number);
+            self.signals.iter_mut().filter(|(_, by)| taken(by)).for_each(|(_, by)| *by = None);
+        }
+        for number in 0..self.steps.len() {
+            if self.steps[number].status == StepStatus::Failed {
+                self.change(number, StepChange::Reopened { unmet: 0 });
+                (self.steps[number].crashes, self.steps[number].crash_mark) = (0, 0);
+            }
+        }
+        self.go_on();
+    }
+}
+
 /// A person wants a run that has failed, or was cancelled, to go on.
 pub fn reopen(run: &mut ModelRun) {
     for (number, needs) in NEEDS.iter().enumerate() {
         let status = run.steps[number].status;
-        let unmet =
-            needs.iter().filter(|need| run.steps[**need as usize].status != StepStatus::Succeeded).count() as u32;
+        let unmet = needs.iter().filter(|need| !run.steps[**need as usize].status.is_met()).count() as u32;
         match status {
             StepStatus::Failed | StepStatus::Parked => {
                 run.change(number, StepChange::Reopened { unmet: 0 });

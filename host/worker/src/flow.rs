@@ -28,7 +28,7 @@ use pawl_engine::recorder::{Interrupt, Stop};
 use pawl_queue::{Delivery, Reader};
 use pawl_store::write::{Batch, Member, Settlement, Verdict, Written};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::acknowledge::Done;
 use crate::ahead::RunAhead;
@@ -70,6 +70,8 @@ pub struct Flow {
     trust: Arc<Trust>,
     /// The longest delay that a guest may ask for.
     longest_retry_delay: Duration,
+    /// A step has died: other systems are told.
+    died: Arc<Notify>,
     /// Messages that were read and not asked for yet.
     backlog: Mutex<VecDeque<Delivery>>,
     /// Guest threads have none of their own.
@@ -88,13 +90,15 @@ pub struct Parts {
     pub soon: mpsc::UnboundedSender<Duration>,
     pub trust: Arc<Trust>,
     pub longest_retry_delay: Duration,
+    pub died: Arc<Notify>,
 }
 
 impl Flow {
     /// The flow on the current runtime.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { worker, queues, run_ahead, desk, guests, outboxes, done, soon, trust, longest_retry_delay } = parts;
+        let Parts { worker, queues, run_ahead, desk, guests, outboxes, done, soon, trust, longest_retry_delay, died } =
+            parts;
         let guests = Arc::new(guests);
         let ahead = RunAhead::new(run_ahead, Arc::clone(&guests), outboxes.clone(), Arc::clone(&trust));
         let (backlog, runtime) = (Mutex::default(), Handle::current());
@@ -109,6 +113,7 @@ impl Flow {
             soon,
             trust,
             longest_retry_delay,
+            died,
             backlog,
             runtime,
         })
@@ -334,6 +339,9 @@ impl Flow {
             session.written(member, *verdict);
             if *verdict == Verdict::Written && member.tells() {
                 tell(member, || self.guests.step_name(session));
+                if matches!(member.settlement, Some(Settlement::Failed { .. } | Settlement::Parked(_))) {
+                    self.died.notify_one();
+                }
             }
         }
         for consequence in consequences(batch, written, |place| sessions[place].in_a_row) {

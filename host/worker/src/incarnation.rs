@@ -25,6 +25,7 @@ use crate::guests::Guests;
 use crate::heartbeat::Beating;
 use crate::loaded::Loaded;
 use crate::logbook::Logbook;
+use crate::mirror::Mirroring;
 use crate::outbox::{Large, Outbox, Outboxes};
 use crate::reconcile::Reconciling;
 use crate::retain::Retaining;
@@ -36,7 +37,7 @@ use crate::trim::Trimming;
 use crate::trust::{Trust, boottime_ms};
 use crate::vitals::Vitals;
 use crate::writer::Writing;
-use crate::{acknowledge, compile_ahead, heartbeat, reconcile, retain, scheduler, trim, writer};
+use crate::{acknowledge, compile_ahead, heartbeat, mirror, reconcile, retain, scheduler, trim, writer};
 
 /// How often the process looks after itself.
 const TICK: Duration = Duration::from_millis(250);
@@ -85,6 +86,8 @@ struct Incarnation<'a> {
     vitals: Arc<Vitals>,
     /// This worker has ended leases of others, whose steps are to be taken over.
     ended: Arc<Notify>,
+    /// A step has died.
+    died: Arc<Notify>,
     done: mpsc::UnboundedSender<Done>,
 }
 
@@ -155,6 +158,7 @@ impl Process {
         let (soon, due_soon) = mpsc::unbounded_channel();
         let desk = Arc::new(Desk::new(config.slots, config.in_a_row));
         let trust = Arc::new(Trust::default());
+        let died = Arc::new(Notify::new());
         let (store, loaded, threads) = (self.store.clone(), self.loaded.clone(), Arc::clone(&self.threads));
         let flow = Flow::new(Parts {
             worker,
@@ -168,9 +172,10 @@ impl Process {
             soon,
             trust: Arc::clone(&trust),
             longest_retry_delay: config.longest_retry_delay,
+            died: Arc::clone(&died),
         });
         let (vitals, ended) = Default::default();
-        let this = Incarnation { process: self, worker, desk, flow, outboxes, trust, vitals, ended, done };
+        let this = Incarnation { process: self, worker, desk, flow, outboxes, trust, vitals, ended, died, done };
         (this, Said { lanes, after_commit, due_soon })
     }
 }
@@ -218,6 +223,8 @@ impl Incarnation<'_> {
         tasks.spawn(trim::run(Trimming { worker, store: store.clone(), patience, desk }, lease));
         let retaining = Retaining { worker, store: store.clone(), patience, policy: config.retention };
         tasks.spawn(retain::run(retaining));
+        let died = Arc::clone(&self.died);
+        tasks.spawn(mirror::run(Mirroring { store: store.clone(), queue: Arc::clone(queue), patience, died }));
         let compiling = Compiling { worker, store: store.clone(), patience, loaded: loaded.clone() };
         let (pulse, pulses) = watch::channel(Pulse::default());
         tasks.spawn(compile_ahead::run(compiling, Arc::clone(queue), pulses.clone()));
@@ -237,6 +244,7 @@ impl Incarnation<'_> {
             }),
             prodded: Arc::default(),
             ended: Arc::clone(&self.ended),
+            died: Arc::clone(&self.died),
             edges: Arc::default(),
             adopted,
         };

@@ -46,6 +46,7 @@ mod ingredients;
 mod loaded;
 mod logbook;
 mod logs;
+mod mirror;
 mod outbox;
 mod past;
 mod reading;

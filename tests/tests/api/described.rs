@@ -111,6 +111,15 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     reader.ask("POST /v1/runs/{run}/steps/{step}/resume", "", JSON, "{}")?;
     reader.ask("POST /v1/runs/{run}/fail", "", JSON, "{\"message\": \"bad data\"}")?;
     reader.ask("POST /v1/runs/{run}/retry", "", "", "")?;
+    reader.ask("POST /v1/runs/{run}/steps/{step}/skip", "", JSON, "{\"output\": 1}")?;
+    reader.ask("POST /v1/runs/{run}/retry", "?from=first", "", "")?;
+
+    reader.ask("GET /v1/dead-letters", "?limit=1", "", "")?;
+    reader.ask("GET /v1/dead-letters/groups", "", "", "")?;
+    reader.ask("POST /v1/dead-letters", "", JSON, "{\"verb\": \"retry\", \"dry_run\": true}")?;
+    for status in ["parked", "stuck"] {
+        reader.ask("GET /v1/runs", &format!("?status={status}"), "", "")?;
+    }
 
     reader.ask("GET /v1/recoveries", "?limit=1", "", "")?;
     reader.ask("GET /v1/interrupted", "?threshold_ms=0", "", "")?;

@@ -4,6 +4,7 @@
 //! time: `cargo nextest run --workspace --run-ignored only -E 'binary(costs)'`.
 
 mod claims;
+mod dead_letters;
 mod filled;
 mod interrupted;
 mod kept_row;

@@ -218,6 +218,7 @@ fn one_pulse_wakes_all_that_is_due() -> Result<()> {
         suspicion: Suspicion::default(),
         pulse: pulses,
         prodded: Arc::default(),
+        died: Arc::default(),
         ended: Arc::default(),
         edges: Arc::default(),
         adopted,

@@ -24,6 +24,7 @@ mod clocks;
 mod crowd;
 mod cut_off;
 mod databases;
+mod dead_letters;
 mod deliveries;
 mod demo;
 mod deploy_page;

@@ -74,7 +74,63 @@ pub struct RunSummary {
     pub ended_at_ms: Option<i64>,
 }
 
-/// `GET /v1/runs`, newest first.
+/// Which runs are listed: those of a status, or those that a person may want to look after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ListedStatus {
+    /// No step has started.
+    Pending,
+    /// A step has started.
+    Running,
+    /// Every step has succeeded or was skipped.
+    Succeeded,
+    /// A step has failed for good.
+    Failed,
+    /// A person stopped it.
+    Cancelled,
+    /// A step waits for a person, whatever else of the run goes on.
+    Parked,
+    /// It has begun and has not ended, and for a minute nobody has moved it: no live worker has a step of it, none waits for
+    /// its turn in a queue that somebody serves, and none for a time to come, a signal or a person.
+    Stuck,
+}
+
+impl ListedStatus {
+    /// All of them.
+    pub const ALL: &[Self] =
+        &[Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Parked, Self::Stuck];
+
+    /// The word in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Parked => "parked",
+            Self::Stuck => "stuck",
+            Self::Pending => RunStatus::Pending.as_str(),
+            Self::Running => RunStatus::Running.as_str(),
+            Self::Succeeded => RunStatus::Succeeded.as_str(),
+            Self::Failed => RunStatus::Failed.as_str(),
+            Self::Cancelled => RunStatus::Cancelled.as_str(),
+        }
+    }
+
+    /// The status of runs that it is.
+    #[must_use]
+    pub fn plain(self) -> Option<RunStatus> {
+        self.as_str().parse().ok()
+    }
+}
+
+impl std::str::FromStr for ListedStatus {
+    type Err = String;
+    fn from_str(word: &str) -> Result<Self, String> {
+        let all = || Self::ALL.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(", ");
+        let found = Self::ALL.iter().copied().find(|status| status.as_str() == word);
+        found.ok_or_else(|| format!("`{word}` is no status; there are {}", all()))
+    }
+}
+
+/// `GET /v1/runs`, newest first; with `status=stuck` those that stand longest.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RunList {
     /// One page.

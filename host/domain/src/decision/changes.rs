@@ -19,6 +19,12 @@ pub struct Changes<'v> {
     pub steps: Vec<StepChanged>,
     /// The journal of a step is cut, and what it had taken since returns to the inbox.
     pub cut: Option<(StepNo, &'v Forget)>,
+    /// A step has this output from now on, JSON bytes, by a person's word.
+    pub skipped: Option<(StepNo, &'v [u8])>,
+    /// Steps that are done again from their start: output, error, checkpoint and journal are dropped, but for an entry
+    /// [`Again`](crate::journal::Entry::Again) whose round is the fence from now on. What they had taken of signals returns
+    /// to the inbox.
+    pub again: Vec<StepNo>,
     /// A signal that comes into the inbox, under the next number.
     pub sent: Option<&'v Signal>,
     /// A signal is changed, before any is taken. It counts as a signal, so that whoever has decided by the inbox as it was

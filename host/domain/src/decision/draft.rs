@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::changes::{Changes, Given, GoesOn, RunChanged, StepChanged, Told};
 use super::inbox::InboxChange;
-use super::known::{Known, StepState, Unread};
+use super::known::{Known, StepState, TakenBy, Unread};
 use super::refusal::Refusal;
 use super::resume::Forget;
 use super::signal::{Signal, give};
@@ -24,6 +24,8 @@ pub(super) struct Draft<'v> {
     cut: Option<(StepNo, &'v Forget)>,
     sent: Option<&'v Signal>,
     inbox: Option<&'v InboxChange>,
+    skipped: Option<(StepNo, &'v [u8])>,
+    again: Vec<StepNo>,
     given: Vec<Given>,
     told: Vec<Told>,
 }
@@ -46,6 +48,8 @@ impl<'v> Draft<'v> {
             cut: None,
             sent: None,
             inbox: None,
+            skipped: None,
+            again: Vec::new(),
             given: Vec::new(),
             told: Vec::new(),
         }
@@ -63,7 +67,7 @@ impl<'v> Draft<'v> {
         let before = step.status;
         step.status = transition::step(before, change)?;
         step.fence.0 += i64::from(change.raises_fence());
-        if let StepChange::Reopened { unmet } = change {
+        if let StepChange::Reopened { unmet } | StepChange::Again { unmet } = change {
             step.unmet = unmet;
         }
         if !matches!(step.status, StepStatus::Waiting | StepStatus::Cancelled) {
@@ -106,6 +110,34 @@ impl<'v> Draft<'v> {
         self.cut = Some((no, forget));
     }
 
+    /// A step has this output from now on.
+    pub(super) fn give_output(&mut self, no: StepNo, output: &'v [u8]) {
+        self.skipped = Some((no, output));
+    }
+
+    /// A step is done again from its start; what it had taken of signals returns to the inbox.
+    pub(super) fn begins_again(&mut self, no: StepNo) {
+        self.again.push(no);
+        let taken = std::mem::take(&mut self.known.taken);
+        let (of_it, others): (Vec<_>, Vec<TakenBy>) = taken.into_iter().partition(|taken| taken.step == no);
+        self.known.taken = others;
+        self.known.inbox.extend(of_it.into_iter().map(|taken| taken.signal));
+    }
+
+    /// A step that waits for others waits for so many.
+    pub(super) fn needs_still(&mut self, no: StepNo, unmet: u32) {
+        if let Some(step) = self.known.steps.get_mut(&no) {
+            step.unmet = unmet;
+        }
+        self.touched.entry(no).or_default();
+    }
+
+    /// So many of these have no output.
+    pub(super) fn unmet(&self, needs: &[StepNo]) -> u32 {
+        let is_met = |need: &StepNo| self.known.steps.get(need).is_some_and(|need| need.status.is_met());
+        needs.iter().filter(|need| !is_met(need)).count() as u32
+    }
+
     /// A signal comes into the inbox.
     pub(super) fn send(&mut self, signal: &'v Signal) {
         let number = self.known.run.signal_count + 1;
@@ -141,7 +173,9 @@ impl<'v> Draft<'v> {
     pub(super) fn finish(mut self, note: Option<String>) -> Changes<'v> {
         let run = self.known.run;
         let status = transition::run(run.status, run.live, run.failing, run.started);
-        if run.live == 0 && self.was_live {
+        // One that was opened may have nothing left to do.
+        let is_open = self.was_live || self.told.iter().any(|told| told.kind == EventKind::RunReopened);
+        if run.live == 0 && is_open {
             self.tell_of_run(EventKind::of_end(status), note);
         }
         let Known { steps, .. } = &self.known;
@@ -155,6 +189,8 @@ impl<'v> Draft<'v> {
             run: RunChanged { status, live: run.live, running: run.running, failing: run.failing },
             steps: self.touched.into_iter().map(changed).collect(),
             cut: self.cut,
+            skipped: self.skipped,
+            again: self.again,
             sent: self.sent,
             inbox: self.inbox,
             given: self.given,

@@ -17,6 +17,8 @@ pub struct Look<'v> {
     pub unread: Option<u32>,
     /// Signals that return to the inbox: those that this step has taken from this position on.
     pub returning: Option<(StepNo, u32)>,
+    /// Whether it matters which signals steps have taken.
+    pub taken: bool,
     /// What was sent under this key before.
     pub key: Option<&'v str>,
     /// The signal of this number.
@@ -51,6 +53,8 @@ pub struct Known {
     pub steps: BTreeMap<StepNo, StepState>,
     /// Of its inbox what was looked at, and what returns to it.
     pub inbox: Vec<Unread>,
+    /// Signals that steps have taken, if they were looked at.
+    pub taken: Vec<TakenBy>,
     /// Signals in its inbox, as far as they were counted. A run that has not been sent so many has fewer: none are counted
     /// then.
     pub unread: u32,
@@ -129,6 +133,15 @@ pub struct Unread {
     pub number: u32,
     /// Its name.
     pub name: String,
+}
+
+/// A signal that a step has taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenBy {
+    /// The step.
+    pub step: StepNo,
+    /// The signal.
+    pub signal: Unread,
 }
 
 /// Where a signal is.

@@ -14,6 +14,7 @@
 //!
 //! Nothing here knows a clock: changes say that something is so from their commit on.
 
+mod again;
 mod cancel;
 mod changes;
 mod draft;
@@ -26,13 +27,15 @@ mod refusal;
 mod resume;
 mod retry;
 mod signal;
+mod skip;
 
 pub use changes::{Changes, Given, GoesOn, RunChanged, StepChanged, Told};
 pub use inbox::{InboxChange, SignalChange};
-pub use known::{Known, Look, RunState, SentBefore, SignalState, StepState, Unread, Waits, Which};
+pub use known::{Known, Look, RunState, SentBefore, SignalState, StepState, TakenBy, Unread, Waits, Which};
 pub use refusal::Refusal;
 pub use resume::{Forget, Resume, ResumeOn, may_resume};
 pub use signal::{Signal, give};
+pub use skip::may_skip;
 
 use std::collections::BTreeMap;
 
@@ -63,6 +66,20 @@ pub enum Verb {
         /// On which component, with which part of its journal.
         how: Resume,
     },
+    /// Gives a step that has failed or is parked the output that it has not got; those who need it go on with that.
+    Skip {
+        /// The step.
+        step: StepNo,
+        /// JSON bytes.
+        output: Vec<u8>,
+    },
+    /// Has a step done again from its start, and all that follow it; what else has failed, or was stopped, goes on.
+    Again {
+        /// The step.
+        from: StepNo,
+        /// The components that steps go on with; those that are not here keep what they have.
+        on: BTreeMap<StepNo, Digest>,
+    },
     /// Sends a signal to it.
     Signal(Signal),
     /// Changes a signal that no step has, or that was rejected.
@@ -75,7 +92,8 @@ impl Verb {
     pub fn look(&self) -> Look<'_> {
         match self {
             Self::Cancel | Self::Fail { .. } => Look::at(Which::All),
-            Self::Retry { .. } => Look { inbox: true, ..Look::at(Which::All) },
+            Self::Retry { .. } | Self::Skip { .. } => Look { inbox: true, ..Look::at(Which::All) },
+            Self::Again { .. } => Look { inbox: true, taken: true, ..Look::at(Which::All) },
             Self::Resume { step, how } => resume::look(*step, how),
             Self::Signal(signal) => signal::look(signal),
             Self::Inbox(change) => inbox::look(change),
@@ -92,6 +110,8 @@ impl Verb {
             Self::Fail { message } => fail::decide(known, message),
             Self::Retry { step, on } => retry::decide(known, *step, on),
             Self::Resume { step, how } => resume::decide(known, *step, how),
+            Self::Skip { step, output } => skip::decide(known, *step, output),
+            Self::Again { from, on } => again::decide(known, *from, on),
             Self::Signal(signal) => signal::decide(known, signal),
             Self::Inbox(change) => inbox::decide(known, change),
         }

@@ -1,6 +1,7 @@
 //! Why something is not done to a run, in the words that people read, whichever store it lies in.
 
 use crate::id::{RunId, StepNo};
+use crate::status::StepStatus;
 use crate::transition::Illegal;
 
 /// Why a verb is refused.
@@ -30,6 +31,9 @@ pub enum Refusal {
     /// What has ended is retried.
     #[error("the step has ended: use `retry`, with `--latest` on the version that is active now")]
     StepHasEnded,
+    /// Whoever works has no need of a person's output.
+    #[error("the step is {0}: only one that has failed or is parked is skipped")]
+    NotToSkip(StepStatus),
     /// Its journal was read under a fence that was raised since.
     #[error("the step has moved on while its journal was read: look at it, and ask again")]
     HasMoved,

@@ -91,6 +91,7 @@ pub(super) fn look(step: StepNo, how: &Resume) -> Look<'_> {
             steps: vec![Which::One(step), Which::Awaiting(None)],
             inbox: true,
             returning: Some((step, forget.segment.first)),
+            taken: false,
             key: None,
             signal: None,
             unread: None,

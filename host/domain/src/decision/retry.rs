@@ -38,32 +38,42 @@ pub(super) fn decide(
     if run.status.is_ended() {
         draft.tell_of_run(EventKind::RunReopened, asked());
     }
-    for (steps, kind) in [(failed, EventKind::StepReopened), (parked, EventKind::StepReady)] {
-        for no in steps {
-            let besides = opened.open(&mut draft, no, StepChange::Reopened { unmet: 0 }, kind)?;
-            (besides.failures_forgiven, besides.crashes_forgiven) = (true, true);
-        }
-    }
-    // If another step stays failed, the run stays failing and nothing else starts.
-    draft.known.run.failing = draft.known.steps.values().any(|step| step.status == StepStatus::Failed);
-    if !draft.known.run.failing {
-        reopen_cancelled(&mut draft, &opened)?;
-    }
-    // A run of which no step was ever claimed begins with its first claim, as ever.
-    draft.known.run.status = if run.started { RunStatus::Running } else { RunStatus::Pending };
+    opened.open_all(&mut draft, failed, EventKind::StepReopened)?;
+    opened.open_all(&mut draft, parked, EventKind::StepReady)?;
+    go_on(&mut draft, &opened)?;
     draft.give_signals()?;
     Ok(draft.finish(None))
 }
 
+/// The run is open. If another step stays failed, it stays failing and nothing else starts.
+pub(super) fn go_on(draft: &mut Draft<'_>, opened: &Opened<'_>) -> Result<(), Refusal> {
+    draft.known.run.failing = draft.known.steps.values().any(|step| step.status == StepStatus::Failed);
+    if !draft.known.run.failing {
+        reopen_cancelled(draft, opened)?;
+    }
+    // A run of which no step was ever claimed begins with its first claim, as ever.
+    draft.known.run.status = if draft.known.run.started { RunStatus::Running } else { RunStatus::Pending };
+    Ok(())
+}
+
 /// Why it is told at all.
-fn asked() -> Option<String> {
+pub(super) fn asked() -> Option<String> {
     Some("a person asked for it".to_owned())
 }
 
 /// On which components steps are opened.
-struct Opened<'o>(&'o BTreeMap<StepNo, Digest>);
+pub(super) struct Opened<'o>(pub(super) &'o BTreeMap<StepNo, Digest>);
 
 impl Opened<'_> {
+    /// These are tried again, as if for the first time.
+    pub(super) fn open_all(&self, draft: &mut Draft<'_>, steps: Vec<StepNo>, kind: EventKind) -> Result<(), Refusal> {
+        for no in steps {
+            let besides = self.open(draft, no, StepChange::Reopened { unmet: 0 }, kind)?;
+            (besides.failures_forgiven, besides.crashes_forgiven) = (true, true);
+        }
+        Ok(())
+    }
+
     fn open<'d>(
         &self,
         draft: &'d mut Draft<'_>,
@@ -92,17 +102,11 @@ fn reopen_cancelled(draft: &mut Draft<'_>, opened: &Opened<'_>) -> Result<(), Re
         let change = match step.waits {
             // Its journal ends with the wait: ready, it would see the wait as over.
             Some(_) => StepChange::WaitReopened,
-            None => StepChange::Reopened { unmet: unmet(draft, &step.needs) },
+            None => StepChange::Reopened { unmet: draft.unmet(&step.needs) },
         };
         opened.open(draft, no, change, EventKind::StepReopened)?;
     }
     Ok(())
-}
-
-fn unmet(draft: &Draft<'_>, needs: &[StepNo]) -> u32 {
-    let has_succeeded =
-        |need: &StepNo| draft.known.steps.get(need).is_some_and(|need| need.status == StepStatus::Succeeded);
-    needs.iter().filter(|need| !has_succeeded(need)).count() as u32
 }
 
 #[cfg(test)]

@@ -36,7 +36,15 @@ pub(super) fn known<const N: usize>(status: RunStatus, steps: [StepState; N]) ->
         event_count: 20,
         signal_count: 2,
     };
-    Known { run, steps: (0..).map(StepNo).zip(steps).collect(), inbox: Vec::new(), unread: 0, sent: None, signal: None }
+    Known {
+        run,
+        steps: (0..).map(StepNo).zip(steps).collect(),
+        inbox: Vec::new(),
+        taken: Vec::new(),
+        unread: 0,
+        sent: None,
+        signal: None,
+    }
 }
 
 /// Numbers, states and fences of the steps that are changed.

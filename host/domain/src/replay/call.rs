@@ -42,9 +42,11 @@ impl<'a> Call<'a> {
             Entry::OnceFinished { name, .. } => Self::OnceFinish(name),
             Entry::Slept { duration_ms } => Self::Sleep(*duration_ms),
             Entry::Awaited { name, timeout_ms } => Self::AwaitSignal { name, timeout_ms: *timeout_ms },
-            Entry::Attempted { .. } | Entry::OnceKept { .. } | Entry::Context { .. } | Entry::Elapsed { .. } => {
-                Self::Note
-            }
+            Entry::Attempted { .. }
+            | Entry::OnceKept { .. }
+            | Entry::Context { .. }
+            | Entry::Elapsed { .. }
+            | Entry::Again { .. } => Self::Note,
         }
     }
 

@@ -93,6 +93,7 @@ impl Replay {
                 self.facts_aged = false;
             }
             Entry::Elapsed { monotonic_ns } => self.elapsed_ns = Some(monotonic_ns),
+            Entry::Again { round } => self.round = Some(round),
             _ => {}
         }
     }

@@ -18,10 +18,14 @@ pub(super) enum KeyOf<'a> {
     OrdinalInOnce(Digest, u32),
 }
 
-/// The key of an effect.
-pub(super) fn key(step: StepId, of: KeyOf<'_>) -> Digest {
+/// The key of an effect. A step that a person had done again, in such a `round`, has other keys than before: what it sends
+/// then may be something else.
+pub(super) fn key(step: StepId, round: Option<i64>, of: KeyOf<'_>) -> Digest {
     let mut hasher = blake3::Hasher::new_derive_key("pawl idempotency key of an effect, v1");
     hasher.update(step.run.0.as_bytes()).update(&step.step.0.to_be_bytes());
+    if let Some(round) = round {
+        hasher.update(&[0xff]).update(&round.to_be_bytes());
+    }
     // The first byte keeps the kinds apart: all after it has a fixed length but for one last part.
     match of {
         KeyOf::Name(name) => hasher.update(&[0]).update(name.as_bytes()),

@@ -55,7 +55,7 @@ impl Replay {
             self.finished.insert(name.to_owned(), Finished { value: value.clone(), saves: Some(saves) });
             return Ok(OnceStep::Finished(value));
         }
-        let key = keys::key(self.step, KeyOf::Once(name));
+        let key = keys::key(self.step, self.round, KeyOf::Once(name));
         self.once = Some(OpenOnce { name: name.to_owned(), key, effect_ordinal: 0, random_position: 0 });
         Ok(if begun == Step::Live { OnceStep::Live } else { OnceStep::Reopened })
     }

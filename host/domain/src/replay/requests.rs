@@ -94,6 +94,6 @@ impl Replay {
             (Some(once), Some(name)) => KeyOf::NameInOnce(once, name),
             (Some(once), None) => KeyOf::OrdinalInOnce(once, ordinal),
         };
-        keys::key(self.step, of)
+        keys::key(self.step, self.round, of)
     }
 }

@@ -52,6 +52,7 @@ impl Tail {
                 | Entry::Attempted { .. }
                 | Entry::OnceKept { .. }
                 | Entry::Elapsed { .. }
+                | Entry::Again { .. }
         );
         if !tells_nothing {
             self.told_at = Some(position);
@@ -60,6 +61,8 @@ impl Tail {
             Entry::Answered { answer, .. } if answer.is_success() => self.kept_until = self.end,
             // Of the checkpoint, right behind it: whoever goes on from there needs it.
             Entry::Elapsed { .. } | Entry::OnceFinished { .. } | Entry::OnceKept { .. } => self.kept_until = self.end,
+            // Keys are made with it.
+            Entry::Again { .. } => self.kept_until = self.end,
             Entry::Intent { key, .. } | Entry::Attempted { key, .. } => self.left.push((position, *key)),
             _ => {}
         }

@@ -6,11 +6,11 @@ use crate::attempt::Divergence;
 use crate::id::{RunId, StepNo};
 use crate::journal::HttpAnswer;
 
-fn step() -> StepId {
+pub(super) fn step() -> StepId {
     StepId { run: RunId(uuid::Uuid::from_u128(7)), step: StepNo(3) }
 }
 
-fn replay(entries: Vec<Entry>) -> Replay {
+pub(super) fn replay(entries: Vec<Entry>) -> Replay {
     let length = entries.len() as u32;
     Replay::new(step(), History { segments: vec![(0, entries)], length, ..History::default() })
 }
@@ -54,7 +54,7 @@ fn answer(status: u16) -> HttpAnswer {
     HttpAnswer::Response { status, headers: vec![], body: vec![] }
 }
 
-fn now(unix_ns: u64) -> Entry {
+pub(super) fn now(unix_ns: u64) -> Entry {
     Entry::Now { unix_ns }
 }
 
@@ -76,7 +76,7 @@ fn context(attempt: u32) -> Entry {
 
 /// The intent and the answer of an unnamed effect.
 fn unnamed(ordinal: u32, url: &str, status: u16) -> [Entry; 2] {
-    let key = keys::key(step(), KeyOf::Ordinal(ordinal));
+    let key = keys::key(step(), None, KeyOf::Ordinal(ordinal));
     [Entry::Intent { key, request: request(url) }, Entry::Answered { key, answer: answer(status) }]
 }
 
@@ -139,7 +139,7 @@ fn an_answered_effect_is_not_sent_again_and_an_unanswered_one_is_resent_under_it
     let [intent, answered] = unnamed(0, "http://a/", 200);
     let mut whole = replay(vec![intent.clone(), answered]);
     assert_eq!(whole.effect(None, &request("http://a/")), Ok(EffectStep::Recorded(answer(200))));
-    let key = keys::key(step(), KeyOf::Ordinal(0));
+    let key = keys::key(step(), None, KeyOf::Ordinal(0));
     let mut half = replay(vec![intent]);
     assert_eq!(half.effect(None, &request("http://a/")), Ok(EffectStep::Resend(key)));
     assert_eq!(replay(vec![]).effect(None, &request("http://a/")), Ok(EffectStep::Live(key)));
@@ -147,7 +147,7 @@ fn an_answered_effect_is_not_sent_again_and_an_unanswered_one_is_resent_under_it
 
 #[test]
 fn a_key_that_left_with_another_request_is_a_divergence_even_as_a_note() {
-    let key = keys::key(step(), KeyOf::Name("pay"));
+    let key = keys::key(step(), None, KeyOf::Name("pay"));
     let mut noted = replay(vec![Entry::Attempted { key, request: request("http://a/") }]);
     assert!(noted.is_live(), "a note is nothing to replay");
     let found = divergence(noted.effect(Some("pay"), &request("http://b/")).unwrap_err());
@@ -158,7 +158,7 @@ fn a_key_that_left_with_another_request_is_a_divergence_even_as_a_note() {
 #[test]
 fn a_name_that_is_used_for_two_requests_in_one_attempt_is_refused_and_says_so() {
     let mut live = replay(vec![]);
-    let key = keys::key(step(), KeyOf::Name("pay"));
+    let key = keys::key(step(), None, KeyOf::Name("pay"));
     assert_eq!(live.effect(Some("pay"), &request("http://a/")), Ok(EffectStep::Live(key)));
     live.record(&Entry::Intent { key, request: request("http://a/") });
     live.record(&Entry::Answered { key, answer: answer(200) });
@@ -178,7 +178,7 @@ fn a_name_that_is_used_for_two_requests_in_one_attempt_is_refused_and_says_so() 
 
 #[test]
 fn keys_differ_by_step_kind_and_place_and_by_nothing_else() {
-    let once = keys::key(step(), KeyOf::Once("1"));
+    let once = keys::key(step(), None, KeyOf::Once("1"));
     let kinds = [
         KeyOf::Name("1"),
         KeyOf::Ordinal(1),
@@ -188,10 +188,10 @@ fn keys_differ_by_step_kind_and_place_and_by_nothing_else() {
     ];
     let other = StepId { step: StepNo(4), ..step() };
     let all: std::collections::HashSet<_> =
-        kinds.iter().flat_map(|kind| [keys::key(step(), *kind), keys::key(other, *kind)]).collect();
+        kinds.iter().flat_map(|kind| [keys::key(step(), None, *kind), keys::key(other, None, *kind)]).collect();
     assert_eq!(all.len(), 10);
     assert_eq!(
-        keys::key(step(), KeyOf::Name("pay")).to_string(),
+        keys::key(step(), None, KeyOf::Name("pay")).to_string(),
         "68a466f55b4965e801f778a3ac949159080b65d8d42b4ef5ada74489cd1d29cb",
         "keys must never change: targets remember them"
     );
@@ -288,7 +288,7 @@ fn restore_jumps_over_what_lies_before_the_checkpoint() {
     assert_eq!(replay.restore(), Ok(Some(b"saved".to_vec())), "every call of an attempt gets the same answer");
     assert_eq!((replay.position(), replay.resumed_from()), (40, Some(40)));
     assert_eq!(replay.now(), Ok(Step::Recorded(41)));
-    let ordinal_9 = keys::key(step(), KeyOf::Ordinal(9));
+    let ordinal_9 = keys::key(step(), None, KeyOf::Ordinal(9));
     assert_eq!(replay.effect(None, &request("http://a/")), Ok(EffectStep::Live(ordinal_9)));
     assert_eq!(
         replay.checkpoint(vec![]).unwrap().map(|save| (save.checkpoint.ordinal, save.checkpoint.prelude)),
@@ -331,7 +331,7 @@ fn a_checkpoint_before_restore_in_the_code_is_no_divergence() {
 
 #[test]
 fn notes_at_the_place_of_the_restore_belong_behind_the_checkpoint() {
-    let key = keys::key(step(), KeyOf::Name("pay"));
+    let key = keys::key(step(), None, KeyOf::Name("pay"));
     let note = Entry::Attempted { key, request: request("http://a/") };
     let mut replay = resumed(Some(0), vec![], 0, vec![note, now(1)]);
     assert_eq!(replay.restore(), Ok(Some(b"saved".to_vec())));
@@ -436,7 +436,7 @@ fn a_retry_from_the_checkpoint_forgets_answers_but_neither_keys_nor_results_of_o
 #[test]
 fn a_journal_that_is_cut_between_attempts_keeps_the_same_notes_as_a_retry_from_the_checkpoint() {
     let [intent, answered] = unnamed(9, "http://a/", 200);
-    let note = Entry::Attempted { key: keys::key(step(), KeyOf::Ordinal(9)), request: request("http://a/") };
+    let note = Entry::Attempted { key: keys::key(step(), None, KeyOf::Ordinal(9)), request: request("http://a/") };
     let kept = Entry::OnceKept { name: "x".into(), value: b"v".to_vec() };
     let before = vec![begun("old"), finished("old", b"")];
     let after = vec![now(1), intent, answered, begun("x"), finished("x", b"v"), now(2)];

@@ -23,6 +23,7 @@ pub fn tell(entry: &Entry, signal: Option<&[u8]>) -> Told {
         Entry::Attempted { request, .. } => format!("note: {} {} has left", request.method, request.url),
         Entry::OnceKept { name, .. } => format!("note: the result of once {name:?}"),
         Entry::Elapsed { .. } => "note: the guest's own clock at the checkpoint".to_owned(),
+        Entry::Again { .. } => "note: a person had it done again from its start".to_owned(),
         _ => Call::of(entry).to_string(),
     };
     let answer = match entry {
@@ -33,6 +34,7 @@ pub fn tell(entry: &Entry, signal: Option<&[u8]>) -> Told {
         Entry::OnceFinished { value, .. } | Entry::OnceKept { value, .. } => text(value),
         Entry::Awaited { .. } => signal.map_or_else(|| "the time was over".to_owned(), text),
         Entry::Elapsed { monotonic_ns } => format!("{monotonic_ns} ns"),
+        Entry::Again { round } => format!("round {round}"),
         Entry::OnceBegun { .. } | Entry::Slept { .. } => String::new(),
     };
     Told { call, answer }

@@ -16,6 +16,7 @@ pub struct Unseen {
     sent: HashMap<Digest, RequestSummary>,
     finished: BTreeMap<String, Vec<u8>>,
     elapsed_ns: Option<u64>,
+    round: Option<i64>,
 }
 
 impl Unseen {
@@ -23,7 +24,7 @@ impl Unseen {
     #[must_use]
     pub fn since(start: u32) -> Self {
         let (tail, sent, finished) = (Tail::new(start), HashMap::new(), BTreeMap::new());
-        Self { start, tail, sent, finished, elapsed_ns: None }
+        Self { start, tail, sent, finished, elapsed_ns: None, round: None }
     }
 
     /// Takes in an entry; what stands before the checkpoint says nothing of what comes after.
@@ -40,6 +41,7 @@ impl Unseen {
                 self.finished.insert(name, value);
             }
             Entry::Elapsed { monotonic_ns } => self.elapsed_ns = Some(monotonic_ns),
+            Entry::Again { round } => self.round = Some(round),
             _ => {}
         }
     }
@@ -48,8 +50,8 @@ impl Unseen {
     #[must_use]
     pub fn cut(self) -> Cut {
         let sent = |key| self.sent.get(&key).map(|request| Entry::Attempted { key, request: request.clone() });
-        let mut notes: Vec<Entry> =
-            self.elapsed_ns.map(|monotonic_ns| Entry::Elapsed { monotonic_ns }).into_iter().collect();
+        let mut notes: Vec<Entry> = self.round.map(|round| Entry::Again { round }).into_iter().collect();
+        notes.extend(self.elapsed_ns.map(|monotonic_ns| Entry::Elapsed { monotonic_ns }));
         notes.extend(self.tail.left_since(self.start).into_iter().filter_map(sent));
         notes.extend(self.finished.into_iter().map(|(name, value)| Entry::OnceKept { name, value }));
         Cut { at: self.start, notes, failed_by: None }

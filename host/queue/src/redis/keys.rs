@@ -4,6 +4,7 @@
 //! ```text
 //!  pawl:{01997e0c-…}:q:default:high      a stream: queue and priority
 //!  pawl:{01997e0c-…}:runs, :plugins      channels
+//!  pawl:{01997e0c-…}:dead-letters        a stream for other systems
 //! ```
 //!
 //! What stands in braces decides the slot of a cluster: all keys of an installation are in one, and so at one node. Hence
@@ -66,6 +67,11 @@ impl Keys {
     /// The channel on which workers hear of plugins. A hint, too.
     pub(super) fn plugins(&self) -> String {
         format!("{}:plugins", self.head)
+    }
+
+    /// The stream that tells other systems of dead letters. Nobody of ours reads it.
+    pub(super) fn dead_letters(&self) -> String {
+        format!("{}:dead-letters", self.head)
     }
 
     /// A stream that there never is: with it a server is asked whether it has our keys, and takes a delivery.

@@ -20,7 +20,9 @@ use keys::Keys;
 use line::Line;
 use servers::{Servers, delivery_of_nothing};
 
-use super::{Consumer, Delivery, Error, FollowUp, Queue, Reader, Result, Stream, StreamState, Wake, Watermark};
+use super::{
+    Consumer, DEAD_LETTERS_KEPT, Delivery, Error, FollowUp, Queue, Reader, Result, Stream, StreamState, Wake, Watermark,
+};
 
 mod changes;
 mod config;
@@ -136,6 +138,20 @@ impl Queue for RedisStreams {
 
     async fn streams(&self) -> Result<Vec<StreamState>> {
         inspect::streams(&mut self.connection.clone()).await.map_err(away)
+    }
+
+    async fn tell_dead_letters(&self, letters: &[String]) -> Result<()> {
+        let mut connection = self.connection.clone();
+        let key = connection.keys().await.map_err(away)?.dead_letters();
+        let mut pipe = redis::pipe();
+        for letter in letters {
+            let add = pipe.cmd("XADD").arg(&key).arg("MAXLEN").arg("~").arg(DEAD_LETTERS_KEPT);
+            add.arg("*").arg("letter").arg(letter).ignore();
+        }
+        if pipe.is_empty() {
+            return Ok(());
+        }
+        pipe.exec_async(&mut connection).await.map_err(away)
     }
 
     async fn tell_plugins(&self) -> Result<()> {

@@ -25,7 +25,7 @@ miscounted as (
     join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = s.step_no
     cross join lateral (
         select count(*)::int as unmet from step need
-        where need.run_id = s.run_id and need.step_no = any (p.needs) and need.status <> 'succeeded') as n
+        where need.run_id = s.run_id and need.step_no = any (p.needs) and need.status not in ('succeeded', 'skipped')) as n
     where r.id = any ($2) and s.status <> 'cancelled' and s.unmet <> n.unmet
     union all
     select 4, format('run %s counts %s live and %s running steps, there are %s and %s',
@@ -56,8 +56,10 @@ misnumbered as (
     where r.id = any ($2) and (h.events is distinct from r.event_count or h.last is distinct from r.event_count
                                or h.numbers is distinct from r.event_count)
     union all
-    select 5, format('step %s/%s succeeded %s times', run_id, step_no, count(*))
-    from history where kind = 'step.succeeded' group by run_id, step_no having count(*) > 1
+    -- Once, and once more each time that a person has it done again.
+    select 5, format('step %s/%s succeeded %s times', run_id, step_no, count(*) filter (where kind = 'step.succeeded'))
+    from history where kind in ('step.succeeded', 'step.reopened') group by run_id, step_no
+    having count(*) filter (where kind = 'step.succeeded') > 1 + count(*) filter (where kind = 'step.reopened')
     union all
     select 5, format('the fence of step %s/%s falls at event %s', run_id, step_no, number)
     from (select *, lag(fence) over (partition by run_id, step_no order by number) as before
@@ -138,6 +140,10 @@ odd as (
                                   awaits is not null, ended_at is not null, worker_id is not null,
                                   component is not null, output is not null, error is not null)
                and (output is null) = (output_digest is null) and coalesce(checkpoint_position, 0) <= journal_length)
+    union all
+    select 11, format('there is a dead letter of step %s/%s, which has neither failed nor is parked', d.run_id, d.step_no)
+    from dead_letter d left join step s on s.run_id = d.run_id and s.step_no = d.step_no
+    where d.run_id = any ($2) and s.status is distinct from d.state
 ),
 -- 13 Lines of a log are numbered without overlap, each was said under a claim of its step, and none is kept twice.
 misfiled as (

@@ -16,6 +16,7 @@ use crate::{Error, Link, Result, Schema, Store, within};
 
 mod components;
 mod control;
+mod dead_letters;
 mod doctor;
 mod error;
 mod events;

@@ -28,6 +28,8 @@ macro_rules! run_columns {
     };
 }
 
+pub(super) use run_columns;
+
 /// The same of a step.
 macro_rules! step_columns {
     () => {
@@ -110,6 +112,14 @@ impl Runs for Postgres {
             .fetch_optional(&self.pool)
             .await?;
         run_row(&row.ok_or_else(|| no_run(run))?)
+    }
+
+    async fn runs_named(&self, runs: &[RunId]) -> Result<Vec<RunRow>> {
+        let rows = sqlx::query(concat!("select ", run_columns!(), " from run r where r.id = any($1)"))
+            .bind(runs.iter().map(|run| run.0).collect::<Vec<_>>())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(run_row).collect()
     }
 
     async fn run_times(&self, runs: &[RunId]) -> Result<Vec<RunTimes>> {
@@ -235,7 +245,7 @@ impl Runs for Postgres {
     }
 }
 
-fn run_row(row: &PgRow) -> Result<RunRow> {
+pub(super) fn run_row(row: &PgRow) -> Result<RunRow> {
     let count = |column: &str| row.try_get::<i32, _>(column).map(i32::cast_unsigned);
     Ok(RunRow {
         id: RunId(row.try_get("id")?),

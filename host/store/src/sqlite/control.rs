@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use pawl_domain::decision::{Changes, GoesOn, StepChanged, Verb};
 use pawl_domain::id::{Digest, RunId, StepId};
+use pawl_domain::journal::{Entry, Segment};
 use pawl_domain::ready::Ready;
 use pawl_domain::status::StepStatus;
 
@@ -36,7 +37,17 @@ fn apply(ledger: &Ledger<'_>, id: RunId, changes: &Changes<'_>) -> Result<Vec<Re
     for changed in &changes.steps {
         let mut step = ledger.step(StepId { run: id, step: changed.no })?.ok_or_else(|| no_run(id))?;
         step.become_as(changed, ledger.now_ms);
+        if changes.again.contains(&changed.no) {
+            ledger.begin_again(&mut step)?;
+        }
         step.write(ledger.conn)?;
+        if changes.again.contains(&changed.no) {
+            // Its state allows it by now.
+            step.drop_output(ledger.conn)?;
+        }
+        if let Some((_, output)) = changes.skipped.filter(|(no, _)| *no == changed.no) {
+            step.write_output(ledger.conn, output)?;
+        }
         if let Some(component) = changed.goes_on.and_then(|goes_on| goes_on.component) {
             // Named from now on, whatever names it: it is not deleted before somebody sees that this run is on it.
             let named = "update plugin_version set last_named_at = ?2 where digest = ?1";
@@ -76,6 +87,24 @@ fn apply(ledger: &Ledger<'_>, id: RunId, changes: &Changes<'_>) -> Result<Vec<Re
     Run { status, live, running, failing, ended_at, ..run }.write(ledger.conn)?;
     let ready = changes.steps.iter().filter(|step| step.status == StepStatus::Ready);
     ledger.ready_of(ready.map(|step| StepId { run: id, step: step.no }))
+}
+
+impl Ledger<'_> {
+    /// Nothing of what a step has done before is left, but that it begins again.
+    fn begin_again(&self, step: &mut Step) -> Result<()> {
+        self.cut_journal(step.id, 0)?;
+        self.append(step.id, &Segment::of(0, &[Entry::Again { round: step.fence }]))?;
+        let (run, no) = (step.id.run.0, step.id.step.0);
+        for sql in [
+            "delete from checkpoint where run_id = ?1 and step_no = ?2",
+            "update recovery set outcome = 'stopped' where run_id = ?1 and step_no = ?2 and outcome is null",
+        ] {
+            self.conn.prepare_cached(sql)?.execute((run, no))?;
+        }
+        (step.checkpoint_position, step.checkpoint_ordinal, step.alone) = (None, 0, false);
+        (step.progress, step.progress_message, step.error) = (None, None, None);
+        Ok(())
+    }
 }
 
 impl Step {

@@ -38,7 +38,7 @@ fn miscounted_needs(conn: &Connection, run: RunId, violations: &mut Vec<Violatio
     let plan = Plan::new(pipeline, read_pipeline(conn, pipeline)?);
     let steps = Step::all_of(conn, run)?;
     for step in steps.iter().filter(|step| step.status != StepStatus::Cancelled) {
-        let is_unmet = |need: &usize| steps.get(*need).is_none_or(|need| need.status != StepStatus::Succeeded);
+        let is_unmet = |need: &usize| steps.get(*need).is_none_or(|need| !need.status.is_met());
         let needs = needs_of(&plan, step.id.step).iter().map(|need| need.0 as usize);
         let unmet = needs.filter(is_unmet).count();
         if unmet != step.unmet as usize {

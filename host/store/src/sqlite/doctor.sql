@@ -34,8 +34,10 @@ misnumbered as (
     join (select run_id, count(*) as events, max(number) as last from event group by run_id) as h on h.run_id = r.id
     where h.events <> r.event_count or h.last <> r.event_count
     union all
-    select 5, run_id, format('step %d succeeded %d times', step_no, count(*))
-    from event where kind = 'step.succeeded' group by run_id, step_no having count(*) > 1
+    -- Once, and once more each time that a person has it done again.
+    select 5, run_id, format('step %d succeeded %d times', step_no, count(*) filter (where kind = 'step.succeeded'))
+    from event where kind in ('step.succeeded', 'step.reopened') group by run_id, step_no
+    having count(*) filter (where kind = 'step.succeeded') > 1 + count(*) filter (where kind = 'step.reopened')
     union all
     select 5, run_id, format('the fence of step %d falls at event %d', step_no, number)
     from (select *, lag(fence) over (partition by run_id, step_no order by number) as before
@@ -112,6 +114,12 @@ orphaned as (
     select 12, m.run_id, 'it is gone, and no step is left to keep its id' from remains m
     where not exists (select 1 from step s where s.run_id = m.run_id and s.step_no = 0)
 ),
+-- 11 A dead letter is of a step that has failed, or is parked.
+undead as (
+    select 11, d.run_id, format('there is a dead letter of step %d, which has neither failed nor is parked', d.step_no)
+    from dead_letter d left join step s on s.run_id = d.run_id and s.step_no = d.step_no
+    where s.status is not d.state
+),
 -- 13 Lines of a log are numbered without overlap, each was said under a claim of its step, and none is kept twice.
 misfiled as (
     select 13, run_id, format('the log overlaps at line %d', first)
@@ -144,4 +152,4 @@ astray as (
 )
 select * from unowned union all select * from immobile union all select * from miscounted
 union all select * from misnumbered union all select * from torn union all select * from open
-union all select * from missed union all select * from orphaned union all select * from misfiled union all select * from astray
+union all select * from missed union all select * from orphaned union all select * from undead union all select * from misfiled union all select * from astray

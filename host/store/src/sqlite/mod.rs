@@ -17,6 +17,7 @@ use thread::Thread;
 
 mod components;
 mod control;
+mod dead_letters;
 mod doctor;
 mod events;
 mod history;
@@ -53,7 +54,7 @@ const NAME: &str = "SQLite";
 
 /// The tables, and each change of them since: a file's `user_version` counts what it has been through. What has landed
 /// is frozen, as migrations are.
-const SCHEMA: [&str; 9] = [
+const SCHEMA: [&str; 10] = [
     include_str!("schema/0001_tables.sql"),
     include_str!("schema/0002_listed.sql"),
     include_str!("schema/0003_inbox.sql"),
@@ -63,6 +64,7 @@ const SCHEMA: [&str; 9] = [
     include_str!("schema/0007_gone_workers.sql"),
     include_str!("schema/0008_retention.sql"),
     include_str!("schema/0009_logs.sql"),
+    include_str!("schema/0010_dead_letters.sql"),
 ];
 
 /// A database file that this process owns; cheap to clone.

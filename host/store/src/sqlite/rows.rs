@@ -212,7 +212,7 @@ impl Step {
             ":progress": self.progress,
             ":progress_message": self.progress_message,
         })?;
-        Ok(())
+        self.write_letter(conn)
     }
 
     /// Its output is recorded, with the digest that every read checks.
@@ -220,6 +220,13 @@ impl Step {
         let mut statement =
             conn.prepare_cached("update step set output = ?3, output_digest = ?4 where run_id = ?1 and step_no = ?2")?;
         statement.execute((self.id.run.0, self.id.step.0, output, &Digest::of(output).0[..]))?;
+        Ok(())
+    }
+
+    /// It has no output any more.
+    pub(super) fn drop_output(&self, conn: &Connection) -> Result<()> {
+        let sql = "update step set output = null, output_digest = null where run_id = ?1 and step_no = ?2";
+        conn.prepare_cached(sql)?.execute((self.id.run.0, self.id.step.0))?;
         Ok(())
     }
 

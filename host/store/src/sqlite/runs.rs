@@ -25,6 +25,8 @@ macro_rules! run_query {
     };
 }
 
+pub(super) use run_query;
+
 /// The same of a run's steps.
 macro_rules! steps_where {
     ($which:literal) => {
@@ -102,6 +104,18 @@ impl Runs for Sqlite {
         let found =
             self.read(move |conn| row(conn, concat!(run_query!(), "where r.id = ?1"), [run.0], run_row)).await?;
         found.ok_or_else(|| no_run(run))
+    }
+
+    async fn runs_named(&self, runs: &[RunId]) -> Result<Vec<RunRow>> {
+        let runs = runs.to_vec();
+        self.read(move |conn| {
+            let mut found = Vec::with_capacity(runs.len());
+            for run in runs {
+                found.extend(row(conn, concat!(run_query!(), "where r.id = ?1"), [run.0], run_row)?);
+            }
+            Ok(found)
+        })
+        .await
     }
 
     async fn run_times(&self, runs: &[RunId]) -> Result<Vec<RunTimes>> {
@@ -205,7 +219,7 @@ fn output(conn: &rusqlite::Connection, run: RunId, step: StepNo) -> Result<Optio
     })
 }
 
-fn run_row(row: &Row<'_>) -> Result<RunRow> {
+pub(super) fn run_row(row: &Row<'_>) -> Result<RunRow> {
     Ok(RunRow {
         id: RunId(row.get("id")?),
         pipeline: row.get("pipeline")?,

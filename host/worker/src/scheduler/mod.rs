@@ -55,6 +55,8 @@ pub struct Scheduler {
     pub prodded: Arc<Notify>,
     /// Says that leases were ended before their time.
     pub ended: Arc<Notify>,
+    /// Says that steps may have died: those that were taken over once too often.
+    pub died: Arc<Notify>,
     /// Where a look begins.
     pub edges: Arc<Mutex<Edges>>,
     /// Messages of the dead, for the worker.

@@ -32,6 +32,9 @@ pub async fn run(mut scheduler: Scheduler) {
         while taken.as_ref().is_ok_and(|taken| *taken >= SWEEP) {
             taken = run_once(&scheduler, strays).await;
         }
+        if !strays || taken.as_ref().is_ok_and(|taken| *taken > 0) {
+            scheduler.died.notify_one();
+        }
         tell(&mut outage, "no takeover", taken);
         if !strays {
             scheduler.prodded.notify_one();

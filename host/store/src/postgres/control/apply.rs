@@ -1,8 +1,10 @@
 //! Changes as `pawl_apply_v2` takes them: see `migrations/0006_control.sql` and `0013_signals.sql`; with
-//! a change of the inbox, as `pawl_change_signal_v1` does (`0017_inbox.sql`).
+//! a change of the inbox, as `pawl_change_signal_v1` does (`0017_inbox.sql`); with an output that a person gives, or steps that
+//! are done again, as `pawl_apply_v3` does (`0029_dead_letters.sql`).
 
 use pawl_domain::decision::{Changes, Forget, Given, InboxChange, Signal, SignalChange, StepChanged, Told};
 use pawl_domain::id::{Digest, RunId, StepNo};
+use pawl_domain::journal::{Entry, Segment};
 use pawl_domain::ready::Ready;
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
@@ -21,7 +23,20 @@ pub(super) async fn apply(conn: &mut PgConnection, run: RunId, changes: &Changes
         let named = sqlx::query("update plugin_version set last_named_at = clock_timestamp() where digest = any ($1)");
         named.bind(put_on).execute(&mut *conn).await?;
     }
+    let (skipped, output) = changes.skipped.unzip();
     let query = match changes.inbox {
+        None if skipped.is_some() || !changes.again.is_empty() => {
+            let firsts = firsts_of(changes);
+            sqlx::query(
+                "select * from pawl_apply_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+            )
+            .bind(skipped.map(|step| step.0))
+            .bind(output)
+            .bind(output.map(|output| Digest::of(output).0))
+            .bind(changes.again.iter().map(|step| step.0).collect::<Vec<_>>())
+            .bind(firsts.iter().map(|bytes| Digest::of(bytes).0.to_vec()).collect::<Vec<_>>())
+            .bind(firsts)
+        }
         None => sqlx::query("select * from pawl_apply_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"),
         Some(InboxChange { signal, how }) => sqlx::query(
             "select * from pawl_change_signal_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
@@ -50,6 +65,12 @@ pub(super) async fn apply(conn: &mut PgConnection, run: RunId, changes: &Changes
         true => ready.iter().map(ready_of).collect::<Result<_>>().map(Some),
         false => Ok(None),
     }
+}
+
+/// What the journals of steps begin with that are done again, in their order.
+fn firsts_of(changes: &Changes<'_>) -> Vec<Vec<u8>> {
+    let round = |no: &StepNo| changes.steps.iter().find(|step| step.no == *no).map_or(0, |step| step.fence.0);
+    changes.again.iter().map(|no| Segment::of(0, &[Entry::Again { round: round(no) }]).bytes).collect()
 }
 
 #[derive(sqlx::Type)]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pawl_domain::decision::{Known, Look, RunState, SentBefore, SignalState, StepState, Unread, Waits, Which};
+use pawl_domain::decision::{Known, Look, RunState, SentBefore, SignalState, StepState, TakenBy, Unread, Waits, Which};
 use pawl_domain::id::{Fence, RunId, StepNo};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -23,7 +23,7 @@ pub(super) async fn read(conn: &mut PgConnection, run: RunId, look: &Look<'_>) -
         Some(key) => sent_under(conn, run, key).await?,
         None => None,
     };
-    let mut known = Known { run: state, steps, inbox: Vec::new(), unread: 0, sent, signal: None };
+    let mut known = Known { run: state, steps, inbox: Vec::new(), taken: Vec::new(), unread: 0, sent, signal: None };
     if let Some(number) = look.signal {
         known.signal = signal_of(conn, run, number).await?;
     }
@@ -35,6 +35,9 @@ pub(super) async fn read(conn: &mut PgConnection, run: RunId, look: &Look<'_>) -
     }
     if let Some((step, from)) = look.returning {
         known.inbox.extend(taken(conn, run, step, from).await?);
+    }
+    if look.taken {
+        known.taken = all_taken(conn, run).await?;
     }
     Ok(known)
 }
@@ -156,6 +159,14 @@ async fn taken(conn: &mut PgConnection, run: RunId, step: StepNo, from: u32) -> 
         .fetch_all(conn)
         .await?;
     rows.iter().map(unread).collect()
+}
+
+/// What any step has taken. Few: each was waited for.
+async fn all_taken(conn: &mut PgConnection, run: RunId) -> Result<Vec<TakenBy>> {
+    let sql = "select id, name, step_no from signal where run_id = $1 and step_no is not null and position >= 0";
+    let rows = sqlx::query(sql).bind(run.0).fetch_all(conn).await?;
+    let taken = |row| Ok(TakenBy { step: StepNo(Row::try_get(row, "step_no")?), signal: unread(row)? });
+    rows.iter().map(taken).collect()
 }
 
 fn unread(row: &PgRow) -> Result<Unread> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pawl_domain::decision::{Known, Look, RunState, SentBefore, SignalState, StepState, Unread, Which};
+use pawl_domain::decision::{Known, Look, RunState, SentBefore, SignalState, StepState, TakenBy, Unread, Which};
 use pawl_domain::id::{Fence, RunId, StepId, StepNo};
 use rusqlite::Row;
 
@@ -34,7 +34,7 @@ pub(super) fn read(ledger: &Ledger<'_>, id: RunId, look: &Look<'_>) -> Result<Kn
         signal_count: run.signal_count,
     };
     let sent = look.key.map(|key| sent_under(ledger, id, key)).transpose()?.flatten();
-    let mut known = Known { run: state, steps, inbox: Vec::new(), unread: 0, sent, signal: None };
+    let mut known = Known { run: state, steps, inbox: Vec::new(), taken: Vec::new(), unread: 0, sent, signal: None };
     if let Some(number) = look.signal {
         let sql = "select name, step_no, position from signal where run_id = ?1 and id = ?2";
         let state = |row: &Row<'_>| Ok((row.get("name")?, SignalState::of(row.get("step_no")?, row.get("position")?)));
@@ -54,6 +54,13 @@ pub(super) fn read(ledger: &Ledger<'_>, id: RunId, look: &Look<'_>) -> Result<Kn
             Ok(Unread { number: row.get("id")?, name: row.get("name")? })
         });
         known.inbox.extend(taken?);
+    }
+    if look.taken {
+        let sql = "select id, name, step_no from signal where run_id = ?1 and step_no is not null and position >= 0";
+        known.taken = rows(ledger.conn, sql, [id.0], |row| {
+            let signal = Unread { number: row.get("id")?, name: row.get("name")? };
+            Ok(TakenBy { step: StepNo(row.get("step_no")?), signal })
+        })?;
     }
     Ok(known)
 }
