@@ -47,6 +47,7 @@ pub trait Store:
     Schema
     + components::Components
     + control::Control
+    + doctor::Inspections
     + doctor::Invariants
     + events::Events
     + history::Histories

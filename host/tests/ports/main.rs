@@ -4,6 +4,7 @@
 mod away;
 mod event_kinds;
 mod logs;
+mod operators;
 mod queues;
 mod recoveries;
 mod retention;

@@ -21,6 +21,7 @@ mod error;
 mod events;
 mod history;
 mod inbox;
+mod inspect;
 mod leases;
 mod link;
 mod live;
