@@ -40,6 +40,7 @@ mod pipelines;
 mod plugins;
 mod problem;
 mod recoveries;
+mod report;
 mod request;
 mod retention;
 mod route;

@@ -14,6 +14,7 @@ mod operations;
 mod pipelines;
 mod plugins;
 mod recoveries;
+mod report;
 mod retention;
 mod runs;
 
@@ -24,6 +25,7 @@ pub use operations::*;
 pub use pipelines::*;
 pub use plugins::*;
 pub use recoveries::*;
+pub use report::*;
 pub use retention::*;
 pub use runs::*;
 
