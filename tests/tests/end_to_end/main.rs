@@ -46,6 +46,7 @@ mod main_flow;
 mod memory;
 mod metrics;
 mod neighbours;
+mod operators;
 mod outages;
 mod parallel;
 mod pipelines;
