@@ -17,6 +17,7 @@ mod busy;
 mod completions;
 mod dead_letter;
 mod dev;
+mod doctor;
 mod drill;
 mod exit;
 mod here;
@@ -28,11 +29,13 @@ mod plugin;
 pub mod plugin_build;
 mod plugin_new;
 mod plugin_test;
+mod queue;
 mod recover;
 mod retention;
 mod roles;
 mod run;
 mod settings;
+mod worker;
 
 use output::Output;
 use settings::{Flags, Role, Settings};
@@ -61,18 +64,33 @@ enum Noun {
     Dev,
     /// Serve the HTTP API until asked to stop
     Api,
-    /// Execute steps until asked to stop
+    /// Execute steps until asked to stop; or, with a verb, look at workers and drain one
     #[command(after_help = "Secrets that a pipeline grants its steps are read from variables of the worker:\n  \
-                            PAWL_SECRET_API_TOKEN for `secrets = [\"api_token\"]`")]
-    Worker,
+                            PAWL_SECRET_API_TOKEN for `secrets = [\"api_token\"]`\n\n\
+                            Examples:\n  pawl worker --queues default gpu\n  pawl worker list\n  \
+                            pawl worker drain 2f7c9be1 --wait 2m")]
+    Worker {
+        #[command(subcommand)]
+        verb: Option<worker::Verb>,
+    },
+    /// Queues: what waits in them, who reads them, how fast they drain
+    Queue {
+        #[command(subcommand)]
+        verb: queue::Verb,
+    },
     /// Whether the API is ready, or a worker at the address of its figures; exit code 1 and the reasons if it is not
     #[command(after_help = "Examples:\n  pawl ready\n  pawl ready --api-url http://127.0.0.1:7341    # a worker")]
     Ready(roles::Ready),
     /// Bring the database's schema up to date
     #[command(after_help = "Examples:\n  pawl migrate\n  pawl migrate --wait 10m    # another process does it")]
     Migrate(roles::Migrate),
-    /// Check the invariants of the whole database
-    Doctor(roles::Doctor),
+    /// The checklist after an incident: database, workers, queues, runs, deliveries; exit code 1 if a check fails
+    #[command(
+        after_help = "It asks the servers themselves, so that it works while the API does not, and changes nothing.\n\n\
+                            Examples:\n  pawl doctor\n  pawl doctor --quick --since 10m -o json\n  \
+                            pawl doctor --data .pawl    # what `pawl dev` has, also while it runs"
+    )]
+    Doctor(doctor::Doctor),
     /// Runs that nobody moves, and since when; exit code 1 if there are any. Changes nothing
     #[command(
         after_help = "A run that sleeps, has its turn in a queue, or has a step that a live worker executes, is not \
@@ -167,7 +185,7 @@ impl Noun {
         match self {
             Self::Dev => Role::Dev,
             Self::Api => Role::Api,
-            Self::Worker => Role::Worker,
+            Self::Worker { verb: None } => Role::Worker,
             Self::Config { reader: Some(reader), .. } => reader.role(),
             _ => Role::Client,
         }
@@ -183,7 +201,7 @@ pub fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return ExitCode::from(exit::report(&error)),
     };
-    let is_role = matches!(noun, Noun::Dev | Noun::Api | Noun::Worker);
+    let is_role = matches!(noun, Noun::Dev | Noun::Api | Noun::Worker { verb: None });
     // A client needs one thread; a role has several, and decides itself what a signal means.
     let ended = if is_role {
         tokio::runtime::Builder::new_multi_thread()
@@ -228,7 +246,9 @@ async fn carry_out(noun: Noun, settings: &Settings) -> anyhow::Result<()> {
     match noun {
         Noun::Dev => dev::run(settings).await,
         Noun::Api => roles::api(settings).await,
-        Noun::Worker => roles::worker(settings).await,
+        Noun::Worker { verb: None } => roles::worker(settings).await,
+        Noun::Worker { verb: Some(verb) } => worker::run(verb, &settings.client()?).await,
+        Noun::Queue { verb } => queue::run(verb, &settings.client()?).await,
         Noun::Ready(ready) => ready.run(&settings.client()?).await,
         Noun::Migrate(migrate) => migrate.run(settings).await,
         Noun::Doctor(doctor) => doctor.run(settings).await,

@@ -159,7 +159,7 @@ pub(super) fn size(bytes: u64) -> String {
 /// The end of an id that names it well enough for people: the beginning of an id tells only when it was made.
 pub(super) fn short(id: impl fmt::Display) -> String {
     let text = id.to_string();
-    text[text.len().saturating_sub(8)..].to_owned()
+    text[text.floor_char_boundary(text.len().saturating_sub(8))..].to_owned()
 }
 
 #[cfg(test)]

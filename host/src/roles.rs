@@ -1,10 +1,8 @@
-//! The production roles (`pawl api`, `pawl worker`), whether one is `ready`, and what belongs to a database (`migrate`,
-//! `doctor`).
+//! The production roles (`pawl api`, `pawl worker`), whether one is `ready`, and the schema of a database (`migrate`).
 //!
 //! A role runs until SIGINT or SIGTERM, then drains: what it has begun is finished or handed back. A second
 //! signal ends it at once.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,47 +16,25 @@ use pawl_base::fault;
 use pawl_dispatch::Ports;
 use pawl_domain::pipeline_file::parse_duration_ms;
 use pawl_queue::{Queue as _, RedisStreams, WhichInstallation};
-use pawl_store::doctor::{Invariants as _, Violation};
-use pawl_store::live::Live as _;
-use pawl_store::{self as store, Postgres, Schema as _, Sqlite};
+use pawl_store::{self as store, Postgres, Schema as _};
 use pawl_worker as worker;
-use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::auto_recover;
 use super::exit::{End, INTERRUPTED};
-use super::here::DATA;
-use super::output::{Answer, Output, Table};
+use super::output::{Answer, Output};
 use super::settings::Settings;
 
-/// How long one statement of `pawl doctor` and `pawl migrate` may take: they go over whole tables.
+/// How long one statement of `pawl migrate` may take: it goes over whole tables.
 const LONG_STATEMENT: Duration = Duration::from_secs(600);
 
-/// How long `pawl migrate` and `pawl doctor` wait for a database that is away: it may be starting beside them, as in a
-/// compose file.
+/// How long `pawl migrate` waits for a database that is away: it may be starting beside it, as in a compose file.
 const START_LIMIT: Duration = Duration::from_secs(30);
-const DOCTOR_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long one look whether it is there may take.
 const LOOK: Duration = Duration::from_secs(2);
-
-/// Arguments of `pawl doctor`.
-#[derive(Debug, Args)]
-pub(super) struct Doctor {
-    /// Check besides what holds only while nothing moves
-    #[arg(long)]
-    quiet: bool,
-    /// How long a lease may have ended before its steps are a problem
-    #[arg(long, value_name = "MS", default_value_t = 10_000)]
-    grace_ms: u64,
-    /// Check what `pawl dev` has in this folder, also while it runs [default: .pawl, if no database is named]
-    #[arg(long, value_name = "FOLDER")]
-    data: Option<PathBuf>,
-    #[command(flatten)]
-    output: Output,
-}
 
 /// Serves the API until it is asked to stop.
 pub(super) async fn api(settings: &Settings) -> anyhow::Result<()> {
@@ -154,7 +130,7 @@ async fn until_migrated(url: &str, limit: Duration) -> anyhow::Result<()> {
 }
 
 /// Waits until Postgres answers.
-async fn until_there(url: &str, limit: Duration) -> anyhow::Result<()> {
+pub(super) async fn until_there(url: &str, limit: Duration) -> anyhow::Result<()> {
     let looking = Postgres::new(url, 1, LOOK)?;
     let asked = async || looking.check_connections().await;
     Patience::of(limit).until("Postgres", asked, store::Error::is_passing).await
@@ -211,51 +187,6 @@ impl Ready {
     }
 }
 
-impl Doctor {
-    /// Checks all invariants over the whole database.
-    pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let grace = Duration::from_millis(self.grace_ms);
-        let found = match self.folder(settings) {
-            Some(folder) => {
-                let store = Sqlite::look(&folder)?;
-                let violations = store.doctor(grace, self.quiet).await?;
-                // Its queue lies in the memory of `pawl dev`.
-                Findings { violations, unserved_queues: store.unserved_queues().await?, queue_away: None }
-            }
-            None => {
-                let url = settings.database_url()?;
-                until_there(&url, DOCTOR_LIMIT).await?;
-                let store = Postgres::new(&url, 1, LONG_STATEMENT)?;
-                store.check_schema().await?;
-                let violations = store.doctor(grace, self.quiet).await?;
-                let unserved_queues = store.unserved_queues().await?;
-                Findings { violations, unserved_queues, queue_away: queue_away(settings, store).await? }
-            }
-        };
-        self.output.print(&found)?;
-        if found.violations.is_empty() { Ok(()) } else { Err(End::Said.into()) }
-    }
-
-    /// The folder of `pawl dev`, if that is what is to be checked.
-    fn folder(&self, settings: &Settings) -> Option<PathBuf> {
-        let usual = || Some(PathBuf::from(DATA)).filter(|folder| settings.database_url().is_err() && folder.is_dir());
-        self.data.clone().or_else(usual)
-    }
-}
-
-/// Why steps are not delivered, if the queue is named and does not answer.
-async fn queue_away(settings: &Settings, store: Postgres) -> anyhow::Result<Option<String>> {
-    if settings.redis_url().is_err() {
-        return Ok(None);
-    }
-    let queue = queue(settings, store)?;
-    Ok(match tokio::time::timeout(DOCTOR_LIMIT, queue.ping()).await {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(format!("{:#}", anyhow::Error::from(error))),
-        Err(_) => Some(format!("{} does not answer", queue.name())),
-    })
-}
-
 /// Ends with the first signal to stop since the call; the second ends the process.
 pub(super) fn asked_to_stop() -> impl Future<Output = ()> + Send + 'static {
     let first = signalled();
@@ -285,17 +216,6 @@ pub(super) fn signalled() -> impl Future<Output = ()> + Send + 'static {
     }
 }
 
-/// What `pawl doctor` found.
-#[derive(Debug, Serialize)]
-struct Findings {
-    violations: Vec<Violation>,
-    /// Not wrong, but nobody works on them: queues with ready steps and without a live worker.
-    unserved_queues: Vec<String>,
-    /// Not wrong either: why the queue does not answer, if it is named and does not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    queue_away: Option<String>,
-}
-
 impl Answer for Readiness {
     fn ids(&self) -> Vec<String> {
         vec![self.status.clone()]
@@ -304,31 +224,5 @@ impl Answer for Readiness {
     fn text(&self) -> String {
         let reasons = self.reasons.iter().map(|reason| format!("\n  {reason}"));
         std::iter::once(self.status.clone()).chain(reasons).collect()
-    }
-}
-
-impl Answer for Findings {
-    fn ids(&self) -> Vec<String> {
-        self.violations.iter().map(|violation| violation.invariant.to_string()).collect()
-    }
-
-    fn text(&self) -> String {
-        let unserved = |queue: &String| {
-            format!(
-                "steps are ready in the queue `{queue}`, which no live worker serves: start one with `pawl worker --queues {queue}`\n"
-            )
-        };
-        let mut unserved: String = self.unserved_queues.iter().map(unserved).collect();
-        if let Some(why) = &self.queue_away {
-            unserved.push_str(&format!("steps that are ready are not delivered, and nothing is lost: {why}\n"));
-        }
-        if self.violations.is_empty() {
-            return format!("all invariants hold\n{unserved}");
-        }
-        let mut table = Table::with_text(["INVARIANT", "FOUND"]);
-        for violation in &self.violations {
-            table.row([violation.invariant.to_string(), violation.what.clone()]);
-        }
-        format!("{table}{unserved}")
     }
 }

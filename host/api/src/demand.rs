@@ -81,7 +81,7 @@ mod tests {
 
     fn stream(queue: &str, priority: Priority, length: usize, pending: usize) -> StreamState {
         let stream = Stream { queue: queue.to_owned(), priority };
-        StreamState { stream, length, pending, oldest_unread_ms: None, consumers: Vec::new() }
+        StreamState { stream, length, pending, added: 0, oldest_unread_ms: None, consumers: Vec::new() }
     }
 
     fn worker(queues: &[&str], running: u32, alive: bool, draining: bool) -> WorkerRow {
@@ -93,6 +93,9 @@ mod tests {
             running,
             queues: queues.iter().map(ToString::to_string).collect(),
             draining,
+            drain_asked: false,
+            version: None,
+            clock_ahead_ms: None,
             alive,
             started_at_ms: 0,
             renewed_at_ms: 0,

@@ -102,7 +102,7 @@ async fn list(state: &AppState, run: RunId, pipeline: &Pipeline, after: u32) -> 
     Ok(EventList { events: rows.into_iter().map(|row| event_of(pipeline, row)).collect(), ended })
 }
 
-fn event_of(pipeline: &Pipeline, row: EventRow) -> Event {
+pub(super) fn event_of(pipeline: &Pipeline, row: EventRow) -> Event {
     Event {
         number: row.number,
         at_ms: row.at_ms,

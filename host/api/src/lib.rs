@@ -42,6 +42,7 @@ mod plugins;
 mod problem;
 mod recoveries;
 mod remarks;
+mod report;
 mod request;
 mod retention;
 mod route;

@@ -157,7 +157,7 @@ fn list(pipeline: &Pipeline, page: LogPage, ended: bool) -> LogList {
     LogList { lines, next, ended: ended && next.is_none() }
 }
 
-fn line_of(pipeline: &Pipeline, told: LoggedLine) -> LogLine {
+pub(super) fn line_of(pipeline: &Pipeline, told: LoggedLine) -> LogLine {
     let LoggedLine { number, step, fence, worker, attempt, line } = told;
     LogLine {
         number: number.cast_unsigned(),

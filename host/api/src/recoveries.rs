@@ -58,12 +58,17 @@ pub(super) async fn list(
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|row| row.id.to_string());
+    Ok(Json(RecoveryList { recoveries: named(&state, rows).await?, next }))
+}
+
+/// Records with the names of their steps.
+pub(super) async fn named(state: &AppState, rows: Vec<RecoveryRow>) -> Result<Vec<Recovery>> {
     let mut recoveries = Vec::with_capacity(rows.len());
     for row in rows {
-        let step = name(&state, row.pipeline_digest, row.id.step.step).await?;
+        let step = name(state, row.pipeline_digest, row.id.step.step).await?;
         recoveries.push(recovery_of(row, step));
     }
-    Ok(Json(RecoveryList { recoveries, next }))
+    Ok(recoveries)
 }
 
 #[derive(Deserialize, JsonSchema)]

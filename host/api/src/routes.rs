@@ -15,7 +15,7 @@ use super::types::{
     RecoverRuns, ResumeStep, SkipStep, SubmitRun, SubmittedRun,
 };
 use super::{
-    dead_letters, events, health, inbox, journal, logs, metrics, openapi, operations, pipelines, plugins, recoveries,
+    dead_letters, events, health, inbox, journal, logs, metrics, openapi, operations, pipelines, plugins, recoveries, report,
     retention, runs, signals,
 };
 
@@ -76,6 +76,8 @@ fn runs() -> Vec<Route> {
         logged(Route::get("/v1/runs/{run}/logs", logs::of_run))
             .says("listLogs", "what its steps have logged, in the order in which it was stored; `next` is the `after` of the next page, `tail=N` is for the last N lines; `level`, `attempt` and `since_ms` leave lines out; with `Accept: text/event-stream` as a stream that follows the run, see below"),
         Route::get("/v1/runs/{run}/explain", runs::why).says("explainRun", "why it has not ended, or why it has failed, and what can be done"),
+        Route::get("/v1/runs/{run}/report", report::show)
+            .says("reportRun", "all that is needed to judge it, bounded: why it stands or has failed, the steps concerned with the ends of their journals and logs, versions, recoveries, the last events, and commands that would move it"),
         Route::post("/v1/runs/{run}/cancel", runs::cancel)
             .says("cancelRun", "stops it; `retry` opens it again")
             .or(&CONFLICT, "if it has ended"),
@@ -255,8 +257,15 @@ fn retention() -> Vec<Route> {
 fn operations() -> Vec<Route> {
     vec![
         Route::get("/v1/workers", operations::workers).says("listWorkers", "worker processes and their leases, and those that went within a day"),
+        Route::post("/v1/workers/{worker}/drain", operations::drain)
+            .says("drainWorker", "asks a worker to take nothing new, to finish or hand back what it has, and to end; it hears of it with its next heartbeat, and asking twice is fine")
+            .or(&NOT_FOUND, "")
+            .or(&CONFLICT, "if it is gone, or `pawl dev`"),
         Route::get("/v1/queues", operations::queues)
             .says("listQueues", "streams, their depth and pending messages"),
+        Route::get("/v1/queues/{queue}", operations::queue)
+            .says("showQueue", "a queue's three streams: who reads them, which messages are pending and since when; and who serves it")
+            .or(&NOT_FOUND, "if it has nothing, nobody serves it and no pipeline names it"),
         Route::get("/v1/scale", operations::scale)
             .says("showScale", "what each queue asks of workers, for autoscaling: steps that wait and steps that are executed; with `queue=NAME` of this one alone"),
         Route::post("/admin/requeue_processing", operations::requeue_processing)

@@ -260,14 +260,17 @@ pub(super) async fn output(State(state): State<AppState>, Path(run): Path<String
 }
 
 pub(super) async fn why(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<Explanation>> {
-    let id = run_id(&run)?;
+    explained(&state, run_id(&run)?).await.map(Json)
+}
+
+pub(super) async fn explained(state: &AppState, id: RunId) -> Result<Explanation> {
     // In this order: a step that moves in between is missing from the reasons only if it has ended.
     let live = state.store.live_steps(id, EXPLAINED_STEPS).await?;
     let row = state.store.run_alone(id).await?;
     let pipeline = state.pipeline(row.pipeline_digest).await?;
     let failed = if row.failing { state.store.failed_steps(id, EXPLAINED_STEPS).await? } else { Vec::new() };
     let why_failed = match row.status {
-        RunStatus::Failed => why_failed(&state, &row).await?,
+        RunStatus::Failed => why_failed(state, &row).await?,
         _ => None,
     };
     let mut explanation = explain(&row, &pipeline, &live, &failed, why_failed.as_deref());
@@ -282,7 +285,7 @@ pub(super) async fn why(State(state): State<AppState>, Path(run): Path<String>) 
         let rejected = state.store.rejected_signals(id, EXPLAINED_SIGNALS).await?;
         name_rejected(&mut explanation, &live, &rejected);
     }
-    Ok(Json(explanation))
+    Ok(explanation)
 }
 
 /// What a person said who failed the run; it is the last that its history tells.
@@ -408,7 +411,7 @@ pub(super) fn to_raw(json: Vec<u8>) -> Result<Box<RawValue>> {
     RawValue::from_string(text).map_err(|error| Problem::internal(&error))
 }
 
-fn step_of(pipeline: &Pipeline, row: StepRow) -> Step {
+pub(super) fn step_of(pipeline: &Pipeline, row: StepRow) -> Step {
     let spec = pipeline.step(row.no);
     Step {
         name: step_name(pipeline, row.no),

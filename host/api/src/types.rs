@@ -15,6 +15,7 @@ mod operations;
 mod pipelines;
 mod plugins;
 mod recoveries;
+mod report;
 mod retention;
 mod runs;
 
@@ -26,6 +27,7 @@ pub use operations::*;
 pub use pipelines::*;
 pub use plugins::*;
 pub use recoveries::*;
+pub use report::*;
 pub use retention::*;
 pub use runs::*;
 

@@ -11,7 +11,9 @@ use pawl_domain::id::{StepId, WorkerId};
 use pawl_domain::ready::{Moved, Start};
 use tokio::sync::{Notify, broadcast};
 
-use super::{Consumer, Delivery, FollowUp, Queue, Reader, Result, Stream, StreamState, Wake, Watermark};
+use super::{
+    Consumer, Delivery, FollowUp, Pending, Queue, Reader, Result, ServerState, Stream, StreamState, Wake, Watermark,
+};
 
 /// Wake-ups kept for a reader of changes that is behind; it polls for what it misses.
 const CHANGES_KEPT: usize = 1_024;
@@ -35,9 +37,17 @@ struct Shared {
 struct Log {
     last_entry: u64,
     unread: VecDeque<(u64, Message)>,
-    pending: BTreeMap<u64, (String, Message)>,
+    pending: BTreeMap<u64, Held>,
     /// When each consumer last read.
     consumers: HashMap<String, Instant>,
+}
+
+/// A message that a consumer has, and since when.
+#[derive(Debug)]
+struct Held {
+    consumer: String,
+    since: Instant,
+    message: Message,
 }
 
 #[derive(Debug, Clone)]
@@ -73,8 +83,9 @@ impl Log {
     fn read(&mut self, stream: &Arc<Stream>, consumer: &str, count: usize) -> Vec<Delivery> {
         self.consumers.insert(consumer.to_owned(), Instant::now());
         let read: Vec<(u64, Message)> = self.unread.drain(..count.min(self.unread.len())).collect();
-        let pending = read.iter().map(|(entry, message)| (*entry, (consumer.to_owned(), message.clone())));
-        self.pending.extend(pending);
+        let held =
+            |message: &Message| Held { consumer: consumer.to_owned(), since: Instant::now(), message: message.clone() };
+        self.pending.extend(read.iter().map(|(entry, message)| (*entry, held(message))));
         read.into_iter().map(|(entry, message)| message.delivery(stream, entry)).collect()
     }
 
@@ -83,14 +94,25 @@ impl Log {
         oldest.map_or(Watermark::AllDelivered, |(_, message)| Watermark::DeliveredBefore(message.ready_at_ms))
     }
 
+    fn state(&self, stream: &Stream) -> StreamState {
+        StreamState {
+            stream: stream.clone(),
+            length: self.unread.len() + self.pending.len(),
+            pending: self.pending.len(),
+            added: self.last_entry,
+            oldest_unread_ms: self.unread.front().map(|(_, message)| message.ready_at_ms),
+            consumers: self.consumers(),
+        }
+    }
+
     fn consumers(&self) -> Vec<Consumer> {
         let mut consumers: Vec<Consumer> = self
             .consumers
             .iter()
             .map(|(name, read_at)| Consumer {
                 name: name.clone(),
-                pending: self.pending.values().filter(|(consumer, _)| consumer == name).count(),
-                idle_ms: u64::try_from(read_at.elapsed().as_millis()).unwrap_or(u64::MAX),
+                pending: self.pending.values().filter(|held| held.consumer == *name).count(),
+                idle_ms: ms_since(*read_at),
             })
             .collect();
         consumers.sort_by(|one, other| one.name.cmp(&other.name));
@@ -166,11 +188,12 @@ impl Queue for InProcess {
     async fn adopt(&self, stream: &Arc<Stream>, dead: &str, adopter: &str, limit: usize) -> Result<Vec<Delivery>> {
         let mut streams = self.shared.streams();
         let Some(log) = streams.get_mut(&**stream) else { return Ok(Vec::new()) };
-        let held = log.pending.iter_mut().filter(|(_, (consumer, _))| consumer == dead).take(limit);
+        let held = log.pending.iter_mut().filter(|(_, held)| held.consumer == dead).take(limit);
         let adopted: Vec<Delivery> = held
-            .map(|(entry, (consumer, message))| {
-                adopter.clone_into(consumer);
-                message.delivery(stream, *entry)
+            .map(|(entry, held)| {
+                adopter.clone_into(&mut held.consumer);
+                held.since = Instant::now();
+                held.message.delivery(stream, *entry)
             })
             .collect();
         if adopted.is_empty() {
@@ -182,15 +205,27 @@ impl Queue for InProcess {
     }
 
     async fn streams(&self) -> Result<Vec<StreamState>> {
+        Ok(self.shared.streams().iter().map(|(stream, log)| log.state(stream)).collect())
+    }
+
+    async fn stream(&self, stream: &Stream) -> Result<StreamState> {
         let streams = self.shared.streams();
-        let state = |(stream, log): (&Stream, &Log)| StreamState {
-            stream: stream.clone(),
-            length: log.unread.len() + log.pending.len(),
-            pending: log.pending.len(),
-            oldest_unread_ms: log.unread.front().map(|(_, message)| message.ready_at_ms),
-            consumers: log.consumers(),
-        };
-        Ok(streams.iter().map(state).collect())
+        Ok(streams.get(stream).map_or_else(|| Log::default().state(stream), |log| log.state(stream)))
+    }
+
+    async fn pending(&self, stream: &Stream, limit: usize) -> Result<Vec<Pending>> {
+        let streams = self.shared.streams();
+        let held = streams.get(stream).into_iter().flat_map(|log| &log.pending).take(limit);
+        let told = held.map(|(entry, held)| Pending {
+            entry: entry.to_string(),
+            consumer: held.consumer.clone(),
+            idle_ms: ms_since(held.since),
+        });
+        Ok(told.collect())
+    }
+
+    async fn server(&self) -> Result<Option<ServerState>> {
+        Ok(None)
     }
 
     async fn tell_plugins(&self) -> Result<()> {
@@ -216,6 +251,10 @@ impl Queue for InProcess {
             }
         }
     }
+}
+
+fn ms_since(then: Instant) -> u64 {
+    u64::try_from(then.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// One consumer.

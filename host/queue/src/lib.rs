@@ -22,10 +22,12 @@ use pawl_domain::ready::{Moved, Ready, Start};
 mod error;
 mod in_process;
 mod redis;
+mod server;
 
 pub use error::{Error, Result, Source};
 pub use in_process::InProcess;
 pub use redis::{RedisConfig, RedisStreams, WhichInstallation};
+pub use server::ServerState;
 
 /// Dead letters that are kept for other systems, about.
 pub const DEAD_LETTERS_KEPT: usize = 10_000;
@@ -102,6 +104,24 @@ pub trait Queue: Send + Sync {
     async fn tell_dead_letters(&self, _letters: &[String]) -> Result<()> {
         Ok(())
     }
+
+    /// One stream; empty if it does not exist.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn stream(&self, stream: &Stream) -> Result<StreamState>;
+
+    /// Messages of a stream that were read and not acknowledged, the oldest first: at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn pending(&self, stream: &Stream, limit: usize) -> Result<Vec<Pending>>;
+
+    /// How the server behind it is; none if there is no server.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn server(&self) -> Result<Option<ServerState>>;
 
     /// Tells workers that a version of a plugin is wanted. A hint: they look besides.
     ///
@@ -224,6 +244,17 @@ pub struct Consumer {
     pub idle_ms: u64,
 }
 
+/// A message that was read and not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Its id in the stream.
+    pub entry: String,
+    /// Who has read it, or adopted it.
+    pub consumer: String,
+    /// Since then.
+    pub idle_ms: u64,
+}
+
 /// One stream, as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamState {
@@ -233,6 +264,8 @@ pub struct StreamState {
     pub length: usize,
     /// Messages read and not acknowledged.
     pub pending: usize,
+    /// Messages that were ever put in it, those that are gone included: between two looks, what came in.
+    pub added: u64,
     /// When the oldest unread message became ready (ms, the store's clock); `None` if all are read.
     pub oldest_unread_ms: Option<i64>,
     /// Who has read from it, and not been deleted since.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use pawl_api::client::Client;
 use pawl_api::types::{
-    Changed, EventList, Explanation, FailRun, KeptRun, ListedStatus, Run, RunList, RunStatus, SentSignal, SkipStep,
-    StepDetail, SubmitRun,
+    Changed, EventList, Explanation, FailRun, KeptRun, ListedStatus, Run, RunList, RunReport, RunStatus, SentSignal,
+    SkipStep, StepDetail, SubmitRun,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -21,8 +21,10 @@ use super::settings::Settings;
 mod id;
 mod inbox;
 mod logs;
+mod markdown;
 mod outage;
 mod replay;
+mod report;
 mod resume;
 mod show;
 mod sse;
@@ -77,6 +79,13 @@ pub(super) enum Verb {
     Logs(logs::Arguments),
     /// Why a run has not ended, or why it has failed
     Explain {
+        /// The run's id, or its first digits
+        #[arg(value_parser = run_id)]
+        run: String,
+    },
+    /// All that somebody who helps needs to judge a run, on one page: Markdown, or -o json
+    #[command(after_help = "Example:\n  pawl run report RUN > report.md")]
+    Report {
         /// The run's id, or its first digits
         #[arg(value_parser = run_id)]
         run: String,
@@ -173,6 +182,7 @@ impl Verb {
             | Self::Watch { run }
             | Self::Events { run, .. }
             | Self::Explain { run }
+            | Self::Report { run }
             | Self::Cancel { run }
             | Self::Fail { run, .. }
             | Self::Keep { run, .. }
@@ -268,6 +278,9 @@ pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> 
         Verb::Logs(arguments) => logs::run(&arguments, client, output).await?,
         Verb::Explain { run } => {
             output.print(&client.get::<Explanation>(&["v1", "runs", &run, "explain"], &[]).await?)?;
+        }
+        Verb::Report { run } => {
+            output.print(&client.get::<RunReport>(&["v1", "runs", &run, "report"], &[]).await?)?;
         }
         Verb::Cancel { run } => {
             output.print(&client.post_empty::<Changed>(&["v1", "runs", &run, "cancel"]).await?)?;

@@ -318,6 +318,11 @@ impl Settings {
         Ok(Arc::new(Engine::new(config)?))
     }
 
+    /// Where compiled components are kept, if they are.
+    pub(super) fn cache_dir(&self) -> Option<PathBuf> {
+        self.config.engine(1).cache_dir
+    }
+
     /// Where `pawl dev` keeps runs, and where its plugins and pipelines are.
     pub(super) fn folders(&self) -> (PathBuf, Option<PathBuf>, Option<PathBuf>) {
         (self.config.data.clone(), self.config.plugins.clone(), self.config.pipelines.clone())

@@ -31,6 +31,10 @@ pub struct Heartbeat<'a> {
     pub running: usize,
     /// Whether it takes nothing new.
     pub draining: bool,
+    /// Of its build.
+    pub version: &'a str,
+    /// Its machine's own clock, ms since 1970.
+    pub clock_ms: i64,
 }
 
 /// The answer to a heartbeat.
@@ -40,6 +44,8 @@ pub struct Renewal {
     pub alive: bool,
     /// The store's clock, ns since 1970, at some time between the question and the answer.
     pub now_ns: u64,
+    /// Somebody has asked the worker to drain, and to end.
+    pub drain: bool,
 }
 
 /// How one worker watches the sessions of the others.

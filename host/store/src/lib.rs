@@ -49,6 +49,7 @@ pub trait Store:
     + components::Components
     + control::Control
     + dead_letters::DeadLetters
+    + doctor::Inspections
     + doctor::Invariants
     + events::Events
     + history::Histories

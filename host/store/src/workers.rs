@@ -1,4 +1,4 @@
-//! Worker processes, as people see them.
+//! Worker processes, as people see them, and what they ask of one.
 
 use async_trait::async_trait;
 use pawl_domain::id::WorkerId;
@@ -22,6 +22,12 @@ pub struct WorkerRow {
     pub queues: Vec<String>,
     /// Whether it takes no more steps.
     pub draining: bool,
+    /// Whether somebody has asked it to drain.
+    pub drain_asked: bool,
+    /// Of its build; none if that is older than the word, or if the store is this process's own.
+    pub version: Option<String>,
+    /// How far its machine's clock was ahead of the store's at its last heartbeat, ms; none as above.
+    pub clock_ahead_ms: Option<i64>,
     /// Whether its lease is good, by the database's clock.
     pub alive: bool,
     /// Start.
@@ -53,7 +59,18 @@ pub struct GoneWorker {
     pub said_goodbye: bool,
 }
 
-/// Reading workers.
+/// What came of asking a worker to drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrainAsked {
+    /// It hears of it with the answer to its next heartbeat.
+    Now,
+    /// It was asked before, or drains by itself.
+    Before,
+    /// It is gone: its lease has ended, or it has said goodbye.
+    Gone,
+}
+
+/// Reading workers, and asking one to end.
 #[async_trait]
 pub trait Workers {
     /// All workers that have not been forgotten, newest first.
@@ -67,4 +84,14 @@ pub trait Workers {
     /// # Errors
     /// [`super::Error::Unavailable`].
     async fn gone_workers(&self, limit: u32) -> Result<Vec<GoneWorker>>;
+
+    /// Asks a worker to take nothing new, to finish or hand back what it has, and to end.
+    ///
+    /// # Errors
+    /// [`super::Error::NotFound`] if nobody knows of such a worker; [`super::Error::Unavailable`].
+    async fn ask_to_drain(&self, worker: WorkerId) -> Result<DrainAsked>;
+}
+
+pub(super) fn no_worker(worker: WorkerId) -> super::Error {
+    super::Error::NotFound(format!("there is no worker {worker}, and none that went within a day"))
 }

@@ -5,6 +5,7 @@ mod away;
 mod dead_letters;
 mod event_kinds;
 mod logs;
+mod operators;
 mod queues;
 mod recoveries;
 mod retention;

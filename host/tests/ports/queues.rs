@@ -95,6 +95,7 @@ async fn conforms(queue: SharedQueue) {
     readers_of_changes_are_woken(&queue).await;
     doubled_acknowledgements_change_nothing(&*queue).await;
     a_message_tells_what_its_step_starts_with(&*queue).await;
+    one_stream_is_looked_at_with_what_is_pending(&*queue).await;
 }
 
 fn ready(queue: &str, priority: Priority, ready_at_ms: i64) -> Ready {
@@ -148,6 +149,32 @@ async fn a_read_takes_the_most_urgent_and_leaves_the_rest_to_others(queue: &dyn 
     assert_eq!(priorities, [Priority::High, Priority::High, Priority::Normal, Priority::Normal]);
     let mut other = queue.reader(WorkerId::new(), &queues, BLOCK).expect("a reader");
     assert_eq!(other.read(100).await.expect("read").len(), 6, "all the rest");
+}
+
+async fn one_stream_is_looked_at_with_what_is_pending(queue: &dyn Queue) {
+    let seen = stream("seen", Priority::Normal);
+    let empty = queue.stream(&seen).await.expect("one that is not there");
+    assert_eq!((empty.length, empty.pending, empty.added, empty.consumers.len()), (0, 0, 0, 0));
+    assert_eq!(queue.pending(&seen, 9).await.expect("none"), []);
+    let published: Vec<Ready> = (7..10).map(|at| ready("seen", Priority::Normal, at)).collect();
+    queue.publish(&published).await.expect("published");
+    let worker = WorkerId::new();
+    let mut reader = queue.reader(worker, &["seen".to_owned()], BLOCK).expect("a reader");
+    let mine = read(&mut *reader, 2).await;
+    let state = queue.stream(&seen).await.expect("its state");
+    assert_eq!((state.length, state.pending, state.added, state.oldest_unread_ms), (3, 2, 3, Some(9)));
+    let pending = queue.pending(&seen, 1).await.expect("the oldest");
+    let [oldest] = &pending[..] else { panic!("no more than asked for: {pending:?}") };
+    assert_eq!((&oldest.entry, &oldest.consumer), (&mine[0].entry, &worker.to_string()));
+    assert!(oldest.idle_ms < 60_000, "{oldest:?}");
+    queue.follow_up(FollowUp { done: &mine, ..FollowUp::default() }).await.expect("acknowledged");
+    let state = queue.stream(&seen).await.expect("its state");
+    assert_eq!((state.length, state.pending, state.added), (1, 0, 3), "what was ever put in is counted on");
+    let server = queue.server().await.expect("an answer");
+    assert!(
+        server.is_none_or(|server| server.used_bytes > Some(0) && server.eviction.is_some()),
+        "it describes itself"
+    );
 }
 
 async fn each_message_goes_to_one_reader(queue: &dyn Queue) {

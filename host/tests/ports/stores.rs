@@ -30,6 +30,7 @@ use crate::logs::{
     a_log_is_read_page_by_page_and_from_its_end, lines_are_numbered_as_they_come_and_kept_once,
     lines_of_a_claim_that_is_over_are_kept_as_its_own, of_a_step_the_newest_lines_are_kept,
 };
+use crate::operators::{a_worker_is_asked_to_drain_once_and_hears_of_it, what_an_operator_looks_at_is_told};
 use crate::recoveries::{takeovers_leave_records, what_nobody_moves_is_found_and_goes_on};
 use crate::retention::{
     a_large_run_is_gone_at_once_and_goes_in_pieces, one_at_a_time_has_its_turn_and_its_settings_are_told,
@@ -86,6 +87,8 @@ async fn conforms(store: &SharedStore) {
     dead_letters_of_one_cause_stand_together(store).await;
     a_step_that_is_skipped_has_the_output_that_a_person_gives(store).await;
     what_is_done_again_begins_with_nothing_but_its_round(store).await;
+    a_worker_is_asked_to_drain_once_and_hears_of_it(store).await;
+    what_an_operator_looks_at_is_told(store).await;
     let violations = store.doctor(Duration::from_secs(60), false).await.expect("checked");
     assert_eq!(violations, []);
 }
@@ -303,7 +306,7 @@ async fn nothing_crosses_a_namespace(store: &SharedStore, here: RunId) {
     store.forget_worker(worker).await.expect("forgotten");
 }
 
-fn beat(worker: WorkerId, begin: bool) -> Heartbeat<'static> {
+pub fn beat(worker: WorkerId, begin: bool) -> Heartbeat<'static> {
     Heartbeat {
         worker,
         lease_ms: 60_000,
@@ -314,6 +317,8 @@ fn beat(worker: WorkerId, begin: bool) -> Heartbeat<'static> {
         queues: &[],
         running: 0,
         draining: false,
+        version: "test",
+        clock_ms: 0,
     }
 }
 

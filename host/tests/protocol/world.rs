@@ -165,7 +165,19 @@ impl World {
 }
 
 pub fn beat(worker: WorkerId, lease_ms: u32, queues: &[String]) -> Heartbeat<'_> {
-    Heartbeat { worker, lease_ms, begin: false, host: "test", pid: 1, slots: 8, queues, running: 0, draining: false }
+    Heartbeat {
+        worker,
+        lease_ms,
+        begin: false,
+        host: "test",
+        pid: 1,
+        slots: 8,
+        queues,
+        running: 0,
+        draining: false,
+        version: "test",
+        clock_ms: 0,
+    }
 }
 
 /// Answers come in any order, and a claim may be told twice.

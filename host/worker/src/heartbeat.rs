@@ -5,14 +5,15 @@
 //!   begin ──▶ renewed ──every lease/5──▶ renewed ── … ──▶ expired: the incarnation ends
 //! ```
 //!
-//! It asks nothing besides: what is to be done is told by the scheduler's look, which may take its time.
+//! It asks nothing besides: what is to be done is told by the scheduler's look, which may take its time. Only that somebody has
+//! asked the worker to drain comes with the answer.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_domain::id::WorkerId;
-use pawl_engine::boot_time;
+use pawl_engine::{boot_time, local_unix_ns};
 use pawl_metrics::figures;
 use pawl_store::leases::Heartbeat;
 use pawl_store::{self as store, Link, SharedStore};
@@ -43,6 +44,8 @@ pub struct Beating {
     pub vitals: Arc<Vitals>,
     /// Who is told that this one has ended leases.
     pub ended: Arc<Notify>,
+    /// Who is told that somebody has asked the worker to drain.
+    pub drain_asked: Arc<Notify>,
 }
 
 /// Begins the lease, then renews it on a thread of its own. The receiver hears when the lease can't be
@@ -130,7 +133,7 @@ impl Heart {
 
     /// One renewal; whether the lease still stands.
     async fn beat(&mut self, begin: bool) -> store::Result<bool> {
-        let Beating { worker, queues, lease, desk, trust, .. } = &self.beating;
+        let Beating { worker, queues, lease, desk, trust, drain_asked, .. } = &self.beating;
         let beat = Heartbeat {
             worker: *worker,
             lease_ms: u32::try_from(lease.as_millis()).unwrap_or(u32::MAX),
@@ -141,10 +144,15 @@ impl Heart {
             queues,
             running: desk.running_count(),
             draining: desk.is_draining(),
+            version: env!("CARGO_PKG_VERSION"),
+            clock_ms: i64::try_from(local_unix_ns() / 1_000_000).unwrap_or(i64::MAX),
         };
         let sent = boot_time();
         let renewal = self.link.heartbeat(&beat).await?;
         trust.clock.told(renewal.now_ns, sent);
+        if renewal.drain {
+            drain_asked.notify_one();
+        }
         if renewal.alive {
             trust.renewed(ms(sent), *lease);
         }

@@ -69,6 +69,8 @@ pub struct Process {
 pub enum Ended {
     /// Somebody asked for it.
     ShutDown,
+    /// Somebody asked for it from afar.
+    Drained,
     /// The lease could not be renewed.
     LeaseLost,
     /// A guest thread can't be freed.
@@ -88,6 +90,8 @@ struct Incarnation<'a> {
     ended: Arc<Notify>,
     /// A step has died.
     died: Arc<Notify>,
+    /// Somebody has asked this worker to drain, from afar.
+    drain_asked: Arc<Notify>,
     done: mpsc::UnboundedSender<Done>,
 }
 
@@ -126,12 +130,16 @@ impl Process {
         let ended = tokio::select! {
             () = &mut shutdown => Ended::ShutDown,
             _ = &mut expired => Ended::LeaseLost,
+            () = this.drain_asked.notified() => Ended::Drained,
             () = this.until_stuck() => Ended::Stuck,
         };
         self.standing.set(false);
+        if matches!(ended, Ended::Drained) {
+            tracing::info!(worker.id = %worker, "somebody has asked the worker to drain, and to end");
+        }
         match ended {
             Ended::LeaseLost => this.flow.stop_all(Stop::LeaseLost),
-            Ended::ShutDown | Ended::Stuck => {
+            Ended::ShutDown | Ended::Drained | Ended::Stuck => {
                 receiving.abort();
                 drain(&this.flow, &this.desk, &this.done, &self.config, &this.vitals).await;
                 if this.desk.is_empty() {
@@ -174,8 +182,8 @@ impl Process {
             longest_retry_delay: config.longest_retry_delay,
             died: Arc::clone(&died),
         });
-        let (vitals, ended) = Default::default();
-        let this = Incarnation { process: self, worker, desk, flow, outboxes, trust, vitals, ended, died, done };
+        let (vitals, ended, drain_asked) = Default::default();
+        let this = Incarnation { process: self, worker, desk, flow, outboxes, trust, vitals, ended, died, drain_asked, done };
         (this, Said { lanes, after_commit, due_soon })
     }
 }
@@ -192,6 +200,7 @@ impl Incarnation<'_> {
             trust: Arc::clone(&self.trust),
             vitals: Arc::clone(&self.vitals),
             ended: Arc::clone(&self.ended),
+            drain_asked: Arc::clone(&self.drain_asked),
         };
         loop {
             match heartbeat::begin(beating.clone()).await {

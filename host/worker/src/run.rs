@@ -39,7 +39,7 @@ pub enum Error {
 /// Pause between attempts to reach a database that is away at the start.
 const START_PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs a worker until `shutdown`. `standing` says meanwhile whether it takes steps.
+/// Runs a worker until `shutdown`, or until somebody asks it to drain. `standing` says meanwhile whether it takes steps.
 ///
 /// # Errors
 /// A wrong setting, a schema that is not this build's, a machine without the means to run guests, or a guest
@@ -81,11 +81,11 @@ pub async fn run(
     loop {
         let worker = WorkerId::new();
         let ended = process.live(worker, before.replace(worker), shutdown.as_mut()).await?;
-        if let (Ended::ShutDown | Ended::Stuck, Some(logbook)) = (&ended, &process.logbook) {
+        if let (Ended::ShutDown | Ended::Drained | Ended::Stuck, Some(logbook)) = (&ended, &process.logbook) {
             logs::flush(logbook, process.config.patience()).await;
         }
         match ended {
-            Ended::ShutDown => return Ok(()),
+            Ended::ShutDown | Ended::Drained => return Ok(()),
             Ended::LeaseLost => {
                 figures().leases_lost.one();
                 tracing::warn!(worker.id = %worker, "the lease ran out: the worker goes on under a new id");

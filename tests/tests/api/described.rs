@@ -127,6 +127,10 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
 
     reader.ask("GET /v1/retention", "", "", "")?;
     reader.ask("POST /v1/retention/run", "", "", "")?;
+    reader.places.insert("worker", "01890000-0000-7000-8000-000000000000".to_owned());
+    ensure!(reader.ask("POST /v1/workers/{worker}/drain", "", "", "")?.status == 404, "nobody knows of it");
+    reader.places.insert("queue", "default".to_owned());
+
     reader.ask("PUT /v1/runs/{run}/keep", "", "", "")?;
     reader.ask("DELETE /v1/runs/{run}/keep", "", "", "")?;
 
@@ -142,10 +146,12 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
         "GET /v1/runs/{run}/events",
         "GET /v1/runs/{run}/logs",
         "GET /v1/runs/{run}/explain",
+        "GET /v1/runs/{run}/report",
         "GET /v1/runs/{run}/steps/{step}",
         "GET /v1/runs/{run}/steps/{step}/logs",
         "GET /v1/runs/{run}/steps/{step}/journal",
         "GET /v1/queues",
+        "GET /v1/queues/{queue}",
         "GET /v1/scale",
         "POST /admin/requeue_processing",
         "POST /admin/requeue_stale",

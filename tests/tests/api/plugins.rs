@@ -102,6 +102,8 @@ fn a_version_that_a_live_worker_cannot_load_is_stored_and_not_active() -> anyhow
             queues: &[],
             running: 0,
             draining: false,
+            version: "test",
+            clock_ms: 0,
         };
         ports.store.link().heartbeat(&beat).await?;
         let refusal = Some("it wants an interface of a newer Pawl".to_owned());

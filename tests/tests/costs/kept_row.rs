@@ -105,6 +105,8 @@ async fn chain(url: &str, next: Next) -> Result<()> {
         queues: &[],
         running: 0,
         draining: false,
+        version: "test",
+        clock_ms: 0,
     };
     link.heartbeat(&beat).await?;
     let mut claimed = None;

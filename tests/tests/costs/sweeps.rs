@@ -30,6 +30,8 @@ fn beat(worker: WorkerId, begin: bool) -> Heartbeat<'static> {
         queues: &[],
         running: 0,
         draining: false,
+        version: "test",
+        clock_ms: 0,
     }
 }
 

@@ -47,6 +47,7 @@ mod main_flow;
 mod memory;
 mod metrics;
 mod neighbours;
+mod operators;
 mod outages;
 mod parallel;
 mod pipelines;

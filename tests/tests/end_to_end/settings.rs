@@ -116,8 +116,10 @@ fn a_queue_that_nobody_serves_or_names_is_told_where_operators_look() -> Result<
     let explained = cluster.pawl(&["run", "explain", &run.to_string()])?;
     let fix = "start one with `pawl worker --queues gpu`";
     assert!(explained.contains("no live worker serves the queue `gpu`") && explained.contains(fix), "{explained}");
-    let doctor = cluster.pawl(&["doctor"])?;
-    assert!(doctor.contains("all invariants hold") && doctor.contains(fix), "{doctor}");
+    let doctor = cluster.try_pawl(&["doctor"])?;
+    let told = String::from_utf8(doctor.stdout)?;
+    assert!(told.contains("all invariants hold") && told.contains(fix), "{told}");
+    assert_eq!(doctor.status.code(), Some(1), "its steps stand still: {told}");
 
     cluster.worker("right").set("PAWL_QUEUES", " gpu ,default").start()?;
     cluster.succeeds(run, bounds::RUN)?;

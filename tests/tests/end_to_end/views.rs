@@ -16,15 +16,15 @@ const NOBODYS: &str = "name = \"nobodys\"\n[[step]]\nname = \"first\"\nplugin = 
                        priority = \"high\"\n[[step]]\nname = \"then\"\nplugin = \"echo\"\nneeds = [\"first\"]\n";
 
 /// A run of each kind.
-struct Runs {
-    parked: RunId,
-    failed: RunId,
-    sleeps: RunId,
-    awaits: RunId,
-    queued: RunId,
+pub(crate) struct Runs {
+    pub(crate) parked: RunId,
+    pub(crate) failed: RunId,
+    pub(crate) sleeps: RunId,
+    pub(crate) awaits: RunId,
+    pub(crate) queued: RunId,
 }
 
-fn filled(cluster: &mut Cluster) -> Result<Runs> {
+pub(crate) fn filled(cluster: &mut Cluster) -> Result<Runs> {
     pipelines::batch(cluster)?;
     waits::pipeline(cluster)?;
     pipelines::chain(cluster, 3)?;

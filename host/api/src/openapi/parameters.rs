@@ -1,6 +1,6 @@
 //! The parameters of a route: in its path, in its query, in headers.
 
-use pawl_domain::id::{Digest, RunId};
+use pawl_domain::id::{Digest, RunId, WorkerId};
 use pawl_domain::name::{Name, Version};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
@@ -40,6 +40,8 @@ fn in_path(name: &str, generator: &mut SchemaGenerator) -> Value {
             let pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$";
             ("A signal's name.", json!({"type": "string", "maxLength": 1024, "pattern": pattern}), json!("approved"))
         }
+        "queue" => ("A queue's name.", schema_of::<Name>(generator), json!("default")),
+        "worker" => ("A worker's id.", schema_of::<WorkerId>(generator), json!("019a3c40-0d31-7a55-8f0e-2f7c9be1d4a6")),
         "number" => {
             ("A signal's number in its run.", json!({"type": "integer", "minimum": 1, "maximum": i32::MAX}), json!(1))
         }

@@ -32,6 +32,15 @@ pub struct Worker {
     pub queues: Vec<String>,
     /// Whether it takes no more steps.
     pub draining: bool,
+    /// Whether somebody has asked it to drain; it hears of it with its next heartbeat.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drain_asked: bool,
+    /// Its build's; none if it does not say, and of `pawl dev`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// How far the clock of its machine was ahead of the store's at its last heartbeat, ms; less the heartbeat's way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_ms: Option<i64>,
     /// Whether its lease is good.
     pub alive: bool,
     /// When it first took its lease; ms since 1970.
@@ -40,6 +49,15 @@ pub struct Worker {
     pub renewed_at_ms: i64,
     /// When its lease ends, or ended: from then on its steps may be taken over.
     pub expires_at_ms: i64,
+}
+
+/// `POST /v1/workers/{worker}/drain`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct AskedToDrain {
+    /// The worker.
+    pub id: WorkerId,
+    /// It had been asked before, or drains by itself.
+    pub before: bool,
 }
 
 /// The past life of a worker process.
@@ -83,6 +101,61 @@ pub struct Queue {
     pub pending: u64,
     /// Consumers of the group.
     pub consumers: u64,
+    /// Messages that were ever put in it: between two looks, what came in. 0 if the server does not count.
+    #[serde(default)]
+    pub added: u64,
+    /// When the oldest unread message became ready; none if all are read.
+    #[serde(default)]
+    pub oldest_unread_at_ms: Option<i64>,
+}
+
+/// `GET /v1/queues/{queue}`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct QueueDetail {
+    /// The name that steps give in `queue`.
+    pub queue: String,
+    /// Live workers that serve it and take steps.
+    pub workers: Vec<WorkerId>,
+    /// For how long its oldest ready step has been ready, ms; none if none is. By the store, whatever was delivered.
+    pub oldest_ready_ms: Option<u64>,
+    /// The three, most urgent first.
+    pub streams: Vec<QueueStream>,
+}
+
+/// One stream of a queue, with who reads it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct QueueStream {
+    /// The stream itself.
+    #[serde(flatten)]
+    pub stream: Queue,
+    /// Who has read from it, and not been deleted since.
+    pub readers: Vec<QueueReader>,
+    /// Messages delivered and not acknowledged, the oldest 20.
+    pub oldest_pending: Vec<PendingMessage>,
+}
+
+/// A consumer of a stream's group.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct QueueReader {
+    /// A worker's id.
+    pub name: String,
+    /// Whether that worker is alive. What a dead one has is adopted by others.
+    pub alive: bool,
+    /// Messages that it has and has not acknowledged.
+    pub pending: u64,
+    /// Since it last read.
+    pub idle_ms: u64,
+}
+
+/// A message that was delivered and not acknowledged: its step is executed, or about to be.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct PendingMessage {
+    /// Its id in the stream.
+    pub id: String,
+    /// Who has it: a worker's id.
+    pub reader: String,
+    /// Since it was delivered.
+    pub idle_ms: u64,
 }
 
 /// `GET /v1/scale`.

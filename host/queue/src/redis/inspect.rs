@@ -1,13 +1,15 @@
 //! What people see of the queues.
 
-use redis::RedisResult;
+use std::collections::HashMap;
+
 use redis::streams::StreamInfoGroupsReply;
+use redis::{RedisResult, Value};
 
 use super::GROUP;
 use super::keys::Keys;
 use super::line::Line;
 use super::repair::{consumers, watermark};
-use crate::{Stream, StreamState, Watermark};
+use crate::{Pending, Stream, StreamState, Watermark};
 
 pub(super) async fn streams(connection: &mut Line) -> RedisResult<Vec<StreamState>> {
     let names = connection.keys().await?.clone();
@@ -37,9 +39,32 @@ pub(super) async fn streams(connection: &mut Line) -> RedisResult<Vec<StreamStat
     Ok(states)
 }
 
+pub(super) async fn stream(connection: &mut Line, stream: &Stream) -> RedisResult<StreamState> {
+    let names = connection.keys().await?.clone();
+    state(connection, &names, stream.clone()).await
+}
+
+pub(super) async fn pending(connection: &mut Line, stream: &Stream, limit: usize) -> RedisResult<Vec<Pending>> {
+    let key = connection.keys().await?.of(stream);
+    let reply: RedisResult<Vec<(String, String, u64, u64)>> =
+        redis::cmd("XPENDING").arg(&key).arg(GROUP).arg("-").arg("+").arg(limit).query_async(connection).await;
+    match reply {
+        Ok(reply) => {
+            Ok(reply.into_iter().map(|(entry, consumer, idle_ms, _)| Pending { entry, consumer, idle_ms }).collect())
+        }
+        // Nobody has read from it.
+        Err(error) if error.code() == Some("NOGROUP") => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
 async fn state(connection: &mut Line, names: &Keys, stream: Stream) -> RedisResult<StreamState> {
     let key = names.of(&stream);
     let length = redis::cmd("XLEN").arg(&key).query_async(connection).await?;
+    // Of versions before 7, which do not count, nothing is known.
+    let about: HashMap<String, Value> =
+        redis::cmd("XINFO").arg("STREAM").arg(&key).query_async(connection).await.unwrap_or_default();
+    let added = about.get("entries-added").and_then(|value| redis::from_redis_value_ref(value).ok()).unwrap_or(0);
     let groups: StreamInfoGroupsReply =
         redis::cmd("XINFO").arg("GROUPS").arg(&key).query_async(connection).await.unwrap_or_default();
     let pending = groups.groups.iter().filter(|group| group.name == GROUP).map(|group| group.pending).sum();
@@ -48,5 +73,5 @@ async fn state(connection: &mut Line, names: &Keys, stream: Stream) -> RedisResu
         Watermark::DeliveredBefore(ready_at_ms) => Some(ready_at_ms),
     };
     let consumers = consumers(connection, &stream).await?;
-    Ok(StreamState { stream, length, pending, oldest_unread_ms, consumers })
+    Ok(StreamState { stream, length, pending, added, oldest_unread_ms, consumers })
 }

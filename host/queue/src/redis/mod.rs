@@ -21,7 +21,8 @@ use line::Line;
 use servers::{Servers, delivery_of_nothing};
 
 use super::{
-    Consumer, DEAD_LETTERS_KEPT, Delivery, Error, FollowUp, Queue, Reader, Result, Stream, StreamState, Wake, Watermark,
+    Consumer, DEAD_LETTERS_KEPT, Delivery, Error, FollowUp, Pending, Queue, Reader, Result, ServerState, Stream,
+    StreamState, Wake, Watermark,
 };
 
 mod changes;
@@ -33,6 +34,7 @@ mod meaning;
 mod message;
 mod read;
 mod repair;
+mod server;
 mod servers;
 
 pub use config::RedisConfig;
@@ -152,6 +154,18 @@ impl Queue for RedisStreams {
             return Ok(());
         }
         pipe.exec_async(&mut connection).await.map_err(away)
+    }
+
+    async fn stream(&self, stream: &Stream) -> Result<StreamState> {
+        inspect::stream(&mut self.connection.clone(), stream).await.map_err(away)
+    }
+
+    async fn pending(&self, stream: &Stream, limit: usize) -> Result<Vec<Pending>> {
+        inspect::pending(&mut self.connection.clone(), stream, limit).await.map_err(away)
+    }
+
+    async fn server(&self) -> Result<Option<ServerState>> {
+        server::state(&mut self.connection.clone()).await.map(Some).map_err(away)
     }
 
     async fn tell_plugins(&self) -> Result<()> {

@@ -21,20 +21,27 @@ use crate::leases::{Heartbeat, Look, Pulse, ReadyFrom, Renewal, Sweeps, Watch};
 
 /// Begins or renews a worker's lease.
 pub(super) async fn heartbeat(conn: &mut PgConnection, beat: &Heartbeat<'_>) -> Result<Renewal> {
-    let row = sqlx::query("select alive, now_us from pawl_heartbeat_v3($1, $2, $3, $4, $5, $6, $7, $8, $9)")
-        .bind(beat.worker.0)
-        .bind(beat.lease_ms.cast_signed())
-        .bind(beat.begin)
-        .bind(beat.host)
-        .bind(beat.pid.cast_signed())
-        .bind(i32::try_from(beat.slots).unwrap_or(i32::MAX))
-        .bind(beat.queues)
-        .bind(i32::try_from(beat.running).unwrap_or(i32::MAX))
-        .bind(beat.draining)
-        .fetch_one(conn)
-        .await?;
+    let row =
+        sqlx::query("select alive, now_us, drain from pawl_heartbeat_v4($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
+            .bind(beat.worker.0)
+            .bind(beat.lease_ms.cast_signed())
+            .bind(beat.begin)
+            .bind(beat.host)
+            .bind(beat.pid.cast_signed())
+            .bind(i32::try_from(beat.slots).unwrap_or(i32::MAX))
+            .bind(beat.queues)
+            .bind(i32::try_from(beat.running).unwrap_or(i32::MAX))
+            .bind(beat.draining)
+            .bind(beat.version)
+            .bind(beat.clock_ms)
+            .fetch_one(conn)
+            .await?;
     let now_us: i64 = row.try_get("now_us")?;
-    Ok(Renewal { alive: row.try_get("alive")?, now_ns: u64::try_from(now_us).unwrap_or(0) * 1_000 })
+    Ok(Renewal {
+        alive: row.try_get("alive")?,
+        now_ns: u64::try_from(now_us).unwrap_or(0) * 1_000,
+        drain: row.try_get("drain")?,
+    })
 }
 
 /// Makes the connection's session one of the worker's.

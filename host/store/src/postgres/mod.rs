@@ -22,6 +22,7 @@ mod error;
 mod events;
 mod history;
 mod inbox;
+mod inspect;
 mod leases;
 mod link;
 mod live;

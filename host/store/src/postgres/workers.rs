@@ -6,13 +6,14 @@ use sqlx::Row;
 
 use super::Postgres;
 use crate::Result;
-use crate::workers::{GoneWorker, WorkerRow, Workers};
+use crate::workers::{DrainAsked, GoneWorker, WorkerRow, Workers, no_worker};
 
 #[async_trait]
 impl Workers for Postgres {
     async fn workers(&self) -> Result<Vec<WorkerRow>> {
         let rows = sqlx::query(
             "select id, host, pid, slots, running, queues, draining, expires_at > clock_timestamp() as alive,
+                    drain_asked_at is not null as drain_asked, version, clock_ahead_ms,
                     (extract(epoch from started_at) * 1000)::bigint as started_at_ms,
                     (extract(epoch from renewed_at) * 1000)::bigint as renewed_at_ms,
                     (extract(epoch from expires_at) * 1000)::bigint as expires_at_ms
@@ -31,6 +32,9 @@ impl Workers for Postgres {
                 running: count("running")?,
                 queues: row.try_get("queues")?,
                 draining: row.try_get("draining")?,
+                drain_asked: row.try_get("drain_asked")?,
+                version: row.try_get("version")?,
+                clock_ahead_ms: row.try_get("clock_ahead_ms")?,
                 alive: row.try_get("alive")?,
                 started_at_ms: row.try_get("started_at_ms")?,
                 renewed_at_ms: row.try_get("renewed_at_ms")?,
@@ -64,5 +68,24 @@ impl Workers for Postgres {
             })
         });
         gone.collect()
+    }
+
+    async fn ask_to_drain(&self, worker: WorkerId) -> Result<DrainAsked> {
+        let asked = sqlx::query_scalar(
+            "update worker w set drain_asked_at = coalesce(w.drain_asked_at, clock_timestamp())
+             from (select id, drain_asked_at is not null or draining as again from worker where id = $1) as b
+             where w.id = b.id and w.expires_at > clock_timestamp()
+             returning b.again",
+        );
+        if let Some(again) = asked.bind(worker.0).fetch_optional(&self.pool).await? {
+            return Ok(if again { DrainAsked::Before } else { DrainAsked::Now });
+        }
+        let known = sqlx::query_scalar(
+            "select exists (select from worker where id = $1) or exists (select from gone_worker where id = $1)",
+        );
+        match known.bind(worker.0).fetch_one(&self.pool).await? {
+            true => Ok(DrainAsked::Gone),
+            false => Err(no_worker(worker)),
+        }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn heartbeat(ledger: &Ledger<'_>, beat: &Heartbeat<'_>, host: &str, q
         )?;
         update.execute((worker, now_ms, expires_at, beat.running as i64, beat.draining))? == 1
     };
-    Ok(Renewal { alive, now_ns: u64::try_from(now_ms).unwrap_or(0) * 1_000_000 })
+    Ok(Renewal { alive, now_ns: u64::try_from(now_ms).unwrap_or(0) * 1_000_000, drain: false })
 }
 
 /// Whether the worker's lease stands.

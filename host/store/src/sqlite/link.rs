@@ -36,8 +36,10 @@ impl Link for SqliteLane {
 
     async fn heartbeat(&mut self, beat: &Heartbeat<'_>) -> Result<Renewal> {
         let queues = serde_json::Value::from(beat.queues).to_string();
-        let (host, beat) = (beat.host.to_owned(), Heartbeat { host: "", queues: &[], ..beat.clone() });
-        self.0.change(move |ledger| leases::heartbeat(ledger, &beat, &host, &queues)).await
+        let (host, beat) = (beat.host.to_owned(), Heartbeat { host: "", queues: &[], version: "", ..beat.clone() });
+        let worker = beat.worker;
+        let renewal = self.0.change(move |ledger| leases::heartbeat(ledger, &beat, &host, &queues)).await?;
+        Ok(Renewal { drain: self.0.is_asked_to_drain(worker), ..renewal })
     }
 
     async fn confirm(&mut self, worker: WorkerId) -> Result<bool> {

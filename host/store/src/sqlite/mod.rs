@@ -2,11 +2,13 @@
 //! with the means of a single writer: there are no locks, and every change is a job on one thread
 //! ([`thread`]), which decides with the state machines of `domain` and writes row by row ([`ledger`]).
 
+use std::collections::HashSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use pawl_base::lock;
 use pawl_domain::id::{Digest, WorkerId};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
@@ -22,6 +24,7 @@ mod doctor;
 mod events;
 mod history;
 mod inbox;
+mod inspect;
 mod journal;
 mod leases;
 mod ledger;
@@ -75,6 +78,8 @@ pub struct Sqlite {
     plans: Arc<Plans>,
     /// Written and removed to see whether the disk has room.
     probe: Arc<PathBuf>,
+    /// Workers that somebody has asked to drain. They are of this process, and go with it.
+    drains: Arc<Mutex<HashSet<WorkerId>>>,
     /// Held for as long as anybody may write.
     _lock: Arc<File>,
 }
@@ -106,6 +111,7 @@ impl Sqlite {
             reader: Thread::reading(thread::open(&file)?)?,
             plans: Arc::default(),
             probe: Arc::new(folder.join("probe")),
+            drains: Arc::default(),
             _lock: Arc::new(lock),
         })
     }
@@ -132,8 +138,22 @@ impl Sqlite {
             reader: reading()?,
             plans: Arc::default(),
             probe: Arc::new(folder.join("probe")),
+            drains: Arc::default(),
             _lock: Arc::new(kept),
         })
+    }
+
+    /// Notes that a worker is to drain; whether it was not so before.
+    fn note_drain(&self, worker: WorkerId) -> bool {
+        lock(&self.drains).insert(worker)
+    }
+
+    fn is_asked_to_drain(&self, worker: WorkerId) -> bool {
+        lock(&self.drains).contains(&worker)
+    }
+
+    fn asked_to_drain(&self) -> HashSet<WorkerId> {
+        lock(&self.drains).clone()
     }
 
     /// Reads.

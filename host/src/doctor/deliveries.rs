@@ -1,0 +1,151 @@
+//! The server that delivers: whether it takes deliveries, and what it would lose. Nothing that counts is in it: its streams are
+//! made again from the store. So what is at risk here is time, and that is what the lines say.
+
+use std::time::Duration;
+
+use pawl_queue::{Queue, ServerState};
+
+use super::check::{Check, bounded};
+use crate::output::size;
+
+/// Of the memory that it may take.
+const NEARLY_FULL: f64 = 0.80;
+const FULL: f64 = 0.95;
+
+pub(super) async fn look(queue: &dyn Queue, limit: Duration) -> Vec<Check> {
+    let mut checks = bounded("redis", limit, async {
+        Ok(vec![match queue.ping().await {
+            Ok(()) => Check::ok("redis", "it takes deliveries"),
+            Err(error) => away(&error.chain()),
+        }])
+    })
+    .await;
+    if checks.iter().all(|check| check.status == super::check::Status::Ok) {
+        let about = bounded("redis_server", limit, async {
+            Ok(queue.server().await?.map(|server| judge(&server)).unwrap_or_default())
+        });
+        checks.extend(about.await);
+    }
+    checks
+}
+
+fn away(why: &str) -> Check {
+    let fix =
+        "runs are accepted and wait, nothing is lost: bring it back, and what was not delivered is found in seconds";
+    Check::fail("redis", why, fix)
+}
+
+pub(super) fn judge(server: &ServerState) -> Vec<Check> {
+    vec![memory(server), eviction(server), persistence(server)]
+}
+
+fn memory(server: &ServerState) -> Check {
+    const NAME: &str = "redis_memory";
+    let (Some(used), Some(limit)) = (server.used_bytes, server.limit_bytes) else {
+        return Check::unknown(NAME, "INFO is forbidden to Pawl's user");
+    };
+    let check = if limit == 0 {
+        Check::ok(NAME, format!("{} in use, without a limit of its own", size(used)))
+    } else {
+        let found = format!("{} of {} in use", size(used), size(limit));
+        let fix = "raise its maxmemory, or see with `pawl queue list` what waits in it; full, it takes no deliveries";
+        match used as f64 / limit as f64 {
+            FULL.. => Check::fail(NAME, found, fix),
+            NEARLY_FULL.. => Check::warn(NAME, found, fix),
+            _ => Check::ok(NAME, found),
+        }
+    };
+    check.figure("used_bytes", used).figure("limit_bytes", limit)
+}
+
+fn eviction(server: &ServerState) -> Check {
+    const NAME: &str = "redis_eviction";
+    let Some(policy) = &server.eviction else {
+        return Check::unknown(NAME, "INFO is forbidden to Pawl's user; its maxmemory-policy should be noeviction");
+    };
+    let evicted = server.evicted.unwrap_or(0);
+    // Pawl's keys have no time to live: policies for those that have one pass them over.
+    let check = if policy.starts_with("allkeys-") {
+        let had = if evicted > 0 { format!(", and has thrown away {evicted} keys") } else { String::new() };
+        Check::warn(
+            NAME,
+            format!("{policy}: full, it throws whole streams away{had}; no run is lost, but its steps come late"),
+            "set maxmemory-policy noeviction",
+        )
+    } else {
+        Check::ok(NAME, format!("{policy}: no stream is thrown away"))
+    };
+    check.figure("evicted", evicted)
+}
+
+fn persistence(server: &ServerState) -> Check {
+    const NAME: &str = "redis_persistence";
+    if server.disk_failed == Some(true) {
+        return Check::warn(
+            NAME,
+            "its last write to its disk has failed, by which it may come to refuse deliveries",
+            "see its log and its disk; Pawl itself needs none of its files",
+        );
+    }
+    let after = "what a restart loses is delivered again from the store, seconds later";
+    match (server.logs_changes, server.snapshots.as_deref()) {
+        (None, _) => Check::unknown(NAME, format!("INFO is forbidden to Pawl's user; {after}")),
+        (Some(true), _) => Check::ok(NAME, "a log of changes on its disk"),
+        (Some(false), Some("")) => Check::ok(NAME, format!("none: {after}")),
+        (Some(false), Some(_)) => Check::ok(NAME, format!("snapshots: {after}")),
+        (Some(false), None) => Check::unknown(
+            NAME,
+            format!("no log of changes; CONFIG GET is forbidden, which tells of snapshots; {after}"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::check::Status;
+
+    fn server() -> ServerState {
+        ServerState {
+            version: Some("7.2.4".into()),
+            used_bytes: Some(50 << 20),
+            limit_bytes: Some(100 << 20),
+            eviction: Some("noeviction".into()),
+            evicted: Some(0),
+            logs_changes: Some(false),
+            snapshots: Some("3600 1".into()),
+            disk_failed: Some(false),
+        }
+    }
+
+    fn statuses(server: &ServerState) -> Vec<Status> {
+        judge(server).iter().map(|check| check.status).collect()
+    }
+
+    #[test]
+    fn what_is_at_risk_is_time_and_memory() {
+        use Status::{Fail, Ok, Unknown, Warn};
+        let with = |used: u64| ServerState { used_bytes: Some(used << 20), ..server() };
+        for (server, expected) in [
+            (server(), [Ok, Ok, Ok]),
+            (with(80), [Warn, Ok, Ok]),
+            (with(95), [Fail, Ok, Ok]),
+            (ServerState { limit_bytes: Some(0), ..with(9_000) }, [Ok, Ok, Ok]),
+            (ServerState { eviction: Some("allkeys-lru".into()), ..server() }, [Ok, Warn, Ok]),
+            (ServerState { eviction: Some("volatile-lru".into()), ..server() }, [Ok, Ok, Ok]),
+            (ServerState { snapshots: Some(String::new()), ..server() }, [Ok, Ok, Ok]),
+            (ServerState { snapshots: None, ..server() }, [Ok, Ok, Unknown]),
+            (ServerState { disk_failed: Some(true), ..server() }, [Ok, Ok, Warn]),
+            (ServerState::default(), [Unknown, Unknown, Unknown]),
+        ] {
+            assert_eq!(statuses(&server), expected, "{server:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_throws_streams_away_says_how_often_it_has() {
+        let check = eviction(&ServerState { eviction: Some("allkeys-lru".into()), evicted: Some(3), ..server() });
+        assert!(check.found.contains("has thrown away 3 keys"), "{check:?}");
+        assert_eq!(check.fix.as_deref(), Some("set maxmemory-policy noeviction"));
+    }
+}

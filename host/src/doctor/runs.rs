@@ -1,0 +1,145 @@
+//! Runs: what nobody moves, what waits for a person, what has failed lately; and whether retention keeps pace.
+
+use pawl_dispatch::retention::Standing;
+use pawl_store::doctor::{FAILED_LOOKED_AT, Troubles};
+use pawl_store::recoveries::InterruptedRow;
+
+use super::check::Check;
+use crate::output::duration;
+
+/// Runs that are due for longer than this are not just between two passes.
+const BEHIND_MS: u64 = 600_000;
+
+/// Runs that nobody moves, those that stand longest first.
+pub(super) fn interrupted(rows: &[InterruptedRow], now_ms: i64) -> Check {
+    let Some(first) = rows.first() else { return Check::ok("stuck", "every run moves, or has a reason to wait") };
+    let stood = duration((now_ms - first.last_activity_ms).max(0));
+    Check::fail(
+        "stuck",
+        format!("nobody moves {}, the first for {stood}: run {} at `{}`", runs(rows.len()), first.run, first.pipeline),
+        "see `pawl check-interrupted`; `pawl recover --auto-resume` lets them go on",
+    )
+    .figure("runs", rows.len())
+}
+
+/// What waits for a person, and what has failed within `since_ms`.
+pub(super) fn troubles(found: &Troubles, since_ms: i64) -> [Check; 2] {
+    let since = duration(since_ms);
+    let parked = match found.parked {
+        0 => Check::ok("parked", "no step waits for a person"),
+        count => Check::warn(
+            "parked",
+            format!("{} for a person, {} of them for less than {since}", steps_wait(count), found.parked_since),
+            "`pawl run explain RUN` tells the ways out of each; `pawl run list` shows which runs are parked",
+        ),
+    };
+    let failed = match found.failed_since {
+        0 => Check::ok("failed", format!("no run has failed within {since}")),
+        count => Check::warn(
+            "failed",
+            format!(
+                "{}{} failed within {since}",
+                runs(count as usize),
+                if count >= FAILED_LOOKED_AT { " or more" } else { "" }
+            ),
+            "see `pawl run list --status failed`, and `pawl run report RUN` for one of them",
+        ),
+    };
+    [parked.figure("parked", found.parked).figure("new", found.parked_since), failed.figure("new", found.failed_since)]
+}
+
+pub(super) fn retention(standing: Option<&Standing>) -> Check {
+    let Some(standing) = standing else {
+        return Check::ok("retention", "no worker has looked after it so far, and nothing is deleted");
+    };
+    let late_ms = standing.late_ms.unwrap_or(0);
+    let late = duration(i64::try_from(late_ms).unwrap_or(i64::MAX));
+    let more = if standing.more { " or more" } else { "" };
+    let behind = format!(
+        "{}{more} should have gone, the first of them {late} ago",
+        runs(usize::try_from(standing.due).unwrap_or(usize::MAX))
+    );
+    let check = match (late_ms >= BEHIND_MS, standing.turn.holds) {
+        (true, true) => {
+            Check::warn("retention", behind, "`pawl retention run` deletes now, and shows how fast it goes")
+        }
+        (true, false) => Check::warn("retention", format!("{behind}, and no worker looks after it"), "start a worker"),
+        (false, false) => Check::ok("retention", "no worker looks after it now, and little is due"),
+        (false, true) => Check::ok(
+            "retention",
+            format!("it keeps pace; {} due", runs(usize::try_from(standing.due).unwrap_or(usize::MAX))),
+        ),
+    };
+    check.figure("due", standing.due).figure("late_ms", late_ms)
+}
+
+fn runs(count: usize) -> String {
+    if count == 1 { "one run".to_owned() } else { format!("{count} runs") }
+}
+
+fn steps_wait(count: u32) -> String {
+    if count == 1 { "one step waits".to_owned() } else { format!("{count} steps wait") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::check::Status;
+    use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
+    use pawl_domain::retention::Policy;
+    use pawl_domain::status::StepStatus;
+    use pawl_store::retention::Turn;
+
+    #[test]
+    fn a_run_that_nobody_moves_is_a_failure_that_names_it() {
+        assert_eq!(interrupted(&[], 0).status, Status::Ok);
+        let run = RunId::new();
+        let row = InterruptedRow {
+            run,
+            pipeline: "orders".into(),
+            pipeline_digest: Digest::of(b""),
+            started_ms: Some(0),
+            last_activity_ms: 1_000,
+            steps: 3,
+            completed: 1,
+            failed: 0,
+            next: StepNo(1),
+            next_status: StepStatus::Running,
+        };
+        let check = interrupted(&[row.clone(), row], 701_000);
+        assert_eq!(check.status, Status::Fail);
+        assert_eq!(check.found, format!("nobody moves 2 runs, the first for 11 min 40 s: run {run} at `orders`"));
+    }
+
+    #[test]
+    fn what_waits_for_a_person_and_what_failed_lately_is_counted() {
+        let none = troubles(&Troubles::default(), 3_600_000);
+        assert!(none.iter().all(|check| check.status == Status::Ok), "{none:?}");
+        let [parked, failed] =
+            troubles(&Troubles { parked: 3, parked_since: 1, failed_since: FAILED_LOOKED_AT }, 3_600_000);
+        assert_eq!(parked.found, "3 steps wait for a person, 1 of them for less than 1 h 0 min");
+        assert_eq!(failed.found, "1000 runs or more failed within 1 h 0 min");
+        assert_eq!((parked.status, failed.status), (Status::Warn, Status::Warn));
+    }
+
+    #[test]
+    fn retention_is_behind_only_once_what_is_due_stays() {
+        let standing = |holds, due, late_ms| Standing {
+            turn: Turn { holder: WorkerId::new(), holds, policy: Policy::default() },
+            pipelines: Vec::new(),
+            due,
+            more: false,
+            late_ms,
+        };
+        for (standing, expected) in [
+            (None, Status::Ok),
+            (Some(standing(true, 0, None)), Status::Ok),
+            (Some(standing(true, 9, Some(BEHIND_MS - 1))), Status::Ok),
+            (Some(standing(true, 9, Some(BEHIND_MS))), Status::Warn),
+            (Some(standing(false, 9, Some(BEHIND_MS))), Status::Warn),
+            (Some(standing(false, 0, None)), Status::Ok),
+        ] {
+            assert_eq!(retention(standing.as_ref()).status, expected, "{standing:?}");
+        }
+    }
+}
