@@ -15,7 +15,7 @@ use pawl_api::types::Readiness;
 use pawl_base::fault;
 use pawl_dispatch::Ports;
 use pawl_domain::pipeline_file::parse_duration_ms;
-use pawl_queue::{Queue as _, RedisStreams, WhichInstallation};
+use pawl_queue::{RedisStreams, WhichInstallation};
 use pawl_store::{self as store, Postgres, Schema as _};
 use pawl_worker as worker;
 use tokio::net::TcpListener;

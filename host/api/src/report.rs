@@ -3,7 +3,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use pawl_domain::id::{RunId, StepId, StepNo};
+use pawl_domain::id::{StepId, StepNo};
 use pawl_domain::journal::Entry;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::replay::tell;
@@ -216,6 +216,8 @@ fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use pawl_domain::id::RunId;
+
     use super::*;
     use pawl_domain::id::Digest;
 

@@ -15,8 +15,8 @@ use super::types::{
     RecoverRuns, ResumeStep, SkipStep, SubmitRun, SubmittedRun,
 };
 use super::{
-    dead_letters, events, health, inbox, journal, logs, metrics, openapi, operations, pipelines, plugins, recoveries, report,
-    retention, runs, signals,
+    dead_letters, events, health, inbox, journal, logs, metrics, openapi, operations, pipelines, plugins, recoveries,
+    report, retention, runs, signals,
 };
 
 /// The header with which a reader of events goes on.

@@ -137,7 +137,7 @@ impl Doctor {
         let (of_store, of_queue) = tokio::join!(of_store, self.of_queue(settings, &store, is_there));
         let (mut checks, violations, unserved) = of_store?;
         checks.extend(of_queue?);
-        checks.extend(settings.cache_dir().and_then(|folder| disk::look("cache_disk", folder)));
+        checks.extend(settings.cache_dir().and_then(|folder| disk::look("cache_disk", &folder)));
         Ok(Findings::new(checks, violations, unserved))
     }
 

@@ -183,7 +183,8 @@ impl Process {
             died: Arc::clone(&died),
         });
         let (vitals, ended, drain_asked) = Default::default();
-        let this = Incarnation { process: self, worker, desk, flow, outboxes, trust, vitals, ended, died, drain_asked, done };
+        let this =
+            Incarnation { process: self, worker, desk, flow, outboxes, trust, vitals, ended, died, drain_asked, done };
         (this, Said { lanes, after_commit, due_soon })
     }
 }

@@ -177,7 +177,8 @@ fn an_effect_that_leaves_again_and_what_is_replayed_are_told() -> Result<()> {
     cluster.dies("a", bounds::RECOVERY)?;
     cluster.worker("b").start()?;
     cluster.succeeds(run, bounds::RECOVERY)?;
-    let batch = cluster.submit("batch", &pipelines::batch_of(3, 1))?;
+    // It takes its time: a checkpoint that stands in one commit with its step's end is not written.
+    let batch = cluster.submit("batch", &pipelines::batch_of(20, 50))?;
     cluster.succeeds(batch, bounds::RUN)?;
     let rescuer = figures_of(&cluster, "b")?;
     wait::until_true(bounds::QUIET, "the checkpoints to be told", || {
