@@ -33,6 +33,9 @@ const GROUPS: u32 = 200;
 /// How a place among letters is written.
 const PLACE: &str = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}/[0-9]{1,9}/[0-9]{1,16}$";
 
+/// How the key of a group is written.
+const GROUP_KEY: &str = r"^[0-9a-f]{64}/[0-9]{1,9}/[^/\u0000]*/[^\u0000]*$";
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListParams {
@@ -93,6 +96,7 @@ pub(super) struct GroupParams {
     /// At most so many; 200, if nothing is said, and never more than 1,000.
     limit: Option<u32>,
     /// Only those after this one: the `next` of the page before.
+    #[schemars(extend("pattern" = GROUP_KEY))]
     after: Option<String>,
 }
 

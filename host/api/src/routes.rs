@@ -165,6 +165,7 @@ fn dead_letters() -> Vec<Route> {
         Route::post("/v1/dead-letters", dead_letters::act::act)
             .says("actOnDeadLetters", "does something about those that a filter means, of a hundred runs at a time: `{\"verb\": \"retry\", \"group\": \"3f9a0c11d2e4\"}`; with `\"dry_run\": true` it only counts; `next` and `until` are `after` and `until` of the next piece")
             .takes::<ActOnDeadLetters>()
+            .or(&NOT_FOUND, "if it names a run that is not there")
             .or(&BUSY, ""),
     ]
 }

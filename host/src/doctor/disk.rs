@@ -16,18 +16,14 @@ pub(super) fn look(check: &'static str, folder: &Path) -> Option<Check> {
     if !folder.is_dir() {
         return None;
     }
-    let told = match rustix::fs::statvfs(folder) {
-        Ok(disk) => {
-            let (free, whole) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
-            judge(check, free, whole)
-        }
-        Err(error) => Check::unknown(check, format!("its disk does not tell: {error}")),
-    };
-    Some(told.of(folder.display().to_string()))
+    Some(match rustix::fs::statvfs(folder) {
+        Ok(disk) => judge(check, folder, disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize),
+        Err(error) => Check::unknown(check, format!("the disk of {} does not tell: {error}", folder.display())),
+    })
 }
 
-fn judge(check: &'static str, free_bytes: u64, whole_bytes: u64) -> Check {
-    let found = format!("{} of {} are free", size(free_bytes), size(whole_bytes));
+fn judge(check: &'static str, folder: &Path, free_bytes: u64, whole_bytes: u64) -> Check {
+    let found = format!("{} of {} are free for {}", size(free_bytes), size(whole_bytes), folder.display());
     let judged = if free_bytes < NONE_BYTES {
         Check::fail(check, found, "make room on this disk: nothing more can be written")
     } else if (free_bytes as f64) < whole_bytes as f64 * LITTLE {
@@ -47,7 +43,7 @@ mod tests {
     fn a_disk_that_fills_up_is_told_before_it_is_full() {
         let gib = 1 << 30;
         for (free, expected) in [(50 * gib, Status::Ok), (4 * gib, Status::Warn), (NONE_BYTES - 1, Status::Fail)] {
-            assert_eq!(judge("disk", free, 100 * gib).status, expected, "{free}");
+            assert_eq!(judge("disk", Path::new("."), free, 100 * gib).status, expected, "{free}");
         }
         let here = look("disk", Path::new(".")).expect("it is there");
         assert!(here.figures["free_bytes"] > 0, "{here:?}");

@@ -242,7 +242,7 @@ fn a_worker_is_drained_from_afar_while_its_steps_run_and_nothing_is_done_twice()
     })?;
     let post = |number: usize| {
         let request =
-            |part: usize| json!({"method": "POST", "url": target.url(&format!("/{number}/{part}")), "body": 1});
+            |part: usize| json!({"method": "POST", "url": target.url(&format!("/{number}/{part:02}")), "body": 1});
         json!({"requests": (0..20).map(request).collect::<Vec<_>>()})
     };
     let mut runs = vec![long];
@@ -261,7 +261,7 @@ fn a_worker_is_drained_from_afar_while_its_steps_run_and_nothing_is_done_twice()
     cluster.all_succeed(&runs, bounds::RECOVERY)?;
     for number in 0..8 {
         for part in 0..20 {
-            let path = format!("/{number}/{part}");
+            let path = format!("/{number}/{part:02}");
             assert_eq!(target.performed(&path).values().sum::<usize>(), 1, "{path}");
         }
     }
