@@ -163,7 +163,7 @@ fn pending(streams: &[QueueStream]) -> String {
     if streams.iter().all(|stream| stream.oldest_pending.is_empty()) { String::new() } else { format!("\n{table}") }
 }
 
-/// The headings of [`line`].
+/// The headings of [`line()`].
 pub(super) fn head() -> String {
     format!("{:8}  {:20}  {:>8}  {:>8}  {:>8}  {:>8}  EMPTY IN", "TIME", "QUEUE", "UNREAD", "PENDING", "IN/S", "OUT/S")
 }
