@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
@@ -15,9 +14,14 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use error::Error;
+use outside::Outside;
+
 use crate::home;
-use crate::problem::kind::{BEING_BUILT, MISDIRECTED};
-use crate::types::{AppliedPipeline, IDEMPOTENCY_KEY, Problem, PushedPlugin, Readiness, SubmitRun, SubmittedRun};
+use crate::types::{AppliedPipeline, IDEMPOTENCY_KEY, PushedPlugin, Readiness, SubmitRun, SubmittedRun};
+
+mod error;
+mod outside;
 
 /// How long an answer may take, besides what the server is asked to wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -35,130 +39,6 @@ pub struct Client {
     folder: Option<HeaderValue>,
     /// Where somebody stands who means none in particular.
     outside: Option<Arc<Outside>>,
-}
-
-/// A folder with nothing of Pawl: whichever `pawl dev` has the usual address answers.
-#[derive(Debug)]
-struct Outside {
-    folder: PathBuf,
-    is_told: AtomicBool,
-}
-
-impl Outside {
-    /// Says once whose API it is that answers, if that is not what one would think here.
-    fn tell(&self, home: &Path) {
-        if !is_near(&self.folder, home) && !self.is_told.swap(true, Ordering::Relaxed) {
-            eprintln!(
-                "note: this talks to the `pawl dev` of {}, which is another folder's; --api-url or PAWL_API_URL says which API \
-                 is meant",
-                home.display()
-            );
-        }
-    }
-}
-
-/// Whether one of two folders lies in the other.
-fn is_near(one: &Path, other: &Path) -> bool {
-    one.starts_with(other) || other.starts_with(one)
-}
-
-/// Why there is no answer, or not the wanted one.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The address is not one.
-    #[error("{0}")]
-    Url(String),
-    /// Nothing was sent: the request was not carried out.
-    #[error("no API answers at {url} ({})", root(cause))]
-    Unreachable {
-        /// The API's address.
-        url: Box<Url>,
-        /// What the network said.
-        cause: reqwest::Error,
-    },
-    /// The connection broke or the answer took too long: the request may have been carried out.
-    #[error("the API at {url} did not answer completely ({})", root(cause))]
-    Broken {
-        /// The API's address.
-        url: Box<Url>,
-        /// What the network said.
-        cause: reqwest::Error,
-    },
-    /// The API refused, and says why.
-    #[error("{}", describe(.0))]
-    Problem(Box<Problem>),
-    /// Not an answer of Pawl.
-    #[error("{url} answered {status} with something that is no answer of Pawl's API")]
-    Foreign {
-        /// The address of the whole request.
-        url: Box<Url>,
-        /// Of the answer.
-        status: StatusCode,
-        /// Why the answer can't be read, if it should have been readable.
-        #[source]
-        source: Option<serde_json::Error>,
-    },
-}
-
-/// What the API said is wrong, with all problems of a file, one per line.
-fn describe(problem: &Problem) -> String {
-    let mut text = if problem.detail.is_empty() { problem.title.clone() } else { problem.detail.clone() };
-    for problem in &problem.problems {
-        text.push_str(&format!("\n  {problem}"));
-    }
-    text
-}
-
-/// The innermost cause; the layers above it repeat the URL and each other.
-fn root(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-impl Error {
-    /// What to do about it, where that is not said in the error itself.
-    #[must_use]
-    pub fn help(&self) -> Option<&'static str> {
-        match self {
-            Self::Unreachable { .. } => {
-                Some("start one with `pawl dev` or `pawl api`, or say where it is with --api-url or PAWL_API_URL")
-            }
-            Self::Foreign { .. } => Some("check the address: --api-url, PAWL_API_URL or `api_url` in pawl.toml"),
-            Self::Problem(problem) if problem.status == 401 => {
-                Some("set PAWL_API_TOKEN, or `api_token` in pawl.toml, to the token of the API")
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether the API that is meant may be starting just now: nothing answers there yet, or somebody else does.
-    #[must_use]
-    pub fn is_early(&self) -> bool {
-        matches!(self, Self::Unreachable { .. }) || self.is_problem(MISDIRECTED.name)
-    }
-
-    /// Whether the pipeline may be there in a moment.
-    #[must_use]
-    pub fn is_being_built(&self) -> bool {
-        self.is_problem(BEING_BUILT.name)
-    }
-
-    fn is_problem(&self, kind: &str) -> bool {
-        matches!(self, Self::Problem(problem) if problem.kind.ends_with(kind))
-    }
-
-    /// Whether the same request may succeed later: the API was not reached, went away or has no database.
-    #[must_use]
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } | Self::Broken { .. } => true,
-            Self::Problem(problem) => problem.status == 503,
-            Self::Url(_) | Self::Foreign { .. } => false,
-        }
-    }
 }
 
 /// A result of the client.
@@ -204,7 +84,7 @@ impl Client {
     /// answers.
     #[must_use]
     pub fn outside(self, folder: PathBuf) -> Self {
-        Self { outside: Some(Arc::new(Outside { folder, is_told: AtomicBool::new(false) })), ..self }
+        Self { outside: Some(Arc::new(Outside::of(folder))), ..self }
     }
 
     /// Whether the API is on this machine.
@@ -492,23 +372,5 @@ impl Client {
 
     fn broken(&self, cause: reqwest::Error) -> Error {
         Error::Broken { url: Box::new(self.base.clone()), cause }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_is_near_those_above_and_below_it() {
-        for (one, other, near) in [
-            ("/home/ada/hello", "/home/ada", true),
-            ("/home/ada", "/home/ada/hello/src", true),
-            ("/home/ada/hello", "/home/ada/hello", true),
-            ("/home/ada/hello", "/home/ada/hello-2", false),
-            ("/tmp", "/home/ada", false),
-        ] {
-            assert_eq!(is_near(Path::new(one), Path::new(other)), near, "{one} {other}");
-        }
     }
 }

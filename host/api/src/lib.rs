@@ -54,6 +54,7 @@ mod signals;
 mod slow;
 mod state;
 pub mod types;
+mod verbs;
 pub mod watch;
 
 pub use home::{Building, Home, Unbuilt};

@@ -16,7 +16,7 @@ use super::types::{
 };
 use super::{
     dead_letters, events, health, inbox, journal, logs, metrics, openapi, operations, pipelines, plugins, recoveries,
-    report, retention, runs, signals,
+    report, retention, runs, signals, verbs,
 };
 
 /// The header with which a reader of events goes on.
@@ -78,14 +78,14 @@ fn runs() -> Vec<Route> {
         Route::get("/v1/runs/{run}/explain", runs::why).says("explainRun", "why it has not ended, or why it has failed, and what can be done"),
         Route::get("/v1/runs/{run}/report", report::show)
             .says("reportRun", "all that is needed to judge it, bounded: why it stands or has failed, the steps concerned with the ends of their journals and logs, versions, recoveries, the last events, and commands that would move it"),
-        Route::post("/v1/runs/{run}/cancel", runs::cancel)
+        Route::post("/v1/runs/{run}/cancel", verbs::cancel)
             .says("cancelRun", "stops it; `retry` opens it again")
             .or(&CONFLICT, "if it has ended"),
-        Route::post("/v1/runs/{run}/fail", runs::fail)
+        Route::post("/v1/runs/{run}/fail", verbs::fail)
             .says("failRun", "ends it as failed: `{\"message\": \"why\"}`, a line of at most 4 KiB; like a cancellation, but `retry` opens it again")
             .takes::<FailRun>()
             .or(&CONFLICT, "if it has ended"),
-        Route::post("/v1/runs/{run}/retry", runs::retry)
+        Route::post("/v1/runs/{run}/retry", verbs::retry)
             .says("retryRun", "opens it again with all its failed and parked steps, and all that was stopped when it failed, or when a person failed or cancelled it; with `on=latest` on the versions that are active now; with `from=STEP` that step and all that follow it are done again from their start, whatever had become of them")
             .or(&CONFLICT, "if there is nothing to retry"),
         Route::post("/v1/runs/{run}/resume", recoveries::resume)
@@ -136,10 +136,10 @@ fn steps() -> Vec<Route> {
             .says("showStep", "a step with its output and error"),
         logged(Route::get("/v1/runs/{run}/steps/{step}/logs", logs::of_step))
             .says("listStepLogs", "the same of one step"),
-        Route::post("/v1/runs/{run}/steps/{step}/retry", runs::retry_step)
+        Route::post("/v1/runs/{run}/steps/{step}/retry", verbs::retry_step)
             .says("retryStep", "opens one failed or parked step again; `on` as above")
             .or(&CONFLICT, "if it is neither"),
-        Route::post("/v1/runs/{run}/steps/{step}/resume", runs::resume_step)
+        Route::post("/v1/runs/{run}/steps/{step}/resume", verbs::resume_step)
             .says("resumeStep", "lets a parked step go on: `{\"on\": \"pinned\"}`, `\"latest\"` or the first digits of a component's digest; with `\"from_checkpoint\": true` without what it did after its last checkpoint")
             .takes::<ResumeStep>()
             .or(&CONFLICT, "if it is not parked, or has moved meanwhile"),

@@ -1,6 +1,5 @@
-//! Runs over HTTP: submit, list, look, wait, and what a person may do to one.
+//! Runs over HTTP: submit, list, look, wait. What a person does to one: [`verbs`](super::verbs).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -10,19 +9,15 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pawl_dispatch::submissions::Refused;
-use pawl_domain::decision::fail::check_message;
-use pawl_domain::id::{Digest, RunId, StepId, StepNo};
+use pawl_domain::id::RunId;
 use pawl_domain::name::Name;
 use pawl_domain::pipeline::Pipeline;
-use pawl_metrics::figures;
-use pawl_store::control::{Resume, since_checkpoint};
 use pawl_store::runs::{RunFilter, RunRow, StepRow};
 use pawl_store::submit::{NewRun, Submission};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::component::{latest, to_resume_on};
 use super::explain::{EXPLAINED_SIGNALS, EXPLAINED_STEPS, explain, name_rejected};
 use super::health;
 use super::home::Home;
@@ -32,8 +27,8 @@ use super::remarks;
 use super::request::{Params, Path, pipeline_name, read_json, run_id};
 use super::state::{AppState, step_name, step_named};
 use super::types::{
-    Changed, EventKind, Explanation, FailRun, IDEMPOTENCY_KEY, ListedStatus, Problem, ResumeStep, Run, RunList,
-    RunStatus, RunSummary, Step, StepDetail, StepStatus, SubmitRun, SubmittedRun,
+    EventKind, Explanation, IDEMPOTENCY_KEY, ListedStatus, Problem, Run, RunList, RunStatus, RunSummary, Step, StepDetail,
+    StepStatus, SubmitRun, SubmittedRun,
 };
 
 /// Longest idempotency key, characters.
@@ -54,9 +49,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// What is around a submission's input.
 const ENVELOPE_BYTES: usize = 4 << 10;
-
-/// A request to fail a run, with its message in whatever escapes.
-const MESSAGE_BYTES: usize = 32 << 10;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -292,117 +284,6 @@ pub(super) async fn explained(state: &AppState, id: RunId) -> Result<Explanation
 async fn why_failed(state: &AppState, run: &RunRow) -> Result<Option<String>> {
     let end = state.store.events(run.id, run.event_count.saturating_sub(1), 1).await?.pop();
     Ok(end.filter(|end| end.kind == EventKind::RunFailed).and_then(|end| end.note))
-}
-
-pub(super) async fn cancel(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<Changed>> {
-    let id = run_id(&run)?;
-    let pipeline = state.pipeline_of(id).await?;
-    state.store.cancel(id).await?;
-    ended(&state, id, &pipeline).await
-}
-
-pub(super) async fn fail(
-    State(state): State<AppState>,
-    Path(run): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<Changed>> {
-    let FailRun { message } = read_json(body, &headers, "a request to fail a run", MESSAGE_BYTES).await?;
-    check_message(&message).map_err(|rule| Problem::bad_request(format!("the message {rule}")))?;
-    let id = run_id(&run)?;
-    let pipeline = state.pipeline_of(id).await?;
-    state.store.fail(id, message).await?;
-    ended(&state, id, &pipeline).await
-}
-
-/// A person has ended the run.
-async fn ended(state: &AppState, run: RunId, pipeline: &Pipeline) -> Result<Json<Changed>> {
-    let changed = state.changed(run, pipeline, &[]).await?;
-    figures().of_pipeline(&pipeline.name).run_ended(changed.status);
-    Ok(Json(changed))
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RetryParams {
-    /// On which components: `pinned`, those that the steps have, if nothing is said; or `latest`, what their plugins have
-    /// active now.
-    #[serde(default)]
-    on: RetryOn,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RetryRunParams {
-    /// On which components: `pinned`, those that the steps have, if nothing is said; or `latest`, what their plugins have
-    /// active now.
-    #[serde(default)]
-    on: RetryOn,
-    /// The step from which on all is done again, from its start.
-    from: Option<String>,
-}
-
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum RetryOn {
-    #[default]
-    Pinned,
-    Latest,
-}
-
-impl RetryOn {
-    async fn components(&self, state: &AppState, pipeline: &Pipeline) -> Result<BTreeMap<StepNo, Digest>> {
-        match self {
-            Self::Pinned => Ok(BTreeMap::new()),
-            Self::Latest => latest(state, pipeline).await,
-        }
-    }
-}
-
-pub(super) async fn retry(
-    State(state): State<AppState>,
-    Path(run): Path<String>,
-    Params(params): Params<RetryRunParams>,
-) -> Result<Json<Changed>> {
-    let id = run_id(&run)?;
-    let pipeline = state.pipeline_of(id).await?;
-    let on = params.on.components(&state, &pipeline).await?;
-    let ready = match &params.from {
-        Some(step) => state.store.again(id, step_named(&pipeline, step)?, on).await?,
-        None => state.store.retry(id, None, on).await?,
-    };
-    state.goes_on(id, &pipeline, &ready).await.map(Json)
-}
-
-pub(super) async fn retry_step(
-    State(state): State<AppState>,
-    Path((run, step)): Path<(String, String)>,
-    Params(params): Params<RetryParams>,
-) -> Result<Json<Changed>> {
-    let id = run_id(&run)?;
-    let pipeline = state.pipeline_of(id).await?;
-    let number = step_named(&pipeline, &step)?;
-    let ready = state.store.retry(id, Some(number), params.on.components(&state, &pipeline).await?).await?;
-    state.goes_on(id, &pipeline, &ready).await.map(Json)
-}
-
-pub(super) async fn resume_step(
-    State(state): State<AppState>,
-    Path((run, step)): Path<(String, String)>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<Changed>> {
-    let request: ResumeStep = read_json(body, &headers, "a request to resume", ENVELOPE_BYTES).await?;
-    let id = run_id(&run)?;
-    let pipeline = state.pipeline_of(id).await?;
-    let number = step_named(&pipeline, &step)?;
-    let on = to_resume_on(&state, &pipeline, &step, &request.on).await?;
-    let forget = match request.from_checkpoint {
-        true => Some(since_checkpoint(&*state.store, StepId { run: id, step: number }).await?),
-        false => None,
-    };
-    let ready = state.store.resume(id, number, Resume { on, forget }).await?;
-    state.goes_on(id, &pipeline, &ready).await.map(Json)
 }
 
 pub(super) fn to_raw(json: Vec<u8>) -> Result<Box<RawValue>> {
