@@ -28,13 +28,8 @@ struct Way {
 }
 
 impl Busy {
-    /// Says `what` at once: it takes long in any case.
-    pub(crate) fn with(what: String) -> Self {
-        Self::begin(what, Duration::ZERO, std::io::stderr().is_terminal())
-    }
-
-    /// Says it if it is not done `after` a moment.
-    pub(crate) fn with_what_may_take_long(what: String, after: Duration) -> Self {
+    /// Says `what` if it is not done `after` a moment.
+    pub(crate) fn with(what: String, after: Duration) -> Self {
         Self::begin(what, after, std::io::stderr().is_terminal())
     }
 

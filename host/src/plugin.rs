@@ -117,7 +117,7 @@ pub(super) async fn run(verb: Verb, settings: &Settings) -> anyhow::Result<()> {
                 .with_context(|| End::Usage(format!("can't read the component {}", push.file.display())))?;
             let client = settings.reach().await?;
             let what = compiling(&push.file.display().to_string(), bytes.len() as u64);
-            let busy = Busy::with_what_may_take_long(what, SOON);
+            let busy = Busy::with(what, SOON);
             let pushed = client
                 .push(bytes, push.name.as_deref(), push.version.as_deref(), !push.no_activate)
                 .await

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ pub(super) use python::HOW_TO_GET as GET_PYTHON;
 use script::Script;
 pub(super) use sdk::{LOCK, Sdk, path_for_new, update as update_sdk};
 use toolchain::Toolchain;
+
+/// Before anything is said of a build: that a compiler is missing is known by then.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// A component on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -150,10 +154,8 @@ pub fn name_of(dir: &Path) -> Option<String> {
 fn busy_with<'a>(scripts: impl IntoIterator<Item = &'a Script>) -> Busy {
     let named = |script: &Script| format!("`{}` with {}", script.name, script.language.compiler());
     let named: Vec<String> = scripts.into_iter().map(named).collect();
-    Busy::with(format!(
-        "building {}: the language's interpreter becomes part of the component, which may take a minute or two",
-        named.join(", ")
-    ))
+    let what = "the language's interpreter becomes part of the component, which may take a minute or two";
+    Busy::with(format!("building {}: {what}", named.join(", ")), MOMENT)
 }
 
 /// Makes the component of a plugin in a language with an interpreter.

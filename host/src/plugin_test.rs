@@ -110,7 +110,7 @@ impl Bench {
             std::fs::read(&test.file).with_context(|| End::Usage(format!("can't read the component {file}")))?;
         let engine = settings.engine(1)?;
         engine.check_shape(&bytes)?;
-        let busy = Busy::with_what_may_take_long(compiling(&file.to_string(), bytes.len() as u64), SOON);
+        let busy = Busy::with(compiling(&file.to_string(), bytes.len() as u64), SOON);
         let component = engine.prepare(Digest::of(&bytes), &bytes).with_context(|| format!("{file} is no step"))?;
         drop(busy);
         // As a worker does.
