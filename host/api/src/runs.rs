@@ -27,8 +27,8 @@ use super::remarks;
 use super::request::{Params, Path, pipeline_name, read_json, run_id};
 use super::state::{AppState, step_name, step_named};
 use super::types::{
-    EventKind, Explanation, IDEMPOTENCY_KEY, ListedStatus, Problem, Run, RunList, RunStatus, RunSummary, Step, StepDetail,
-    StepStatus, SubmitRun, SubmittedRun,
+    EventKind, Explanation, IDEMPOTENCY_KEY, ListedStatus, Problem, Run, RunList, RunStatus, RunSummary, Step,
+    StepDetail, StepStatus, SubmitRun, SubmittedRun,
 };
 
 /// Longest idempotency key, characters.
