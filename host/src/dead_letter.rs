@@ -8,7 +8,8 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use clap::{Args, Subcommand};
 use pawl_api::client::Client;
 use pawl_api::types::{
-    ActOnDeadLetters, DeadLetterGroupList, DeadLetterList, DeadLetterState, DeadLetterVerb, DeadLettersDone, StepDetail,
+    ActOnDeadLetters, DeadLetterGroup, DeadLetterGroupList, DeadLetterList, DeadLetterState, DeadLetterVerb,
+    DeadLettersDone, StepDetail,
 };
 use pawl_domain::pipeline_file::parse_duration_ms;
 
@@ -179,18 +180,12 @@ async fn groups(limit: u32, client: &Client, output: Output) -> anyhow::Result<(
         for group in more.groups {
             match found.groups.iter_mut().find(|known| known.group == group.group) {
                 None => found.groups.push(group),
-                Some(known) => {
-                    known.failed += group.failed;
-                    known.parked += group.parked;
-                    known.more |= group.more;
-                    known.oldest_at_ms = known.oldest_at_ms.min(group.oldest_at_ms);
-                    known.newest_at_ms = known.newest_at_ms.max(group.newest_at_ms);
-                }
+                Some(known) => known.add(&group),
             }
         }
         found.next = more.next;
     }
-    found.groups.sort_by_key(|group| std::cmp::Reverse((group.failed + group.parked, group.newest_at_ms)));
+    DeadLetterGroup::sort(&mut found.groups);
     let left = found.groups.len().saturating_sub(limit as usize);
     found.groups.truncate(limit as usize);
     output.print(&found)?;

@@ -86,7 +86,8 @@ fn ports(settings: &Settings) -> anyhow::Result<Ports> {
     Ok(Ports { store: Arc::new(store), queue: Arc::new(queue) })
 }
 
-fn queue(settings: &Settings, store: Postgres) -> anyhow::Result<RedisStreams> {
+/// The queue of the installation that this store is.
+pub(super) fn queue(settings: &Settings, store: Postgres) -> anyhow::Result<RedisStreams> {
     let installation: WhichInstallation = Arc::new(move || {
         let store = store.clone();
         Box::pin(async move { Ok(store.installation().await?) })

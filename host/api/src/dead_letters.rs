@@ -116,30 +116,25 @@ pub(super) async fn groups(
         add(&mut groups, step_name(&pipeline, row.key.step), row);
     }
     let mut groups: Vec<DeadLetterGroup> = groups.into_values().collect();
-    groups.sort_by_key(|group| std::cmp::Reverse((group.failed + group.parked, group.newest_at_ms)));
+    DeadLetterGroup::sort(&mut groups);
     Ok(Json(DeadLetterGroupList { groups, next }))
 }
 
 /// One version's part of a group.
 fn add(groups: &mut BTreeMap<String, DeadLetterGroup>, step: String, row: DeadGroup) {
     let DeadGroup { key: DeadGroupKey { pipeline, cause, .. }, count, parked, oldest_ms, newest_ms } = row;
-    let id = group_of(&pipeline, &step, &cause);
-    let group = groups.entry(id.clone()).or_insert_with(|| DeadLetterGroup {
-        group: id,
+    let part = DeadLetterGroup {
+        group: group_of(&pipeline, &step, &cause),
         pipeline,
         step,
         cause,
-        failed: 0,
-        parked: 0,
-        more: false,
+        failed: count - parked,
+        parked,
+        more: count >= COUNTED,
         oldest_at_ms: oldest_ms,
         newest_at_ms: newest_ms,
-    });
-    group.failed += count - parked;
-    group.parked += parked;
-    group.more |= count >= COUNTED;
-    group.oldest_at_ms = group.oldest_at_ms.min(oldest_ms);
-    group.newest_at_ms = group.newest_at_ms.max(newest_ms);
+    };
+    groups.entry(part.group.clone()).and_modify(|group| group.add(&part)).or_insert(part);
 }
 
 /// Which letters are meant.

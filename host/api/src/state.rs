@@ -15,6 +15,7 @@ use pawl_domain::pipeline_file::closest;
 use pawl_domain::ready::{Moved, Ready};
 use pawl_domain::suspicion::Suspicion;
 use pawl_engine::Engine;
+use pawl_metrics::figures;
 use pawl_queue::{FollowUp, SharedQueue};
 use pawl_store::{self as store, SharedStore};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -139,6 +140,15 @@ impl AppState {
         let changed = self.changed(run, pipeline, ready).await?;
         let remarks = self.keeps_pipeline(&pipeline.name, pipeline.digest()).await.into_iter().collect();
         Ok(Changed { remarks, ..changed })
+    }
+
+    /// The same as [`AppState::changed`] for what may have ended the run, which is counted then.
+    pub(super) async fn may_end(&self, run: RunId, pipeline: &Pipeline, ready: &[Ready]) -> Result<Changed> {
+        let changed = self.changed(run, pipeline, ready).await?;
+        if changed.status.is_ended() {
+            figures().of_pipeline(&pipeline.name).run_ended(changed.status);
+        }
+        Ok(changed)
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<Pipeline>>> {

@@ -7,9 +7,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use pawl_domain::decision::fail::check_message;
-use pawl_domain::id::{Digest, RunId, StepId, StepNo};
+use pawl_domain::id::{Digest, StepId, StepNo};
 use pawl_domain::pipeline::Pipeline;
-use pawl_metrics::figures;
 use pawl_store::control::{Resume, since_checkpoint};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -30,7 +29,7 @@ pub(super) async fn cancel(State(state): State<AppState>, Path(run): Path<String
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
     state.store.cancel(id).await?;
-    ended(&state, id, &pipeline).await
+    state.may_end(id, &pipeline, &[]).await.map(Json)
 }
 
 pub(super) async fn fail(
@@ -44,14 +43,7 @@ pub(super) async fn fail(
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
     state.store.fail(id, message).await?;
-    ended(&state, id, &pipeline).await
-}
-
-/// A person has ended the run.
-async fn ended(state: &AppState, run: RunId, pipeline: &Pipeline) -> Result<Json<Changed>> {
-    let changed = state.changed(run, pipeline, &[]).await?;
-    figures().of_pipeline(&pipeline.name).run_ended(changed.status);
-    Ok(Json(changed))
+    state.may_end(id, &pipeline, &[]).await.map(Json)
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -9,7 +9,6 @@
 //! It goes to the servers themselves, so that it works while the API does not; and it changes nothing.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,7 +17,7 @@ use pawl_dispatch::retention;
 use pawl_domain::id::InstallationId;
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline_file::parse_duration_ms;
-use pawl_queue::{Queue, RedisStreams, WhichInstallation};
+use pawl_queue::{Queue, RedisStreams};
 use pawl_store::doctor::Violation;
 use pawl_store::{self as store, Postgres, Sqlite, Store};
 
@@ -29,7 +28,7 @@ use workers::Known;
 use super::exit::End;
 use super::here::DATA;
 use super::output::Output;
-use super::roles::until_there;
+use super::roles::{queue, until_there};
 use super::settings::Settings;
 
 mod check;
@@ -145,17 +144,11 @@ impl Doctor {
         if settings.redis_url().is_err() {
             return Ok(vec![Check::unknown("redis", "no address of it is given: --redis-url or PAWL_REDIS_URL")]);
         }
-        let config = settings.redis()?;
         let queue = if is_there {
-            let asked = store.clone();
-            let installation: WhichInstallation = Arc::new(move || {
-                let store = asked.clone();
-                Box::pin(async move { Ok(store.installation().await?) })
-            });
-            RedisStreams::new(&config, installation)?
+            queue(settings, store.clone())?
         } else {
             // Whose streams they are only the database knows; the server can be looked at all the same.
-            RedisStreams::of(&config, InstallationId::new())?
+            RedisStreams::of(&settings.redis()?, InstallationId::new())?
         };
         Ok(deliveries::look(&queue as &dyn Queue, self.limit()).await)
     }

@@ -13,7 +13,6 @@ use axum::http::HeaderMap;
 use pawl_domain::decision::fail::check_message;
 use pawl_domain::id::{RunId, StepId, StepNo};
 use pawl_domain::status::StepStatus;
-use pawl_metrics::figures;
 use pawl_store::control::{Resume, ResumeOn};
 use pawl_store::dead_letters::{DeadOrder, DeadPlace, DeadState};
 
@@ -105,11 +104,7 @@ async fn skip_step(state: &AppState, id: StepId, output: Vec<u8>) -> Result<Chan
         })?;
     }
     let ready = state.store.skip(id.run, id.step, output).await?;
-    let changed = state.changed(id.run, &pipeline, &ready).await?;
-    if changed.status.is_ended() {
-        figures().of_pipeline(&pipeline.name).run_ended(changed.status);
-    }
-    Ok(changed)
+    state.may_end(id.run, &pipeline, &ready).await
 }
 
 fn output_of(json: &str, limit_bytes: usize) -> Result<Vec<u8>> {
@@ -209,11 +204,7 @@ impl Deed {
             }
             Do::Purge => Vec::new(),
         };
-        let changed = state.changed(id.run, &pipeline, &ready).await?;
-        if changed.status.is_ended() {
-            figures().of_pipeline(&pipeline.name).run_ended(changed.status);
-        }
-        Ok(())
+        state.may_end(id.run, &pipeline, &ready).await.map(drop)
     }
 }
 

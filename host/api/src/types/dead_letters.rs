@@ -102,6 +102,22 @@ pub struct DeadLetterGroup {
     pub newest_at_ms: i64,
 }
 
+impl DeadLetterGroup {
+    /// Adds what is told of the same group elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.failed += other.failed;
+        self.parked += other.parked;
+        self.more |= other.more;
+        self.oldest_at_ms = self.oldest_at_ms.min(other.oldest_at_ms);
+        self.newest_at_ms = self.newest_at_ms.max(other.newest_at_ms);
+    }
+
+    /// The largest first; of equal ones the newest.
+    pub fn sort(groups: &mut [Self]) {
+        groups.sort_by_key(|group| std::cmp::Reverse((group.failed + group.parked, group.newest_at_ms)));
+    }
+}
+
 /// What is done about dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
