@@ -5,22 +5,30 @@
 #   make check           formatting, lints and the tests that need no server: for the minute between two edits
 #   make test            all checks and all tests
 #   make test-plain      the end-to-end tests without run-ahead: the plain flow alone keeps every promise
-#   make pressure        with millions of runs, queued, running and gone: counts pages, says times and rates
+#   make side-by-side    the build before this one beside this one: an upgrade and the way back, under load and kills
+#   make pressure        millions of runs, ten minutes of faults, an hour of load: counts pages, says times and rates; two hours
 #   make test-languages  steps in Python and JavaScript; sets up their compilers in .pawl
+#   make fuzz            what comes from outside, ten minutes for each kind; FUZZ_SECONDS says for how long instead
+#   make fuzz-minute     the same for a minute
 #   make drill           the recovery drill; summary and logs in target/drill
 #   make freeze          lists new migrations as landed: they do not change any more
 #   make package         the crates as a registry takes them, each compiled from its package alone
+#   make licences        licences, sources and known holes of dependencies; with PAWL_ADVISORIES=required no unchecked ones
+#   make sbom            what `pawl` is made of, as CycloneDX, in target/pawl.cdx.json
 #   make bench           the five benchmarks on a release build, as ratios to this machine's own floor
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help check demo freeze package test test-plain pressure test-languages languages drill bench build build-tests guests test-guests lint docs doctests licences setup setup-servers setup-test
+.PHONY: help check demo freeze fuzz fuzz-minute package test test-plain side-by-side pressure test-languages languages drill bench build build-tests guests test-guests lint docs doctests licences sbom setup setup-servers setup-test
 
 # Each recipe begins with it: the Rust toolchain is found and named tools are in PATH.
 env := . .ci/env
 export CARGO_TERM_COLOR ?= auto
+
+# Tests wait for much of their time, for leases to end and servers to come back: one more than there are processors.
+side_by_side := --test-threads $$(($$(nproc) + 1))
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -80,7 +88,7 @@ check: setup-test
 
 package: setup-test
 	@$(env)
-	cargo package --quiet --workspace --exclude pawl-tests $(foreach dir,$(wildcard plugins/*/Cargo.toml),--exclude $(notdir $(patsubst %/Cargo.toml,%,$(dir)))) --target-dir target/package
+	cargo package --quiet --workspace --exclude pawl-tests --exclude pawl-fuzz $(foreach dir,$(wildcard plugins/*/Cargo.toml),--exclude $(notdir $(patsubst %/Cargo.toml,%,$(dir)))) --target-dir target/package
 	ls target/package/package/*.crate
 
 freeze:
@@ -95,6 +103,11 @@ lint: setup-test
 
 licences: setup-test
 	@.ci/licences
+
+sbom:
+	@mkdir -p target
+	.ci/sbom target/pawl.cdx.json
+	echo target/pawl.cdx.json
 
 docs: setup-test
 	@$(env)
@@ -113,18 +126,35 @@ languages: build-tests
 # They are ignored elsewhere, because they need what is built here.
 test-languages: setup-test languages
 	@$(env)
-	cargo nextest run --workspace --run-ignored only -E 'not test(pressure_)'
+	cargo nextest run --workspace --run-ignored only -E 'not test(pressure_) and not test(side_by_side::)'
 
 test-plain: test-guests
 	@$(env)
 	echo "the end-to-end tests once more, without run-ahead" >&2
-	PAWL_RUN_AHEAD=false cargo nextest run --workspace -E 'binary(end_to_end)'
+	PAWL_RUN_AHEAD=false cargo nextest run --workspace $(side_by_side) -E 'binary(end_to_end)'
 
 # They are ignored elsewhere, because they take long.
 pressure: test-guests
 	@$(env)
 	cargo nextest run --workspace --run-ignored only --no-capture -E 'test(pressure_)'
 
+# The other build is made once, and kept.
+side-by-side: test-guests
+	@$(env)
+	PAWL_PREVIOUS=$$(.ci/previous)
+	export PAWL_PREVIOUS
+	cargo nextest run --workspace --run-ignored only -E 'test(side_by_side::)'
+
+# What is new to libFuzzer becomes part of its corpus, which is committed.
+fuzz: test-guests
+	@.ci/fuzz $${FUZZ_SECONDS:-600} keep
+
+# Each for a minute, side by side.
+fuzz-minute: test-guests
+	@.ci/fuzz 60
+
+# What could not be checked stands among the last lines.
 test: lint licences docs test-guests doctests
 	@$(env)
-	cargo nextest run --workspace
+	trap '.ci/licences warn' EXIT
+	cargo nextest run --workspace $(side_by_side)

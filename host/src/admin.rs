@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use pawl_api::client::Client;
-use pawl_api::types::{QueueList, Requeued, WorkerList};
+use pawl_api::types::{QueueList, Requeued};
 
 use super::output::{Answer, Output};
 
@@ -26,7 +26,7 @@ pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::
             output.print(&client.post_empty::<Requeued>(&["admin", "requeue_processing"]).await?)?;
         }
         Verb::RequeueStale => output.print(&client.post_empty::<Requeued>(&["admin", "requeue_stale"]).await?)?,
-        Verb::Workers => output.print(&client.get::<WorkerList>(&["v1", "workers"], &[]).await?)?,
+        Verb::Workers => super::worker::run(super::worker::Verb::List { gone: None, output }, client).await?,
         Verb::Queues => output.print(&client.get::<QueueList>(&["v1", "queues"], &[]).await?)?,
     }
     Ok(())

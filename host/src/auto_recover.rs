@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use pawl_dispatch::Ports;
 use pawl_dispatch::recovery::{Options, Summary, recover_all};
-use pawl_domain::namespace::Namespace;
 
 use super::settings::Settings;
 
@@ -25,7 +24,7 @@ pub(super) fn beside_the_start(settings: &Settings, ports: &Ports) {
     tokio::spawn(async move {
         loop {
             match once(&ports, &options).await {
-                Ok(found) => return tell(&found),
+                Ok(found) => return found.iter().for_each(tell),
                 // It may be starting beside this process, or be migrated.
                 Err(error) => tracing::warn!(error = error.chain(), "interrupted runs are not recovered yet"),
             }
@@ -38,7 +37,7 @@ pub(super) fn beside_the_start(settings: &Settings, ports: &Ports) {
 /// is in the records, since its worker starts later.
 pub(super) async fn at_home(settings: &Settings, ports: &Ports) -> pawl_dispatch::Result<()> {
     if settings.auto_recover() {
-        tell(&once(ports, &options(settings, Duration::ZERO, Duration::ZERO)).await?);
+        once(ports, &options(settings, Duration::ZERO, Duration::ZERO)).await?.iter().for_each(tell);
     }
     Ok(())
 }
@@ -47,9 +46,14 @@ fn options(settings: &Settings, threshold: Duration, wait: Duration) -> Options 
     Options { threshold, resume: true, wait, suspicion: settings.suspicion() }
 }
 
-async fn once(ports: &Ports, options: &Options) -> pawl_dispatch::Result<Summary> {
+/// What came of it in each namespace.
+async fn once(ports: &Ports, options: &Options) -> pawl_dispatch::Result<Vec<Summary>> {
     pawl_store::check(&*ports.store).await?;
-    recover_all(ports, &Namespace::default(), options).await
+    let mut found = Vec::new();
+    for row in ports.store.namespaces().await? {
+        found.push(recover_all(ports, &row.name, options).await?);
+    }
+    Ok(found)
 }
 
 fn tell(found: &Summary) {

@@ -38,7 +38,7 @@ pub(super) struct Flags {
 pub(super) async fn run(verb: Verb, flags: Flags, settings: &Settings, output: Output) -> anyhow::Result<()> {
     let observer = match flags.data {
         Some(folder) => Observed::Embedded(folder),
-        None => Observed::servers(&settings.database_url()?, &settings.redis_url()?).await?,
+        None => Observed::servers(&settings.database_url()?, &settings.redis()?).await?,
     };
     let mut bench = Bench { client: settings.client()?, observer, plugins_dir: flags.plugins_dir };
     let report = match verb {

@@ -6,6 +6,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use pawl_base::terminal::harmless;
+
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -64,7 +66,7 @@ fn say(what: &str, way: Way, end: &Receiver<()>, out: &mut impl Write) {
     let begun = Instant::now();
     if !is_over(end, way.after) {
         // Nobody can be told that nothing can be told.
-        let _ = writeln!(out, "{what}");
+        let _ = writeln!(out, "{}", harmless(what));
         let Some(tick) = way.tick else { return };
         while !is_over(end, tick) {
             let _ = write!(out, "{CLEAR}  {} s", begun.elapsed().as_secs()).and_then(|()| out.flush());

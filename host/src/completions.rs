@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn each_shell_completes_nouns_and_verbs() {
-        let command = || crate::settings::add_flags(<crate::Command as clap::CommandFactory>::command());
+        let command = crate::command_line;
         for script in [script(shells::Bash, command()), script(shells::Zsh, command()), script(shells::Fish, command())]
         {
             for word in ["pipeline", "explain", "rollback", "--idempotency-key"] {

@@ -3,21 +3,23 @@
 //! What is done about many goes to the API in pieces. Stopped in between, it has done what it said; run again, it goes on: what
 //! was done is no dead letter any more.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _};
 
 use clap::{Args, Subcommand};
 use pawl_api::client::Client;
 use pawl_api::types::{
     ActOnDeadLetters, DeadLetterGroup, DeadLetterGroupList, DeadLetterList, DeadLetterState, DeadLetterVerb,
-    DeadLettersDone, StepDetail,
+    DeadLettersDone, PipelineDetail, StepDetail,
 };
-use pawl_domain::pipeline_file::parse_duration_ms;
+use pawl_base::tell;
+use pawl_base::terminal::ask;
+use pawl_domain::pipeline_file::{closest, parse_duration_ms};
 
 use self::show::Done;
-use super::exit::{End, usage};
+use super::exit::{End, not_found, usage};
 use super::input;
-use super::output::{Output, now_ms};
-use super::run::{complete, run_id};
+use super::output::{Output, now_ms, there_are_more};
+use super::run::{Flagged, complete, run_id};
 
 mod show;
 
@@ -25,8 +27,11 @@ mod show;
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// What died, by pipeline, step and cause; with a filter, or --each, one by one, newest first
-    #[command(after_help = "Examples:\n  pawl dead-letter list\n  pawl dead-letter list --group 3f9a0c11d2e4\n  \
-                            pawl dead-letter list --each --since 1h -o ids")]
+    #[command(
+        after_help = "-o ids gives the ids of groups, which --group takes; with a filter or --each, those of runs.\n\n\
+                            Examples:\n  pawl dead-letter list\n  pawl dead-letter list --group 3f9a0c11d2e4\n  \
+                            pawl dead-letter list --each --since 1h -o ids"
+    )]
     List {
         #[command(flatten)]
         filter: Filter,
@@ -34,7 +39,7 @@ pub(super) enum Verb {
         #[arg(long)]
         each: bool,
         /// At most so many
-        #[arg(long, value_name = "N", default_value_t = 50)]
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         /// Only those before this one: the next page
         #[arg(long, value_name = "PLACE")]
@@ -46,7 +51,10 @@ pub(super) enum Verb {
         #[arg(value_parser = run_id)]
         run: String,
         /// The step
-        step: String,
+        #[arg(required = true)]
+        step: Option<String>,
+        #[command(flatten)]
+        flagged: Flagged,
     },
     /// Open them again, to be tried from their last checkpoint
     #[command(after_help = "Examples:\n  pawl dead-letter retry --group 3f9a0c11d2e4 --latest --dry-run\n  \
@@ -152,7 +160,8 @@ pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::
             return groups(limit, client, output).await;
         }
         Verb::List { filter, limit, before, .. } => return list(&filter, limit, before, client, output).await,
-        Verb::Show { mut run, step } => {
+        Verb::Show { mut run, step, flagged } => {
+            let step = flagged.must(step)?;
             complete(&mut run, client).await?;
             let path = ["v1", "runs", &run, "steps", &step];
             return Ok(output.print(&client.get::<StepDetail>(&path, &[]).await?)?);
@@ -172,6 +181,17 @@ pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::
 }
 
 async fn groups(limit: u32, client: &Client, output: Output) -> anyhow::Result<()> {
+    let mut found = all_groups(client).await?;
+    let left = found.groups.len().saturating_sub(limit as usize);
+    found.groups.truncate(limit as usize);
+    output.print(&found)?;
+    if left > 0 {
+        tell!("there are more: raise --limit by {left} for the smaller groups");
+    }
+    Ok(())
+}
+
+async fn all_groups(client: &Client) -> anyhow::Result<DeadLetterGroupList> {
     let path = ["v1", "dead-letters", "groups"];
     let mut found: DeadLetterGroupList = client.get(&path, &[]).await?;
     // The largest of all stand first, and not those of the first page.
@@ -186,13 +206,34 @@ async fn groups(limit: u32, client: &Client, output: Output) -> anyhow::Result<(
         found.next = more.next;
     }
     DeadLetterGroup::sort(&mut found.groups);
-    let left = found.groups.len().saturating_sub(limit as usize);
-    found.groups.truncate(limit as usize);
-    output.print(&found)?;
-    if left > 0 {
-        eprintln!("there are {left} smaller groups: raise --limit");
+    Ok(found)
+}
+
+/// Nothing was found of what these name: whether there is such a group, pipeline and step. Who has misspelt one must not take
+/// that for the good news that nothing has died.
+async fn must_be_there(
+    client: &Client,
+    group: Option<&str>,
+    pipeline: Option<&str>,
+    step: Option<&str>,
+) -> anyhow::Result<()> {
+    if let Some(group) = group
+        && all_groups(client).await?.groups.iter().all(|known| known.group != group)
+    {
+        return Err(not_found(format!(
+            "there is no group {group} of dead letters, or none of it is left: `pawl dead-letter list` shows those that there are"
+        )));
     }
-    Ok(())
+    let Some(pipeline) = pipeline else { return Ok(()) };
+    let detail: PipelineDetail = client.get(&["v1", "pipelines", pipeline], &[]).await?;
+    match step {
+        Some(step) if detail.steps.iter().all(|known| known.name != step) => {
+            let meant = closest(step, detail.steps.iter().map(|known| known.name.as_str()));
+            let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+            Err(not_found(format!("pipeline `{pipeline}` has no step `{step}`{meant}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn list(
@@ -221,9 +262,13 @@ async fn list(
             break;
         }
     }
+    if all.dead_letters.is_empty() && before.is_none() {
+        let Filter { group, pipeline, of_step, .. } = filter;
+        must_be_there(client, group.as_deref(), pipeline.as_deref(), of_step.as_deref()).await?;
+    }
     output.print(&all)?;
     if let Some(next) = before {
-        eprintln!("there are more: add --before {next}");
+        there_are_more("--before", next);
     }
     Ok(())
 }
@@ -272,17 +317,20 @@ async fn act(mut which: Which, asked: ActOnDeadLetters, client: &Client, output:
         ..asked
     };
     let counted = all_pieces(client, ActOnDeadLetters { dry_run: true, ..asked.clone() }, |_| {}).await?;
+    if counted.met == 0 && asked.run.is_none() {
+        must_be_there(client, asked.group.as_deref(), asked.pipeline.as_deref(), asked.step.as_deref()).await?;
+    }
     if dry_run || counted.met == 0 {
         output.print(&Done { is_done: false, done: counted })?;
         return Ok(());
     }
     // Of one run, whoever names it knows what it is.
     if run.is_none() && !yes && !agreed(asked.verb, &counted)? {
-        eprintln!("nothing was changed");
+        tell!("nothing was changed");
         return Err(End::Said.into());
     }
     let done = all_pieces(client, ActOnDeadLetters { until: counted.until.clone(), ..asked }, |so_far| {
-        eprintln!("{} of {} are done", so_far.done, counted.met);
+        tell!("{} of {} are done", so_far.done, counted.met);
     })
     .await?;
     let is_refused = !done.refused.is_empty();
@@ -314,9 +362,9 @@ async fn all_pieces(
 
 /// Whether a person at a terminal wants it.
 fn agreed(verb: DeadLetterVerb, counted: &DeadLettersDone) -> anyhow::Result<bool> {
-    let told = format!("{} dead letters of {} runs", counted.met, counted.runs);
+    let told = show::amount(counted);
     if !std::io::stdin().is_terminal() {
-        return Err(usage(format!("{told} are meant: add --yes, or --dry-run to see what would be done")));
+        return Err(usage(format!("this means {told}: add --yes, or --dry-run to see what would be done")));
     }
     let word = match verb {
         DeadLetterVerb::Retry => "retry",
@@ -325,8 +373,7 @@ fn agreed(verb: DeadLetterVerb, counted: &DeadLettersDone) -> anyhow::Result<boo
         DeadLetterVerb::Fail => "fail the runs of",
         DeadLetterVerb::Purge => "forget",
     };
-    eprint!("{word} {told}? [y/N] ");
-    std::io::stderr().flush()?;
+    ask(format_args!("{word} {told}? [y/N] "))?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use pawl_base::tell;
 use pawl_domain::id::RunId;
 use pawl_domain::pipeline_file::parse_duration_ms;
 use pawl_rehearsal::drill::{self, Summary};
@@ -60,14 +61,14 @@ pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyh
     std::fs::create_dir_all(&folder).with_context(|| End::Usage(format!("can't create {}", folder.display())))?;
     let summary = drill::recovery(&args.into_drill(settings)?).await?;
     output.print(&summary)?;
-    eprintln!("the summary, the history of the run and the logs are in {}", folder.display());
+    tell!("the summary, the history of the run and the logs are in {}", folder.display());
     if summary.passed() { Ok(()) } else { Err(End::Said.into()) }
 }
 
 impl Recovery {
     fn into_drill(self, settings: &Settings) -> anyhow::Result<drill::Recovery> {
         let existing_services = match self.skip_services {
-            true => Some((settings.database_url()?, settings.redis_url()?)),
+            true => Some((settings.database_url()?, settings.redis()?)),
             false => None,
         };
         Ok(drill::Recovery {
@@ -76,7 +77,8 @@ impl Recovery {
             port: self.port,
             existing_services,
             existing_coordinator: self.existing_coordinator.then(|| settings.api_url()),
-            api_token: settings.api_token(),
+            api_token: settings.api_token()?,
+            trust: settings.trust()?,
             shutdown_after: self.shutdown_after,
             shared_queue: self.shared_queue,
             plugins_dir: self.plugins_dir,

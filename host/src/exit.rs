@@ -2,12 +2,15 @@
 //!
 //! 0 ok, 1 failed, 2 usage, 3 not allowed, 4 not found, 130 interrupted.
 
+use std::borrow::Cow;
 use std::io;
 
 use pawl_api::client;
+use pawl_base::tell;
+use pawl_base::terminal::harmless;
+use pawl_queue as queue;
 use pawl_store as store;
 
-use super::output::harmless;
 use super::settings;
 
 /// Everything went well.
@@ -29,6 +32,9 @@ pub(super) enum End {
     /// A flag, a setting or a file given on the command line is wrong.
     #[error("{0}")]
     Usage(String),
+    /// Nothing is called so.
+    #[error("{0}")]
+    NotFound(String),
     /// Failed, and everything was said.
     #[error("failed")]
     Said,
@@ -39,6 +45,22 @@ pub(super) fn usage(message: impl Into<String>) -> anyhow::Error {
     End::Usage(message.into()).into()
 }
 
+/// An error that names what there is not.
+pub(super) fn not_found(message: impl Into<String>) -> anyhow::Error {
+    End::NotFound(message.into()).into()
+}
+
+/// Tells what is wrong with a command line, or the help that was asked for, and decides the exit code. What a terminal would
+/// obey is in it only if it was given as an argument.
+pub(super) fn not_understood(error: &clap::Error) -> u8 {
+    let told = error.render().to_string();
+    match harmless(&told) {
+        Cow::Borrowed(_) => error.exit(),
+        Cow::Owned(_) => tell!("{}", told.trim_end()),
+    }
+    u8::try_from(error.exit_code()).unwrap_or(USAGE)
+}
+
 /// Tells the user, on standard error, and decides the exit code.
 pub(super) fn report(error: &anyhow::Error) -> u8 {
     if error.chain().any(is_broken_pipe) {
@@ -46,9 +68,9 @@ pub(super) fn report(error: &anyhow::Error) -> u8 {
         return OK;
     }
     if !matches!(error.downcast_ref(), Some(End::Said)) {
-        eprintln!("error: {}", harmless(&format!("{error:#}")));
+        tell!("error: {error:#}");
         if let Some(help) = error.chain().find_map(|cause| cause.downcast_ref::<client::Error>()?.help()) {
-            eprintln!("help: {help}");
+            tell!("help: {help}");
         }
     }
     code(error)
@@ -56,8 +78,10 @@ pub(super) fn report(error: &anyhow::Error) -> u8 {
 
 fn code(error: &anyhow::Error) -> u8 {
     // `anyhow` finds what was given as context, the chain finds sources.
-    if let Some(End::Usage(_)) = error.downcast_ref() {
-        return USAGE;
+    match error.downcast_ref() {
+        Some(End::Usage(_)) => return USAGE,
+        Some(End::NotFound(_)) => return NOT_FOUND,
+        Some(End::Said) | None => {}
     }
     error.chain().find_map(code_of_cause).unwrap_or(FAILED)
 }
@@ -69,9 +93,12 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<settings::Error>() {
         return Some(USAGE);
     }
+    if let Some(queue::Error::Config(_)) = cause.downcast_ref() {
+        return Some(USAGE);
+    }
     match cause.downcast_ref::<store::Error>() {
         Some(store::Error::NotFound(_)) => Some(NOT_FOUND),
-        Some(store::Error::Config(_)) => Some(USAGE),
+        Some(store::Error::Config(_) | store::Error::Denied(..) | store::Error::Unsafe(..)) => Some(USAGE),
         _ => None,
     }
 }
@@ -109,6 +136,7 @@ mod tests {
     fn exit_codes_survive_context() {
         for (error, expected) in [
             (usage("no"), USAGE),
+            (not_found("no"), NOT_FOUND),
             (answered(401), AUTH),
             (answered(404), NOT_FOUND),
             (answered(409), FAILED),

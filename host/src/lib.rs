@@ -4,37 +4,49 @@
 //! with what to do, and become an exit code ([`exit`]). Settings come from flags, then `PAWL_*`, then
 //! `pawl.toml`; their flags are added to the commands from one list ([`settings`]).
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 mod admin;
+mod audit;
 mod auto_recover;
+mod backup;
 mod bench;
 mod busy;
+mod circuits;
 mod completions;
+mod conventions;
 mod dead_letter;
 mod dev;
 mod doctor;
 mod drill;
 mod exit;
 mod here;
+mod incidents;
 mod input;
+mod log;
+mod namespace;
+mod outage;
 mod output;
+mod pause;
 mod pipeline;
 mod pipeline_files;
 mod plugin;
 pub mod plugin_build;
 mod plugin_new;
+mod plugin_sign;
 mod plugin_test;
+mod project;
 mod queue;
 mod recover;
 mod retention;
 mod roles;
 mod run;
+mod secret;
 mod settings;
+mod token;
+mod traces;
 mod worker;
 
 use output::Output;
@@ -65,8 +77,8 @@ enum Noun {
     /// Serve the HTTP API until asked to stop
     Api,
     /// Execute steps until asked to stop; or, with a verb, look at workers and drain one
-    #[command(after_help = "Secrets that a pipeline grants its steps are read from variables of the worker:\n  \
-                            PAWL_SECRET_API_TOKEN for `secrets = [\"api_token\"]`\n\n\
+    #[command(after_help = "Secrets that a pipeline names for its steps are read from variables of the worker:\n  \
+                            PAWL_SECRET_API_TOKEN for `secrets = [\"api_token\"]`; else from the store (pawl secret)\n\n\
                             Examples:\n  pawl worker --queues default gpu\n  pawl worker list\n  \
                             pawl worker drain 2f7c9be1 --wait 2m")]
     Worker {
@@ -82,12 +94,29 @@ enum Noun {
     #[command(after_help = "Examples:\n  pawl ready\n  pawl ready --api-url http://127.0.0.1:7341    # a worker")]
     Ready(roles::Ready),
     /// Bring the database's schema up to date
-    #[command(after_help = "Examples:\n  pawl migrate\n  pawl migrate --wait 10m    # another process does it")]
+    #[command(after_help = "Examples:\n  pawl migrate\n  pawl migrate --wait 10m    # another process does it\n  \
+                            pawl migrate --admin-token ada    # prints the first token\n  \
+                            pawl migrate --run-role pawl_run    # what the API and the workers are in Postgres")]
     Migrate(roles::Migrate),
+    /// Write all that `pawl dev` has into one file, also while it runs
+    #[command(after_help = "Runs, steps with journals and checkpoints, logs, signals, pipelines, plugins with their \
+                            components: as they stood at one moment. What is in Postgres, `pg_dump` backs up.\n\n\
+                            Examples:\n  pawl backup /backups/monday.pawl\n  \
+                            pawl backup --force --data .pawl /backups/newest.pawl -o json")]
+    Backup(backup::Backup),
+    /// Give a backup back: to a folder for `pawl dev`, or to Postgres; what is not empty is refused
+    #[command(
+        after_help = "Steps that ran when the backup was made go on from their last checkpoints, under the same \
+                            idempotency keys. Stop the old `pawl dev` before: each would do what is left.\n\n\
+                            Examples:\n  pawl restore /backups/monday.pawl --data .pawl\n  \
+                            pawl migrate && pawl restore monday.pawl    # with PAWL_DATABASE_URL: into Postgres"
+    )]
+    Restore(backup::Restore),
     /// The checklist after an incident: database, workers, queues, runs, deliveries; exit code 1 if a check fails
     #[command(
         after_help = "It asks the servers themselves, so that it works while the API does not, and changes nothing.\n\n\
                             Examples:\n  pawl doctor\n  pawl doctor --quick --since 10m -o json\n  \
+                            pawl doctor --since 10s --wait 5m    # until all is well again\n  \
                             pawl doctor --data .pawl    # what `pawl dev` has, also while it runs"
     )]
     Doctor(doctor::Doctor),
@@ -104,6 +133,20 @@ enum Noun {
     Recover(recover::Recover),
     /// What takeovers have come to: from the end of a lease to the first new call of the replacement
     Recoveries(recover::List),
+    /// Outside hosts that are down, and secrets that workers lack: attempts that need them wait, and burn nothing
+    #[command(
+        after_help = "Examples:\n  pawl circuits\n  pawl circuits close https://pay.example.org:443    # it is back"
+    )]
+    Circuits {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        verb: Option<circuits::Verb>,
+    },
+    /// What happened to the whole installation, newest first: servers away, workers that died, queues that nobody served
+    #[command(after_help = "Kinds: store.away, queue.away, queue.lost, workers.none, worker.died, circuit.opened.\n\n\
+                            Examples:\n  pawl incidents --since 1d\n  pawl incidents --kind worker.died -o json")]
+    Incidents(incidents::List),
     /// How long runs that have ended are kept: what is due, and a run of it now
     Retention {
         #[command(flatten)]
@@ -154,6 +197,30 @@ enum Noun {
         #[command(subcommand)]
         verb: dead_letter::Verb,
     },
+    /// Whose names there are: pipelines, plugins, secrets, keys and runs are each namespace's own
+    Namespace {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        verb: namespace::Verb,
+    },
+    /// Who may ask the API for what
+    Token {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        verb: token::Verb,
+    },
+    /// Secrets that the store keeps sealed, and the steps to which they are granted
+    Secret {
+        #[command(flatten)]
+        output: Output,
+        #[command(subcommand)]
+        verb: secret::Verb,
+    },
+    /// Who asked for which change, from where, and what came of it
+    #[command(after_help = "Examples:\n  pawl audit\n  pawl audit --run 019a3c41-7b5e-7d02-9c1f-5a6e3b8d2f10 -o json")]
+    Audit(audit::Audit),
     /// What operators look at and set going
     Admin {
         #[command(flatten)]
@@ -187,6 +254,8 @@ impl Noun {
             Self::Api => Role::Api,
             Self::Worker { verb: None } => Role::Worker,
             Self::Config { reader: Some(reader), .. } => reader.role(),
+            // They go by the folders of `pawl dev`.
+            Self::Plugin { verb } if verb.is_about_sources() => Role::Dev,
             _ => Role::Client,
         }
     }
@@ -195,9 +264,16 @@ impl Noun {
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let matches = settings::add_flags(Command::command()).get_matches();
+    if let Some(ended) = pawl_engine::examine::examine_if_asked() {
+        return ended;
+    }
+    log::tell_panics();
+    let matches = match command_line().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return ExitCode::from(exit::not_understood(&conventions::with_nouns(error, &command_line()))),
+    };
     let noun = Command::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).noun;
-    let settings = match Settings::load(noun.reader(), &Flags::of(&matches)).map_err(Into::into).and_then(start_log) {
+    let settings = match Settings::load(noun.reader(), &Flags::of(&matches)).map_err(Into::into).and_then(log::start) {
         Ok(settings) => settings,
         Err(error) => return ExitCode::from(exit::report(&error)),
     };
@@ -227,6 +303,11 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// All commands, with the flags of their settings.
+fn command_line() -> clap::Command {
+    conventions::everywhere(settings::add_flags(Command::command()))
+}
+
 /// Threads for what moves bytes between the servers and the guests, which have threads of their own and need the cores:
 /// more of them than half the cores only hand work to each other.
 fn async_threads() -> usize {
@@ -251,42 +332,29 @@ async fn carry_out(noun: Noun, settings: &Settings) -> anyhow::Result<()> {
         Noun::Queue { verb } => queue::run(verb, &settings.client()?).await,
         Noun::Ready(ready) => ready.run(&settings.client()?).await,
         Noun::Migrate(migrate) => migrate.run(settings).await,
+        Noun::Backup(backup) => backup.run(settings).await,
+        Noun::Restore(restore) => restore.run(settings).await,
         Noun::Doctor(doctor) => doctor.run(settings).await,
         Noun::CheckInterrupted(check) => check.run(&settings.client()?).await,
         Noun::Recover(recover) => recover.run(&settings.client()?).await,
         Noun::Recoveries(list) => list.run(&settings.client()?).await,
+        Noun::Incidents(list) => list.run(&settings.client()?).await,
+        Noun::Circuits { output, verb } => circuits::run(verb, &settings.client()?, output).await,
         Noun::Retention { output, verb } => retention::run(verb, &settings.client()?, output).await,
         Noun::Config { output, .. } => Ok(output.print(&settings.show())?),
-        Noun::Completions { shell } => completions::print_for(shell, settings::add_flags(Command::command())),
+        Noun::Completions { shell } => completions::print_for(shell, command_line()),
         Noun::Plugin { verb } => plugin::run(verb, settings).await,
         Noun::Pipeline { output, verb } => pipeline::run(verb, settings, output).await,
         Noun::Run { output, verb } => run::run(verb, settings, output).await,
         Noun::DeadLetter { output, verb } => dead_letter::run(verb, &settings.client()?, output).await,
+        Noun::Namespace { output, verb } => namespace::run(verb, &settings.client()?, output).await,
+        Noun::Token { output, verb } => token::run(verb, &settings.client()?, output).await,
+        Noun::Secret { output, verb } => secret::run(verb, settings, output).await,
+        Noun::Audit(audit) => audit.run(&settings.client()?).await,
         Noun::Admin { output, verb } => admin::run(verb, &settings.client()?, output).await,
         Noun::Drill { output, verb } => drill::run(verb, settings, output).await,
         Noun::Bench { output, flags, verb } => bench::run(verb, flags, settings, output).await,
     }
-}
-
-/// Where the statements of the store are logged.
-const STATEMENTS: &str = "sqlx::query";
-
-/// Log lines go to standard error.
-fn start_log(settings: Settings) -> anyhow::Result<Settings> {
-    let which = settings.log();
-    // Slow statements are told at full length, and the one that watches others waits for seconds: only who asks has them.
-    let filter = if which.contains(STATEMENTS) { which.to_owned() } else { format!("{STATEMENTS}=error,{which}") };
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| exit::usage(format!("log is {which:?}: {error}; it looks like `debug` or `pawl=debug`")))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match settings.logs_json() {
-        false => log.with_ansi(std::io::stderr().is_terminal()).init(),
-        true => log.json().init(),
-    }
-    for (name, meant) in settings::misspelt(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
-        tracing::warn!("{name} is no setting; did you mean {meant}?");
-    }
-    Ok(settings)
 }
 
 #[cfg(test)]
@@ -295,7 +363,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        settings::add_flags(Command::command()).debug_assert();
+        command_line().debug_assert();
     }
 
     #[test]

@@ -1,15 +1,17 @@
-//! The one place that writes to standard output: an answer as a table, as JSON or as ids.
+//! What a command answers, on standard output: as a table, as JSON or as ids.
 //!
 //! Everything else (progress, hints, errors, logs) goes to standard error, so that output can be piped. What guests and
-//! others wrote is shown so that no terminal obeys it ([`harmless`]).
+//! others wrote is shown so that no terminal obeys it ([`pawl_base::terminal`]).
 
-use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io;
 
 use clap::{Args, ValueEnum};
+use pawl_base::tell;
 use serde::Serialize;
 
+pub(super) use pawl_base::duration;
+pub(super) use pawl_base::terminal::{print, print_exactly, print_json};
 pub(super) use table::{Table, fields, one_line};
 
 mod table;
@@ -24,7 +26,9 @@ pub(super) struct Output {
         value_name = "FORMAT",
         global = true,
         default_value = "table",
-        env = "PAWL_OUTPUT"
+        env = "PAWL_OUTPUT",
+        // As help tells of all other variables.
+        hide_env_values = true
     )]
     format: Format,
 }
@@ -56,68 +60,20 @@ impl Output {
     pub(super) fn print(self, answer: &impl Answer) -> io::Result<()> {
         match self.format {
             Format::Table => print(&answer.text()),
-            Format::Json => print_exactly(&serde_json::to_string_pretty(answer)?),
+            Format::Json => print_json(&serde_json::to_string_pretty(answer)?),
             Format::Ids => print(&answer.ids().join("\n")),
         }
     }
 }
 
-/// Prints text for people, with a line end if it has none. Empty text prints nothing.
-pub(super) fn print(text: &str) -> io::Result<()> {
-    write(&harmless(text))
-}
-
-/// Prints text that others will read, byte by byte; a terminal is shown it as people are.
-pub(super) fn print_exactly(text: &str) -> io::Result<()> {
-    if io::stdout().is_terminal() { print(text) } else { write(text) }
-}
-
-/// Text in which no terminal finds anything to obey: what controls one, or turns the direction of the text, stands in it as
-/// its escape. Ends of lines stay.
-pub(super) fn harmless(text: &str) -> Cow<'_, str> {
-    if !text.contains(commands) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        match commands(character) {
-            true => shown.extend(character.escape_unicode()),
-            false => shown.push(character),
-        }
-    }
-    Cow::Owned(shown)
-}
-
-fn commands(character: char) -> bool {
-    let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    turns || character.is_control() && !matches!(character, '\n' | '\t')
-}
-
-fn write(text: &str) -> io::Result<()> {
-    if text.is_empty() {
-        return Ok(());
-    }
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    if !text.ends_with('\n') {
-        stdout.write_all(b"\n")?;
-    }
-    stdout.flush()
+/// Says that an answer is not all that there is, and how to get the rest: the flag for the next page, with its value.
+pub(super) fn there_are_more(flag: &str, next: impl fmt::Display) {
+    tell!("there are more: add {flag} {next} for the next page, or raise --limit");
 }
 
 /// A dash where there is nothing.
 pub(super) fn or_dash(value: Option<impl fmt::Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
-}
-
-/// A length of time, for people: `950 ms`, `4.2 s`, `3 min 20 s`, `5 h 2 min`.
-pub(super) fn duration(ms: i64) -> String {
-    match ms {
-        ..1_000 => format!("{ms} ms"),
-        1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
-        60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
-        _ => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
-    }
 }
 
 /// How long ago a time in ms since 1970 was.
@@ -157,10 +113,41 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
+/// A number of things, for people; `what` is one of them.
+pub(super) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A number of steps, for people.
+pub(super) fn steps(count: u64) -> String {
+    counted(count, "step")
+}
+
+/// A number of journal entries, for people.
+pub(super) fn entries(count: impl Into<u64>) -> String {
+    match count.into() {
+        1 => "1 entry".to_owned(),
+        count => format!("{count} entries"),
+    }
+}
+
 /// The end of an id that names it well enough for people: the beginning of an id tells only when it was made.
 pub(super) fn short(id: impl fmt::Display) -> String {
     let text = id.to_string();
     text[text.floor_char_boundary(text.len().saturating_sub(8))..].to_owned()
+}
+
+/// Digits of an id that are shown at the least: they name a millisecond, and `pawl run get` takes them.
+const SHORT_ID: usize = 13;
+
+/// How many digits tell these ids apart, and most others: the first ones say when a run was submitted.
+pub(super) fn distinct(ids: &[String]) -> usize {
+    let mut sorted: Vec<&String> = ids.iter().collect();
+    sorted.sort();
+    sorted.dedup();
+    let shared =
+        |pair: &[&String]| pair[0].bytes().zip(pair[1].bytes()).take_while(|(one, other)| one == other).count();
+    sorted.windows(2).map(|pair| shared(pair) + 1).max().unwrap_or(0).max(SHORT_ID)
 }
 
 #[cfg(test)]
@@ -168,10 +155,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_terminal_obeys_what_is_shown() {
-        let guests = "\u{1b}[2Jgone\r\u{9b}31m\u{202e}txt\nnext\tcell";
-        assert_eq!(harmless(guests), "\\u{1b}[2Jgone\\u{d}\\u{9b}31m\\u{202e}txt\nnext\tcell");
-        assert!(matches!(harmless("plain é\n"), Cow::Borrowed(_)));
+    fn ids_are_as_short_as_they_are_told_apart_by_and_one_may_come_twice() {
+        let ids = |ends: &[&str]| ends.iter().map(|end| format!("0199b2c4-6e1f-7c3a-9d52-{end}")).collect::<Vec<_>>();
+        assert_eq!(distinct(&[]), SHORT_ID);
+        assert_eq!(distinct(&ids(&["7f0a1b2c3d4e", "7f0a1b2c3d4e"])), SHORT_ID);
+        assert_eq!(distinct(&ids(&["7f0a1b2c3d4e", "7f1a1b2c3d4e", "7f0a1b2c3d4e"])), 27);
     }
 
     #[test]
@@ -181,11 +169,5 @@ mod tests {
         assert_eq!(utc(1_709_164_800_000), "2024-02-29 00:00:00.000");
         assert_eq!(utc(1_795_910_399_125), "2026-11-28 23:59:59.125");
         assert_eq!(utc(-1), "1969-12-31 23:59:59.999");
-    }
-
-    #[test]
-    fn times_are_told_in_fitting_units() {
-        let told: Vec<String> = [950, 4_250, 200_000, 18_120_000].map(duration).into();
-        assert_eq!(told, ["950 ms", "4.2 s", "3 min 20 s", "5 h 2 min"]);
     }
 }

@@ -1,19 +1,24 @@
 //! `pawl pipeline`: apply, list, show and check pipelines.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use pawl_api::client::{Client, Error};
-use pawl_api::types::{AppliedPipeline, FileProblem, PipelineDetail, PipelineList, RetentionTerms};
+use pawl_api::types::{
+    AppliedPipeline, FileProblem, PauseChanged, PauseRequest, PipelineDetail, PipelineList, RetentionTerms,
+};
+use pawl_base::tell;
 use pawl_domain::id::Digest;
 use pawl_domain::limits::Limits;
 use pawl_domain::pipeline_file::{self, Format};
 use serde::Serialize;
 
 use super::exit::{End, usage};
-use super::output::{Answer, Output, Table, ago, duration, fields, harmless, or_dash};
+use super::output::{Answer, Output, Table, ago, counted, duration, fields, or_dash, steps};
+use super::pause::since_when;
 use super::pipeline_files;
 use super::settings::Settings;
 
@@ -22,8 +27,8 @@ use super::settings::Settings;
 pub(super) enum Verb {
     /// Make a file the current version of its pipeline; runs in progress keep theirs
     Apply {
-        /// TOML, or JSON if the name ends with .json; a folder stands for all of those in it
-        #[arg(required = true, value_name = "FILE|FOLDER")]
+        /// TOML, or JSON if the name ends with .json; a folder stands for all of those in it, - for standard input
+        #[arg(required = true, value_name = "FILE|FOLDER|-")]
         files: Vec<PathBuf>,
     },
     /// All pipelines
@@ -33,32 +38,52 @@ pub(super) enum Verb {
         /// The pipeline's name
         name: String,
     },
+    /// Start nothing of a pipeline's runs until it is unpaused; they are taken all the same
+    Pause {
+        /// The pipeline's name
+        name: String,
+        /// Why, for whoever finds it paused
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Let a pipeline's runs go on
+    Unpause {
+        /// The pipeline's name
+        name: String,
+    },
     /// Say everything that is wrong with a file; plugins are looked up if the API can be reached
     Check {
-        /// TOML, or JSON if the name ends with .json; a folder stands for all of those in it
-        #[arg(required = true, value_name = "FILE|FOLDER")]
+        /// TOML, or JSON if the name ends with .json; a folder stands for all of those in it, - for standard input
+        #[arg(required = true, value_name = "FILE|FOLDER|-")]
         files: Vec<PathBuf>,
     },
 }
 
 /// Carries out a verb.
 pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyhow::Result<()> {
-    let client = &match &verb {
-        Verb::Apply { .. } => settings.reach().await?,
-        _ => settings.client()?,
-    };
+    let client = &settings.client()?;
     match verb {
         Verb::Apply { files } => {
-            let files = all_of(&files)?;
-            each(&files, async |file: &Path| apply_file(client, file, output).await).await?;
+            // A file that can't be read, or is no pipeline, is told at once, whether the API is there or not.
+            let sources = read_all(&files)?;
+            let is_sound = sources.iter().all(|source| problems_in(source).is_empty());
+            let client = &if is_sound { settings.reach().await? } else { settings.client()? };
+            each(&sources, async |source: &Source| apply(client, source, output).await).await?;
         }
         Verb::List => output.print(&client.get::<PipelineList>(&["v1", "pipelines"], &[]).await?)?,
         Verb::Show { name } => {
             output.print(&client.get::<PipelineDetail>(&["v1", "pipelines", &name], &[]).await?)?;
         }
+        Verb::Pause { name, reason } => {
+            let path = ["v1", "pipelines", &name, "pause"];
+            output.print(&client.post::<PauseChanged>(&path, &PauseRequest { reason }).await?)?;
+        }
+        Verb::Unpause { name } => {
+            output.print(&client.post_empty::<PauseChanged>(&["v1", "pipelines", &name, "unpause"]).await?)?;
+        }
         Verb::Check { files } => {
-            let files = all_of(&files)?;
-            each(&files, async |file: &Path| check(client, file, settings.limits(), output).await).await?;
+            let sources = read_all(&files)?;
+            each(&sources, async |source: &Source| check(client, source, settings.limits(), output).await).await?;
         }
     }
     Ok(())
@@ -73,7 +98,7 @@ fn all_of(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
                 .with_context(|| End::Usage(format!("can't read {}", path.display())))?;
             if found.is_empty() {
                 return Err(usage(format!(
-                    "there is no pipeline in {}: no file ends with .toml or .json",
+                    "there is no pipeline in {}: no file of one ends with .toml or .json",
                     path.display()
                 )));
             }
@@ -90,69 +115,88 @@ fn all_of(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// One after the other; what is wrong with one is said, and the others have their turn.
-async fn each(files: &[PathBuf], mut act: impl AsyncFnMut(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
+async fn each(sources: &[Source], mut act: impl AsyncFnMut(&Source) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut is_good = true;
-    for file in files {
-        match act(file).await {
-            Err(error) if files.len() > 1 && matches!(error.downcast_ref::<End>(), Some(End::Said)) => is_good = false,
+    for source in sources {
+        match act(source).await {
+            Err(error) if sources.len() > 1 && matches!(error.downcast_ref::<End>(), Some(End::Said)) => {
+                is_good = false
+            }
             acted => acted?,
         }
     }
     if is_good { Ok(()) } else { Err(End::Said.into()) }
 }
 
-/// A pipeline as a user wrote it.
+/// A pipeline as a user wrote it; whether it is text is looked at where all else is.
 #[derive(Debug)]
 struct Source {
     name: String,
-    text: String,
+    bytes: Vec<u8>,
     format: Format,
+}
+
+fn read_all(named: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
+    all_of(named)?.iter().map(|file| if file == Path::new("-") { piped() } else { read(file) }).collect()
 }
 
 fn read(file: &Path) -> anyhow::Result<Source> {
     let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).with_context(|| End::Usage(format!("can't read {name}")))?;
+    let bytes = std::fs::read(file).with_context(|| End::Usage(format!("can't read {name}")))?;
     let format = Format::of_file(&name);
-    Ok(Source { name, text, format })
+    Ok(Source { name, bytes, format })
+}
+
+/// What a program writes has no name that would tell.
+fn piped() -> anyhow::Result<Source> {
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).context("can't read standard input")?;
+    let format = if bytes.trim_ascii_start().starts_with(b"{") { Format::Json } else { Format::Toml };
+    Ok(Source { name: "standard input".to_owned(), bytes, format })
 }
 
 /// Applies a file; what is wrong with it is shown in its text.
-async fn apply_file(client: &Client, file: &Path, output: Output) -> anyhow::Result<()> {
-    let source = read(file)?;
-    match client.apply(&source.text, source.format).await {
+async fn apply(client: &Client, source: &Source, output: Output) -> anyhow::Result<()> {
+    match client.apply(&source.bytes, source.format).await {
         Ok(applied) => Ok(output.print(&applied)?),
-        Err(Error::Problem(problem)) if !problem.problems.is_empty() => Err(show(&problem.problems, &source)),
+        Err(Error::Problem(problem)) if !problem.problems.is_empty() => Err(show(&problem.problems, source)),
+        Err(error) if error.is_early() && !problems_in(source).is_empty() => Err(show(&problems_in(source), source)),
         Err(error) => Err(error.into()),
     }
 }
 
+/// What is wrong with a file, whatever plugins there are and however many steps the API allows.
+fn problems_in(source: &Source) -> Vec<FileProblem> {
+    let limits = Limits { steps: usize::MAX, ..Limits::default() };
+    pipeline_file::read(&source.bytes, source.format, &limits, None).err().unwrap_or_default()
+}
+
 /// Checks here what can be checked without plugins, and asks the API for the rest if it can be reached.
-async fn check(client: &Client, file: &Path, limits: &Limits, output: Output) -> anyhow::Result<()> {
-    let source = read(file)?;
-    let read = pipeline_file::read(source.text.as_bytes(), source.format, limits, None);
+async fn check(client: &Client, source: &Source, limits: &Limits, output: Output) -> anyhow::Result<()> {
+    let read = pipeline_file::read(&source.bytes, source.format, limits, None);
     // Asked in any case: it knows more, and says all at once.
-    let plugins_checked = match client.check(&source.text, source.format).await {
+    let plugins_checked = match client.check(&source.bytes, source.format).await {
         Ok(_) => true,
         Err(Error::Problem(problem)) if !problem.problems.is_empty() => {
-            return Err(show(&problem.problems, &source));
+            return Err(show(&problem.problems, source));
         }
         Err(error) if error.is_early() => {
-            eprintln!("note: plugins were not looked up: {error}");
+            tell!("note: plugins were not looked up: {error}");
             false
         }
         // What is wrong here is said, whatever the API makes of it.
         Err(_) if read.is_err() => false,
         Err(error) => return Err(error.into()),
     };
-    let pipeline = read.map_err(|problems| show(&problems, &source))?;
+    let pipeline = read.map_err(|problems| show(&problems, source))?;
     let steps = pipeline.steps.len();
     Ok(output.print(&Checked { name: pipeline.name.clone(), digest: pipeline.digest(), steps, plugins_checked })?)
 }
 
 fn show(problems: &[FileProblem], source: &Source) -> anyhow::Error {
-    eprint!("{}", harmless(&pipeline_file::render(problems, &source.name, &source.text)));
-    let count = problems.len();
-    eprintln!("{}: {count} problem{}", source.name, if count == 1 { "" } else { "s" });
+    let shown = pipeline_file::render(problems, &source.name, &String::from_utf8_lossy(&source.bytes));
+    tell!("{}", shown.strip_suffix('\n').unwrap_or(&shown));
+    tell!("{}: {}", source.name, counted(problems.len() as u64, "problem"));
     End::Said.into()
 }
 
@@ -172,7 +216,8 @@ impl Answer for Checked {
 
     fn text(&self) -> String {
         let looked_up = if self.plugins_checked { "plugins exist" } else { "plugins not looked up" };
-        format!("{} is good: {} steps, {looked_up}, version {}", self.name, self.steps, self.digest.short())
+        let steps = steps(self.steps as u64);
+        format!("{} is good: {steps}, {looked_up}, version {}", self.name, self.digest.short())
     }
 }
 
@@ -183,7 +228,8 @@ impl Answer for AppliedPipeline {
 
     fn text(&self) -> String {
         let what = if self.changed { "applied" } else { "is unchanged" };
-        format!("{} {what}: {} steps, version {}", self.name, self.step_count, self.digest.short())
+        let steps = steps(u64::from(self.step_count));
+        format!("{} {what}: {steps}, version {}", self.name, self.digest.short())
     }
 }
 
@@ -193,13 +239,14 @@ impl Answer for PipelineList {
     }
 
     fn text(&self) -> String {
-        let mut table = Table::new(["PIPELINE", "STEPS", "VERSION", "UPDATED"]);
+        let mut table = Table::new(["PIPELINE", "STEPS", "VERSION", "UPDATED", "PAUSED"]);
         for pipeline in &self.pipelines {
             table.row([
                 pipeline.name.clone(),
                 pipeline.step_count.to_string(),
                 pipeline.digest.short(),
                 ago(pipeline.updated_at_ms),
+                or_dash(pipeline.paused.as_ref().map(since_when)),
             ]);
         }
         table.to_string()
@@ -225,10 +272,12 @@ impl Answer for PipelineDetail {
             ("pipeline", self.summary.name.clone()),
             ("version", self.summary.digest.to_string()),
             ("updated", ago(self.summary.updated_at_ms)),
+            ("paused", or_dash(self.summary.paused.as_ref().map(since_when))),
             ("plugins", format!("their active versions at the {}", self.versions.as_str())),
             ("runs are kept", kept(&self.retention)),
         ]);
-        let mut table = Table::new(["STEP", "PLUGIN", "NEEDS", "ATTEMPTS", "TIMEOUT", "QUEUE", "PRIORITY", "CONFIG"]);
+        let mut table =
+            Table::new(["STEP", "PLUGIN", "NEEDS", "ATTEMPTS", "TIMEOUT", "QUEUE", "PRIORITY", "ALLOW", "CONFIG"]);
         for step in &self.steps {
             let version = step.version.as_ref().map_or(String::new(), |version| format!("@{version}"));
             table.row([
@@ -239,6 +288,11 @@ impl Answer for PipelineDetail {
                 duration(i64::try_from(step.timeout_ms).unwrap_or(i64::MAX)),
                 step.queue.clone(),
                 step.priority.as_str().to_owned(),
+                or_dash(
+                    step.allow
+                        .as_ref()
+                        .map(|grants| if grants.is_empty() { "nothing".to_owned() } else { grants.join(",") }),
+                ),
                 or_dash((!step.config.is_null()).then_some(&step.config)),
             ]);
         }

@@ -10,10 +10,23 @@ use pawl_domain::pipeline_file::Format;
 /// What such files end with.
 const ENDINGS: [&str; 2] = ["toml", "json"];
 
-/// Whether it is called as a pipeline's file is: not hidden, with an ending of one.
+/// Files with such an ending that say something else: whoever names a plugin's folder does not mean them.
+const OTHERS: [&str; 8] = [
+    "pawl.toml",
+    "Cargo.toml",
+    "pyproject.toml",
+    "rustfmt.toml",
+    "rust-toolchain.toml",
+    "package.json",
+    "package-lock.json",
+    "tsconfig.json",
+];
+
+/// Whether it is called as a pipeline's file is: not hidden, with an ending of one, and no file of a tool's.
 pub(super) fn is_one(path: &Path) -> bool {
-    let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    !is_hidden && path.extension().is_some_and(|ending| ENDINGS.iter().any(|it| ending == *it))
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_others = name.starts_with('.') || OTHERS.contains(&&*name);
+    !is_others && path.extension().is_some_and(|ending| ENDINGS.iter().any(|it| ending == *it))
 }
 
 /// Those in a folder, by name.
@@ -95,6 +108,9 @@ mod tests {
         assert_eq!(shared_names(&files[1..]), Vec::new());
         write(".a.toml.json", "");
         write("notes.md", "");
+        for other in OTHERS {
+            write(other, "");
+        }
         assert_eq!(in_folder(dir.path()).unwrap(), files);
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use pawl_api::types::{ActivatePlugin, ActivatedPlugin, PluginList, PushedPlugin};
+use pawl_base::tell;
 
 use serde::Serialize;
 use tokio::task::spawn_blocking;
@@ -14,37 +15,52 @@ use super::exit::{End, usage};
 use super::output::{Answer, Output, Table, ago, print, size};
 use super::plugin_build;
 use super::plugin_new::{self, New};
+use super::plugin_sign::{self, Sign};
 use super::plugin_test::{self, SOON, Test, compiling};
+use super::project::{self, Project};
 use super::settings::Settings;
 
 /// Verbs of `pawl plugin`.
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Begin a plugin: a step that builds, a pipeline with it, and how to go on
-    #[command(after_help = "Examples:\n  pawl plugin new hello\n  pawl plugin new hello --lang python")]
+    #[command(
+        after_help = "In a project (a folder with pawl.toml, plugins/ or pipelines/) it goes to plugins/NAME, and its \
+                            pipeline to pipelines/NAME.toml, where `pawl dev` finds them.\n\n\
+                            Examples:\n  pawl plugin new hello\n  pawl plugin new hello --lang python"
+    )]
     New(New),
     /// Make components of plugins in Rust, Python or JavaScript
     #[command(
-        after_help = "Examples:\n  pawl plugin build plugins/echo\n  pawl plugin build plugins/echo -o echo.wasm\n  \
-                            pawl plugin build plugins/* --out-dir components"
+        after_help = "Examples:\n  pawl plugin build    # in a plugin's folder, or in the project's: all in its plugins/\n  \
+                            pawl plugin build plugins/echo -o echo.wasm\n  \
+                            pawl plugin build plugins --out-dir components"
     )]
     Build(Build),
     /// Bring the SDK that plugins in Rust have in their repositories up to date
-    #[command(after_help = "Examples:\n  pawl plugin update\n  pawl plugin update plugins/*")]
+    #[command(after_help = "Examples:\n  pawl plugin update\n  pawl plugin update plugins/echo")]
     Update {
-        /// Folders of plugins
-        #[arg(value_name = "DIR", default_value = ".")]
+        /// Plugins, or folders of several [default: the plugin in this folder, or all of the project]
+        #[arg(value_name = "DIR")]
         folders: Vec<PathBuf>,
     },
     /// Execute a component once, outside any server, and let it crash on the way
     #[command(after_help = "Requests are really sent, also once more after a crash.\n\nExamples:\n  \
                             pawl plugin test target/plugins/batch.wasm --input '{\"items\": 5}'\n  \
                             pawl plugin test target/plugins/batch.wasm --input @job.json --crash-at 3\n  \
-                            pawl plugin test target/plugins/batch.wasm --input @job.json --crash-everywhere")]
+                            pawl plugin test target/plugins/batch.wasm --input @job.json --crash-everywhere\n  \
+                            pawl plugin test target/plugins/batch.wasm --input @job.json --attempts 3")]
     Test(Test),
     /// Store a component and make it its plugin's active version
     #[command(after_help = "Example:\n  pawl plugin push target/plugins/echo.wasm --version 1.2.0")]
     Push(Push),
+    /// Sign a component, for installations that let in only what is signed
+    #[command(after_help = "The other half of the key belongs into the file that the API's `trusted_keys` names.\n\n\
+                            Examples:\n  openssl genpkey -algorithm ed25519 -out signing.pem\n  \
+                            openssl pkey -in signing.pem -pubout >> trusted.pem\n  \
+                            pawl plugin sign target/plugins/echo.wasm --key signing.pem\n  \
+                            pawl plugin push target/plugins/echo.wasm --signature target/plugins/echo.wasm.sig")]
+    Sign(Sign),
     /// Plugins and their versions
     List {
         #[command(flatten)]
@@ -56,6 +72,9 @@ pub(super) enum Verb {
         /// For example echo@1.1.0
         #[arg(value_name = "NAME@VERSION")]
         plugin: String,
+        /// Of the component, as `pawl plugin sign` has written it, for installations that let in only some
+        #[arg(long, value_name = "FILE")]
+        signature: Option<PathBuf>,
         #[command(flatten)]
         output: Output,
     },
@@ -64,6 +83,9 @@ pub(super) enum Verb {
     Rollback {
         /// The plugin's name
         name: String,
+        /// Of the component, as `pawl plugin sign` has written it, for installations that let in only some
+        #[arg(long, value_name = "FILE")]
+        signature: Option<PathBuf>,
         #[command(flatten)]
         output: Output,
     },
@@ -72,8 +94,9 @@ pub(super) enum Verb {
 /// Arguments of `pawl plugin build`.
 #[derive(Debug, Args)]
 pub(super) struct Build {
-    /// Folders with a Cargo.toml, pyproject.toml or package.json
-    #[arg(value_name = "DIR", default_value = ".")]
+    /// Folders with a Cargo.toml, pyproject.toml or package.json, or folders of several such [default: the plugin in this folder,
+    /// or all of the project]
+    #[arg(value_name = "DIR")]
     folders: Vec<PathBuf>,
     /// Where the component of a single plugin goes [default: target/plugins/NAME.wasm]
     #[arg(short = 'o', long, value_name = "FILE", conflicts_with = "out_dir")]
@@ -97,51 +120,90 @@ pub(super) struct Push {
     /// Store it without making it the active version
     #[arg(long)]
     no_activate: bool,
+    /// Of the component, as `pawl plugin sign` has written it, for installations that let in only some
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
+}
+
+impl Verb {
+    /// Whether it is about the sources of plugins, which lie where `pawl dev` looks.
+    pub(super) fn is_about_sources(&self) -> bool {
+        matches!(self, Self::New(_) | Self::Build(_) | Self::Update { .. })
+    }
 }
 
 /// Carries out a verb.
 pub(super) async fn run(verb: Verb, settings: &Settings) -> anyhow::Result<()> {
     match verb {
-        Verb::New(new) => plugin_new::run(&new)?,
+        Verb::New(new) => plugin_new::run(&new, Project::here(settings).as_ref())?,
         // They compute for long, on a thread of their own: this one hears the signal that ends them.
-        Verb::Build(build) => spawn_blocking(move || self::build(&build)).await??,
-        Verb::Update { folders } => folders.iter().try_for_each(|folder| update(folder))?,
+        Verb::Build(mut build) => {
+            build.folders = project::folders(&build.folders, settings)?;
+            spawn_blocking(move || self::build(&build)).await??;
+        }
+        Verb::Update { folders } => {
+            project::folders(&folders, settings)?.iter().try_for_each(|folder| update(folder))?
+        }
         Verb::Test(test) => {
             let settings = settings.clone();
             spawn_blocking(move || plugin_test::run(&test, &settings)).await??;
         }
+        Verb::Sign(sign) => plugin_sign::run(&sign)?,
         Verb::Push(push) => {
-            let bytes = std::fs::read(&push.file)
-                .with_context(|| End::Usage(format!("can't read the component {}", push.file.display())))?;
+            let bytes = read_component(&push.file)?;
+            let signature = plugin_sign::read(push.signature.as_deref())?;
             let client = settings.reach().await?;
             let what = compiling(&push.file.display().to_string(), bytes.len() as u64);
             let busy = Busy::with(what, SOON);
             let pushed = client
-                .push(bytes, push.name.as_deref(), push.version.as_deref(), !push.no_activate)
+                .push_signed(
+                    bytes,
+                    push.name.as_deref(),
+                    push.version.as_deref(),
+                    !push.no_activate,
+                    signature.as_ref(),
+                )
                 .await
                 .with_context(|| format!("{} was not pushed", push.file.display()))?;
             drop(busy);
             push.output.print(&pushed)?;
         }
         Verb::List { output } => output.print(&settings.client()?.get::<PluginList>(&["v1", "plugins"], &[]).await?)?,
-        Verb::Activate { plugin, output } => {
+        Verb::Activate { plugin, signature, output } => {
             let Some((name, version)) = plugin.split_once('@') else {
                 return Err(usage(format!("`{plugin}` names no version; write NAME@VERSION, see `pawl plugin list`")));
             };
             let body = ActivatePlugin { version: version.to_owned() };
             let path = ["v1", "plugins", name, "activate"];
-            output.print(&settings.client()?.post::<ActivatedPlugin>(&path, &body).await?)?;
+            let signature = plugin_sign::read(signature.as_deref())?;
+            let client = settings.client()?;
+            output.print(&client.post_signed::<ActivatedPlugin>(&path, &body, signature.as_ref()).await?)?;
         }
-        Verb::Rollback { name, output } => {
+        Verb::Rollback { name, signature, output } => {
             let path = ["v1", "plugins", &name, "rollback"];
             let empty = serde_json::json!({});
-            let gone_back = settings.client()?.post::<ActivatedPlugin>(&path, &empty).await?;
+            let signature = plugin_sign::read(signature.as_deref())?;
+            let client = settings.client()?;
+            let gone_back = client.post_signed::<ActivatedPlugin>(&path, &empty, signature.as_ref()).await?;
             output.print(&RolledBack(gone_back))?;
         }
     }
     Ok(())
+}
+
+/// The bytes of a component's file.
+pub(super) fn read_component(file: &Path) -> anyhow::Result<Vec<u8>> {
+    if plugin_build::is_source(file) {
+        let (folder, name) = (file.display(), plugin_build::name_of(file).unwrap_or_else(|| "NAME".to_owned()));
+        let made = file.join("target/plugins").join(format!("{name}.wasm"));
+        return Err(usage(format!(
+            "{folder} is a plugin's source: `pawl plugin build {folder}` makes its component, {}",
+            made.display()
+        )));
+    }
+    std::fs::read(file).with_context(|| End::Usage(format!("can't read the component {}", file.display())))
 }
 
 /// Builds, and prints where the components are.
@@ -153,15 +215,15 @@ fn build(build: &Build) -> anyhow::Result<()> {
     };
     let of_another = |folder: &&PathBuf| plugin_build::Sdk::of(folder).is_some_and(|sdk| !sdk.is_current());
     for folder in build.folders.iter().filter(of_another) {
-        eprintln!("{}: its SDK is not the one of this build; `pawl plugin update` writes that", folder.display());
+        tell!("{}: its SDK is not the one of this build; `pawl plugin update` writes that", folder.display());
     }
     for component in built {
         let file = match &build.out_dir {
             Some(folder) => copy(&component.path, folder)?,
             None => component.path,
         };
-        eprintln!("{} ({}, {})", component.name, size(component.size_bytes), component.target);
-        eprintln!("  asks the host for {}", asked(&component.imports));
+        tell!("{} ({}, {})", component.name, size(component.size_bytes), component.target);
+        tell!("  asks the host for {}", asked(&component.imports));
         print(&file.display().to_string())?;
     }
     Ok(())
@@ -174,11 +236,11 @@ fn update(folder: &Path) -> anyhow::Result<()> {
     }
     match plugin_build::update_sdk(folder)? {
         Some(sdk) => {
-            eprintln!("{}: its SDK is up to date; commit it with the plugin", folder.display());
+            tell!("{}: its SDK is up to date; commit it with the plugin", folder.display());
             Ok(print(&sdk.display().to_string())?)
         }
         None => {
-            eprintln!("{}: nothing to do, it has no SDK of its own", folder.display());
+            tell!("{}: nothing to do, it has no SDK of its own", folder.display());
             Ok(())
         }
     }

@@ -25,6 +25,8 @@ mod package;
 mod python;
 mod script;
 mod sdk;
+mod shared;
+mod strangers;
 mod toolchain;
 
 use crate::busy::Busy;
@@ -32,6 +34,8 @@ use package::Package;
 pub(super) use python::HOW_TO_GET as GET_PYTHON;
 use script::Script;
 pub(super) use sdk::{LOCK, Sdk, path_for_new, update as update_sdk};
+use shared::Shared;
+pub use shared::sources_in;
 use toolchain::Toolchain;
 
 /// Before anything is said of a build: that a compiler is missing is known by then.
@@ -173,19 +177,22 @@ fn build_packages(
 ) -> anyhow::Result<Vec<Built>> {
     let toolchain = toolchain::find()?;
     let shared_target = shared_target.map(std::path::absolute).transpose()?;
-    let mut workspaces: BTreeMap<PathBuf, Vec<&Package>> = BTreeMap::new();
-    for (package, _) in &packages {
-        workspaces.entry(package.workspace.clone()).or_default().push(package);
+    let mut workspaces: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
+    for (number, (package, _)) in packages.iter().enumerate() {
+        workspaces.entry(package.workspace.clone()).or_default().push(number);
     }
-    let mut modules = BTreeMap::new();
-    for packages in workspaces.values() {
-        modules.extend(compile(&toolchain, packages, purpose, shared_target.as_deref())?);
+    let mut built = BTreeMap::new();
+    for numbers in workspaces.values() {
+        let together: Vec<&Package> = numbers.iter().map(|number| &packages[*number].0).collect();
+        let modules = compile(&toolchain, &together, purpose, shared_target.as_deref())?;
+        // At once: in a shared folder, the next one may be written in its place.
+        for number in numbers {
+            let (package, out) = &packages[*number];
+            let path = place(&package.target_dir, purpose, &package.name, out.as_deref());
+            built.insert(*number, finish(&toolchain, package, path, &modules)?);
+        }
     }
-    let component = |(package, out): &(Package, Option<PathBuf>)| {
-        let path = place(&package.target_dir, purpose, &package.name, out.as_deref());
-        finish(&toolchain, package, path, &modules)
-    };
-    packages.iter().map(component).collect()
+    Ok(built.into_values().collect())
 }
 
 fn place(target_dir: &Path, purpose: Purpose, name: &str, out: Option<&Path>) -> PathBuf {
@@ -200,10 +207,18 @@ fn compile(
     shared_target: Option<&Path>,
 ) -> anyhow::Result<BTreeMap<PathBuf, PathBuf>> {
     let Some(first) = packages.first() else { return Ok(BTreeMap::new()) };
-    let target = shared_target.map_or_else(|| first.target_dir.join("guest"), Path::to_owned);
-    // With other flags, what is shared would be compiled anew for each.
-    let hidden = if shared_target.is_some() { None } else { Some(first.workspace.as_path()) };
-    let mut cargo = toolchain.cargo(&first.workspace, hidden);
+    let dir = first.manifest.parent().unwrap_or(&first.workspace);
+    let shared_target = shared_target.filter(|_| !shared::has_namesake(dir));
+    // With other flags, what is shared would be compiled anew for each: the path that is hidden is the same for all.
+    let (target, hidden) = match (shared_target, purpose) {
+        (Some(target), _) => (target.to_owned(), None),
+        (None, Purpose::Release) => match Shared::by(first) {
+            Some(Shared { root, target }) => (target, Some(root)),
+            None => (first.target_dir.join("guest"), Some(first.workspace.clone())),
+        },
+        (None, Purpose::Development) => (first.target_dir.join("guest"), Some(first.workspace.clone())),
+    };
+    let mut cargo = toolchain.cargo(&first.workspace, hidden.as_deref());
     cargo.args(["build", "--message-format=json-render-diagnostics", "--profile", package::PROFILE]);
     cargo.arg("--manifest-path").arg(first.workspace.join("Cargo.toml"));
     cargo.arg("--target-dir").arg(target);

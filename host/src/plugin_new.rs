@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use pawl_base::tell;
 
 use super::exit::usage;
 use super::output::print;
 use super::plugin_build;
+use super::project::Project;
 
 /// Arguments of `pawl plugin new`.
 #[derive(Debug, Args)]
@@ -31,6 +33,9 @@ enum Language {
     Js,
 }
 
+/// The file of the pipeline, beside the step if it has no other place.
+const PIPELINE: &str = "pipeline.toml";
+
 /// A name, bytes.
 const NAME_BYTES: usize = 64;
 
@@ -38,17 +43,37 @@ const NAME_BYTES: usize = 64;
 const RESERVED: [&str; 7] = ["alloc", "core", "pawl-sdk", "proc-macro", "proc_macro", "std", "test"];
 
 /// Writes the plugin, and tells what to do next.
-pub(super) fn run(new: &New) -> anyhow::Result<()> {
+pub(super) fn run(new: &New, project: Option<&Project>) -> anyhow::Result<()> {
     check_name(&new.name)?;
-    let folder = PathBuf::from(&new.name);
-    let sdk = plugin_build::path_for_new(Path::new("."));
-    write(&folder, &new.lang.files(&new.name, &sdk))?;
+    let parent = project.map_or(Path::new("."), |project| project.plugins.as_path());
+    let folder = if parent == Path::new(".") { PathBuf::from(&new.name) } else { parent.join(&new.name) };
+    let sdk = plugin_build::path_for_new(&std::path::absolute(parent)?, project.is_some());
+    let pipeline = project.map(|project| project.pipelines.join(&new.name).with_extension("toml"));
+    let was_watched = project.is_some_and(|project| project.plugins.is_dir() && project.pipelines.is_dir());
+    write(&folder, pipeline.as_deref(), &new.lang.files(&new.name, &sdk, pipeline.is_some()))?;
     if let Some(sdk) = plugin_build::Sdk::of(&folder) {
         sdk.restore()?;
     }
     let here = std::env::current_dir().unwrap_or_default();
-    eprintln!("{}", next(&new.name, &here, new.lang.setup()));
-    Ok(print(&new.name)?)
+    match (project, &pipeline) {
+        (Some(project), Some(pipeline)) => {
+            tell!("{}", next_of(project, &folder, pipeline, new.lang.setup(), was_watched));
+        }
+        _ => tell!("{}", next(&new.name, &here, new.lang.setup())),
+    }
+    Ok(print(&folder.display().to_string())?)
+}
+
+/// What to type next in a project, which has a plugin more now.
+fn next_of(project: &Project, folder: &Path, pipeline: &Path, setup: Option<&str>, was_watched: bool) -> String {
+    let (folder, pipeline) = (folder.display(), pipeline.display());
+    let setup = setup.map(|command| format!("    (cd {folder} && {command})\n")).unwrap_or_default();
+    let up = if project.root == Path::new(".") { "" } else { "    cd ..\n" };
+    let runs = if was_watched { "    # one that runs already builds it by itself" } else { "" };
+    format!(
+        "the plugin is in {folder}, its pipeline in {pipeline}; next:\n\n{setup}{up}    pawl dev{runs}\n\n{folder}/README.md says \
+         more"
+    )
 }
 
 /// What to type next, from the folder `here` on, in which the plugin was made.
@@ -67,7 +92,8 @@ fn next(name: &str, here: &Path, setup: Option<&str>) -> String {
 }
 
 impl Language {
-    fn files(self, name: &str, sdk: &str) -> Vec<(&'static str, String)> {
+    /// The files of a plugin, by their names in its folder; its pipeline lies elsewhere if it is `of_project`.
+    fn files(self, name: &str, sdk: &str, of_project: bool) -> Vec<(&'static str, String)> {
         let (source, step, manifest, manifest_text) = match self {
             Self::Rust => {
                 let text = include_str!("plugin_new/rust/manifest.toml");
@@ -91,12 +117,13 @@ impl Language {
         };
         let fill = |text: &str| {
             let text = text.replace("{{name}}", name).replace("{{source}}", source).replace("{{setup}}", &setup);
-            text.replace("{{sdk}}", sdk).replace("{{commit}}", &commit)
+            let place = if of_project { "in the project's folder: " } else { "" };
+            text.replace("{{sdk}}", sdk).replace("{{commit}}", &commit).replace("{{place}}", place)
         };
         let mut files = vec![
             (manifest, fill(manifest_text)),
             (source, step.to_owned()),
-            ("pipeline.toml", fill(include_str!("plugin_new/pipeline.toml"))),
+            (PIPELINE, fill(include_str!("plugin_new/pipeline.toml"))),
             ("README.md", fill(include_str!("plugin_new/README.md"))),
             (".gitignore", include_str!("plugin_new/gitignore").to_owned()),
         ];
@@ -119,14 +146,20 @@ impl Language {
     }
 }
 
-/// A name that cargo, npm, Python and Pawl all take, and that needs no quotes in a shell.
-fn check_name(name: &str) -> anyhow::Result<()> {
+fn is_name(name: &str) -> bool {
     let fits = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
     let begins = name.starts_with(|first: char| first.is_ascii_lowercase());
-    if !begins || name.ends_with('-') || !name.chars().all(fits) || name.len() > NAME_BYTES {
+    begins && !name.ends_with('-') && name.chars().all(fits) && name.len() <= NAME_BYTES
+}
+
+/// A name that cargo, npm, Python and Pawl all take, and that needs no quotes in a shell.
+fn check_name(name: &str) -> anyhow::Result<()> {
+    if !is_name(name) {
+        let example = name.to_lowercase().replace(['_', ' ', '.', '/'], "-");
+        let example = if is_name(&example) { &example } else { "fetch-prices" };
         return Err(usage(format!(
             "`{name}` can't be a plugin's name: it has up to {NAME_BYTES} lower-case letters, digits and hyphens, \
-             begins with a letter and does not end with a hyphen, for example `fetch-prices`"
+             begins with a letter and does not end with a hyphen, for example `{example}`"
         )));
     }
     if RESERVED.contains(&name) {
@@ -135,8 +168,13 @@ fn check_name(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write(folder: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
-    let paths: Vec<_> = files.iter().map(|(name, text)| (folder.join(name), text)).collect();
+/// Writes the files into the folder, but for the pipeline if that has another place.
+fn write(folder: &Path, pipeline: Option<&Path>, files: &[(&str, String)]) -> anyhow::Result<()> {
+    let place = |name: &str| match pipeline {
+        Some(pipeline) if name == PIPELINE => pipeline.to_owned(),
+        _ => folder.join(name),
+    };
+    let paths: Vec<_> = files.iter().map(|(name, text)| (place(name), text)).collect();
     if let Some((there, _)) = paths.iter().find(|(path, _)| path.exists()) {
         return Err(usage(format!("{} is there already: choose another name; nothing was written", there.display())));
     }
@@ -163,13 +201,16 @@ mod tests {
             let error = check_name(name).unwrap_err().to_string();
             assert!(error.contains("can't be a plugin's name"), "{error}");
         }
+        for (name, example) in [("My_Plugin", "`my-plugin`"), ("2nd", "`fetch-prices`")] {
+            assert!(check_name(name).unwrap_err().to_string().ends_with(&format!("for example {example}")), "{name}");
+        }
     }
 
     #[test]
     fn nothing_is_written_where_one_of_the_files_is() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("pipeline.toml"), "mine").unwrap();
-        let error = write(dir.path(), &Language::Js.files("hello", "pawl-sdk")).unwrap_err().to_string();
+        let error = write(dir.path(), None, &Language::Js.files("hello", "pawl-sdk", false)).unwrap_err().to_string();
         assert!(error.contains("pipeline.toml is there already"), "{error}");
         let there: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
         assert_eq!(there.len(), 1, "{there:?}");
@@ -194,8 +235,10 @@ mod tests {
     #[test]
     fn nothing_is_left_to_be_filled_in() {
         for language in [Language::Rust, Language::Python, Language::Js] {
-            for (name, text) in language.files("hello", "pawl-sdk") {
-                assert!(!text.contains("{{"), "{language:?} {name}: {text}");
+            for of_project in [false, true] {
+                for (name, text) in language.files("hello", "pawl-sdk", of_project) {
+                    assert!(!text.contains("{{"), "{language:?} {name}: {text}");
+                }
             }
         }
     }

@@ -6,11 +6,15 @@ use std::time::Duration;
 use clap::Args;
 use pawl_api::client::Client;
 use pawl_api::types::{Interrupted, InterruptedList, RecoverRuns, Recovery, RecoveryList, RecoverySummary, StepStatus};
+use pawl_base::tell;
 use pawl_domain::pipeline_file::parse_duration_ms;
 
 use super::exit::End;
-use super::output::{Answer, Output, Table, ago, duration, fields, or_dash, short};
+use super::output::{Answer, Output, Table, ago, counted, distinct, duration, fields, or_dash, short, there_are_more};
 use super::run::{complete, run_id};
+
+/// Runs of a kind that a summary names one by one.
+const NAMED: usize = 10;
 
 /// Arguments of `pawl check-interrupted`.
 #[derive(Debug, Args)]
@@ -19,7 +23,7 @@ pub(super) struct Check {
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration_ms)]
     threshold: u64,
     /// At most so many, those that stand longest
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     #[command(flatten)]
     output: Output,
@@ -51,7 +55,7 @@ pub(super) struct List {
     #[arg(long, value_parser = run_id)]
     run: Option<String>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Only those before this one: the next page
     #[arg(long, value_name = "ID")]
@@ -68,7 +72,7 @@ impl Check {
         let found: InterruptedList = client.get(&["v1", "interrupted"], &query).await?;
         self.output.print(&found)?;
         if found.more {
-            eprintln!("there are more: raise --limit, or resume these first");
+            tell!("there are more: raise --limit");
         }
         if found.runs.is_empty() { Ok(()) } else { Err(End::Said.into()) }
     }
@@ -85,10 +89,10 @@ impl Recover {
         let detected = summary.detected.len();
         if detected > 0 && !resume {
             let again = if self.dry_run { "without --dry-run" } else { "with --auto-resume" };
-            eprintln!("nothing was changed: {again}, {} would go on", runs(detected));
+            tell!("nothing was changed: {again}, {} would go on", counted(detected as u64, "run"));
         }
         if summary.more {
-            eprintln!("there are more interrupted runs: recover again");
+            tell!("there are more interrupted runs: `pawl recover` again takes the next ones");
         }
         let stands = !summary.failed.is_empty() || !summary.pending.is_empty() || detected > 0 && !resume;
         if stands { Err(End::Said.into()) } else { Ok(()) }
@@ -106,16 +110,16 @@ impl List {
         query.extend(self.run.as_deref().map(|run| ("run", run)));
         query.extend(self.before.as_deref().map(|before| ("before", before)));
         let found: RecoveryList = client.get(&["v1", "recoveries"], &query).await?;
+        if let (true, Some(run)) = (found.recoveries.is_empty(), &self.run) {
+            // One that there is not was taken over by nobody, either.
+            client.get::<serde_json::Value>(&["v1", "runs", run], &[]).await?;
+        }
         self.output.print(&found)?;
         if let Some(next) = found.next {
-            eprintln!("there are more: add --before {next}");
+            there_are_more("--before", next);
         }
         Ok(())
     }
-}
-
-fn runs(count: usize) -> String {
-    format!("{count} {}", if count == 1 { "run" } else { "runs" })
 }
 
 impl Answer for InterruptedList {
@@ -129,15 +133,18 @@ impl Answer for InterruptedList {
 }
 
 fn table(interrupted: &[Interrupted]) -> String {
-    let mut table = Table::new(["RUN", "PIPELINE", "STARTED", "LAST ACTIVITY", "COMPLETED", "FAILED", "NEXT", "WHY"]);
-    for run in interrupted {
+    let ids: Vec<String> = interrupted.iter().map(|run| run.id.to_string()).collect();
+    let digits = distinct(&ids);
+    let mut table =
+        Table::with_text(["RUN", "PIPELINE", "STARTED", "LAST ACTIVITY", "COMPLETED", "FAILED", "NEXT", "WHY"]);
+    for (run, id) in interrupted.iter().zip(&ids) {
         let why = match run.next_step_status {
             StepStatus::Running => "its worker is gone",
             StepStatus::Ready => "no live worker serves its queue",
             _ => "it is past its time, and nobody wakes it",
         };
         table.row([
-            run.id.to_string(),
+            id[..digits].to_owned(),
             run.pipeline.clone(),
             or_dash(run.started_at_ms.map(ago)),
             ago(run.last_activity_at_ms),
@@ -162,23 +169,47 @@ impl Answer for RecoverySummary {
             ("recovered", self.recovered.len().to_string()),
             ("failed", self.failed.len().to_string()),
             ("pending", self.pending.len().to_string()),
+            ("not touched", self.needs_person.len().to_string()),
             ("steps again", self.steps_again.to_string()),
             ("entries again", self.entries_again.to_string()),
             ("mean time", or_dash(mean)),
         ]);
         if !self.detected.is_empty() {
-            text.push_str(&format!("\n{}", table(&self.detected)));
+            text.push_str(&format!("\n{}", table(&self.detected[..self.detected.len().min(NAMED)])));
+            text.push_str(&left(self.detected.len(), "pawl check-interrupted"));
         }
-        for run in &self.failed {
-            text.push_str(&format!("\nrun {run} can't go on by itself: `pawl run explain {run}` says why"));
-        }
-        for run in &self.pending {
-            text.push_str(&format!("\nrun {run} waits for a worker: `pawl run explain {run}` says for which"));
-        }
-        for run in &self.needs_person {
-            text.push_str(&format!("\nrun {} ({}) was not touched: {}", run.id, run.pipeline, run.what));
-        }
+        let failed =
+            self.failed.iter().map(|run| format!("run {run} can't go on by itself: `pawl run explain {run}` says why"));
+        text.push_str(&named(failed, "pawl run list --status stuck"));
+        let pending = self
+            .pending
+            .iter()
+            .map(|run| format!("run {run} waits for a worker: `pawl run explain {run}` says for which"));
+        text.push_str(&named(pending, "pawl run list --status running"));
+        let failed = self.needs_person.iter();
+        let failed = failed.map(|run| format!("run {} ({}) was not touched: {}", run.id, run.pipeline, run.what));
+        text.push_str(&named(failed, "pawl dead-letter list --each --state failed"));
         text
+    }
+}
+
+/// A line each, after an empty one; of many the first ones, and what lists the others.
+fn named(lines: impl ExactSizeIterator<Item = String>, command: &str) -> String {
+    let all = lines.len();
+    let mut text = if all > 0 { "\n".to_owned() } else { String::new() };
+    for line in lines.take(NAMED) {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text.push_str(&left(all, command));
+    text
+}
+
+/// How many are not named, and what lists them.
+fn left(all: usize, command: &str) -> String {
+    match all.saturating_sub(NAMED) {
+        0 => String::new(),
+        left => format!("and {left} more: {command}\n"),
     }
 }
 
@@ -188,6 +219,8 @@ impl Answer for RecoveryList {
     }
 
     fn text(&self) -> String {
+        let ids: Vec<String> = self.recoveries.iter().map(|recovery| recovery.run.to_string()).collect();
+        let digits = distinct(&ids);
         let mut table = Table::new([
             "RUN",
             "STEP",
@@ -202,11 +235,11 @@ impl Answer for RecoveryList {
             "ENTRIES",
             "OUTCOME",
         ]);
-        for recovery in &self.recoveries {
+        for (recovery, id) in self.recoveries.iter().zip(&ids) {
             let since = |at_ms: Option<i64>| or_dash(after(recovery, at_ms).map(|ms| format!("+{}", duration(ms))));
             let outcome = recovery.outcome.map_or("under way", |outcome| outcome.as_str());
             table.row([
-                recovery.run.to_string(),
+                id[..digits].to_owned(),
                 recovery.step.clone(),
                 or_dash(recovery.lease_ended_at_ms.map(ago)),
                 short(recovery.worker),
@@ -227,4 +260,31 @@ impl Answer for RecoveryList {
 /// How long after the end of the lease, ms; after the takeover, if nobody knows when that was.
 fn after(recovery: &Recovery, at_ms: Option<i64>) -> Option<i64> {
     Some(at_ms? - recovery.lease_ended_at_ms.unwrap_or(recovery.taken_over_at_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pawl_api::types::NeedsPerson;
+    use pawl_domain::id::RunId;
+
+    #[test]
+    fn a_summary_comes_first_and_of_many_failed_runs_a_few_are_named() {
+        let failed = |_| NeedsPerson { id: RunId::new(), pipeline: "orders".into(), what: "`load` has failed".into() };
+        let summary = RecoverySummary {
+            detected: Vec::new(),
+            more: false,
+            recovered: Vec::new(),
+            failed: Vec::new(),
+            pending: Vec::new(),
+            needs_person: (0..NAMED + 13).map(failed).collect(),
+            steps_again: 0,
+            entries_again: 0,
+            mean_ms: None,
+        };
+        let text = summary.text();
+        assert!(text.starts_with("detected ") && text.contains("not touched    23\n"), "{text}");
+        assert_eq!(text.matches("was not touched").count(), NAMED);
+        assert!(text.ends_with("and 13 more: pawl dead-letter list --each --state failed\n"), "{text}");
+    }
 }

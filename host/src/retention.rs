@@ -4,9 +4,10 @@
 use clap::Subcommand;
 use pawl_api::client::Client;
 use pawl_api::types::{KeptRun, RetentionRun, RetentionStatus};
+use pawl_base::tell;
 
 use super::exit::End;
-use super::output::{Answer, Output, Table, duration, fields, or_dash, short};
+use super::output::{Answer, Output, Table, counted, duration, fields, or_dash, short};
 
 /// Verbs of `pawl retention`.
 #[derive(Debug, Subcommand)]
@@ -32,7 +33,7 @@ pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::
         Verb::Status | Verb::Run { dry_run: true, .. } => output.print(&status(client).await?)?,
         Verb::Run { yes: false, .. } => {
             output.print(&status(client).await?)?;
-            eprintln!("nothing was deleted: with --yes, what is due goes for good");
+            tell!("nothing was deleted: with --yes, what is due goes for good");
             return Err(End::Said.into());
         }
         Verb::Run { yes: true, .. } => output.print(&delete(client).await?)?,
@@ -53,10 +54,11 @@ async fn delete(client: &Client) -> anyhow::Result<RetentionRun> {
         all.pipeline_versions += some.pipeline_versions;
         all.plugin_versions += some.plugin_versions;
         all.components += some.components;
+        all.audit_lines += some.audit_lines;
         if !some.more {
             return Ok(all);
         }
-        eprintln!("{} runs are deleted, and there are more", all.runs);
+        tell!("{} deleted so far, and there are more", counted(all.runs, "run"));
     }
 }
 
@@ -84,6 +86,7 @@ impl Answer for RetentionStatus {
             ("failed", settings.failed.clone()),
             ("cancelled", settings.cancelled.clone()),
             ("versions", format!("{} after nothing names them", settings.versions)),
+            ("audit", settings.audit.clone()),
             ("due runs", due),
             ("oldest due", or_dash(late)),
         ]);
@@ -115,6 +118,7 @@ impl Answer for RetentionRun {
             ("pipeline versions", self.pipeline_versions.to_string()),
             ("plugin versions", self.plugin_versions.to_string()),
             ("components", self.components.to_string()),
+            ("lines of the audit", self.audit_lines.to_string()),
         ])
     }
 }

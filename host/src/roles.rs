@@ -13,9 +13,13 @@ use pawl_api::ServeError;
 use pawl_api::client::Client;
 use pawl_api::types::Readiness;
 use pawl_base::fault;
+use pawl_base::tell;
 use pawl_dispatch::Ports;
+use pawl_domain::name::Name;
 use pawl_domain::pipeline_file::parse_duration_ms;
+use pawl_engine::Own;
 use pawl_queue::{RedisStreams, WhichInstallation};
+use pawl_store::tokens::Tokens as _;
 use pawl_store::{self as store, Postgres, Schema as _};
 use pawl_worker as worker;
 use tokio::net::TcpListener;
@@ -24,8 +28,10 @@ use tokio::sync::watch;
 
 use super::auto_recover;
 use super::exit::{End, INTERRUPTED};
-use super::output::{Answer, Output};
+use super::output::{Answer, Output, duration};
 use super::settings::Settings;
+use super::token;
+use super::traces::Traces;
 
 /// How long one statement of `pawl migrate` may take: it goes over whole tables.
 const LONG_STATEMENT: Duration = Duration::from_secs(600);
@@ -40,11 +46,15 @@ const LOOK: Duration = Duration::from_secs(2);
 pub(super) async fn api(settings: &Settings) -> anyhow::Result<()> {
     let stop = asked_to_stop();
     fault::announce()?;
+    settings.check_trusted()?;
     let ports = ports(settings)?;
     auto_recover::beside_the_start(settings, &ports);
+    let traces = Traces::start(settings, &ports.store)?;
     // It checks and describes components; it executes none.
-    let engine = settings.engine(1)?;
-    api::serve(settings.api(), ports, engine, stop).await.map_err(|error| match error {
+    let config = api::Config { token: settings.api_token()?, secrets: settings.secret_keys()?, ..settings.api() };
+    let served = api::serve(config, ports, stop).await;
+    traces.finish().await;
+    served.map_err(|error| match error {
         ServeError::Store(error) => error.into(),
         other => other.into(),
     })
@@ -54,28 +64,48 @@ pub(super) async fn api(settings: &Settings) -> anyhow::Result<()> {
 pub(super) async fn worker(settings: &Settings) -> anyhow::Result<()> {
     let stop = asked_to_stop();
     fault::announce()?;
-    let config = settings.worker();
+    let config = worker::Config { secrets: settings.secret_keys()?, ..settings.worker() };
     let ports = ports(settings)?;
     auto_recover::beside_the_start(settings, &ports);
+    let traces = Traces::start(settings, &ports.store)?;
     let engine = settings.engine(config.slots)?;
     let standing = worker::Standing::default();
-    let telling = tell_metrics(settings, standing.clone()).await?;
+    let telling = tell_metrics(settings, &ports, standing.clone(), engine.own()).await?;
     let worked = worker::run(config, ports, engine, standing, stop).await;
     // A drain is told to its end.
+    traces.finish().await;
     telling.send_replace(true);
     Ok(worked?)
 }
 
 /// Tells a worker's figures, and whether it is ready, where the settings say, until it is told to stop.
-async fn tell_metrics(settings: &Settings, standing: worker::Standing) -> anyhow::Result<watch::Sender<bool>> {
+async fn tell_metrics(
+    settings: &Settings,
+    ports: &Ports,
+    standing: worker::Standing,
+    own: &Own,
+) -> anyhow::Result<watch::Sender<bool>> {
     let (telling, stopping) = watch::channel(false);
     if let Some(address) = settings.metrics_listen() {
         let taken = || format!("can't listen on {address}: choose another address with --metrics-listen");
+        let tls = settings.tls()?.as_ref().map(api::Tls::of).transpose()?;
         let listener = TcpListener::bind(address).await.with_context(taken)?;
-        eprintln!("metrics at http://{}/metrics", listener.local_addr()?);
-        let token = settings.api_token();
+        let address_taken = listener.local_addr()?;
+        tell!("metrics at {}://{address_taken}/metrics", if tls.is_some() { "https" } else { "http" });
+        own.add(address_taken.into());
+        let config = api::MetricsConfig {
+            listen: address.to_owned(),
+            tls,
+            token: settings.api_token()?,
+            allowed_hosts: settings.allowed_hosts(),
+            store: ports.store.clone(),
+        };
         let is_ready = move || standing.takes_steps();
-        tokio::spawn(async move { api::serve_metrics(listener, token.as_deref(), is_ready, stopping).await });
+        tokio::spawn(async move {
+            if let Err(error) = api::serve_metrics(listener, config, is_ready, stopping).await {
+                tracing::error!(%error, "figures are not told");
+            }
+        });
     }
     Ok(telling)
 }
@@ -101,6 +131,12 @@ pub(super) struct Migrate {
     /// Change nothing: wait for so long at most until the schema is this build's
     #[arg(long, value_name = "TIME", value_parser = parse_duration_ms)]
     wait: Option<u64>,
+    /// Then let this role of Postgres work in the schema, and change nothing of it: that of the API and the workers
+    #[arg(long, value_name = "ROLE", conflicts_with = "wait")]
+    run_role: Option<String>,
+    /// Then make a token of this name with the role `admin`, and print it: with it, others are made
+    #[arg(long, value_name = "NAME", conflicts_with = "wait")]
+    admin_token: Option<Name>,
 }
 
 impl Migrate {
@@ -108,33 +144,50 @@ impl Migrate {
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<()> {
         let url = settings.database_url()?;
         match self.wait {
-            Some(wait_ms) => until_migrated(&url, Duration::from_millis(wait_ms)).await?,
+            Some(wait_ms) => {
+                until_migrated(&url, Duration::from_millis(wait_ms)).await?;
+                tell!("the schema is up to date");
+                Ok(())
+            }
             None => {
                 until_there(&url, START_LIMIT).await?;
-                Postgres::new(&url, 1, LONG_STATEMENT)?.migrate().await?;
+                let store = Postgres::new(&url, 1, LONG_STATEMENT)?;
+                store.migrate().await?;
+                if let Some(role) = &self.run_role {
+                    store.let_work(role).await?;
+                }
+                tell!("the schema is up to date");
+                match &self.admin_token {
+                    Some(name) => token::make_first(&store, name).await,
+                    None => {
+                        if settings.api_token()?.is_none() && !store.has_tokens().await? {
+                            tell!("there is no token yet: `pawl migrate --admin-token NAME` makes the first one");
+                        }
+                        Ok(())
+                    }
+                }
             }
         }
-        eprintln!("the schema is up to date");
-        Ok(())
     }
 }
 
 /// Waits until Postgres answers, then until somebody has brought the schema up to date. A newer one is no reason to wait.
 async fn until_migrated(url: &str, limit: Duration) -> anyhow::Result<()> {
     let (looking, patience) = (Postgres::new(url, 1, LOOK)?, Patience::of(limit));
-    patience.until("Postgres", async || looking.check_connections().await, store::Error::is_passing).await?;
-    let may_pass = |error: &store::Error| match error {
-        store::Error::Schema { found, needed } => found < needed,
-        error => error.is_passing(),
-    };
-    patience.until("the schema", async || looking.check_schema().await, may_pass).await
+    patience.until("Postgres", async || looking.check_connections().await, may_come).await?;
+    patience.until("the schema", async || looking.check_schema().await, store::Error::is_passing).await
 }
 
 /// Waits until Postgres answers.
 pub(super) async fn until_there(url: &str, limit: Duration) -> anyhow::Result<()> {
     let looking = Postgres::new(url, 1, LOOK)?;
     let asked = async || looking.check_connections().await;
-    Patience::of(limit).until("Postgres", asked, store::Error::is_passing).await
+    Patience::of(limit).until("Postgres", asked, may_come).await
+}
+
+/// Whether waiting may help who has just started: a server that is there and lets nobody in so goes on like that.
+fn may_come(error: &store::Error) -> bool {
+    error.is_passing() && !error.is_denied()
 }
 
 /// How long something may be waited for, from its making on.
@@ -162,7 +215,8 @@ impl Patience {
                 Err(error) if may_pass(&error) && Instant::now() < self.end => {
                     if !std::mem::replace(&mut told, true) {
                         let why = anyhow::Error::from(error);
-                        eprintln!("waiting up to {} s for {what}: {why:#}", self.limit.as_secs());
+                        let limit_ms = i64::try_from(self.limit.as_millis()).unwrap_or(i64::MAX);
+                        tell!("waiting up to {} for {what}: {why:#}", duration(limit_ms));
                     }
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }

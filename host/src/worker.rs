@@ -6,10 +6,16 @@ use anyhow::bail;
 use clap::Subcommand;
 use pawl_api::client::Client;
 use pawl_api::types::{AskedToDrain, WorkerList};
+use pawl_base::tell;
 use pawl_domain::id::WorkerId;
 use pawl_domain::pipeline_file::parse_duration_ms;
 
-use super::output::{Answer, Output, Table, ago, duration, now_ms, or_dash, short};
+use super::exit::{not_found, usage};
+use super::outage::Outage;
+use super::output::{Answer, Format, Output, Table, ago, duration, now_ms, or_dash, short};
+
+/// Workers that went, in a table, unless somebody wants more.
+const GONE: usize = 10;
 
 /// Between two looks whether a worker has ended.
 const LOOK: Duration = Duration::from_millis(300);
@@ -19,6 +25,9 @@ const LOOK: Duration = Duration::from_millis(300);
 pub(super) enum Verb {
     /// Worker processes, their builds and leases, and those that went within a day
     List {
+        /// At most so many of those that went, the latest [default: 10 in a table, else all that there are]
+        #[arg(long, value_name = "N")]
+        gone: Option<usize>,
         #[command(flatten)]
         output: Output,
     },
@@ -42,7 +51,16 @@ pub(super) enum Verb {
 /// Carries out a verb.
 pub(super) async fn run(verb: Verb, client: &Client) -> anyhow::Result<()> {
     match verb {
-        Verb::List { output } => output.print(&list(client).await?)?,
+        Verb::List { gone, output } => {
+            let mut list = list(client).await?;
+            let most = gone.unwrap_or(if output.format() == Format::Table { GONE } else { usize::MAX });
+            let left = list.gone.len().saturating_sub(most);
+            list.gone.truncate(most);
+            output.print(&list)?;
+            if left > 0 {
+                tell!("there are more that went, {left}: raise --gone");
+            }
+        }
         Verb::Drain { worker, wait, output } => {
             let id = match worker.parse::<WorkerId>() {
                 Ok(id) => id,
@@ -76,24 +94,35 @@ fn meant(list: &WorkerList, digits: &str) -> anyhow::Result<WorkerId> {
     fit.dedup();
     match fit[..] {
         [id] => Ok(id),
-        [] => bail!("no worker's id begins or ends with {digits:?}: `pawl worker list` shows them"),
-        _ => bail!("{} workers have ids that begin or end with {digits:?}: give more of it", fit.len()),
+        [] => Err(not_found(format!("no worker's id begins or ends with {digits:?}: `pawl worker list` shows them"))),
+        _ => Err(usage(format!("{} workers have ids that begin or end with {digits:?}: give more of it", fit.len()))),
     }
 }
 
 async fn until_ended(client: &Client, id: WorkerId, limit: Duration) -> anyhow::Result<()> {
     let end = Instant::now() + limit;
+    let mut outage = Outage::default();
     loop {
-        let list = list(client).await?;
+        // The API may be started again meanwhile; who waits is told, and waits no longer than was said.
+        let list = match client.get::<WorkerList>(&["v1", "workers"], &[]).await {
+            Ok(list) => list,
+            Err(error) if error.is_passing() && Instant::now() < end => {
+                outage.pass(&error).await;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        outage.is_over();
         if let Some(gone) = list.gone.iter().find(|gone| gone.id == id) {
             if gone.said_goodbye {
-                eprintln!("it has ended");
+                tell!("it has ended");
                 return Ok(());
             }
             bail!("worker {id} died while it drained: what it had goes on elsewhere");
         }
         if Instant::now() >= end {
-            bail!("worker {id} has not ended within {} s: it goes on draining", limit.as_secs());
+            let limit_ms = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+            bail!("worker {id} has not ended within {}: it goes on draining", duration(limit_ms));
         }
         tokio::time::sleep(LOOK).await;
     }

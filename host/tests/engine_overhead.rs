@@ -107,6 +107,7 @@ fn pawl(bytes: &[u8], schema: Option<&Value>) -> impl Fn() + Send + Sync + use<>
             failures: 0,
             config: "null".into(),
             secrets: Secrets::default(),
+            allow: None,
             timeout: Duration::from_secs(600),
             input: INPUT.into(),
             history: History::default(),

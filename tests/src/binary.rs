@@ -37,15 +37,39 @@ pub fn runs_ahead() -> bool {
 /// # Errors
 /// If it isn't built.
 pub fn pawl() -> anyhow::Result<Command> {
+    Ok(pawl_at(&pawl_file()?))
+}
+
+/// Where the program lies.
+///
+/// # Errors
+/// If it isn't built.
+pub fn pawl_file() -> anyhow::Result<PathBuf> {
     let file = programs()?.join("pawl");
     anyhow::ensure!(file.is_file(), "{} is missing: run `make build`", file.display());
+    Ok(file)
+}
+
+/// The same of another build.
+#[must_use]
+pub fn pawl_at(file: &Path) -> Command {
     let mut command = Command::new(file);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("PAWL_") && name != RUN_AHEAD {
             command.env_remove(name);
         }
     }
-    Ok(command)
+    command
+}
+
+/// The build before this one, for tests of both beside each other.
+///
+/// # Errors
+/// If nobody says where it is.
+pub fn previous() -> anyhow::Result<PathBuf> {
+    let file = std::env::var_os("PAWL_PREVIOUS").context("PAWL_PREVIOUS does not name it: run `make side-by-side`")?;
+    anyhow::ensure!(Path::new(&file).is_file(), "{} is no program", file.display());
+    Ok(file.into())
 }
 
 /// The bytes of a component of `target/plugins`.

@@ -1,6 +1,7 @@
 //! A user of the HTTP API. It remembers every run whose submission was answered: none of them may be lost.
 
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,6 +11,7 @@ use pawl_domain::id::RunId;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::certificates::Signed;
 use crate::runtime::block_on;
 
 /// A client of one API process; cheap to clone.
@@ -18,6 +20,7 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     answered: Arc<Mutex<Vec<RunId>>>,
+    token: Arc<OnceLock<String>>,
 }
 
 /// What came back, whatever the status.
@@ -61,7 +64,44 @@ impl Client {
     /// If the system has no randomness to begin with.
     pub fn new(base: impl Into<String>) -> anyhow::Result<Self> {
         let http = block_on(async { reqwest::Client::builder().timeout(Duration::from_secs(30)).build() })?;
-        Ok(Self { http, base: base.into(), answered: Arc::default() })
+        Ok(Self { http, base: base.into(), answered: Arc::default(), token: Arc::default() })
+    }
+
+    /// The same for an API that speaks TLS with a certificate of that authority; `own` is shown to it.
+    ///
+    /// # Errors
+    /// If a file can't be read.
+    pub fn trusting(base: impl Into<String>, ca: &Path, own: Option<&Signed>) -> anyhow::Result<Self> {
+        pawl_base::use_ring();
+        let ca = reqwest::Certificate::from_pem_bundle(&std::fs::read(ca)?)?;
+        let mut http = reqwest::Client::builder().timeout(Duration::from_secs(30)).tls_certs_only(ca);
+        if let Some(Signed { certificate, key }) = own {
+            let both = [std::fs::read(certificate)?, std::fs::read(key)?].concat();
+            http = http.identity(reqwest::Identity::from_pem(&both)?);
+        }
+        let http = block_on(async { http.build() })?;
+        Ok(Self { http, base: base.into(), answered: Arc::default(), token: Arc::default() })
+    }
+
+    /// Shows this token from now on, with all its clones; the first that was given stays.
+    pub fn show(&self, token: impl Into<String>) {
+        let _ = self.token.set(token.into());
+    }
+
+    /// The token that it shows, if it shows one.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.token.get().map(String::as_str)
+    }
+
+    /// The same API, for somebody with another token.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with(&self, token: &str) -> anyhow::Result<Self> {
+        let other = Self::new(&self.base)?;
+        other.show(token);
+        Ok(other)
     }
 
     /// The URL of a path.
@@ -95,6 +135,9 @@ impl Client {
         let mut request = self.http.request(method.parse()?, self.url(path)).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if let Some(token) = self.token().filter(|_| headers.iter().all(|(name, _)| *name != "authorization")) {
+            request = request.bearer_auth(token);
         }
         let response = request.send().await?;
         let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or("");

@@ -18,6 +18,9 @@ use crate::{Client, Database, Redis, binary, bounds, ending, runtime};
 
 mod finish;
 
+/// All that is public, and this machine.
+const EVERYWHERE: &str = "http://*:*,https://*:*,http://localhost:*,https://localhost:*";
+
 /// A running installation. Dropped without [`Self::finish`], it stops everything and keeps its folder.
 #[derive(Debug)]
 pub struct Cluster {
@@ -35,6 +38,8 @@ pub struct Cluster {
     /// Hands in Redis.
     pub redis: Redis,
     folder: PathBuf,
+    /// Another build than the one beside this program.
+    build: Option<PathBuf>,
     api_address: String,
     /// For all processes, besides those that every installation has, or in their place.
     settings: BTreeMap<String, String>,
@@ -47,8 +52,19 @@ impl Cluster {
     /// # Errors
     /// If anything of it does not start.
     pub fn start(name: &str) -> anyhow::Result<Self> {
-        let folder = binary::programs()?.join("tests").join(format!("{name}-{}", std::process::id()));
-        Self::start_in(folder)
+        Self::start_in(Self::folder_of(name)?)
+    }
+
+    /// The same by another build.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_by(build: PathBuf, name: &str) -> anyhow::Result<Self> {
+        Self::start_all(Self::folder_of(name)?, Some(build))
+    }
+
+    fn folder_of(name: &str) -> anyhow::Result<PathBuf> {
+        Ok(binary::programs()?.join("tests").join(format!("{name}-{}", std::process::id())))
     }
 
     /// The same in a folder of the caller's choice.
@@ -56,6 +72,10 @@ impl Cluster {
     /// # Errors
     /// If anything of it does not start.
     pub fn start_in(folder: PathBuf) -> anyhow::Result<Self> {
+        Self::start_all(folder, None)
+    }
+
+    fn start_all(folder: PathBuf, build: Option<PathBuf>) -> anyhow::Result<Self> {
         ending::stop_children_when_interrupted();
         if folder.exists() {
             std::fs::remove_dir_all(&folder).with_context(|| format!("can't empty {}", folder.display()))?;
@@ -74,6 +94,7 @@ impl Cluster {
             postgres,
             redis_server,
             folder,
+            build,
             api_address,
             settings: BTreeMap::new(),
             finished: false,
@@ -93,6 +114,9 @@ impl Cluster {
             setting("PAWL_REDIS_URL", self.redis_server.url()),
             setting("PAWL_LISTEN", self.api_address.clone()),
             setting("PAWL_API_URL", format!("http://{}", self.api_address)),
+            // The outside of tests is on this machine, and their pipelines say what they are about.
+            setting("PAWL_OUTSIDE_HOSTS", EVERYWHERE.to_owned()),
+            setting("PAWL_DEFAULT_ALLOW", EVERYWHERE.to_owned()),
             // Components are compiled once for all tests; the cache is safe to share.
             setting("PAWL_CACHE_DIR", self.cache_folder().display().to_string()),
         ];
@@ -104,6 +128,21 @@ impl Cluster {
     /// Another setting, or another value for one, for all processes that start from now on.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.settings.insert(name.to_owned(), value.into());
+    }
+
+    /// Of which build all processes are that start from now on; none: of the one beside this program.
+    pub fn use_build(&mut self, build: Option<PathBuf>) {
+        self.build = build;
+    }
+
+    /// A `pawl` command of this installation.
+    ///
+    /// # Errors
+    /// If it isn't built.
+    pub fn command(&self) -> anyhow::Result<Command> {
+        let mut command = self.build.as_deref().map_or_else(binary::pawl, |file| Ok(binary::pawl_at(file)))?;
+        command.envs(self.environment());
+        Ok(command)
     }
 
     /// Another Redis in place of its own, for all processes that start from now on, and for the test's own eyes.
@@ -147,8 +186,8 @@ impl Cluster {
     /// If it doesn't.
     pub fn start_api(&mut self, settings: &[(&str, &str)]) -> anyhow::Result<()> {
         self.api = None;
-        let mut command = binary::pawl()?;
-        command.arg("api").envs(self.environment()).envs(settings.iter().copied());
+        let mut command = self.command()?;
+        command.arg("api").envs(settings.iter().copied());
         let mut api = Process::spawn("api", command, &self.log("api"))?;
         let client = self.client.clone();
         wait::until_true(bounds::PROCESS, "the API to answer", || {
@@ -167,6 +206,11 @@ impl Cluster {
         self.api.as_mut().context("the API is not running")
     }
 
+    /// Whether the API's process has not ended.
+    pub fn api_is_running(&mut self) -> bool {
+        self.api.as_mut().is_some_and(Process::is_running)
+    }
+
     /// Runs a `pawl` command to its end; it must succeed.
     ///
     /// # Errors
@@ -180,8 +224,7 @@ impl Cluster {
     /// # Errors
     /// If it can't be started.
     pub fn try_pawl(&self, words: &[&str]) -> anyhow::Result<Output> {
-        let mut command: Command = binary::pawl()?;
-        Ok(command.args(words).envs(self.environment()).output()?)
+        Ok(self.command()?.args(words).output()?)
     }
 
     /// Pushes `target/plugins/NAME.wasm` under its name, as version 1.
@@ -228,6 +271,12 @@ impl Cluster {
     /// If there was none.
     pub fn the(&mut self, name: &str) -> anyhow::Result<&mut Worker> {
         self.workers.get_mut(name).with_context(|| format!("there is no worker {name}"))
+    }
+
+    /// The workers whose processes have not ended, stopped ones among them.
+    pub fn running_workers(&mut self) -> Vec<String> {
+        let running = self.workers.iter_mut().filter_map(|(name, worker)| worker.is_running().then(|| name.clone()));
+        running.collect()
     }
 
     /// The worker that executes a step now; waits until there is one.

@@ -97,7 +97,9 @@ impl Embedded {
         command.envs(settings.iter().copied());
         let log = self.log();
         self.process = Some(Process::spawn("pawl dev", command, &log)?);
-        self.said("ready at ")
+        self.said("ready at ")?;
+        self.client.show(std::fs::read_to_string(self.data().join("token"))?);
+        Ok(())
     }
 
     /// What this start of the process has said so far.

@@ -26,8 +26,10 @@
 
 pub mod binary;
 pub mod bounds;
+pub mod certificates;
 pub mod client;
 pub mod cluster;
+pub mod collector;
 pub mod container;
 pub mod crowd;
 pub mod database;
@@ -35,7 +37,10 @@ pub mod deployed;
 pub mod embedded;
 pub mod ending;
 pub mod invariants;
+pub mod load;
 pub mod process;
+pub mod prometheus;
+pub mod provider;
 pub mod proxy;
 pub mod random;
 pub mod redis;
@@ -48,10 +53,13 @@ pub mod worker;
 
 pub use client::Client;
 pub use cluster::Cluster;
+pub use collector::Collector;
 pub use container::Container;
 pub use crowd::Crowd;
 pub use database::Database;
 pub use embedded::Embedded;
+pub use load::Load;
+pub use prometheus::Prometheus;
 pub use proxy::Proxy;
 pub use redis::Redis;
 pub use redis_cluster::RedisCluster;

@@ -7,8 +7,7 @@ use std::sync::LazyLock;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    // HTTP clients of one process share one provider; a second installation is refused, which is fine.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    pawl_base::use_ring();
     Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("harness")

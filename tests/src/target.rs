@@ -47,6 +47,8 @@ pub struct Received {
     pub path: String,
     /// The header `idempotency-key`.
     pub key: Option<String>,
+    /// The header `traceparent`.
+    pub traceparent: Option<String>,
     /// Of the body's bytes.
     pub body_digest: String,
     /// How it was treated.
@@ -197,9 +199,10 @@ impl std::error::Error for Closed {}
 async fn answer(request: Request<Incoming>, state: Arc<Mutex<State>>) -> Result<Response<Full<Bytes>>, Closed> {
     let method = request.method().as_str().to_owned();
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (key, traceparent) = (header("idempotency-key"), header("traceparent"));
     let body = request.into_body().collect().await.map_err(|_| Closed)?.to_bytes();
-    let (manner, response) = receive(&state, method, path, key, &body);
+    let (manner, response) = receive(&state, method, path, (key, traceparent), &body);
     match manner {
         Manner::Hang => std::future::pending().await,
         Manner::Drop => Err(Closed),
@@ -216,7 +219,7 @@ fn receive(
     state: &Mutex<State>,
     method: String,
     path: String,
-    key: Option<String>,
+    (key, traceparent): (Option<String>, Option<String>),
     body: &Bytes,
 ) -> (Manner, Response<Full<Bytes>>) {
     let mut state = state.lock().expect("no holder panics");
@@ -238,7 +241,7 @@ fn receive(
         state.answers.insert(key.clone(), content.clone());
     }
     let body_digest = blake3::hash(body).to_hex().to_string();
-    state.log.push(Received { method, path, key, body_digest, manner, performed, at_ms: now_ms() });
+    state.log.push(Received { method, path, key, traceparent, body_digest, manner, performed, at_ms: now_ms() });
     let mut response = Response::new(Full::new(content));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     if let Manner::Busy(retry_after) = manner {

@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use pawl_rehearsal::private::Process;
 
-use crate::{Cluster, Container, binary};
+use crate::{Cluster, Container};
 
 /// A running `pawl worker`; killed, stopped and continued through [`Process`].
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub struct Description<'a> {
     name: String,
     slots: Option<u32>,
     lease_ms: Option<u64>,
+    /// Besides that of the cluster, or in its place.
     environment: Vec<(String, String)>,
     flags: Vec<String>,
     container: Option<&'a Container>,
@@ -40,13 +41,12 @@ pub struct Description<'a> {
 
 impl<'a> Description<'a> {
     pub(crate) fn new(cluster: &'a mut Cluster, name: &str) -> Self {
-        let environment = cluster.environment();
         Self {
             cluster,
             name: name.to_owned(),
             slots: Some(4),
             lease_ms: Some(1_500),
-            environment,
+            environment: Vec::new(),
             flags: Vec::new(),
             container: None,
         }
@@ -107,7 +107,7 @@ impl<'a> Description<'a> {
     /// # Errors
     /// If the program can't be started.
     pub fn start(self) -> anyhow::Result<()> {
-        let mut command = binary::pawl()?;
+        let mut command = self.cluster.command()?;
         command.arg("worker").args(&self.flags).envs(self.environment);
         if let Some(slots) = self.slots {
             command.args(["--slots", &slots.to_string()]);

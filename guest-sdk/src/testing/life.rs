@@ -96,11 +96,19 @@ fn judge<O>(attempt: &Attempt, outcome: Result<O, Failure>) -> Result<Result<O, 
 fn diverged(fault: Fault) -> Broken {
     Broken(match fault {
         Fault::Refused(rule) => rule,
-        Fault::Diverged { position, expected, actual } => format!(
-            "the replay diverged at journal position {position}: expected {expected}, the step called {actual}. A step \
-             must ask the same questions in the same order whenever it runs: what it decides by must come from its \
-             input, its saved state or the answers before"
-        ),
+        Fault::Diverged { position, expected, actual, has_restored } => {
+            let why = if has_restored {
+                ", after it had restored its checkpoint. A question between `restore` and the work that follows is asked \
+                 once more at each resumption, and meets the answers of that work: ask it before `restore`, or keep its \
+                 answer in the saved state. What is asked after it must follow from the input and the saved state alone"
+            } else {
+                ". A step must ask the same questions in the same order whenever it runs: what it decides by must come \
+                 from its input, its saved state or the answers before"
+            };
+            format!(
+                "the replay diverged at journal position {position}: expected {expected}, the step called {actual}{why}"
+            )
+        }
     })
 }
 

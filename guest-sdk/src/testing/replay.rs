@@ -44,7 +44,7 @@ pub(super) struct Replay {
 #[derive(Debug, PartialEq)]
 pub(super) enum Fault {
     /// It left its recorded path.
-    Diverged { position: usize, expected: String, actual: String },
+    Diverged { position: usize, expected: String, actual: String, has_restored: bool },
     /// It broke a rule.
     Refused(String),
 }
@@ -144,7 +144,7 @@ impl Replay {
         let call = Call::Effect(key.clone(), sent.clone());
         if let Some(earlier) = self.sent(&key).filter(|earlier| *earlier != sent) {
             let expected = format!("http.send({earlier}) under the key {key}");
-            return Err(Fault::Diverged { position: self.position, expected, actual: call.to_string() });
+            return Err(self.left(expected, call.to_string()));
         }
         if self.next(&call)?.is_none() {
             return Ok(EffectStep::Live(key));
@@ -322,6 +322,11 @@ impl Replay {
             Some(call) => call.to_string(),
             None => "nothing more".to_owned(),
         };
-        Fault::Diverged { position: self.position, expected, actual: actual.to_owned() }
+        self.left(expected, actual.to_owned())
+    }
+
+    fn left(&self, expected: String, actual: String) -> Fault {
+        let has_restored = self.prelude.is_some() && self.checkpoint.is_some();
+        Fault::Diverged { position: self.position, expected, actual, has_restored }
     }
 }

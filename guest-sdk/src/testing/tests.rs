@@ -254,6 +254,7 @@ fn a_question_between_restore_and_the_loop_is_found() {
     };
     let why = complaint(|| shop().crash_everywhere(step, ()));
     assert!(why.contains("the replay diverged at journal position") && why.contains("durable.now()"), "{why}");
+    assert!(why.contains("ask it before `restore`, or keep its answer in the saved state"), "{why}");
 }
 
 #[test]

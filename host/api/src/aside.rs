@@ -1,4 +1,4 @@
-//! Work that takes long and can't be interrupted, on threads that may block, a few pieces at a time.
+//! Work that takes long and can't be interrupted, a few pieces at a time: on threads that may block, or in other processes.
 //!
 //! A piece's place is its own: whoever asked for it may go away or stop waiting, and the next one must wait all the same
 //! until it has ended. So however many ask, and however impatient they are, no more than so many are under way.
@@ -51,6 +51,26 @@ impl Aside {
         });
         tokio::time::timeout(patience, working).await.map_err(|_| Unfinished::Late)?.map_err(Unfinished::Panicked)
     }
+
+    /// The same for `work` that blocks no thread and has a bound of its own: it goes on though whoever has asked has gone, and
+    /// its place is free when it has ended.
+    ///
+    /// # Errors
+    /// [`Unfinished`], but not that it is late.
+    pub(super) async fn carry_out<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Unfinished> {
+        let turn = tokio::time::timeout(patience, Arc::clone(&self.0).acquire_owned()).await;
+        let Ok(Ok(place)) = turn else { return Err(Unfinished::Busy) };
+        let working = tokio::spawn(async move {
+            let done = work.await;
+            drop(place);
+            done
+        });
+        working.await.map_err(Unfinished::Panicked)
+    }
 }
 
 #[cfg(test)]
@@ -77,6 +97,22 @@ mod tests {
         assert!(matches!(aside.run(AT_ONCE, || ()).await, Err(Unfinished::Busy)));
         end.send(()).unwrap();
         aside.run(LONG, || ()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_carried_out_has_its_place_to_its_end_though_nobody_waits_for_it() {
+        let aside = Aside::new(1);
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let asking = aside.clone();
+        let asked = tokio::spawn(async move { asking.carry_out(LONG, ended).await });
+        while aside.0.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        asked.abort();
+        assert!(asked.await.is_err_and(|error| error.is_cancelled()));
+        assert!(matches!(aside.carry_out(AT_ONCE, async {}).await, Err(Unfinished::Busy)));
+        end.send(()).unwrap();
+        aside.carry_out(LONG, async {}).await.unwrap();
     }
 
     #[tokio::test]

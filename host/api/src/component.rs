@@ -53,7 +53,7 @@ async fn component(state: &AppState, digits: &str) -> Result<Digest> {
     }
     let digits = digits.to_ascii_lowercase();
     if let Ok(digest) = digits.parse()
-        && state.store.has_component(digest).await?
+        && state.store.is_component_of(&state.namespace, digest).await?
     {
         return Ok(digest);
     }

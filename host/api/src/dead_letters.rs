@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
-use pawl_domain::cause::group_of;
+use pawl_domain::cause::{group_of, shared};
 use pawl_domain::id::{Digest, StepNo};
 use pawl_domain::pipeline::Pipeline;
 use pawl_store as store;
@@ -17,6 +16,7 @@ use super::problem::Result;
 use super::request::Params;
 use super::state::{AppState, step_name};
 use super::types::{DeadLetter, DeadLetterGroup, DeadLetterGroupList, DeadLetterList, DeadLetterState, Problem};
+use super::whose::Scoped;
 
 pub(super) mod act;
 
@@ -58,10 +58,7 @@ pub(super) struct ListParams {
     before: Option<String>,
 }
 
-pub(super) async fn list(
-    State(state): State<AppState>,
-    Params(params): Params<ListParams>,
-) -> Result<Json<DeadLetterList>> {
+pub(super) async fn list(Scoped(state): Scoped, Params(params): Params<ListParams>) -> Result<Json<DeadLetterList>> {
     let limit = params.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE) as usize;
     let before = params.before.as_deref().map(place).transpose()?;
     let rows = state.store.dead_letters(&state.namespace, DeadOrder::NewestFirst(before), LOOKED_AT).await?;
@@ -101,7 +98,7 @@ pub(super) struct GroupParams {
 }
 
 pub(super) async fn groups(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Params(params): Params<GroupParams>,
 ) -> Result<Json<DeadLetterGroupList>> {
     let limit = params.limit.unwrap_or(GROUPS).clamp(1, LONGEST_PAGE);
@@ -127,7 +124,7 @@ fn add(groups: &mut BTreeMap<String, DeadLetterGroup>, step: String, row: DeadGr
         group: group_of(&pipeline, &step, &cause),
         pipeline,
         step,
-        cause,
+        cause: shared(&cause),
         failed: count - parked,
         parked,
         more: count >= COUNTED,
@@ -154,7 +151,7 @@ impl Filter {
             && self.step.as_ref().is_none_or(|step| *step == letter.step)
             && self.state.is_none_or(|state| state == row.state)
             && self.since_ms.is_none_or(|since| row.place.at_us >= since.saturating_mul(1_000))
-            && self.cause.as_ref().is_none_or(|cause| row.cause.contains(cause))
+            && self.cause.as_ref().is_none_or(|cause| row.cause.contains(cause) || shared(&row.cause).contains(cause))
             && self.group.as_ref().is_none_or(|group| *group == group_of(&row.pipeline, &letter.step, &row.cause))
     }
 }

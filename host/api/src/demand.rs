@@ -75,7 +75,6 @@ impl QueueDemand {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pawl_domain::id::WorkerId;
     use pawl_domain::pipeline::Priority;
     use pawl_queue::Stream;
 
@@ -85,22 +84,7 @@ mod tests {
     }
 
     fn worker(queues: &[&str], running: u32, alive: bool, draining: bool) -> WorkerRow {
-        WorkerRow {
-            id: WorkerId::new(),
-            host: "h".to_owned(),
-            pid: 1,
-            slots: 8,
-            running,
-            queues: queues.iter().map(ToString::to_string).collect(),
-            draining,
-            drain_asked: false,
-            version: None,
-            clock_ahead_ms: None,
-            alive,
-            started_at_ms: 0,
-            renewed_at_ms: 0,
-            expires_at_ms: 0,
-        }
+        WorkerRow { running, draining, alive, ..WorkerRow::idle(queues) }
     }
 
     fn told(all: &[QueueDemand]) -> Vec<(&str, u64, u64, u64, u32, u64)> {
@@ -130,7 +114,8 @@ mod tests {
     #[test]
     fn a_ready_step_without_a_message_is_seen_and_one_with_a_message_counts_once() {
         let ready = |queue: &str| (queue.to_owned(), Priority::Normal, 5_000);
-        let backlog = Backlog { oldest_ready_ms: vec![ready("lost"), ready("read"), ready("told")], parked: 0 };
+        let backlog =
+            Backlog { oldest_ready_ms: vec![ready("lost"), ready("read"), ready("told")], ..Backlog::default() };
         let streams = [stream("told", Priority::Normal, 2, 0), stream("read", Priority::Normal, 1, 1)];
         let all = of(&backlog, &[], &streams, None);
         assert_eq!(told(&all), [("lost", 1, 0, 1, 0, 0), ("read", 0, 1, 1, 0, 0), ("told", 2, 0, 2, 0, 0)]);

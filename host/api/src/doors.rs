@@ -7,6 +7,8 @@
 //!               └▶ 503            └▶ 408, closed            └▶ 408, closed
 //! ```
 //!
+//! With TLS, a handshake comes before the head, and has as much time ([`super::tls`]).
+//!
 //! A peer that has died is noticed by the system within half a minute, so that streams to it end, too.
 
 use std::convert::Infallible;
@@ -24,13 +26,15 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::access::Source;
 use super::slow::bounded;
+use super::tls::{Greeted, Tls};
 use super::types::Problem;
 
 /// Largest head of a request, bytes, and what is read ahead of a body.
@@ -51,9 +55,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Files that a process has open besides its connections.
 const OTHER_FILES: u64 = 128;
 
-/// What a connection may take.
-#[derive(Debug, Clone, Copy)]
+/// What a connection may take, and what it is shown.
+#[derive(Clone)]
 pub(super) struct Doors {
+    /// None: nothing is encrypted here.
+    pub(super) tls: Option<Tls>,
     /// Connections at once.
     pub(super) connections: usize,
     /// The time for a request's head.
@@ -67,6 +73,11 @@ pub(super) async fn serve(listener: TcpListener, router: Router, doors: Doors, m
     let places = Arc::new(Semaphore::new(places(doors.connections)));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let mut open = JoinSet::new();
+    // Ends with this.
+    let mut beside = JoinSet::new();
+    if let Some(tls) = doors.tls.clone() {
+        beside.spawn(tls.follow());
+    }
     let mut stopped = stopping.clone();
     let mut stopped = std::pin::pin!(stopped.wait_for(|stopping| *stopping));
     loop {
@@ -76,9 +87,12 @@ pub(super) async fn serve(listener: TcpListener, router: Router, doors: Doors, m
             _ = &mut stopped => break,
         };
         match accepted {
-            Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
-                Ok(place) => drop(open.spawn(converse(stream, router.clone(), doors, stopping.clone(), place))),
-                Err(_) => drop(open.spawn(refuse(stream, doors.connections, Arc::clone(&refusals)))),
+            Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
+                Ok(place) => {
+                    let from = Source(peer.ip());
+                    drop(open.spawn(converse(stream, from, router.clone(), doors.clone(), stopping.clone(), place)));
+                }
+                Err(_) => drop(open.spawn(refuse(stream, doors.clone(), Arc::clone(&refusals)))),
             },
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
@@ -115,15 +129,35 @@ fn is_the_clients(error: &io::Error) -> bool {
 /// One connection, to its end.
 async fn converse(
     stream: TcpStream,
+    from: Source,
     router: Router,
     doors: Doors,
     mut stopping: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 ) {
     set_up(&stream);
+    let Some(tls) = &doors.tls else { return talk(stream, from, router, doors, stopping).await };
+    let greeted = tokio::select! {
+        greeted = tls.greet(stream, doors.header_timeout) => greeted,
+        _ = stopping.wait_for(|stopping| *stopping) => return,
+    };
+    match greeted {
+        Ok(Greeted::Tls(stream)) => talk(stream, from, router, doors, stopping).await,
+        Ok(Greeted::Plain(stream)) => tell_and_close(stream, &Problem::wants_tls()).await,
+        Err(error) => tracing::debug!(%error, "a handshake came to nothing"),
+    }
+}
+
+/// What is said on a connection.
+async fn talk<S>(stream: S, from: Source, router: Router, doors: Doors, mut stopping: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let body_timeout = doors.body_timeout;
     let routes = TowerToHyperService::new(router);
-    let answer = service_fn(move |request: Request<Incoming>| {
-        let answered = routes.call(request.map(|incoming| in_time(incoming, doors.body_timeout)));
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(from);
+        let answered = routes.call(request.map(|incoming| in_time(incoming, body_timeout)));
         // Boxed: who may take the connection apart must be able to move it.
         Box::pin(async move { answered.await as Result<Response, Infallible> })
     });
@@ -170,14 +204,19 @@ fn in_time(incoming: Incoming, body_timeout: Duration) -> Body {
 }
 
 /// Tells a client that there is no place for it.
-async fn refuse(stream: TcpStream, connections: usize, refusals: Arc<Semaphore>) {
-    if let Ok(_refusal) = refusals.try_acquire() {
-        tell_and_close(stream, &Problem::too_many_connections(connections)).await;
+async fn refuse(stream: TcpStream, doors: Doors, refusals: Arc<Semaphore>) {
+    let Ok(_refusal) = refusals.try_acquire() else { return };
+    let problem = Problem::too_many_connections(doors.connections);
+    let Some(tls) = &doors.tls else { return tell_and_close(stream, &problem).await };
+    match tls.greet(stream, REFUSED_WITHIN).await {
+        Ok(Greeted::Tls(stream)) => tell_and_close(stream, &problem).await,
+        Ok(Greeted::Plain(stream)) => tell_and_close(stream, &problem).await,
+        Err(error) => tracing::debug!(%error, "a client did not hear why it was refused"),
     }
 }
 
 /// Says a last word. The client must have heard it before the connection is closed on what it still sends.
-async fn tell_and_close(mut stream: TcpStream, problem: &Problem) {
+async fn tell_and_close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, problem: &Problem) {
     let telling = async {
         stream.write_all(&problem.as_last_word()).await?;
         stream.shutdown().await?;

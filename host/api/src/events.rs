@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{self, KeepAlive, Sse};
@@ -28,6 +27,7 @@ use super::routes::{EVENT_STREAM, LAST_EVENT_ID};
 use super::state::{AppState, step_name};
 use super::types::{Event, EventList, Problem};
 use super::watch::{Seen, Subscription};
+use super::whose::Scoped;
 
 /// Events that are read at once for a stream.
 const CHUNK: u32 = 500;
@@ -52,7 +52,7 @@ pub(super) struct EventParams {
 }
 
 pub(super) async fn events(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path(run): Path<String>,
     Params(params): Params<EventParams>,
     headers: HeaderMap,

@@ -1,12 +1,18 @@
 //! Why a run has not ended, or why it has failed, in words. Pure: what is known of the run goes in, an explanation comes out.
 
+use pawl_base::duration;
+use pawl_domain::decision::circuit::{journal_in, secret_in};
 use pawl_domain::decision::outcome::message_of;
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
 use pawl_store::inbox::SignalRow;
-use pawl_store::live::{COUNTED_BEFORE, LiveStep};
+use pawl_store::live::{COUNTED_BEFORE, Doing, DownHost, LiveStep};
+use pawl_store::logs::LoggedLine;
+use pawl_store::pauses::Pause;
 use pawl_store::runs::{RunRow, StepRow};
 
 use super::parked::{again, ways_out};
+use super::pauses::why_not;
 use super::state::step_name;
 use super::types::{Because, Explanation, Reason, RunStatus, StepStatus, WayOut};
 
@@ -16,17 +22,60 @@ pub(super) const EXPLAINED_SIGNALS: u32 = 1_000;
 /// Rejected signals that are named to a step.
 const REJECTED: usize = 3;
 
+/// Steps of which the last line that they have logged is told, and characters of it.
+pub(super) const LOGS_READ: usize = 5;
+const LOGGED: usize = 200;
+
 /// Steps that get a reason of their own; the rest is counted.
 pub(super) const EXPLAINED_STEPS: u32 = 100;
 
-/// The signals that were rejected, if a step waits: one of them may be what it needs.
-pub(super) fn name_rejected(explanation: &mut Explanation, live: &[LiveStep], rejected: &[SignalRow]) {
-    for (reason, step) in explanation.reasons.iter_mut().zip(live) {
-        let same = rejected.iter().filter(|signal| step.awaits.as_ref() == Some(&signal.name));
-        reason.ways_out.extend(same.take(REJECTED).map(|signal| WayOut {
-            command: format!("pawl run inbox return {} {}", explanation.id, signal.number),
+/// The signals that were rejected. If a step waits, one of them may be what it needs; if one has failed, it may be by the newest
+/// that it was given. `live` and `failed` are the steps of the reasons, in this order.
+pub(super) fn name_rejected(
+    explanation: &mut Explanation,
+    live: &[LiveStep],
+    failed: &[StepRow],
+    rejected: &[SignalRow],
+) {
+    let run = explanation.id;
+    let (waiting, broken) = explanation.reasons.split_at_mut(live.len());
+    for (reason, step) in waiting.iter_mut().zip(live) {
+        let same = || rejected.iter().filter(move |signal| step.awaits.as_ref() == Some(&signal.name));
+        reason.message.extend(same().next_back().map(|newest| {
+            let why = newest.error.as_deref().and_then(message_of).map(|why| format!(": {why}")).unwrap_or_default();
+            format!(
+                "; {} of that name was rejected, since a step has failed by it{why}",
+                ordinal(same().count(), newest)
+            )
+        }));
+        reason.ways_out.extend(same().take(REJECTED).map(|signal| WayOut {
+            command: format!("pawl run inbox return {run} {}", signal.number),
             what: "take the signal that a step has failed by once more; `pawl run inbox get` shows it".to_owned(),
         }));
+    }
+    for (reason, step) in broken.iter_mut().zip(failed) {
+        // It may have failed by another thing since.
+        let why = |error: Option<&[u8]>| error.and_then(message_of);
+        let is_cause = |signal: &&SignalRow| {
+            signal.rejected_by == Some(step.no) && why(signal.error.as_deref()) == why(step.error.as_deref())
+        };
+        let Some(newest) = rejected.iter().rfind(is_cause) else { continue };
+        let SignalRow { number, name, .. } = newest;
+        reason.message.push_str(&format!(
+            "; it failed by signal {number}, {name:?}, which is rejected: a retry waits for another one"
+        ));
+        reason.ways_out.insert(0, WayOut {
+            command: format!("pawl run inbox replace {run} {number} --payload JSON"),
+            what: format!("let the signal carry what the step can use, then retry; `pawl run inbox get {run} {number}` shows what it carries"),
+        });
+    }
+}
+
+/// Which of several signals.
+fn ordinal(count: usize, newest: &SignalRow) -> String {
+    match count {
+        1 => format!("signal {}", newest.number),
+        count => format!("the newest of {count} signals, {},", newest.number),
     }
 }
 
@@ -37,9 +86,10 @@ pub(super) fn explain(
     live: &[LiveStep],
     failed: &[StepRow],
     why_failed: Option<&str>,
+    pauses: (&[Pause], &Namespace),
 ) -> Explanation {
     // Those that live first: rejected signals are named to them by their place.
-    let live = live.iter().map(|step| reason(run, pipeline, step));
+    let live = live.iter().map(|step| reason(run, pipeline, step, pauses));
     let reasons: Vec<Reason> = live.chain(failed.iter().map(|step| failure(run, pipeline, step))).collect();
     Explanation {
         id: run.id,
@@ -70,7 +120,11 @@ fn summary(run: &RunRow, reasons: &[Reason], why_failed: Option<&str>) -> String
         (count(Because::Lease), "executing"),
         (count(Because::ExpiredLease), "to be taken over from a worker that is gone"),
         (count(Because::Queue), "in a queue"),
+        (count(Because::Paused), "ready and paused"),
         (count(Because::Due), "waiting for a time"),
+        (count(Because::Circuit), "waiting for an outside host that is down"),
+        (count(Because::Secret), "waiting for a worker that has a secret"),
+        (count(Because::Version), "waiting for a worker of a newer version"),
         (count(Because::Signal), "waiting for a signal"),
         (count(Because::Person), "parked until a person decides"),
         (count(Because::Failing), "not to be started, since a step has failed"),
@@ -81,8 +135,17 @@ fn summary(run: &RunRow, reasons: &[Reason], why_failed: Option<&str>) -> String
     let ended = total - run.live_steps;
     match said.as_slice() {
         [] => format!("{ended} of {total} steps have ended and none can move: this is a bug, run `pawl doctor`"),
-        said => format!("{ended} of {total} steps have ended; {}", said.join(", ")),
+        said => format!("{ended} of {total} steps have ended; {}{}", said.join(", "), paused(run)),
     }
+}
+
+/// A pause of the run is told also where no step is ready that it stops.
+fn paused(run: &RunRow) -> String {
+    if run.paused_at_ms.is_none() {
+        return String::new();
+    }
+    let why = run.pause_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    format!("; the run is paused{why}: nothing of it starts until `pawl run unpause {}`", run.id)
 }
 
 fn failure(run: &RunRow, pipeline: &Pipeline, step: &StepRow) -> Reason {
@@ -103,23 +166,30 @@ fn failure(run: &RunRow, pipeline: &Pipeline, step: &StepRow) -> Reason {
     }
 }
 
-fn reason(run: &RunRow, pipeline: &Pipeline, step: &LiveStep) -> Reason {
+fn reason(run: &RunRow, pipeline: &Pipeline, step: &LiveStep, (pauses, namespace): (&[Pause], &Namespace)) -> Reason {
     let name = step_name(pipeline, step.no);
+    let paused = why_not(run, step, pauses, namespace).filter(|_| !run.failing);
+    if let Some((message, way_out)) = paused {
+        let (because, ways_out) = (Because::Paused, vec![way_out]);
+        return Reason { step: name, status: step.status, because, message, worker: None, until_ms: None, ways_out };
+    }
     let (because, message, until_ms) = match step.status {
         StepStatus::Running => running(step),
         StepStatus::Ready if run.failing => {
             (Because::Failing, "it is not started, since a step has failed".into(), None)
         }
         StepStatus::Ready => (Because::Queue, queued(step), None),
-        StepStatus::Waiting => match &step.awaits {
-            Some(signal) => awaiting(run, step, signal),
-            None => waiting(step),
+        StepStatus::Waiting => match (&step.down, &step.awaits) {
+            (Some(host), _) => deferred(step, host),
+            (None, Some(signal)) => awaiting(run, step, signal),
+            (None, None) => waiting(step),
         },
         _ => parked(step),
     };
     let worker = step.worker.filter(|_| step.status == StepStatus::Running);
     let ways_out = match because {
         Because::Person => ways_out(run.id, &name, step.error.as_deref()),
+        Because::Circuit => step.down.iter().map(close).collect(),
         _ => Vec::new(),
     };
     Reason { step: name, status: step.status, because, message, worker, until_ms, ways_out }
@@ -129,15 +199,18 @@ fn running(step: &LiveStep) -> (Because, String, Option<i64>) {
     let worker = step.worker.map_or_else(|| "a worker".to_owned(), |worker| format!("worker {worker}"));
     match step.lease_end_ms {
         Some(end_ms) if end_ms > step.now_ms => {
-            let left = seconds(end_ms - step.now_ms);
+            let left = duration(end_ms - step.now_ms);
             (
                 Because::Lease,
-                format!("{worker} executes it; its lease is good for {left}, unless it is renewed before"),
+                format!(
+                    "{worker} executes it{}; its lease is good for {left}, unless it is renewed before",
+                    step.doing.as_ref().map(|doing| so_far(doing, step.now_ms)).unwrap_or_default()
+                ),
                 Some(end_ms),
             )
         }
         Some(end_ms) => {
-            let ago = seconds(step.now_ms - end_ms);
+            let ago = duration(step.now_ms - end_ms);
             let message = format!("{worker} had it, its lease ran out {ago} ago; the next live worker takes it over");
             (Because::ExpiredLease, message, None)
         }
@@ -147,13 +220,44 @@ fn running(step: &LiveStep) -> (Because, String, Option<i64>) {
     }
 }
 
+/// How long somebody is at it, in which attempt of those that the retry policy counts, and how far that is.
+fn so_far(doing: &Doing, now_ms: i64) -> String {
+    let since = duration((now_ms - doing.claimed_at_ms).max(0));
+    let mut said = format!(", for {since} in attempt {}", doing.failures + 1);
+    let progress = doing.progress.map(|progress| format!("{:.0} %", progress * 100.0));
+    let words = doing.progress_message.clone().filter(|words| !words.is_empty());
+    let told: Vec<String> = progress.into_iter().chain(words).collect();
+    if !told.is_empty() {
+        said.push_str(&format!("; it says {}", told.join(", ")));
+    }
+    match doing.checkpoint_position {
+        Some(position) => {
+            said.push_str(&format!("; its last checkpoint is at entry {position} of {}", doing.journal_length));
+        }
+        None if doing.journal_length > 0 => {
+            said.push_str(&format!("; it has {} journal entries and no checkpoint", doing.journal_length));
+        }
+        None => {}
+    }
+    said
+}
+
+/// What a step that is executed has last logged, to follow on how far it is.
+pub(super) fn last_logged(last: &LoggedLine, now_ms: i64) -> String {
+    let since = duration((now_ms - last.line.at_ms).max(0));
+    let line = last.line.message.lines().next().unwrap_or_default();
+    let words: String = line.chars().take(LOGGED).collect();
+    let cut = if words.len() < line.len() { "…" } else { "" };
+    format!("; it last logged {since} ago: {words}{cut}")
+}
+
 fn queued(step: &LiveStep) -> String {
     let queue = &step.queue;
     let since = step.ready_at_ms.map_or(0, |ready_at_ms| step.now_ms - ready_at_ms);
     if step.queue_workers == 0 {
         return format!(
             "it has been ready for {} and no live worker serves the queue `{queue}`: start one with `pawl worker --queues {queue}`",
-            seconds(since)
+            duration(since)
         );
     }
     let workers = match step.queue_workers {
@@ -167,7 +271,7 @@ fn queued(step: &LiveStep) -> String {
     };
     format!(
         "it has been ready for {} in the queue `{queue}` ({}), {before} of that priority became ready before it, {workers} the queue",
-        seconds(since),
+        duration(since),
         step.priority.as_str(),
     )
 }
@@ -175,15 +279,47 @@ fn queued(step: &LiveStep) -> String {
 fn waiting(step: &LiveStep) -> (Because, String, Option<i64>) {
     let left_ms = step.due_at_ms.map_or(0, |due_at_ms| due_at_ms - step.now_ms);
     let wakes =
-        if left_ms > 0 { format!("it wakes in {}", seconds(left_ms)) } else { "it is due and wakes now".into() };
+        if left_ms > 0 { format!("it wakes in {}", duration(left_ms)) } else { "it is due and wakes now".into() };
     let why = error_message(step).map(|why| format!(" after a failure: {why}")).unwrap_or_default();
     (Because::Due, format!("{wakes}{why}"), step.due_at_ms)
+}
+
+/// No attempt is used up by that.
+fn deferred(step: &LiveStep, host: &DownHost) -> (Because, String, Option<i64>) {
+    let since = duration((step.now_ms - host.opened_at_ms).max(0));
+    let next = match host.retry_at_ms - step.now_ms {
+        left_ms @ 1.. => format!("it is probed in {}", duration(left_ms)),
+        _ => "it is being probed".to_owned(),
+    };
+    let DownHost { origin, reason, .. } = host;
+    if let Some(secret) = secret_in(origin) {
+        let message = format!(
+            "it waits for a worker that has the secret `{secret}`, which the first that was asked for it, {since} ago, had not \
+             ({reason}): then it goes on by itself"
+        );
+        return (Because::Secret, message, Some(host.retry_at_ms));
+    }
+    if journal_in(origin).is_some() {
+        let message = format!(
+            "it waits for a worker of a newer version of Pawl, as the first that was asked, {since} ago, was not ({reason}): upgrade \
+             the workers, then it goes on by itself"
+        );
+        return (Because::Version, message, Some(host.retry_at_ms));
+    }
+    let message =
+        format!("{origin} has been down for {since} ({reason}): {next}, and the step goes on when it answers");
+    (Because::Circuit, message, Some(host.retry_at_ms))
+}
+
+fn close(host: &DownHost) -> WayOut {
+    let what = "call it again at once, if it is known to be back".to_owned();
+    WayOut { command: format!("pawl circuits close {}", host.origin), what }
 }
 
 fn awaiting(run: &RunRow, step: &LiveStep, signal: &str) -> (Because, String, Option<i64>) {
     let until = match step.due_at_ms.map(|due_at_ms| due_at_ms - step.now_ms) {
         None => String::new(),
-        Some(left_ms) if left_ms > 0 => format!(" for {} more", seconds(left_ms)),
+        Some(left_ms) if left_ms > 0 => format!(" for {} more", duration(left_ms)),
         Some(_) => ", its time is over and it wakes now".to_owned(),
     };
     let message = format!(
@@ -204,175 +340,5 @@ fn error_message(step: &LiveStep) -> Option<String> {
     message_of(step.error.as_deref()?)
 }
 
-fn seconds(ms: i64) -> String {
-    format!("{}.{} s", ms / 1_000, ms % 1_000 / 100)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
-    use pawl_domain::limits::Limits;
-    use pawl_domain::pipeline::Priority;
-    use pawl_domain::pipeline_file::{Format, read};
-
-    fn run(status: RunStatus, live_steps: u32) -> RunRow {
-        RunRow {
-            id: RunId(uuid::Uuid::nil()),
-            pipeline: "p".into(),
-            pipeline_digest: Digest::of(b""),
-            status,
-            step_count: 3,
-            live_steps,
-            failing: false,
-            parked: false,
-            kept: false,
-            event_count: 1,
-            idempotency_key: None,
-            created_at_ms: 0,
-            started_at_ms: None,
-            ended_at_ms: None,
-        }
-    }
-
-    fn step(status: StepStatus) -> LiveStep {
-        LiveStep {
-            no: StepNo(0),
-            status,
-            worker: Some(WorkerId(uuid::Uuid::nil())),
-            lease_end_ms: Some(14_000),
-            due_at_ms: Some(12_500),
-            awaits: None,
-            ready_at_ms: Some(9_000),
-            queue: "heavy".into(),
-            priority: Priority::Normal,
-            queue_workers: 2,
-            ready_before: 7,
-            error: None,
-            now_ms: 10_000,
-        }
-    }
-
-    fn explained(step: LiveStep) -> (Because, String) {
-        let text = b"name = \"p\"\n[[step]]\nname = \"load\"\nplugin = \"p\"\n";
-        let pipeline = read(text, Format::Toml, &Limits::default(), None).unwrap();
-        let explanation = explain(&run(RunStatus::Running, 1), &pipeline, &[step], &[], None);
-        let reason = explanation.reasons.into_iter().next().unwrap();
-        assert_eq!(reason.step, "load");
-        (reason.because, reason.message)
-    }
-
-    #[test]
-    fn every_state_that_can_last_has_a_reason() {
-        let nil = uuid::Uuid::nil();
-        for (step, because, message) in [
-            (step(StepStatus::Running), Because::Lease, format!("worker {nil} executes it; its lease is good for 4.0 s, unless it is renewed before")),
-            (
-                LiveStep { lease_end_ms: Some(8_000), ..step(StepStatus::Running) },
-                Because::ExpiredLease,
-                format!("worker {nil} had it, its lease ran out 2.0 s ago; the next live worker takes it over"),
-            ),
-            (
-                LiveStep { lease_end_ms: None, ..step(StepStatus::Running) },
-                Because::ExpiredLease,
-                format!("worker {nil} had it and is gone; the next live worker takes it over"),
-            ),
-            (
-                step(StepStatus::Ready),
-                Because::Queue,
-                "it has been ready for 1.0 s in the queue `heavy` (normal), 7 steps of that priority became ready before it, 2 workers serve the queue".into(),
-            ),
-            (
-                LiveStep { ready_before: COUNTED_BEFORE, ..step(StepStatus::Ready) },
-                Because::Queue,
-                "it has been ready for 1.0 s in the queue `heavy` (normal), 1000 steps or more of that priority became ready before it, 2 workers serve the queue".into(),
-            ),
-            (
-                LiveStep { queue_workers: 0, ..step(StepStatus::Ready) },
-                Because::Queue,
-                "it has been ready for 1.0 s and no live worker serves the queue `heavy`: start one with `pawl worker --queues heavy`".into(),
-            ),
-            (
-                LiveStep { error: Some(br#"{"cause":"retry","message":"503"}"#.to_vec()), ..step(StepStatus::Waiting) },
-                Because::Due,
-                "it wakes in 2.5 s after a failure: 503".into(),
-            ),
-            (
-                LiveStep { awaits: Some("approved".into()), due_at_ms: None, ..step(StepStatus::Waiting) },
-                Because::Signal,
-                format!("it waits for the signal \"approved\"; send it with `pawl run signal {nil} 'approved' --payload JSON`"),
-            ),
-            (
-                LiveStep { awaits: Some("it's".into()), ..step(StepStatus::Waiting) },
-                Because::Signal,
-                format!("it waits for the signal \"it's\" for 2.5 s more; send it with `pawl run signal {nil} 'it'\\''s' --payload JSON`"),
-            ),
-            (
-                LiveStep {
-                    error: Some(br#"{"position":4,"message":"the replay left the journal at entry 4"}"#.to_vec()),
-                    ..step(StepStatus::Parked)
-                },
-                Because::Person,
-                "it is parked: the replay left the journal at entry 4".into(),
-            ),
-        ] {
-            assert_eq!(explained(step), (because, message));
-        }
-    }
-
-    #[test]
-    fn the_summary_counts_and_an_unexplained_run_is_called_a_bug() {
-        let pipeline =
-            read(b"name = \"p\"\n[[step]]\nname = \"load\"\nplugin = \"p\"\n", Format::Toml, &Limits::default(), None)
-                .unwrap();
-        let say = |run: &RunRow, live: &[LiveStep]| explain(run, &pipeline, live, &[], None).summary;
-        assert_eq!(
-            say(&run(RunStatus::Running, 2), &[step(StepStatus::Running), step(StepStatus::Ready)]),
-            "1 of 3 steps have ended; 1 executing, 1 in a queue"
-        );
-        assert_eq!(say(&run(RunStatus::Succeeded, 0), &[]), "the run has succeeded: nothing is left to do");
-        assert!(say(&run(RunStatus::Running, 2), &[]).contains("this is a bug"));
-        let failed = explain(&run(RunStatus::Failed, 0), &pipeline, &[], &[], Some("bad data")).summary;
-        assert!(failed.starts_with("a person has failed the run: bad data; `pawl run retry "), "{failed}");
-    }
-
-    #[test]
-    fn a_run_that_has_failed_says_by_what_and_how_it_is_opened_again() {
-        let pipeline =
-            read(b"name = \"p\"\n[[step]]\nname = \"load\"\nplugin = \"p\"\n", Format::Toml, &Limits::default(), None)
-                .unwrap();
-        let failed = StepRow {
-            no: StepNo(0),
-            status: StepStatus::Failed,
-            component: None,
-            attempts: 4,
-            failures: 3,
-            crashes: 0,
-            fence: 4,
-            worker: None,
-            journal_length: 0,
-            checkpoint_position: None,
-            progress: None,
-            progress_message: None,
-            error: Some(br#"{"cause":"retry","message":"no\u001b[2J answer"}"#.to_vec()),
-            ready_at_ms: None,
-            due_at_ms: None,
-            awaits: None,
-            claimed_at_ms: None,
-            started_at_ms: None,
-            ended_at_ms: None,
-        };
-        let run = run(RunStatus::Failed, 0);
-        let explanation = explain(&run, &pipeline, &[], &[failed], None);
-        let id = run.id;
-        assert_eq!(
-            explanation.summary,
-            format!(
-                "the run has failed by its step `load`: no [2J answer, after 3 attempts; `pawl run retry {id}` opens it again"
-            )
-        );
-        let reason = &explanation.reasons[0];
-        assert_eq!((reason.because, reason.status), (Because::Failed, StepStatus::Failed));
-        assert_eq!(reason.ways_out[0].command, format!("pawl run retry {id} --step load"));
-    }
-}
+mod tests;

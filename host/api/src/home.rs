@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use pawl_domain::pipeline::{Pipeline, StepSpec};
@@ -27,10 +27,14 @@ pub(crate) const FOLDER: &str = "pawl-folder";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A folder, and what is being built there.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Home {
     /// As the file system knows it, without links.
     pub folder: PathBuf,
+    /// An admin's token: whoever can read the folder has it.
+    pub token: String,
+    /// The file that it stands in, for who may read that.
+    pub token_file: PathBuf,
     /// Sent to whenever something of it may be there that was not.
     pub building: watch::Receiver<Building>,
 }
@@ -66,13 +70,25 @@ impl Unbuilt {
     }
 }
 
+/// Where an answer says that the token is, as a `file:` URL: the commands of whoever may read it need be told no other.
+pub(crate) const TOKEN_FILE: &str = "pawl-token-file";
+
 /// The value of [`FOLDER`] for a folder; `None` if its path is not absolute.
 pub(crate) fn header_of(folder: &Path) -> Option<HeaderValue> {
     HeaderValue::from_str(Url::from_file_path(folder).ok()?.as_str()).ok()
 }
 
 pub(crate) fn folder_of(headers: &HeaderMap) -> Option<PathBuf> {
-    Url::parse(headers.get(FOLDER)?.to_str().ok()?).ok()?.to_file_path().ok()
+    path_of(headers, FOLDER)
+}
+
+/// Where the token is of the `pawl dev` that has answered.
+pub(crate) fn token_file_of(headers: &HeaderMap) -> Option<PathBuf> {
+    path_of(headers, TOKEN_FILE)
+}
+
+fn path_of(headers: &HeaderMap, name: &str) -> Option<PathBuf> {
+    Url::parse(headers.get(name)?.to_str().ok()?).ok()?.to_file_path().ok()
 }
 
 /// Lets a request pass that means this API. What lies below its folder is at home here, too.
@@ -84,8 +100,12 @@ pub(super) async fn check_folder(State(state): State<AppState>, request: Request
         return Err(Problem::misdirected(&home.folder, &meant));
     }
     let mut response = next.run(request).await;
-    if let Some(folder) = state.home.as_ref().and_then(|home| header_of(&home.folder)) {
-        response.headers_mut().insert(FOLDER, folder);
+    let Some(home) = &state.home else { return Ok(response) };
+    let is_unknown = response.status() == StatusCode::UNAUTHORIZED;
+    for (name, path) in [(FOLDER, Some(&home.folder)), (TOKEN_FILE, is_unknown.then_some(&home.token_file))] {
+        if let Some(path) = path.and_then(|path| header_of(path)) {
+            response.headers_mut().insert(name, path);
+        }
     }
     Ok(response)
 }

@@ -3,7 +3,6 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::HeaderMap;
 use pawl_domain::id::RunId;
 use pawl_domain::pipeline::Pipeline;
@@ -18,6 +17,7 @@ use super::runs::to_raw;
 use super::signals::payload;
 use super::state::{AppState, step_name};
 use super::types::{Changed, Inbox, InboxSignal, Problem, Rejection, SignalDetail};
+use super::whose::Scoped;
 
 /// Signals on a page, unless the client says otherwise, and at most.
 const PAGE: u32 = 100;
@@ -33,7 +33,7 @@ pub(super) struct InboxParams {
 }
 
 pub(super) async fn list(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path(run): Path<String>,
     Params(params): Params<InboxParams>,
 ) -> Result<Json<Inbox>> {
@@ -48,7 +48,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn show(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path((run, number)): Path<(String, String)>,
 ) -> Result<Json<SignalDetail>> {
     let (id, number) = signal_id(&run, &number)?;
@@ -60,14 +60,14 @@ pub(super) async fn show(
 }
 
 pub(super) async fn remove(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path((run, number)): Path<(String, String)>,
 ) -> Result<Json<Changed>> {
     change(&state, &run, &number, SignalChange::Remove).await
 }
 
 pub(super) async fn replace(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path((run, number)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
@@ -77,7 +77,7 @@ pub(super) async fn replace(
 }
 
 pub(super) async fn give_back(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path((run, number)): Path<(String, String)>,
 ) -> Result<Json<Changed>> {
     change(&state, &run, &number, SignalChange::Return).await

@@ -1,7 +1,6 @@
 //! What a replay elsewhere needs: a step's past, and the bytes of a component. Reading only.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use pawl_dispatch::recovery::context::NotRebuilt;
@@ -13,14 +12,15 @@ use super::problem::Result;
 use super::request::{Path, run_id};
 use super::routes::WASM;
 use super::runs::to_raw;
-use super::state::{AppState, step_named};
+use super::state::step_named;
 use super::types::{Problem, StepJournal, pack_history};
+use super::whose::Scoped;
 
 /// The largest past that is handed out, bytes: it is held in memory several times.
 const LARGEST: usize = 128 << 20;
 
 pub(super) async fn show(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path((run, step)): Path<(String, String)>,
 ) -> Result<Json<StepJournal>> {
     let run = run_id(&run)?;
@@ -48,10 +48,13 @@ pub(super) async fn show(
     }))
 }
 
-pub(super) async fn component(State(state): State<AppState>, Path(digest): Path<String>) -> Result<Response> {
+pub(super) async fn component(Scoped(state): Scoped, Path(digest): Path<String>) -> Result<Response> {
     let digest: Digest = digest
         .parse()
         .map_err(|_| Problem::bad_request(format!("a component's digest has 64 hexadecimal digits, not {digest:?}")))?;
+    if !state.store.is_component_of(&state.namespace, digest).await? {
+        return Err(Problem::not_found(format!("there is no component {digest}")));
+    }
     let bytes = state.store.component(digest).await?;
     Ok(([(CONTENT_TYPE, WASM)], bytes).into_response())
 }

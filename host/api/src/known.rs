@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use pawl_base::lock;
 use pawl_domain::id::Digest;
+use pawl_domain::namespace::Namespace;
 use pawl_domain::schema::Schemas;
 
 /// How long it is taken for granted what a pipeline begins with.
@@ -18,13 +19,16 @@ const KEPT: usize = 1_000;
 /// The steps that get a run's input, by name, and what they take. Those that take anything are left out.
 pub(super) type First = Vec<(String, Arc<Schemas>)>;
 
+/// A pipeline: whose it is, and what it is called.
+type Named = (Namespace, String);
+
 /// What is known, shared by all requests; bounded, and emptied when it is full.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// By digest: they never change.
     components: Mutex<HashMap<Digest, Arc<Schemas>>>,
-    /// By name, with the time at which to look again.
-    pipelines: Mutex<HashMap<String, (Instant, Arc<First>)>>,
+    /// With the time at which to look again.
+    pipelines: Mutex<HashMap<Named, (Instant, Arc<First>)>>,
 }
 
 impl Known {
@@ -35,9 +39,9 @@ impl Known {
 
     /// What a pipeline begins with, if that was looked up lately. Of those who find that it is time to look
     /// again, one is told so; the others go on with what there is.
-    pub(super) fn first(&self, pipeline: &str) -> Option<Arc<First>> {
+    pub(super) fn first(&self, namespace: &Namespace, pipeline: &str) -> Option<Arc<First>> {
         let mut pipelines = lock(&self.pipelines);
-        let (until, first) = pipelines.get_mut(pipeline)?;
+        let (until, first) = pipelines.get_mut(&(namespace.clone(), pipeline.to_owned()))?;
         let now = Instant::now();
         if *until <= now {
             *until = now + FRESH;
@@ -47,12 +51,12 @@ impl Known {
     }
 
     /// What a pipeline begins with, as it was looked up now.
-    pub(super) fn keep_first(&self, pipeline: &str, first: &Arc<First>) {
+    pub(super) fn keep_first(&self, namespace: &Namespace, pipeline: &str, first: &Arc<First>) {
         let mut pipelines = lock(&self.pipelines);
         if pipelines.len() >= KEPT {
             pipelines.clear();
         }
-        pipelines.insert(pipeline.to_owned(), (Instant::now() + FRESH, Arc::clone(first)));
+        pipelines.insert((namespace.clone(), pipeline.to_owned()), (Instant::now() + FRESH, Arc::clone(first)));
     }
 
     pub(super) fn component(&self, digest: Digest) -> Option<Arc<Schemas>> {

@@ -2,24 +2,27 @@
 //! step. `docs/http.md` is its reference, [`types`] its vocabulary, `routes` the table that all of it is made of.
 //!
 //! ```text
-//!  request ─▶ doors ─▶ token? ─▶ route ─▶ handler ─▶ store ─▶ answer, or one problem that names the fix
-//!                                   │
-//!            submissions ───────────┤  gathered into commits
-//!            watch ─────────────────┘  waiting, shared
+//!  request ─▶ doors ─▶ host, origin? ─▶ token, role? ─▶ whose? ─▶ handler ─▶ store ─▶ answer, or one problem that names the fix
+//!                                                                   │
+//!            submissions ───────────────────────────────────────────┤  gathered into commits
+//!            watch ─────────────────────────────────────────────────┘  waiting, shared
 //! ```
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::HeaderMap;
+use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 
+use pawl_domain::access::Role;
 use problem::Result;
 use types::Problem;
 
+mod access;
 mod activation;
 mod aside;
+mod browsers;
+mod circuits;
 pub mod client;
 mod component;
 mod dead_letters;
@@ -27,19 +30,27 @@ mod demand;
 mod doors;
 mod events;
 mod explain;
+mod failures;
 mod health;
 mod home;
 mod inbox;
+mod incidents;
 mod journal;
 mod known;
 mod logs;
+mod lookout;
 mod metrics;
+mod namespaces;
+pub mod oidc;
 pub mod openapi;
 mod operations;
 mod parked;
+mod pauses;
 mod pipelines;
 mod plugins;
 mod problem;
+mod quotas;
+mod recorded;
 mod recoveries;
 mod remarks;
 mod report;
@@ -49,37 +60,68 @@ mod route;
 mod routes;
 mod runs;
 mod schemas;
+mod secrets;
 mod server;
 mod signals;
 mod slow;
 mod state;
+mod tls;
+mod tokens;
+mod traced;
+pub mod trusted;
 pub mod types;
+mod unmigrated;
+mod unread;
 mod verbs;
+mod wanted;
 pub mod watch;
+mod while_allowed;
+mod whose;
 
 pub use home::{Building, Home, Unbuilt};
-pub use metrics::serve_metrics;
+pub use metrics::{MetricsConfig, serve_metrics};
 pub use server::{Config, ServeError, listen, serve, serve_at_home};
 
-use state::AppState;
+pub use tls::{Tls, TlsFiles};
+pub use tokens::new_token;
 
-/// All routes. Those that want no token tell nothing of what is installed here.
+use state::AppState;
+use while_allowed::Pass;
+
+/// All routes, each behind what it wants.
 fn router(state: AppState) -> Router {
-    let (mut open, mut behind_token) = (Router::new(), Router::new());
-    for route in routes::all().into_iter().flat_map(|(_, routes)| routes) {
-        match route.is_open {
-            true => open = route.added_to(open),
-            false => behind_token = route.added_to(behind_token),
-        }
-    }
-    let behind_token = behind_token
+    let all = routes::all().into_iter().flat_map(|(_, routes)| routes);
+    let (open, closed): (Vec<_>, Vec<_>) = all.partition(|route| route.role().is_none());
+    let added = |routes: Vec<route::Route>| routes.into_iter().fold(Router::new(), |all, route| route.added_to(all));
+    let closed = added(closed)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(from_fn_with_state(state.clone(), check_token));
-    open.method_not_allowed_fallback(no_method)
-        .merge(behind_token)
+        .layer(from_fn_with_state(state.clone(), whose::find))
+        .layer(from_fn_with_state(state.clone(), recorded::record))
+        .layer(from_fn_with_state(state.clone(), unmigrated::refuse))
+        .layer(from_fn_with_state(state.clone(), check_access))
+        .layer(from_fn(traced::trace));
+    added(open)
+        .method_not_allowed_fallback(no_method)
+        .merge(closed)
         .layer(from_fn_with_state(state.clone(), home::check_folder))
+        .layer(from_fn_with_state(state.hosts.clone(), browsers::guard))
+        .layer(from_fn(unread::read_rest))
         .with_state(state)
+}
+
+/// Lets a request pass that may, and tells those within whose it is.
+async fn check_access(State(state): State<AppState>, mut request: Request, next: Next) -> Result<Response> {
+    let wants = state.wanted.by(&request);
+    let source = access::source_of(&request);
+    // A closed route wants a role, whatever the table says.
+    let wanted = wants.role.unwrap_or(Role::Admin);
+    let caller = state.access.check(wanted, request.headers(), source).await?;
+    let shown = request.headers().get(AUTHORIZATION).cloned();
+    let pass = Pass { access: state.access.clone(), wanted, shown, source };
+    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(wants);
+    Ok(pass.held_to(next.run(request).await))
 }
 
 async fn no_route(request: Request) -> Problem {
@@ -89,27 +131,4 @@ async fn no_route(request: Request) -> Problem {
 async fn no_method(request: Request) -> Problem {
     let (method, path) = (request.method(), request.uri().path());
     Problem::method_not_allowed(format!("{path} has no method {method}; `/openapi.json` lists those that it has"))
-}
-
-/// Lets a request pass that carries the token, if there is one. Compared as digests, which takes the same
-/// time wherever they differ.
-async fn check_token(
-    axum::extract::State(state): axum::extract::State<AppState>,
-    request: Request,
-    next: Next,
-) -> Result<Response> {
-    may_pass(state.token_hash, request.headers())?;
-    Ok(next.run(request).await)
-}
-
-fn may_pass(wanted: Option<blake3::Hash>, headers: &HeaderMap) -> Result<()> {
-    let Some(wanted) = wanted else { return Ok(()) };
-    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token =
-        given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    match token {
-        None => Err(Problem::no_token()),
-        Some((_, token)) if blake3::hash(token.trim().as_bytes()) != wanted => Err(Problem::wrong_token()),
-        Some(_) => Ok(()),
-    }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -26,6 +25,7 @@ use super::request::{Params, Path, run_id};
 use super::state::{AppState, step_name, step_named};
 use super::types::{LogEnd, LogLine, LogList};
 use super::watch::LogSubscription;
+use super::whose::Scoped;
 
 /// Lines of a page, unless the reader says otherwise, and at most.
 const PAGE: u32 = 1_000;
@@ -59,7 +59,7 @@ pub(super) struct LogParams {
 }
 
 pub(super) async fn of_run(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path(run): Path<String>,
     Params(params): Params<LogParams>,
     headers: HeaderMap,
@@ -70,7 +70,7 @@ pub(super) async fn of_run(
 }
 
 pub(super) async fn of_step(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path((run, step)): Path<(String, String)>,
     Params(params): Params<LogParams>,
     headers: HeaderMap,

@@ -12,27 +12,32 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use pawl_metrics::{Figures, MEDIA_TYPE, Role, exposition, figures, is_on};
 use pawl_queue::{Queue, StreamState};
 use pawl_store::live::Backlog;
 use pawl_store::workers::WorkerRow;
-use pawl_store::{self as store, Store};
+use pawl_store::{self as store, SharedStore, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
+use super::access::{self, Access, OwnToken};
+use super::browsers::{self, Hosts};
 use super::demand;
 use super::doors::{self, Doors};
 use super::problem::Result;
 use super::state::AppState;
+use super::tls::Tls;
+use super::tokens::API_TOKEN;
 use super::types::Problem;
-use super::{health, may_pass, no_method, no_route};
+use super::whose::Scoped;
+use super::{health, no_method, no_route, unread};
 
 /// How long answers are good for.
-const FRESH: Duration = Duration::from_secs(5);
+const FRESH: Duration = Duration::from_secs(2);
 
 /// How long each server has for its answer: less than Prometheus waits for ours, which is 10 s unless it is set.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -41,8 +46,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) const STREAMS: usize = 300;
 
 /// How a worker's figures are served: to few, who say little.
-const DOORS: Doors =
-    Doors { connections: 64, header_timeout: Duration::from_secs(10), body_timeout: Duration::from_secs(10) };
+fn doors_to_figures(tls: Option<Tls>) -> Doors {
+    let time = Duration::from_secs(10);
+    Doors { tls, connections: 64, header_timeout: time, body_timeout: time }
+}
 
 /// What store and queue last said of the whole installation.
 pub(super) struct Installation {
@@ -58,7 +65,7 @@ pub(super) struct Installation {
 /// The same, if they were asked at all; shared by all who read.
 pub(super) type Asked = Arc<Mutex<Option<Arc<Installation>>>>;
 
-pub(super) async fn show(State(state): State<AppState>) -> Result<Response> {
+pub(super) async fn show(Scoped(state): Scoped) -> Result<Response> {
     if is_on() {
         installation(&state).await;
     }
@@ -128,6 +135,17 @@ fn tell(figures: &Figures, installation: &Installation) {
 
 fn tell_backlog(figures: &Figures, backlog: &Backlog) {
     figures.parked_steps.set(f64::from(backlog.parked));
+    for (state, count) in [("failed", backlog.failed), ("parked", backlog.parked)] {
+        figures.dead_letters.of(&[state]).set(f64::from(count));
+    }
+    let paused = backlog.paused;
+    for (what, count) in [("run", paused.runs), ("pipeline", paused.pipelines), ("queue", paused.queues)] {
+        figures.paused.of(&[what]).set(f64::from(count));
+    }
+    let circuits = backlog.circuits;
+    for (state, count) in [("open", circuits.open), ("half_open", circuits.half_open)] {
+        figures.circuits.of(&[state]).set(f64::from(count));
+    }
     for (queue, priority, age_ms) in backlog.oldest_ready_ms.iter().take(STREAMS) {
         let age = Duration::from_millis(*age_ms).as_secs_f64();
         figures.queue_oldest_seconds.of(&[queue, priority.as_str()]).set(age);
@@ -145,27 +163,50 @@ fn tell_workers(figures: &Figures, workers: &[WorkerRow]) {
     }
 }
 
-/// Serves a worker's figures at `/metrics`, to those who have the token, if there is one, and `/health` and `/ready` to all;
-/// until `stopping` says so. Whoever is still reading then is not waited for. `is_ready` says whether the worker takes steps.
+/// How a worker's figures are served.
+pub struct MetricsConfig {
+    /// As it was told where to listen.
+    pub listen: String,
+    /// With what it speaks TLS, if it does.
+    pub tls: Option<Tls>,
+    /// A token of an admin that no store has, if any.
+    pub token: Option<String>,
+    /// Names that requests may be for, as [`Config`](super::Config) has them.
+    pub allowed_hosts: Vec<String>,
+    /// Where other tokens are looked up.
+    pub store: SharedStore,
+}
+
+/// Serves a worker's figures at `/metrics`, to those who may read, and `/health` and `/ready` to all; until `stopping` says so.
+/// Whoever is still reading then is not waited for. `is_ready` says whether the worker takes steps.
+///
+/// # Errors
+/// If the listener has no address.
 pub async fn serve_metrics(
     listener: TcpListener,
-    token: Option<&str>,
+    MetricsConfig { listen, tls, token, allowed_hosts, store }: MetricsConfig,
     is_ready: impl Fn() -> bool + Clone + Send + Sync + 'static,
     stopping: watch::Receiver<bool>,
-) {
-    let wanted = token.map(|token| blake3::hash(token.as_bytes()));
+) -> std::io::Result<()> {
+    let address = listener.local_addr()?;
+    let own = token.iter().map(|text| OwnToken::of(API_TOKEN, text)).collect();
+    let failures = super::Config::default().failures;
+    let access = Access::new(own, None, address.ip().is_loopback(), store, Arc::default(), failures);
     let router = Router::new()
         .route("/metrics", get(|| async { told(Role::Worker) }))
         .fallback(no_route)
-        .layer(from_fn_with_state(wanted, check_token))
+        .layer(from_fn_with_state(access, check_access))
         .route("/health", get(health::show))
         .route("/ready", get(move || async move { health::answer(unready(is_ready())) }))
-        .method_not_allowed_fallback(no_method);
+        .method_not_allowed_fallback(no_method)
+        .layer(from_fn_with_state(Hosts::of(&listen, address, &allowed_hosts), browsers::guard))
+        .layer(from_fn(unread::read_rest));
     let mut stopped = stopping.clone();
     tokio::select! {
-        () = doors::serve(listener, router, DOORS, stopping) => {}
+        () = doors::serve(listener, router, doors_to_figures(tls), stopping) => {}
         _ = stopped.wait_for(|stopping| *stopping) => {}
     }
+    Ok(())
 }
 
 /// Why a worker is not ready, if it is not.
@@ -174,9 +215,14 @@ fn unready(is_ready: bool) -> Vec<String> {
     if is_ready { Vec::new() } else { vec![why.to_owned()] }
 }
 
-async fn check_token(State(wanted): State<Option<blake3::Hash>>, request: Request, next: Next) -> Result<Response> {
-    may_pass(wanted, request.headers())?;
-    Ok(next.run(request).await)
+/// All of it is for those who may read, and of the whole installation.
+async fn check_access(State(access): State<Access>, request: Request, next: Next) -> Result<Response> {
+    let source = access::source_of(&request);
+    let caller = access.check(pawl_domain::access::Role::Read, request.headers(), source).await?;
+    match &caller.namespace {
+        Some(own) => Err(Problem::of_all(caller.name.as_deref(), own)),
+        None => Ok(next.run(request).await),
+    }
 }
 
 #[cfg(test)]
@@ -209,8 +255,16 @@ mod tests {
         let leased = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&leased);
         let is_ready = move || asked.load(Ordering::Relaxed);
-        let serving = tokio::spawn(async move { serve_metrics(listener, Some("secret"), is_ready, stopping).await });
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let config = MetricsConfig {
+            listen: "127.0.0.1:0".to_owned(),
+            tls: None,
+            token: Some("secret".to_owned()),
+            allowed_hosts: Vec::new(),
+            store: Arc::new(Sqlite::open(folder.path()).unwrap()),
+        };
+        let serving = tokio::spawn(async move { serve_metrics(listener, config, is_ready, stopping).await });
+        pawl_base::use_ring();
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
         let get = async |path: &str, token: &str| {
             let request = client.get(format!("http://{address}{path}")).bearer_auth(token);
@@ -228,7 +282,7 @@ mod tests {
         leased.store(true, Ordering::Relaxed);
         assert_eq!(get("/ready", "guessed").await, (200, r#"{"status":"ready","reasons":[]}"#.to_owned()));
         stop.send_replace(true);
-        serving.await.unwrap();
+        serving.await.unwrap().unwrap();
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 //! what this build of Pawl can do, which everybody may read in its source, and nothing of what is installed here.
 //! <https://spec.openapis.org/oas/v3.1.1.html>
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use axum::Json;
@@ -22,7 +23,7 @@ mod parameters;
 #[cfg(test)]
 mod tests;
 
-pub use page::{problems_table, routes_table};
+pub use page::{access_table, problems_table, roles_table, routes_table};
 
 /// Where schemas lie in the document.
 const SCHEMAS: &str = "/components/schemas";
@@ -91,7 +92,7 @@ impl Document {
                 "securitySchemes": {"token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "Wanted if the API was started with a token.",
+                    "description": "A token with the role that the operation names, or a greater one: read, submit, operate, deploy, admin.",
                 }},
             },
         })
@@ -106,7 +107,7 @@ impl Document {
             "description": format!("{}.", sentence(route.what)),
             "parameters": parameters::of(route, &mut self.read),
             "responses": self.responses(route, links),
-            "security": if route.is_open { json!([]) } else { json!([{"token": []}]) },
+            "security": route.role().map_or_else(|| json!([]), |role| json!([{"token": [role.as_str()]}])),
         });
         if !route.takes.is_empty() {
             let content = content(&mut self.read, &route.takes);
@@ -133,7 +134,8 @@ impl Document {
             responses.insert(status.to_string(), response);
         }
         let refusals = route.refusals();
-        for status in refusals.iter().map(|(kind, _)| kind.status) {
+        let statuses: BTreeSet<u16> = refusals.iter().map(|(kind, _)| kind.status).collect();
+        for status in statuses {
             let of_status: Vec<_> = refusals.iter().filter(|(kind, _)| kind.status == status).collect();
             let response =
                 responses.entry(status.to_string()).or_insert_with(|| json!({"description": "", "content": {}}));

@@ -2,22 +2,27 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::Extension;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::{Pipeline, StepSpec};
 use pawl_domain::pipeline_file::{self, Format};
 use pawl_store as store;
+use pawl_store::pauses::Pause;
 use pawl_store::pipelines::PipelineRow;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::pauses::of_pipeline;
 use super::problem::Result;
+use super::recorded::{Subject, noted};
 use super::request::{Params, Path, pipeline_name, read_body, require_media_type};
 use super::route::JSON;
 use super::routes::TOML;
-use super::state::{AppState, step_name};
+use super::state::step_name;
 use super::types::{AppliedPipeline, PipelineDetail, PipelineList, PipelineStep, PipelineSummary, Problem};
+use super::whose::Scoped;
 
 /// Largest pipeline file: ten thousand steps with some config each.
 const FILE_BYTES: usize = 4 << 20;
@@ -31,8 +36,9 @@ pub(super) struct ApplyParams {
 }
 
 pub(super) async fn apply(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Params(params): Params<ApplyParams>,
+    Extension(subject): Extension<Subject>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response> {
@@ -53,29 +59,34 @@ pub(super) async fn apply(
     let schemas = state.known_schemas(&pipeline).await?;
     let read = move || pipeline_file::read_with_schemas(&bytes, format, &limits, Some(&plugins), &schemas);
     let pipeline = state.check(read).await?.map_err(Problem::invalid_pipeline)?;
+    subject.is(format!("{} {}", pipeline.name, pipeline.digest()));
     let changed = !params.check && state.store.apply_pipeline(&state.namespace, &pipeline).await?;
     if changed {
         state.schemas.forget();
     }
     let status = if changed { StatusCode::CREATED } else { StatusCode::OK };
     let (digest, step_count) = (pipeline.digest(), pipeline.steps.len() as u32);
-    Ok((status, Json(AppliedPipeline { name: pipeline.name, digest, step_count, changed })).into_response())
+    let applied = AppliedPipeline { name: pipeline.name, digest, step_count, changed };
+    Ok((status, noted(changed, applied)).into_response())
 }
 
-pub(super) async fn list(State(state): State<AppState>) -> Result<Json<PipelineList>> {
+pub(super) async fn list(Scoped(state): Scoped) -> Result<Json<PipelineList>> {
     let rows = state.store.pipelines(&state.namespace).await?;
-    Ok(Json(PipelineList { pipelines: rows.into_iter().map(PipelineSummary::from).collect() }))
+    let pauses = state.store.pauses().await?;
+    let summary = |row| PipelineSummary::of(row, &pauses, &state.namespace);
+    Ok(Json(PipelineList { pipelines: rows.into_iter().map(summary).collect() }))
 }
 
-pub(super) async fn show(State(state): State<AppState>, Path(name): Path<String>) -> Result<Json<PipelineDetail>> {
+pub(super) async fn show(Scoped(state): Scoped, Path(name): Path<String>) -> Result<Json<PipelineDetail>> {
     let name = pipeline_name(&name)?;
     let (row, pipeline) = state.store.pipeline(&state.namespace, name.as_str()).await.map_err(|error| match error {
         store::Error::NotFound(detail) => Problem::unknown_pipeline(&detail),
         error => error.into(),
     })?;
+    let pauses = state.store.pauses().await?;
     let steps = pipeline.steps.iter().map(|step| step_of(&pipeline, step)).collect();
     Ok(Json(PipelineDetail {
-        summary: row.into(),
+        summary: PipelineSummary::of(row, &pauses, &state.namespace),
         versions: pipeline.versions,
         retention: pipeline.retention.into(),
         steps,
@@ -89,6 +100,7 @@ fn step_of(pipeline: &Pipeline, step: &StepSpec) -> PipelineStep {
         version: step.version.clone(),
         needs: step.needs.iter().map(|need| step_name(pipeline, *need)).collect(),
         config: step.config.clone(),
+        allow: step.allow.as_ref().map(|grants| grants.iter().map(ToString::to_string).collect()),
         retry: step.retry,
         timeout_ms: step.timeout_ms,
         queue: step.queue.clone(),
@@ -96,8 +108,15 @@ fn step_of(pipeline: &Pipeline, step: &StepSpec) -> PipelineStep {
     }
 }
 
-impl From<PipelineRow> for PipelineSummary {
-    fn from(row: PipelineRow) -> Self {
-        Self { name: row.name, digest: row.digest, step_count: row.step_count, updated_at_ms: row.updated_at_ms }
+impl PipelineSummary {
+    fn of(row: PipelineRow, pauses: &[Pause], namespace: &Namespace) -> Self {
+        let paused = of_pipeline(pauses, namespace, &row.name);
+        Self {
+            name: row.name,
+            digest: row.digest,
+            step_count: row.step_count,
+            updated_at_ms: row.updated_at_ms,
+            paused,
+        }
     }
 }

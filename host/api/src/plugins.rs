@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::Extension;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pawl_domain::id::Digest;
 use pawl_domain::name::{Name, NoName, Version};
-use pawl_engine::{LoadError, Manifest};
+use pawl_engine::Manifest;
 use pawl_store as store;
 use pawl_store::plugins::{NewVersion, PluginRow};
 use schemars::JsonSchema;
@@ -20,10 +20,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::activation::until_all_can_load;
 use super::aside::Unfinished;
 use super::problem::{Result, SizeLimit};
+use super::recorded::{Noted, Subject, noted};
 use super::request::{Params, Path, plugin_name, read_body, read_json, require_media_type};
 use super::routes::WASM;
 use super::state::AppState;
+use super::trusted;
 use super::types::{ActivatePlugin, ActivatedPlugin, Plugin, PluginList, PluginVersion, Problem, PushedPlugin};
+use super::whose::Scoped;
 
 const REQUEST_BYTES: usize = 4 << 10;
 
@@ -52,25 +55,27 @@ fn yes() -> bool {
 }
 
 pub(super) async fn push(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path((name, version)): Path<(String, String)>,
     Params(params): Params<PushParams>,
+    Extension(subject): Extension<Subject>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response> {
     let (name, version) = (name.try_into().map_err(bad)?, version.try_into().map_err(bad)?);
     let (bytes, place) = read_component(&state, body, &headers).await?;
-    store(&state, bytes, place, Some(name), Some(version), params.activate).await
+    store(&state, &subject, (bytes, place), &headers, Some(name), Some(version), params.activate).await
 }
 
 pub(super) async fn push_as_described(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Params(params): Params<PushAsDescribedParams>,
+    Extension(subject): Extension<Subject>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response> {
     let (bytes, place) = read_component(&state, body, &headers).await?;
-    store(&state, bytes, place, params.name, params.version, params.activate).await
+    store(&state, &subject, (bytes, place), &headers, params.name, params.version, params.activate).await
 }
 
 /// A component is held in memory until it is stored, and for as long as it is being compiled, whatever becomes of the
@@ -88,19 +93,25 @@ async fn read_component(state: &AppState, body: Body, headers: &HeaderMap) -> Re
 
 async fn store(
     state: &AppState,
-    bytes: Vec<u8>,
-    place: Place,
+    subject: &Subject,
+    (bytes, place): (Vec<u8>, Place),
+    headers: &HeaderMap,
     name: Option<Name>,
     version: Option<Version>,
     activate: bool,
 ) -> Result<Response> {
-    let (digest, bytes, manifest) = describe(state, bytes, Arc::clone(&place)).await?;
+    let (digest, bytes) = state.check(move || (Digest::of(&bytes), bytes)).await?;
+    // Also where it does not become active: a pipeline may name its version.
+    trusted::check(state, digest, headers).await?;
+    state.must_have_room_for(digest).await?;
+    let (bytes, manifest) = describe(state, digest, bytes, Arc::clone(&place)).await?;
     let own = |what: &str, rule: NoName| {
         Problem::invalid_component(format!("the component's own {what}: {rule}; give another one with --{what}"))
     };
     let name: String = name.map_or_else(|| manifest.name.parse(), Ok).map_err(|rule| own("name", rule))?.into();
     let version = version.map_or_else(|| manifest.version.parse(), Ok);
     let version: String = version.map_err(|rule| own("version", rule))?.into();
+    subject.is(format!("{name}@{version} {digest}"));
     let manifest = serde_json::to_value(&manifest).map_err(|error| Problem::internal(&error))?;
     let manifest_bytes = manifest.to_string().into_bytes();
     // Stored first: workers read it from there.
@@ -118,11 +129,13 @@ async fn store(
         store::Error::Conflict(detail) => Problem::version_exists(detail),
         error => error.into(),
     })?;
-    if activate && !pushed.active {
+    let is_new = activate && !pushed.active;
+    if is_new {
         until_all_can_load(state, digest).await?;
         state.store.activate(&state.namespace, &name, &version).await?;
         pushed.active = true;
     }
+    let changed = is_new || pushed.created;
     state.schemas.forget();
     let status = if pushed.created { StatusCode::CREATED } else { StatusCode::OK };
     let answer = PushedPlugin {
@@ -134,63 +147,81 @@ async fn store(
         digest,
         manifest,
     };
-    Ok((status, Json(answer)).into_response())
+    Ok((status, noted(changed, answer)).into_response())
 }
 
-/// Compiles a component and asks it what it is, on a thread that may block.
-async fn describe(state: &AppState, bytes: Vec<u8>, place: Place) -> Result<(Digest, Vec<u8>, Manifest)> {
-    let (engine, limit) = (Arc::clone(&state.engine), state.compile_timeout);
-    let describing = state.compiling.run(limit, move || {
+/// What a component says it is: it is compiled and asked in a process of its own, unless it was let in before.
+async fn describe(state: &AppState, digest: Digest, bytes: Vec<u8>, place: Place) -> Result<(Vec<u8>, Manifest)> {
+    if let Some(manifest) = let_in_before(state, digest).await? {
+        return Ok((bytes, manifest));
+    }
+    let (examiner, limits) = (state.examiner.clone(), state.limits);
+    let patience = examiner.time;
+    let examining = state.compiling.carry_out(patience, async move {
         let _place = place;
-        let digest = Digest::of(&bytes);
-        engine.check_shape(&bytes)?;
-        let prepared = engine.prepare(digest, &bytes)?;
-        let manifest = engine.describe(&prepared)?;
-        Ok::<_, LoadError>((digest, bytes, manifest))
+        let manifest = examiner.examine(&bytes, &limits).await;
+        (bytes, manifest)
     });
-    let described = describing.await.map_err(|unfinished| match unfinished {
+    let (bytes, manifest) = examining.await.map_err(|unfinished| match unfinished {
         Unfinished::Busy => Problem::busy("another component is being compiled for long", "push this one after it"),
-        Unfinished::Late => Problem::slow_component(limit),
+        Unfinished::Late => Problem::busy("the component is still being compiled", "push it again"),
         Unfinished::Panicked(panic) => Problem::internal(&panic),
-    });
-    Ok(described??)
+    })?;
+    Ok((bytes, manifest?))
 }
 
-pub(super) async fn list(State(state): State<AppState>) -> Result<Json<PluginList>> {
+/// What was stored of the same bytes: nothing else would come of them.
+async fn let_in_before(state: &AppState, digest: Digest) -> Result<Option<Manifest>> {
+    let known = state.store.manifest(digest).await?;
+    Ok(known.and_then(|manifest| serde_json::from_slice(&manifest).ok()))
+}
+
+pub(super) async fn list(Scoped(state): Scoped) -> Result<Json<PluginList>> {
     let plugins = state.store.plugins(&state.namespace).await?;
     Ok(Json(PluginList { plugins: plugins.into_iter().map(Plugin::from).collect() }))
 }
 
 pub(super) async fn activate(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path(name): Path<String>,
+    Extension(subject): Extension<Subject>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<ActivatedPlugin>> {
+) -> Result<Noted<ActivatedPlugin>> {
     let name: String = plugin_name(&name)?.into();
     let ActivatePlugin { version } = read_json(body, &headers, "a request to activate", REQUEST_BYTES).await?;
     let version: String = Version::try_from(version).map_err(bad)?.into();
+    subject.is(format!("{name}@{version}"));
     let digest = state.store.component_of(&state.namespace, &name, Some(&version)).await;
     if let Ok(digest) = digest {
+        trusted::check(&state, digest, &headers).await?;
         until_all_can_load(&state, digest).await?;
     }
     // It says better than the lookup what is wrong with the name.
     let previous = state.store.activate(&state.namespace, &name, &version).await.map_err(unknown)?;
     state.schemas.forget();
-    Ok(Json(ActivatedPlugin { name, version, previous }))
+    let changed = previous.as_ref() != Some(&version);
+    Ok(noted(changed, ActivatedPlugin { name, version, previous }))
 }
 
 /// Workers that have loaded the version before answer at once.
-pub(super) async fn rollback(State(state): State<AppState>, Path(name): Path<String>) -> Result<Json<ActivatedPlugin>> {
+pub(super) async fn rollback(
+    Scoped(state): Scoped,
+    Path(name): Path<String>,
+    Extension(subject): Extension<Subject>,
+    headers: HeaderMap,
+) -> Result<Json<ActivatedPlugin>> {
     let name: String = plugin_name(&name)?.into();
     let plugins = state.store.plugins(&state.namespace).await?;
     let before = plugins.iter().find(|plugin| plugin.name == name).and_then(|plugin| {
         plugin.versions.iter().find(|version| plugin.previous_version.as_ref() == Some(&version.version))
     });
     if let Some(before) = before {
+        trusted::check(&state, before.digest, &headers).await?;
         until_all_can_load(&state, before.digest).await?;
     }
     let (version, previous) = state.store.rollback(&state.namespace, &name).await.map_err(unknown)?;
+    subject.is(format!("{name}@{version}"));
     state.schemas.forget();
     Ok(Json(ActivatedPlugin { name, version, previous: Some(previous) }))
 }

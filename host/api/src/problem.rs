@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use pawl_engine::LoadError;
+use pawl_domain::access::Role;
+use pawl_domain::namespace::Namespace;
+use pawl_domain::quota::Over;
+use pawl_engine::examine::Refusal;
 use pawl_queue as queue;
 use pawl_store as store;
 
@@ -59,15 +62,92 @@ impl Problem {
     }
 
     pub(super) fn no_token() -> Self {
-        let detail =
-            "this API wants a token: send `Authorization: Bearer <token>`; the CLI takes it from PAWL_API_TOKEN";
+        let detail = "this API wants a token: send `Authorization: Bearer <token>`; the CLI takes it from PAWL_API_TOKEN. \
+                      `pawl token create` makes one, the first `pawl migrate --admin-token NAME`";
         Self::new(&kind::UNAUTHORIZED, detail)
     }
 
-    pub(super) fn wrong_token() -> Self {
-        let detail =
-            "the token is not the one of this API: compare it with the PAWL_API_TOKEN that the API was started with";
+    pub(super) fn no_dev_token() -> Self {
+        let detail = "this `pawl dev` wants its token, which commands of its user find by themselves; other programs send \
+                      `Authorization: Bearer $(cat .pawl/token)`";
         Self::new(&kind::UNAUTHORIZED, detail)
+    }
+
+    /// A token that lets nobody in; `why` follows on "the token ".
+    pub(super) fn wrong_token(why: &str) -> Self {
+        Self::new(&kind::UNAUTHORIZED, format!("the token {why}"))
+    }
+
+    pub(super) fn too_small_a_role(name: Option<&str>, has: Role, wanted: Role) -> Self {
+        let whose = name.map(|name| format!(" `{name}`")).unwrap_or_default();
+        let detail = format!(
+            "this wants the role `{wanted}`, and the token{whose} has `{has}`: ask with another one; `pawl token create NAME \
+             --role {wanted}` makes it"
+        );
+        Self::new(&kind::FORBIDDEN, detail)
+    }
+
+    /// Somebody who is known, and who may do nothing.
+    pub(super) fn no_role(why: String) -> Self {
+        Self::new(&kind::FORBIDDEN, why)
+    }
+
+    pub(super) fn elsewhere(name: &str, namespace: &Namespace) -> Self {
+        let detail = format!(
+            "the token `{name}` is for the namespace `{namespace}`, and this asks for another one: leave out `pawl-namespace` \
+             (--namespace, PAWL_NAMESPACE), or ask with a token of that one"
+        );
+        Self::new(&kind::FORBIDDEN, detail)
+    }
+
+    pub(super) fn of_all(name: Option<&str>, namespace: &Namespace) -> Self {
+        let whose = name.map(|name| format!(" `{name}`")).unwrap_or_default();
+        let detail = format!(
+            "this is about the whole installation, and the token{whose} is for the namespace `{namespace}` alone: ask with one \
+             that was made without --namespace"
+        );
+        Self::new(&kind::FORBIDDEN, detail)
+    }
+
+    pub(super) fn over_quota(namespace: &Namespace, over: &Over) -> Self {
+        let detail = format!(
+            "a quota of the namespace `{namespace}` is used up: {over}; an administrator raises it with `pawl namespace quota`"
+        );
+        Self::new(&kind::OVER_QUOTA, detail)
+    }
+
+    pub(super) fn no_namespace(namespace: &Namespace) -> Self {
+        let detail = format!(
+            "there is no namespace `{namespace}`: `pawl namespace list` shows all, `pawl namespace create {namespace}` makes it"
+        );
+        Self::new(&kind::NOT_FOUND, detail)
+    }
+
+    pub(super) fn too_many_failures() -> Self {
+        let detail = "too many wrong tokens came from this address: wait some seconds, and check the token";
+        Self::new(&kind::TOO_MANY_FAILURES, detail)
+    }
+
+    pub(super) fn foreign_origin(origin: &str) -> Self {
+        let detail = format!(
+            "a web page of {origin:?} has sent this, which is not where this process is: pages of others may ask for nothing here. \
+             If that is this API behind a proxy, add its host to `allowed_hosts`"
+        );
+        Self::new(&kind::FOREIGN_ORIGIN, detail)
+    }
+
+    pub(super) fn unknown_host(host: &str) -> Self {
+        let detail = format!(
+            "the request is for the host {host:?}, and this process does not go by that name: ask for it by its address, or add \
+             the name to its `allowed_hosts` (PAWL_ALLOWED_HOSTS)"
+        );
+        Self::new(&kind::UNKNOWN_HOST, detail)
+    }
+
+    pub(super) fn wants_tls() -> Self {
+        let detail =
+            "this address speaks TLS: ask it with https://, not http://; for commands, in api_url (PAWL_API_URL)";
+        Self::new(&kind::BAD_REQUEST, detail)
     }
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
@@ -75,8 +155,7 @@ impl Problem {
     }
 
     pub(super) fn unknown_pipeline(detail: &str) -> Self {
-        let detail = format!("{detail}; `pawl pipeline list` shows all");
-        Self::new(&kind::UNKNOWN_PIPELINE, detail)
+        Self::new(&kind::UNKNOWN_PIPELINE, followed(detail, "`pawl pipeline list` shows all"))
     }
 
     /// The pipeline may be there in a moment, or its new version.
@@ -101,8 +180,7 @@ impl Problem {
     }
 
     pub(super) fn unknown_plugin(detail: &str) -> Self {
-        let detail = format!("{detail}; `pawl plugin list` shows all");
-        Self::new(&kind::UNKNOWN_PLUGIN, detail)
+        Self::new(&kind::UNKNOWN_PLUGIN, followed(detail, "`pawl plugin list` shows all"))
     }
 
     pub(super) fn method_not_allowed(detail: impl Into<String>) -> Self {
@@ -147,6 +225,10 @@ impl Problem {
 
     pub(super) fn invalid_component(detail: impl Into<String>) -> Self {
         Self::new(&kind::INVALID_COMPONENT, detail)
+    }
+
+    pub(super) fn untrusted(detail: String) -> Self {
+        Self::new(&kind::UNTRUSTED_COMPONENT, detail)
     }
 
     pub(super) fn invalid_input(detail: impl Into<String>) -> Self {
@@ -204,14 +286,6 @@ impl Problem {
         Self::new(&kind::TOO_SLOW, detail)
     }
 
-    pub(super) fn slow_component(limit: Duration) -> Self {
-        let detail = format!(
-            "the component is not compiled within {limit:?}, and nothing was stored: make its functions smaller, or raise \
-             `compile_timeout` of the API; until this one is done, no other component is compiled"
-        );
-        Self::new(&kind::INVALID_COMPONENT, detail)
-    }
-
     /// The whole answer to somebody whose request is not looked at, with the connection's end.
     pub(super) fn as_last_word(&self) -> Vec<u8> {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -219,9 +293,10 @@ impl Problem {
         let reason = status.canonical_reason().unwrap_or_default();
         let retry = if is_for_later(status) { "retry-after: 1\r\n" } else { "" };
         format!(
-            "HTTP/1.1 {} {reason}\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\n{retry}connection: close\r\n\r\n{body}",
+            "HTTP/1.1 {} {reason}\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\n{retry}{STRICT}connection: close\r\n\r\n{body}",
             self.status,
-            body.len()
+            body.len(),
+            STRICT = super::browsers::last_words(),
         )
         .into_bytes()
     }
@@ -240,6 +315,8 @@ impl From<store::Error> for Problem {
             store::Error::NotFound(detail) => Self::not_found(detail),
             store::Error::Conflict(detail) => Self::conflict(detail),
             store::Error::Unavailable(..)
+            | store::Error::Denied(..)
+            | store::Error::Unsafe(..)
             | store::Error::ReadOnly(_)
             | store::Error::Slow(..)
             | store::Error::Held(..)
@@ -248,6 +325,9 @@ impl From<store::Error> for Problem {
                 Self::unavailable(format!("{error}: try again; nothing that was answered is lost"))
             }
             store::Error::Schema { .. } | store::Error::ForeignSchema { .. } => Self::unavailable(error.to_string()),
+            store::Error::Newer { .. } => {
+                Self::unavailable(format!("{error}: ask one that is as new, or upgrade this one"))
+            }
             store::Error::Damaged(_) => {
                 tracing::error!(error = &error as &dyn Error, "stored bytes are damaged");
                 Self::new(&kind::DAMAGED, error.to_string())
@@ -278,13 +358,11 @@ impl From<pawl_dispatch::Error> for Problem {
     }
 }
 
-impl From<LoadError> for Problem {
-    fn from(error: LoadError) -> Self {
-        match &error {
-            LoadError::TooLarge { limit_bytes, .. } => {
-                Self::too_large("a component", SizeLimit::set_by("limit_component", *limit_bytes))
-            }
-            _ => Self::invalid_component(error.to_string()),
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match &refusal {
+            Refusal::NotStarted(_) => Self::internal(&refusal),
+            _ => Self::invalid_component(refusal.to_string()),
         }
     }
 }
@@ -310,6 +388,12 @@ impl IntoResponse for Problem {
 /// Whether the same request may be answered in a moment.
 pub(super) fn is_for_later(status: StatusCode) -> bool {
     matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+}
+
+/// What was said, and one thing more: a question has its mark already.
+pub(super) fn followed(said: &str, more: &str) -> String {
+    let stop = if said.ends_with('?') { "" } else { ";" };
+    format!("{said}{stop} {more}")
 }
 
 fn size(bytes: usize) -> String {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::HeaderMap;
 use pawl_dispatch::Ports;
 use pawl_dispatch::recovery::{self, MOST, Options, THRESHOLD};
@@ -16,11 +15,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::problem::Result;
+use super::recorded::{Noted, noted};
 use super::request::{Params, Path, read_json, run_id};
 use super::state::{AppState, step_name};
 use super::types::{
     Changed, Interrupted, InterruptedList, NeedsPerson, Problem, RecoverRuns, Recovery, RecoveryList, RecoverySummary,
 };
+use super::whose::Scoped;
 
 /// Records and runs on a page, unless the client says otherwise.
 const PAGE: u32 = 50;
@@ -46,10 +47,7 @@ pub(super) struct ListParams {
     limit: Option<u32>,
 }
 
-pub(super) async fn list(
-    State(state): State<AppState>,
-    Params(params): Params<ListParams>,
-) -> Result<Json<RecoveryList>> {
+pub(super) async fn list(Scoped(state): Scoped, Params(params): Params<ListParams>) -> Result<Json<RecoveryList>> {
     let limit = page(params.limit);
     let before = params.before.map(|text| text.parse::<RecoveryId>()).transpose();
     let before = before.map_err(|error| Problem::bad_request(format!("`before` is wrong: {error}")))?;
@@ -81,7 +79,7 @@ pub(super) struct InterruptedParams {
 }
 
 pub(super) async fn interrupted(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Params(params): Params<InterruptedParams>,
 ) -> Result<Json<InterruptedList>> {
     let limit = page(params.limit);
@@ -91,7 +89,7 @@ pub(super) async fn interrupted(
     Ok(Json(InterruptedList { runs: with_names(&state, rows).await?, more }))
 }
 
-pub(super) async fn resume(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<Changed>> {
+pub(super) async fn resume(Scoped(state): Scoped, Path(run): Path<String>) -> Result<Json<Changed>> {
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
     let resumed = recovery::resume(&ports(&state), id, state.suspicion).await?;
@@ -107,11 +105,11 @@ pub(super) struct RecoverParams {
 }
 
 pub(super) async fn recover(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Params(params): Params<RecoverParams>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<RecoverySummary>> {
+) -> Result<Noted<RecoverySummary>> {
     let asked: RecoverRuns = read_json(body, &headers, "a request to recover", BODY_BYTES).await?;
     let wait = Duration::from_millis(params.wait_ms.unwrap_or(0)).min(LONGEST_WAIT);
     let _place = if wait.is_zero() { None } else { Some(state.reader()?) };
@@ -119,7 +117,8 @@ pub(super) async fn recover(
         Options { threshold: threshold(asked.threshold_ms), resume: asked.resume, wait, suspicion: state.suspicion };
     let found = recovery::recover_all(&ports(&state), &state.namespace, &options).await?;
     let judged = found.judged;
-    Ok(Json(RecoverySummary {
+    let changed = asked.resume && !found.detected.is_empty();
+    let summary = RecoverySummary {
         detected: with_names(&state, found.detected).await?,
         more: found.more,
         recovered: judged.recovered,
@@ -129,7 +128,8 @@ pub(super) async fn recover(
         entries_again: judged.entries_again,
         mean_ms: judged.mean.map(|mean| u64::try_from(mean.as_millis()).unwrap_or(u64::MAX)),
         needs_person: found.failed.into_iter().map(needs_person).collect(),
-    }))
+    };
+    Ok(noted(changed, summary))
 }
 
 fn needs_person(run: RunRow) -> NeedsPerson {

@@ -2,11 +2,10 @@
 //! reader's.
 
 use axum::Json;
-use axum::extract::State;
 use pawl_domain::id::{StepId, StepNo};
 use pawl_domain::journal::Entry;
 use pawl_domain::pipeline::Pipeline;
-use pawl_domain::replay::tell;
+use pawl_domain::replay::{is_open_wait, tell};
 use pawl_domain::status::StepStatus;
 use pawl_store as store;
 use pawl_store::history::{Row, entries_of};
@@ -27,6 +26,7 @@ use super::request::{Path, run_id};
 use super::runs::{explained, step_of};
 use super::state::AppState;
 use super::types::{Explanation, JournalLine, LogLine, ReportedStep, RunReport, RunStatus, WayOut};
+use super::whose::Scoped;
 
 /// What a report has at most of each.
 const REASONS: usize = 20;
@@ -40,7 +40,7 @@ const EVENTS: u32 = 30;
 const TEXT_BYTES: usize = 1 << 10;
 const ERROR_BYTES: usize = 4 << 10;
 
-pub(super) async fn show(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<RunReport>> {
+pub(super) async fn show(Scoped(state): Scoped, Path(run): Path<String>) -> Result<Json<RunReport>> {
     let id = run_id(&run)?;
     let Explanation { summary, mut reasons, .. } = explained(&state, id).await?;
     let live = state.store.live_steps(id, EXPLAINED_STEPS).await?;
@@ -95,7 +95,7 @@ async fn step(
 ) -> Result<Option<ReportedStep>> {
     let (_, rows) = state.store.run(id.run, Some(id.step)).await?;
     let Some(row) = rows.into_iter().next() else { return Ok(None) };
-    let journal = journal(state, id, row.journal_length).await?;
+    let journal = journal(state, id, &row).await?;
     let wanted = Wanted { step: Some(id.step), ..Wanted::all(id.run) };
     let page = state.store.log_tail(&wanted, 0, LINES).await?;
     let mut logs: Vec<LogLine> = page.lines.into_iter().map(|line| line_of(pipeline, line)).collect();
@@ -107,7 +107,7 @@ async fn step(
             line.fields = to_raw_value(&fields).ok();
         }
     }
-    let mut step = step_of(pipeline, row);
+    let mut step = step_of(id.run, pipeline, row);
     if let Some(error) = &mut step.error {
         cut_error(error);
     }
@@ -125,7 +125,8 @@ async fn step(
 
 /// The last entries. What is too large to be read in one go, or can't be read, is told as such: a report must not fail by what it
 /// reports.
-async fn journal(state: &AppState, id: StepId, length: u32) -> Result<Vec<JournalLine>> {
+async fn journal(state: &AppState, id: StepId, step: &StepRow) -> Result<Vec<JournalLine>> {
+    let length = step.journal_length;
     let mut told = Vec::new();
     let mut next = length.saturating_sub(ENTRIES);
     while next < length {
@@ -134,7 +135,7 @@ async fn journal(state: &AppState, id: StepId, length: u32) -> Result<Vec<Journa
         let after = last.first + last.length;
         for row in rows {
             match read(id, &row) {
-                Some(Ok(entries)) => told.extend(lines(state, id, row.first, &entries, next).await?),
+                Some(Ok(entries)) => told.extend(lines(state, id, step, row.first, &entries, next).await?),
                 Some(Err(error)) => told.push(note(row.first, &error.to_string())),
                 None => told.push(note(row.first, &format!("{} entries, more than 1 MiB", row.length))),
             }
@@ -148,7 +149,14 @@ fn read(id: StepId, row: &Row) -> Option<store::Result<Vec<Entry>>> {
     row.bytes.clone().map(|bytes| entries_of(id, row, bytes))
 }
 
-async fn lines(state: &AppState, id: StepId, first: u32, entries: &[Entry], from: u32) -> Result<Vec<JournalLine>> {
+async fn lines(
+    state: &AppState,
+    id: StepId,
+    step: &StepRow,
+    first: u32,
+    entries: &[Entry],
+    from: u32,
+) -> Result<Vec<JournalLine>> {
     let mut lines = Vec::new();
     for (position, entry) in (first..).zip(entries).filter(|(position, _)| *position >= from) {
         let signal = match entry {
@@ -157,6 +165,9 @@ async fn lines(state: &AppState, id: StepId, first: u32, entries: &[Entry], from
         };
         let told = tell(entry, signal.as_deref());
         let (mut call, mut answer) = (told.call, told.answer);
+        if position + 1 == step.journal_length && is_open_wait(entry, step.awaits.as_deref()) {
+            answer = "no answer yet: the step waits for it".to_owned();
+        }
         cut(&mut call, TEXT_BYTES);
         cut(&mut answer, TEXT_BYTES);
         lines.push(JournalLine { position, call, answer });
@@ -172,22 +183,26 @@ fn note(position: u32, what: &str) -> JournalLine {
 fn commands<'a>(run: &RunRow, of_steps: impl Iterator<Item = &'a WayOut>) -> Vec<WayOut> {
     let id = run.id;
     let way = |command: String, what: &str| WayOut { command, what: what.to_owned() };
-    let mut all: Vec<WayOut> = Vec::new();
-    for out in of_steps.take(STEPS * 4) {
-        if all.iter().all(|known| known.command != out.command) {
-            all.push(out.clone());
-        }
-    }
-    match run.status {
-        RunStatus::Succeeded => {}
-        RunStatus::Failed | RunStatus::Cancelled => {
-            all.push(way(format!("pawl run retry {id}"), "open it again, on the components that its steps have"));
-            all.push(way(format!("pawl run retry {id} --latest"), "the same on the versions that are active now"));
-        }
+    let of_run = match run.status {
+        RunStatus::Succeeded => Vec::new(),
+        RunStatus::Failed | RunStatus::Cancelled => vec![
+            way(format!("pawl run retry {id}"), "open it again, on the components that its steps have"),
+            way(format!("pawl run retry {id} --latest"), "the same on the versions that are active now"),
+        ],
         RunStatus::Pending | RunStatus::Running => {
-            all.push(way(format!("pawl run resume {id}"), "let it go on, if nobody moves it"));
-            all.push(way(format!("pawl run fail {id} --message WHY"), "end it as failed"));
-            all.push(way(format!("pawl run cancel {id}"), "stop it"));
+            let unpause = || way(format!("pawl run unpause {id}"), "let start what is ready");
+            let others = [
+                way(format!("pawl run resume {id}"), "let it go on, if nobody moves it"),
+                way(format!("pawl run fail {id} --message WHY"), "end it as failed"),
+                way(format!("pawl run cancel {id}"), "stop it"),
+            ];
+            run.paused_at_ms.map(|_| unpause()).into_iter().chain(others).collect()
+        }
+    };
+    let mut all: Vec<WayOut> = Vec::new();
+    for out in of_steps.take(STEPS * 4).cloned().chain(of_run) {
+        if all.iter().all(|known| known.command != out.command) {
+            all.push(out);
         }
     }
     all
@@ -232,6 +247,8 @@ mod tests {
             failing: true,
             parked: false,
             kept: false,
+            paused_at_ms: None,
+            pause_reason: None,
             event_count: 1,
             idempotency_key: None,
             created_at_ms: 0,
@@ -243,11 +260,14 @@ mod tests {
     #[test]
     fn commands_fit_the_state_and_come_once() {
         let failed = run(RunStatus::Failed);
-        let again = WayOut { command: format!("pawl run retry {} --step a", failed.id), what: "again".into() };
+        let again = WayOut { command: format!("pawl run retry {} a", failed.id), what: "again".into() };
         let told = commands(&failed, [&again, &again].into_iter());
         assert_eq!(told.len(), 3, "{told:?}");
         assert_eq!(told[0], again);
         assert!(told[2].command.ends_with("--latest"), "{told:?}");
+        let latest = WayOut { what: "after a bad version".into(), ..told[2].clone() };
+        let told = commands(&failed, [&again, &latest].into_iter());
+        assert_eq!((told.len(), &told[1]), (3, &latest), "what a step says goes first: {told:?}");
         assert_eq!(commands(&run(RunStatus::Succeeded), std::iter::empty()), []);
         let verbs = commands(&run(RunStatus::Running), std::iter::empty());
         assert!(verbs[0].command.starts_with("pawl run resume "), "{verbs:?}");

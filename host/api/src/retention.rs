@@ -4,19 +4,20 @@
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::State;
 use pawl_dispatch::retention::{self, Pace, Standing, Sweeper};
 use pawl_domain::retention::{Policy, Term};
 
 use super::problem::Result;
+use super::recorded::{Noted, noted};
 use super::request::{Path, run_id};
 use super::state::AppState;
 use super::types::{KeptRun, PipelineTerms, Problem, RetentionRun, RetentionSettings, RetentionStatus};
+use super::whose::Scoped;
 
 /// How long one request deletes; who wants more asks again.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn show(State(state): State<AppState>) -> Result<Json<RetentionStatus>> {
+pub(super) async fn show(Scoped(state): Scoped) -> Result<Json<RetentionStatus>> {
     let Some(standing) = retention::standing(&*state.store).await? else {
         return Ok(Json(RetentionStatus {
             worker: None,
@@ -45,7 +46,7 @@ pub(super) async fn show(State(state): State<AppState>) -> Result<Json<Retention
     }))
 }
 
-pub(super) async fn run(State(state): State<AppState>) -> Result<Json<RetentionRun>> {
+pub(super) async fn run(Scoped(state): Scoped) -> Result<Noted<RetentionRun>> {
     let Ok(mut sweeper) = state.sweeper.try_lock() else {
         return Err(Problem::busy("retention is being run for somebody else", "try again in a moment"));
     };
@@ -59,20 +60,23 @@ pub(super) async fn run(State(state): State<AppState>) -> Result<Json<RetentionR
         // The next one who asks begins at the beginning.
         *sweeper = Sweeper::default();
     }
-    Ok(Json(RetentionRun {
+    let ran = RetentionRun {
         runs: swept.runs,
         pipeline_versions: swept.versions.pipelines,
         plugin_versions: swept.versions.plugins,
         components: swept.versions.components,
+        audit_lines: swept.audit_lines,
         more: swept.more,
-    }))
+    };
+    let deleted = [ran.runs, ran.pipeline_versions, ran.plugin_versions, ran.components];
+    Ok(noted(deleted.iter().any(|count| *count > 0), ran))
 }
 
-pub(super) async fn keep(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<KeptRun>> {
+pub(super) async fn keep(Scoped(state): Scoped, Path(run): Path<String>) -> Result<Json<KeptRun>> {
     kept(&state, &run, true).await
 }
 
-pub(super) async fn keep_no_longer(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<KeptRun>> {
+pub(super) async fn keep_no_longer(Scoped(state): Scoped, Path(run): Path<String>) -> Result<Json<KeptRun>> {
     kept(&state, &run, false).await
 }
 
@@ -90,6 +94,7 @@ impl From<Policy> for RetentionSettings {
             failed: policy.failed.to_string(),
             cancelled: policy.cancelled.to_string(),
             versions: Term::Ms(grace_ms).to_string(),
+            audit: policy.audit.to_string(),
         }
     }
 }

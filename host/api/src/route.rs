@@ -2,27 +2,40 @@
 //! (its parameters, the type of its answer) is taken from there, so that it can't be said otherwise.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::handler::Handler;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use axum::{Json, Router};
+use pawl_domain::access::Role;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use super::access::Caller;
 use super::problem::Result;
 use super::problem::kind::{
-    BAD_REQUEST, DAMAGED, INTERNAL, Kind, MISDIRECTED, NOT_FOUND, TOO_LARGE, TOO_MANY_CONNECTIONS, TOO_SLOW,
-    UNAUTHORIZED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
+    BAD_REQUEST, DAMAGED, FORBIDDEN, FOREIGN_ORIGIN, INTERNAL, Kind, MISDIRECTED, NOT_FOUND, TOO_LARGE,
+    TOO_MANY_CONNECTIONS, TOO_MANY_FAILURES, TOO_SLOW, UNAUTHORIZED, UNAVAILABLE, UNKNOWN_HOST, UNSUPPORTED_MEDIA_TYPE,
 };
+use super::recorded::{Noted, Subject};
 use super::request::{Params, Path};
 use super::state::AppState;
+use super::whose::Scoped;
 
 /// How a type looks, put into the generator's definitions.
 pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
 
 /// The media type of what has a [`Shape`].
 pub(super) const JSON: &str = "application/json";
+
+/// Who may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Everybody who can connect.
+    Open,
+    /// Whoever has a token with that role, or a greater one.
+    Role(Role),
+}
 
 /// What a body is.
 #[derive(Clone, Copy)]
@@ -42,8 +55,8 @@ pub(super) struct Route {
     pub(super) id: &'static str,
     /// What it does, in Markdown: half a sentence, of which the part up to the first `:` or `;` stands for itself.
     pub(super) what: &'static str,
-    /// Whether it wants no token.
-    pub(super) is_open: bool,
+    /// Who may ask; `None`: nobody has said, which a test refuses, and nobody but an admin may.
+    pub(super) access: Option<Access>,
     /// The query's parameters, as the members of an object.
     pub(super) query: Option<Shape>,
     /// The names of headers that it reads.
@@ -58,6 +71,8 @@ pub(super) struct Route {
     pub(super) statuses: Vec<(u16, &'static str)>,
     /// Whether the answer has a `Location`.
     pub(super) has_location: bool,
+    /// Whether it is about the whole installation: whoever has a token of one namespace may not ask for it.
+    pub(super) of_all: bool,
     /// Problems of its own, with their condition where it says more than the kind does.
     refusals: Vec<(&'static Kind, &'static str)>,
 }
@@ -75,7 +90,7 @@ impl Route {
             handler: on(filter, handler),
             id: "",
             what: "",
-            is_open: false,
+            access: None,
             query: H::query(),
             headers: Vec::new(),
             takes: Vec::new(),
@@ -83,6 +98,7 @@ impl Route {
             gives: H::answer().map(Content::Json).into_iter().collect(),
             statuses: vec![(200, "")],
             has_location: false,
+            of_all: false,
             refusals: Vec::new(),
         }
     }
@@ -105,8 +121,39 @@ impl Route {
         Self { id, what, ..self }
     }
 
+    /// For those whose token has this role, or a greater one.
+    pub(super) fn wants(self, role: Role) -> Self {
+        Self { access: Some(Access::Role(role)), ..self }
+    }
+
+    /// For those alone whose token is of all namespaces.
+    pub(super) fn of_all(self) -> Self {
+        Self { of_all: true, ..self }
+    }
+
+    /// Whether it is about the things of one namespace.
+    pub(super) fn is_scoped(&self) -> bool {
+        self.role().is_some() && !self.of_all
+    }
+
+    /// For all, without a token: it tells nothing of what is installed here.
     pub(super) fn open(self) -> Self {
-        Self { is_open: true, ..self }
+        Self { access: Some(Access::Open), ..self }
+    }
+
+    /// The role that it wants, if it wants any.
+    pub(super) fn role(&self) -> Option<Role> {
+        match self.access {
+            Some(Access::Open) => None,
+            Some(Access::Role(role)) => Some(role),
+            None => Some(Role::Admin),
+        }
+    }
+
+    /// Whether it changes something that a person asks for: such requests are recorded. Submissions and signals are what the
+    /// rest of the world does, and runs remember those themselves.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.method != Method::GET && self.role().is_some_and(|role| role > Role::Submit)
     }
 
     pub(super) fn header(mut self, name: &'static str) -> Self {
@@ -159,18 +206,24 @@ impl Route {
         let mut all = self.refusals.clone();
         let reads =
             self.query.is_some() || !self.headers.is_empty() || !self.takes.is_empty() || self.path.contains('{');
+        let wanted = self.role();
+        let is_closed = wanted.is_some();
         for (kind, may_be) in [
-            (&BAD_REQUEST, reads),
-            (&UNAUTHORIZED, !self.is_open),
+            (&BAD_REQUEST, reads || is_closed),
+            (&UNAUTHORIZED, is_closed),
+            (&FORBIDDEN, is_closed),
+            (&FOREIGN_ORIGIN, true),
             (&MISDIRECTED, true),
-            (&NOT_FOUND, self.path.contains("{run}")),
+            (&UNKNOWN_HOST, true),
+            (&NOT_FOUND, is_closed),
             (&TOO_SLOW, true),
             (&TOO_LARGE, !self.takes.is_empty()),
             (&UNSUPPORTED_MEDIA_TYPE, !self.takes.is_empty()),
-            (&INTERNAL, !self.is_open),
-            (&DAMAGED, !self.is_open),
+            (&TOO_MANY_FAILURES, is_closed),
+            (&INTERNAL, is_closed),
+            (&DAMAGED, is_closed),
             (&TOO_MANY_CONNECTIONS, true),
-            (&UNAVAILABLE, !self.is_open),
+            (&UNAVAILABLE, is_closed),
         ] {
             if may_be && all.iter().all(|(known, _)| *known != kind) {
                 all.push((kind, ""));
@@ -203,8 +256,11 @@ pub(super) trait Input {
     }
 }
 
+impl Input for Scoped {}
 impl Input for State<AppState> {}
 impl Input for HeaderMap {}
+impl Input for Extension<Caller> {}
+impl Input for Extension<Subject> {}
 impl Input for Body {}
 impl<T> Input for Path<T> {}
 impl<T: JsonSchema> Input for Params<T> {
@@ -216,6 +272,12 @@ impl<T: JsonSchema> Input for Params<T> {
 /// What the answer of a handler tells.
 pub(super) trait Output {
     fn shape() -> Option<Shape>;
+}
+
+impl<T: JsonSchema> Output for Noted<T> {
+    fn shape() -> Option<Shape> {
+        Some(SchemaGenerator::subschema_for::<T>)
+    }
 }
 
 impl Output for Response {
@@ -261,4 +323,4 @@ macro_rules! signatures {
     )*};
 }
 
-signatures! { () (A) (A B) (A B C) (A B C D) (A B C D E) }
+signatures! { () (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) }

@@ -4,35 +4,36 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pawl_dispatch::submissions::Refused;
-use pawl_domain::id::RunId;
+use pawl_domain::id::{RunId, StepId};
 use pawl_domain::name::Name;
 use pawl_domain::pipeline::Pipeline;
+use pawl_store::logs::Wanted;
+use pawl_store::recoveries::{InterruptedFilter, Standing};
 use pawl_store::runs::{RunFilter, RunRow, StepRow};
 use pawl_store::submit::{NewRun, Submission};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::explain::{EXPLAINED_SIGNALS, EXPLAINED_STEPS, explain, name_rejected};
+use super::explain::{EXPLAINED_SIGNALS, EXPLAINED_STEPS, LOGS_READ, explain, last_logged, name_rejected};
 use super::health;
 use super::home::Home;
 use super::parked::{again, ways_out};
-use super::problem::{Result, SizeLimit};
+use super::pauses;
+use super::problem::{Result, SizeLimit, followed};
 use super::remarks;
 use super::request::{Params, Path, pipeline_name, read_json, run_id};
 use super::state::{AppState, step_name, step_named};
+use super::traced::{context_of, trace_of};
 use super::types::{
-    EventKind, Explanation, IDEMPOTENCY_KEY, ListedStatus, Problem, Run, RunList, RunStatus, RunSummary, Step,
-    StepDetail, StepStatus, SubmitRun, SubmittedRun,
+    Because, EventKind, Explanation, IDEMPOTENCY_KEY, ListedStatus, Problem, Run, RunList, RunStatus, RunSummary, Step,
+    StepDetail, StepStatus, SubmitRun, SubmittedRun, check_idempotency_key,
 };
-
-/// Longest idempotency key, characters.
-pub(super) const KEY_LENGTH: usize = 200;
+use super::whose::Scoped;
 
 /// Runs on a page, unless the client says otherwise, and at most.
 const PAGE: u32 = 50;
@@ -58,7 +59,7 @@ pub(super) struct SubmitParams {
 }
 
 pub(super) async fn submit(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Params(params): Params<SubmitParams>,
     headers: HeaderMap,
     body: Body,
@@ -78,8 +79,13 @@ pub(super) async fn submit(
         None => Vec::new(),
     };
     let run = NewRun::new(state.namespace.clone(), pipeline.into(), input.to_vec(), key.clone());
+    let run = run.in_trace(context_of(&headers));
     let id = run.id;
-    if let Err(problem) = state.check_input(&run).await
+    let refused = match state.check_input(&run).await {
+        Ok(()) => state.has_room().await.map_err(|over| Problem::over_quota(&state.namespace, &over)),
+        refused => refused,
+    };
+    if let Err(problem) = refused
         // With the key of a run that is there, this is a question for it, whatever its steps would take now.
         && (key.is_none() || state.store.run_marks(&[id]).await?.is_empty())
     {
@@ -100,8 +106,10 @@ pub(super) async fn submit(
         Submission::UnknownPipeline => {
             let unknown = state.store.unknown_pipeline(&state.namespace, &request.pipeline).await;
             let failed = state.home.as_ref().and_then(Home::failed);
-            let failed = failed.map(|what| format!("; {what} did not build, the output of `pawl dev` says why"));
-            return Err(Problem::unknown_pipeline(&format!("{unknown}{}", failed.unwrap_or_default())));
+            let detail = failed.map_or(unknown.to_string(), |what| {
+                followed(&unknown.to_string(), &format!("{what} did not build, the output of `pawl dev` says why"))
+            });
+            return Err(Problem::unknown_pipeline(&detail));
         }
     };
     let mut status = if created { RunStatus::Pending } else { status_of(&state, id).await? };
@@ -114,10 +122,10 @@ pub(super) async fn submit(
 
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    match value.to_str() {
-        Ok(key) if (1..=KEY_LENGTH).contains(&key.len()) && !key.contains('\t') => Ok(Some(key.to_owned())),
-        _ => Err(Problem::bad_request(format!("an idempotency key has 1 to {KEY_LENGTH} printable ASCII characters"))),
-    }
+    // What is no text is no key, either.
+    let key = value.to_str().unwrap_or_default();
+    check_idempotency_key(key).map_err(Problem::bad_request)?;
+    Ok(Some(key.to_owned()))
 }
 
 /// How long a request waits for the end of its run, if it does.
@@ -140,48 +148,76 @@ pub(super) struct ListParams {
     pipeline: Option<Name>,
     /// Runs on a page: 50 if nothing is said, and 1,000 at most, whatever is said.
     limit: Option<u32>,
-    /// Only runs that are older than this one: `next` of the page before.
-    before: Option<RunId>,
+    /// Only runs that are older than this one: `next` of the page before. With `status=stuck` there is a time behind it.
+    #[schemars(extend("pattern" = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(/[0-9]{1,15})?$"))]
+    before: Option<String>,
     /// The first digits of ids, with their hyphens or without; goes with `limit` alone.
     #[schemars(extend("pattern" = "^-*([0-9A-Fa-f]-*){1,32}$"))]
     id: Option<String>,
 }
 
-pub(super) async fn list(State(state): State<AppState>, Params(params): Params<ListParams>) -> Result<Json<RunList>> {
+pub(super) async fn list(Scoped(state): Scoped, Params(params): Params<ListParams>) -> Result<Json<RunList>> {
     let limit = params.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
     if let Some(digits) = &params.id {
         let (first, last) = ids_from(digits)?;
         let rows = state.store.runs_between(&state.namespace, first, last, limit).await?;
         return Ok(Json(RunList { runs: rows.into_iter().map(RunSummary::from).collect(), next: None }));
     }
+    if params.status == Some(ListedStatus::Stuck) {
+        return stuck(&state, &params, limit).await;
+    }
     let filter = RunFilter {
         namespace: &state.namespace,
         status: params.status.and_then(ListedStatus::plain),
         pipeline: params.pipeline.as_ref().map(Name::as_str),
-        before: params.before,
+        before: params.place()?.map(|(run, _)| run),
         limit: limit + 1,
     };
     let rows = match params.status {
-        Some(ListedStatus::Stuck) => return stuck(&state, params.pipeline.as_ref(), limit).await,
         Some(ListedStatus::Parked) => {
             state.store.parked_runs(filter.namespace, filter.pipeline, filter.before, filter.limit).await?
+        }
+        Some(ListedStatus::Paused) => {
+            state.store.paused_runs(filter.namespace, filter.pipeline, filter.before, filter.limit).await?
         }
         _ => state.store.runs(&filter).await?,
     };
     let has_more = rows.len() > limit as usize;
     let runs: Vec<RunSummary> = rows.into_iter().take(limit as usize).map(RunSummary::from).collect();
-    let next = runs.last().map(|run| run.id).filter(|_| has_more);
+    let next = runs.last().map(|run| run.id.to_string()).filter(|_| has_more);
     Ok(Json(RunList { runs, next }))
 }
 
-/// Runs that nobody moves: those that stand longest first. There are few, or something is badly wrong; no page follows.
-async fn stuck(state: &AppState, pipeline: Option<&Name>, limit: u32) -> Result<Json<RunList>> {
-    let standing = state.store.interrupted(&state.namespace, STUCK_AFTER, limit).await?;
+impl ListParams {
+    /// After which run the page begins, and since when that one stands.
+    fn place(&self) -> Result<Option<(RunId, Option<i64>)>> {
+        let Some(before) = &self.before else { return Ok(None) };
+        let (run, since_ms) = before.split_once('/').map_or((&**before, None), |(run, ms)| (run, Some(ms.parse())));
+        match (run.parse(), since_ms.transpose()) {
+            (Ok(run), Ok(since_ms)) => Ok(Some((run, since_ms))),
+            _ => Err(Problem::bad_request(format!("`before` is `next` of the page before, not {before:?}"))),
+        }
+    }
+}
+
+/// Runs that nobody moves: those that stand longest first.
+async fn stuck(state: &AppState, params: &ListParams, limit: u32) -> Result<Json<RunList>> {
+    let filter = InterruptedFilter {
+        namespace: &state.namespace,
+        pipeline: params.pipeline.as_ref().map(Name::as_str),
+        threshold: STUCK_AFTER,
+        // A run alone is no place in this order: the page is the first.
+        after: params.place()?.and_then(|(run, since_ms)| Some(Standing { since_ms: since_ms?, run })),
+        limit: limit + 1,
+    };
+    let mut standing = state.store.interrupted_page(&filter).await?;
+    let has_more = standing.len() > limit as usize;
+    standing.truncate(limit as usize);
+    let next = standing.last().filter(|_| has_more).map(|row| row.standing().to_string());
     let order: Vec<RunId> = standing.iter().map(|run| run.run).collect();
     let mut rows = state.store.runs_named(&order).await?;
-    rows.retain(|row| pipeline.is_none_or(|pipeline| pipeline.as_str() == row.pipeline));
     rows.sort_by_key(|row| order.iter().position(|run| *run == row.id));
-    Ok(Json(RunList { runs: rows.into_iter().map(RunSummary::from).collect(), next: None }))
+    Ok(Json(RunList { runs: rows.into_iter().map(RunSummary::from).collect(), next }))
 }
 
 /// The first and the last id that begin with these digits.
@@ -207,7 +243,7 @@ pub(super) struct ShowParams {
 }
 
 pub(super) async fn show(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path(run): Path<String>,
     Params(params): Params<ShowParams>,
 ) -> Result<Json<Run>> {
@@ -222,12 +258,12 @@ pub(super) async fn show(
     }
     let (row, steps) = state.store.run(id, None).await?;
     let pipeline = state.pipeline(row.pipeline_digest).await?;
-    let steps = steps.into_iter().map(|step| step_of(&pipeline, step)).collect();
+    let steps = steps.into_iter().map(|step| step_of(id, &pipeline, step)).collect();
     Ok(Json(Run { summary: row.into(), steps }))
 }
 
 pub(super) async fn show_step(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path((run, step)): Path<(String, String)>,
 ) -> Result<Json<StepDetail>> {
     let id = run_id(&run)?;
@@ -241,17 +277,17 @@ pub(super) async fn show_step(
         StepStatus::Failed => again(id, &step),
         _ => Vec::new(),
     };
-    Ok(Json(StepDetail { step: step_of(&pipeline, row), output, ways_out }))
+    Ok(Json(StepDetail { step: step_of(id, &pipeline, row), output, ways_out }))
 }
 
-pub(super) async fn output(State(state): State<AppState>, Path(run): Path<String>) -> Result<Response> {
+pub(super) async fn output(Scoped(state): Scoped, Path(run): Path<String>) -> Result<Response> {
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
     let output = state.store.run_output(id, &pipeline).await?;
     Ok(([(CONTENT_TYPE, "application/json")], output).into_response())
 }
 
-pub(super) async fn why(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<Explanation>> {
+pub(super) async fn why(Scoped(state): Scoped, Path(run): Path<String>) -> Result<Json<Explanation>> {
     explained(&state, run_id(&run)?).await.map(Json)
 }
 
@@ -265,7 +301,16 @@ pub(super) async fn explained(state: &AppState, id: RunId) -> Result<Explanation
         RunStatus::Failed => why_failed(state, &row).await?,
         _ => None,
     };
-    let mut explanation = explain(&row, &pipeline, &live, &failed, why_failed.as_deref());
+    let pauses = if row.status.is_ended() { Vec::new() } else { state.store.pauses().await? };
+    let paused = (pauses.as_slice(), &state.namespace);
+    let mut explanation = explain(&row, &pipeline, &live, &failed, why_failed.as_deref(), paused);
+    let executed = explanation.reasons.iter_mut().zip(&live).filter(|(reason, _)| reason.because == Because::Lease);
+    for (reason, step) in executed.take(LOGS_READ) {
+        let wanted = Wanted { step: Some(step.no), ..Wanted::all(id) };
+        // It helps, and is no part of the truth: what can't be read is left out.
+        let last = state.store.log_tail(&wanted, 0, 1).await.ok().and_then(|mut page| page.lines.pop());
+        reason.message.extend(last.map(|last| last_logged(&last, step.now_ms)));
+    }
     if row.failing || row.parked || matches!(row.status, RunStatus::Failed | RunStatus::Cancelled) {
         explanation.remarks.extend(state.keeps_pipeline(&row.pipeline, row.pipeline_digest).await);
     }
@@ -273,9 +318,14 @@ pub(super) async fn explained(state: &AppState, id: RunId) -> Result<Explanation
         let away = health::not_ready(state.queue.name(), state.queue.ping()).await;
         explanation.remarks.extend(away.map(|why| remarks::queue_away(&why)));
     }
-    if live.iter().any(|step| step.awaits.is_some()) {
+    let is_awaited = live.iter().any(|step| step.awaits.is_some());
+    if is_awaited || !failed.is_empty() {
         let rejected = state.store.rejected_signals(id, EXPLAINED_SIGNALS).await?;
-        name_rejected(&mut explanation, &live, &rejected);
+        name_rejected(&mut explanation, &live, &failed, &rejected);
+    }
+    if is_awaited {
+        let inbox = state.store.inbox(id, 0, EXPLAINED_SIGNALS).await?;
+        explanation.remarks.extend(remarks::not_awaited(id, &inbox, &live));
     }
     Ok(explanation)
 }
@@ -292,7 +342,7 @@ pub(super) fn to_raw(json: Vec<u8>) -> Result<Box<RawValue>> {
     RawValue::from_string(text).map_err(|error| Problem::internal(&error))
 }
 
-pub(super) fn step_of(pipeline: &Pipeline, row: StepRow) -> Step {
+pub(super) fn step_of(run: RunId, pipeline: &Pipeline, row: StepRow) -> Step {
     let spec = pipeline.step(row.no);
     Step {
         name: step_name(pipeline, row.no),
@@ -306,6 +356,7 @@ pub(super) fn step_of(pipeline: &Pipeline, row: StepRow) -> Step {
         attempts: row.attempts,
         failures: row.failures,
         crashes: row.crashes,
+        trace_id: trace_of(StepId { run, step: row.no }, &row),
         fence: row.fence,
         worker: row.worker,
         journal_length: row.journal_length,
@@ -327,6 +378,7 @@ pub(super) fn step_of(pipeline: &Pipeline, row: StepRow) -> Step {
 impl From<RunRow> for RunSummary {
     fn from(row: RunRow) -> Self {
         Self {
+            paused: pauses::of_run(&row),
             id: row.id,
             pipeline: row.pipeline,
             pipeline_digest: row.pipeline_digest,

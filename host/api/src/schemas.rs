@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 impl AppState {
     /// Refuses a run whose input does not fit.
     pub(super) async fn check_input(&self, run: &NewRun) -> Result<()> {
-        let first = match self.schemas.first(&run.pipeline) {
+        let first = match self.schemas.first(&self.namespace, &run.pipeline) {
             Some(first) => first,
             None => match within(PATIENCE, self.look_up(&run.pipeline)).await {
                 Ok(first) => first,
@@ -68,7 +68,7 @@ impl AppState {
             }
         }
         let first = Arc::new(first);
-        self.schemas.keep_first(pipeline, &first);
+        self.schemas.keep_first(&self.namespace, pipeline, &first);
         Ok(first)
     }
 

@@ -1,29 +1,41 @@
 //! Starts and stops the API process.
 //!
 //! Store and queue may be away when it starts: it serves at once, says so in `/ready`, and refuses what
-//! needs them until they are there. A schema that is not this build's ends it: mending that takes a person.
+//! needs them until they are there. So it does with the schema of an older build (`unmigrated.rs`). One that this build does not
+//! work with, and that is newer or another's, ends it: mending that takes a person.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use pawl_base::envelope::Keys;
+use pawl_base::tell;
 use pawl_dispatch::Ports;
 use pawl_dispatch::submissions::Submissions;
 use pawl_domain::limits::Limits;
 use pawl_domain::namespace::Namespace;
 use pawl_domain::suspicion::Suspicion;
-use pawl_engine::Engine;
+use pawl_engine::examine::Examiner;
 use pawl_store::{self as store, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::access::{Access, OwnToken};
 use super::aside::Aside;
+use super::browsers::Hosts;
 use super::doors::{self, Doors};
 use super::home::Home;
+use super::lookout;
 use super::metrics::Asked;
+use super::oidc::{self, Oidc};
 use super::router;
 use super::state::AppState;
+use super::tls::{Tls, TlsFiles};
+use super::tokens::{API_TOKEN, DEV_TOKEN};
+use super::trusted::Policy;
+use super::wanted::Wanted;
 use super::watch::Watch;
 
 /// How the API is set up.
@@ -31,8 +43,17 @@ use super::watch::Watch;
 pub struct Config {
     /// Address and port; port 0 takes a free one.
     pub listen: String,
-    /// The token that requests must carry, if any.
+    /// The files with which it speaks TLS; none: it speaks without, and a proxy in front of it may speak it.
+    pub tls: Option<TlsFiles>,
+    /// A token of an admin that no store has, if any.
     pub token: Option<String>,
+    /// Whose tokens let people in besides those of the store, if anybody's.
+    pub oidc: Option<oidc::Config>,
+    /// Names that requests may be for, besides those of loopback and where it listens; one that begins with `*.` is for all
+    /// names below.
+    pub allowed_hosts: Vec<String>,
+    /// Wrong tokens of one address in a row that are looked at as they come.
+    pub failures: u32,
     /// How long a shutdown waits for requests under way.
     pub grace: Duration,
     /// When a step is blamed for the deaths of its workers, for requeues on an operator's word.
@@ -49,15 +70,23 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long its body may take, besides what its size takes.
     pub body_timeout: Duration,
-    /// How long a component that is pushed may take to be compiled.
-    pub compile_timeout: Duration,
+    /// Who compiles components that are pushed and asks them what they are, within which bounds.
+    pub examiner: Examiner,
+    /// What seals secrets; without any, none is taken.
+    pub secrets: Keys,
+    /// Which components are let in.
+    pub trusted: Policy,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:7340".to_owned(),
+            tls: None,
             token: None,
+            oidc: None,
+            allowed_hosts: Vec::new(),
+            failures: 20,
             grace: Duration::from_secs(10),
             suspicion: Suspicion::default(),
             limits: Limits::default(),
@@ -66,7 +95,9 @@ impl Default for Config {
             readers: 2_048,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
-            compile_timeout: Duration::from_secs(60),
+            examiner: Examiner::default(),
+            secrets: Keys::default(),
+            trusted: Policy::default(),
         }
     }
 }
@@ -86,6 +117,15 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Others can connect, and nobody could be let in.
+    #[error(
+        "other machines can connect to {0}, and there is no token: make one with `pawl migrate --admin-token NAME`, or set \
+         api_token (PAWL_API_TOKEN), or listen on 127.0.0.1"
+    )]
+    NoToken(SocketAddr),
+    /// Certificate or key can't be used.
+    #[error("{0}")]
+    Tls(String),
     /// The database's schema is wrong.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -108,20 +148,41 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub async fn serve(
     config: Config,
     ports: Ports,
-    engine: Arc<Engine>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let state = prepare(&config, ports, engine, None);
     // A wrong schema is said before anything listens, if the store is there to tell.
-    let is_checked = check_schema(&state).await?;
+    let is_checked = check_schema(&*ports.store).await?;
+    let tls = config.tls.as_ref().map(Tls::of).transpose()?;
     let (listener, address) = listen(&config.listen).await?;
-    eprintln!("listening on http://{address}");
-    if config.token.is_none() && !address.ip().is_loopback() {
-        tracing::warn!(
-            "there is no token, and other machines can connect: whoever does may do everything. Set api_token"
-        );
+    refuse_to_shut_all_out(&config, &*ports.store, address, is_checked).await?;
+    tell!("listening on {}://{address}", if tls.is_some() { "https" } else { "http" });
+    let state = prepare(&config, ports, None, address, is_checked);
+    answer(config, tls, state, listener, is_checked, shutdown).await
+}
+
+/// Nobody is let in without a token where other machines can connect. That there is none is a mistake then, and told at once; a
+/// store that is away, or is to be migrated, may have one.
+async fn refuse_to_shut_all_out(
+    config: &Config,
+    store: &dyn Store,
+    address: SocketAddr,
+    is_checked: bool,
+) -> Result<(), ServeError> {
+    if config.token.is_some() || config.oidc.is_some() || address.ip().is_loopback() {
+        return Ok(());
     }
-    answer(config, state, listener, is_checked, shutdown).await
+    if !is_checked {
+        tracing::warn!(
+            "api_token is not set, and {} can't be asked for tokens yet: nobody is let in so far",
+            store.name()
+        );
+        return Ok(());
+    }
+    match store.has_tokens().await {
+        Ok(false) => Err(ServeError::NoToken(address)),
+        Err(error) if !error.is_passing() => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Takes an address, and tells which one it is.
@@ -144,17 +205,17 @@ pub async fn serve_at_home(
     listener: TcpListener,
     config: Config,
     ports: Ports,
-    engine: Arc<Engine>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let state = prepare(&config, ports, engine, Some(home));
-    let is_checked = check_schema(&state).await?;
-    answer(config, state, listener, is_checked, shutdown).await
+    let is_checked = check_schema(&*ports.store).await?;
+    let address = listener.local_addr().map_err(ServeError::Io)?;
+    let state = prepare(&config, ports, Some(home), address, is_checked);
+    answer(config, None, state, listener, is_checked, shutdown).await
 }
 
-/// Whether the schema is this build's; false if the store is away.
-async fn check_schema(state: &AppState) -> Result<bool, ServeError> {
-    match store::check(&*state.store).await {
+/// Whether the schema is this build's; false if the store is away, or is to be migrated.
+async fn check_schema(store: &dyn Store) -> Result<bool, ServeError> {
+    match store::check(store).await {
         Err(error) if !error.is_passing() => Err(error.into()),
         checked => Ok(checked.is_ok()),
     }
@@ -162,6 +223,7 @@ async fn check_schema(state: &AppState) -> Result<bool, ServeError> {
 
 async fn answer(
     config: Config,
+    tls: Option<Tls>,
     state: AppState,
     listener: TcpListener,
     is_checked: bool,
@@ -179,12 +241,13 @@ async fn answer(
         }
     };
     let Config { connections, header_timeout, body_timeout, .. } = config;
-    let doors = Doors { connections, header_timeout, body_timeout };
+    let doors = Doors { tls, connections, header_timeout, body_timeout };
     let serving = doors::serve(listener, router(state.clone()), doors, stopped.clone());
     // Tasks of their own, which run where the readers do: otherwise each wake-up would go by way of this thread.
     let mut readers = JoinSet::new();
     readers.spawn(async move { watch.run().await });
     readers.spawn(wake_readers(state.clone()));
+    readers.spawn(lookout::run(state.clone()));
     tokio::spawn(signal);
     tokio::select! {
         () = serving => Ok(()),
@@ -198,24 +261,47 @@ async fn answer(
     }
 }
 
-fn prepare(config: &Config, Ports { store, queue }: Ports, engine: Arc<Engine>, home: Option<Home>) -> AppState {
+fn prepare(
+    config: &Config,
+    Ports { store, queue }: Ports,
+    home: Option<Home>,
+    address: SocketAddr,
+    fits: bool,
+) -> AppState {
+    let fits = Arc::new(AtomicBool::new(fits));
+    let own = config.token.iter().map(|text| OwnToken::of(API_TOKEN, text));
+    let own = own.chain(home.iter().map(|home| OwnToken::of(DEV_TOKEN, &home.token))).collect();
+    let is_local = address.ip().is_loopback();
     AppState {
+        access: Access::new(
+            own,
+            config.oidc.clone().map(Oidc::new),
+            is_local,
+            store.clone(),
+            Arc::clone(&fits),
+            config.failures,
+        ),
+        wanted: Wanted::of_all_routes(),
+        hosts: Hosts::of(&config.listen, address, &config.allowed_hosts),
         submissions: Submissions::start(&store, Arc::clone(&queue)),
         watch: Watch::new(store.clone()),
+        fits,
         store,
         queue,
-        engine,
+        examiner: config.examiner.clone(),
         compiling: Aside::new(1),
-        compile_timeout: config.compile_timeout,
         checking: Aside::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
         pushes: Arc::new(Semaphore::new(PUSHES)),
         readers: Arc::new(Semaphore::new(config.readers.min(Semaphore::MAX_PERMITS))),
         most_readers: config.readers,
         limits: config.limits,
+        trusted: config.trusted.clone(),
+        secret_keys: config.secrets.clone(),
         namespace: Namespace::default(),
+        whose: Arc::default(),
+        quotas: Arc::default(),
         suspicion: config.suspicion,
         home,
-        token_hash: config.token.as_ref().map(|token| blake3::hash(token.as_bytes())),
         pipelines: Arc::default(),
         most_pipelines: config.pipelines,
         schemas: Arc::default(),

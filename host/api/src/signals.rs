@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use pawl_domain::id::RunId;
 use pawl_domain::json;
@@ -16,12 +15,13 @@ use super::request::{Path, read_body, require_media_type, run_id};
 use super::runs::idempotency_key;
 use super::state::AppState;
 use super::types::{Problem, SentSignal};
+use super::whose::Scoped;
 
 /// What a signal carries if its sender says nothing.
 const NOTHING: &[u8] = b"null";
 
 pub(super) async fn send(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path((run, name)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,

@@ -1,9 +1,11 @@
 //! What all handlers share, and the few things that several of them do with it.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use pawl_base::envelope::Keys;
 use pawl_base::lock;
 use pawl_dispatch::retention::Sweeper;
 use pawl_dispatch::submissions::Submissions;
@@ -14,20 +16,26 @@ use pawl_domain::pipeline::Pipeline;
 use pawl_domain::pipeline_file::closest;
 use pawl_domain::ready::{Moved, Ready};
 use pawl_domain::suspicion::Suspicion;
-use pawl_engine::Engine;
+use pawl_engine::examine::Examiner;
 use pawl_metrics::figures;
 use pawl_queue::{FollowUp, SharedQueue};
 use pawl_store::{self as store, SharedStore};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::access::Access;
 use super::aside::{Aside, Unfinished};
+use super::browsers::Hosts;
 use super::home::Home;
 use super::known::Known;
 use super::metrics::Asked;
 use super::problem::Result;
+use super::quotas::Quotas;
 use super::remarks;
+use super::trusted::Policy;
 use super::types::{Changed, Problem};
+use super::wanted::Wanted;
 use super::watch::Watch;
+use super::whose::Whose;
 
 /// How long a request waits for a check, and for its turn before it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,13 +43,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What handlers share; cheap to clone.
 #[derive(Clone)]
 pub(super) struct AppState {
+    /// The store's schema was seen to be one that this build works with.
+    pub(super) fits: Arc<AtomicBool>,
     pub(super) store: SharedStore,
     pub(super) queue: SharedQueue,
-    /// Checks and describes pushed components; executes nothing.
-    pub(super) engine: Arc<Engine>,
+    /// Compiles and describes pushed components, in other processes; nothing is executed in this one.
+    pub(super) examiner: Examiner,
     /// One component is compiled at a time: the API's processors are for requests.
     pub(super) compiling: Aside,
-    pub(super) compile_timeout: Duration,
     /// Documents and pipelines are checked where nothing else waits, as many at a time as there are processors.
     pub(super) checking: Aside,
     /// One for each component that is being pushed.
@@ -52,13 +61,25 @@ pub(super) struct AppState {
     pub(super) submissions: Submissions,
     pub(super) watch: Watch,
     pub(super) limits: Limits,
-    /// Whose pipelines, plugins and runs requests are about: one namespace for now.
+    /// Which components are let in.
+    pub(super) trusted: Policy,
+    /// What seals secrets.
+    pub(super) secret_keys: Keys,
+    /// Whose pipelines, plugins and runs a request is about; `default` where none was asked for.
     pub(super) namespace: Namespace,
+    /// What is known of whose runs are.
+    pub(super) whose: Arc<Whose>,
+    /// And of what namespaces may take.
+    pub(super) quotas: Arc<Quotas>,
     pub(super) suspicion: Suspicion,
     /// The folder of `pawl dev`.
     pub(super) home: Option<Home>,
-    /// Of the token that requests must carry.
-    pub(super) token_hash: Option<blake3::Hash>,
+    /// Who may ask for what.
+    pub(super) access: Access,
+    /// What each route wants.
+    pub(super) wanted: Wanted,
+    /// The names that this listener goes by.
+    pub(super) hosts: Hosts,
     /// Pipeline versions, which never change, and how many are kept.
     pub(super) pipelines: Arc<Mutex<HashMap<Digest, Arc<Pipeline>>>>,
     pub(super) most_pipelines: usize,

@@ -7,37 +7,70 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod circuits;
 mod dead_letters;
+mod explanations;
 mod inbox;
+mod incidents;
 mod journal;
 mod logs;
+mod namespaces;
 mod operations;
+mod pauses;
 mod pipelines;
 mod plugins;
 mod recoveries;
 mod report;
 mod retention;
 mod runs;
+mod secrets;
+mod tokens;
+mod whole;
 
+pub use circuits::*;
 pub use dead_letters::*;
+pub use explanations::*;
 pub use inbox::*;
+pub use incidents::*;
 pub use journal::*;
 pub use logs::*;
+pub use namespaces::*;
 pub use operations::*;
+pub use pauses::*;
 pub use pipelines::*;
 pub use plugins::*;
 pub use recoveries::*;
 pub use report::*;
 pub use retention::*;
 pub use runs::*;
+pub use secrets::*;
+pub use tokens::*;
 
 pub use pawl_domain::event::EventKind;
+pub use pawl_domain::incident::Kind as IncidentKind;
 pub use pawl_domain::log::Level as LogLevel;
 pub use pawl_domain::pipeline_file::Problem as FileProblem;
 pub use pawl_domain::status::{RunStatus, StepStatus, UnknownStatus};
 
 /// The header of a submission whose value makes it safe to send twice.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Characters of such a key.
+pub(crate) const KEY_LENGTH: usize = 200;
+
+/// Whether it can be a key: in a header, spaces around it are lost.
+///
+/// # Errors
+/// What a key is.
+pub fn check_idempotency_key(key: &str) -> Result<(), String> {
+    let is_printable = key.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if (1..=KEY_LENGTH).contains(&key.len()) && is_printable && key.trim() == key {
+        return Ok(());
+    }
+    Err(format!(
+        "an idempotency key has 1 to {KEY_LENGTH} printable ASCII characters; it neither begins nor ends with a space"
+    ))
+}
 
 /// The media type of errors, RFC 9457.
 pub const PROBLEM_JSON: &str = "application/problem+json";

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::HeaderMap;
-use pawl_domain::decision::fail::check_message;
+use pawl_domain::decision::check_message;
 use pawl_domain::id::{Digest, StepId, StepNo};
 use pawl_domain::pipeline::Pipeline;
 use pawl_store::control::{Resume, since_checkpoint};
@@ -18,6 +17,7 @@ use super::problem::Result;
 use super::request::{Params, Path, read_json, run_id};
 use super::state::{AppState, step_named};
 use super::types::{Changed, FailRun, Problem, ResumeStep};
+use super::whose::Scoped;
 
 /// A request to fail a run, with its message in whatever escapes.
 const MESSAGE_BYTES: usize = 32 << 10;
@@ -25,7 +25,7 @@ const MESSAGE_BYTES: usize = 32 << 10;
 /// A request to resume a step.
 const RESUME_BYTES: usize = 4 << 10;
 
-pub(super) async fn cancel(State(state): State<AppState>, Path(run): Path<String>) -> Result<Json<Changed>> {
+pub(super) async fn cancel(Scoped(state): Scoped, Path(run): Path<String>) -> Result<Json<Changed>> {
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
     state.store.cancel(id).await?;
@@ -33,7 +33,7 @@ pub(super) async fn cancel(State(state): State<AppState>, Path(run): Path<String
 }
 
 pub(super) async fn fail(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path(run): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -84,7 +84,7 @@ impl RetryOn {
 }
 
 pub(super) async fn retry(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path(run): Path<String>,
     Params(params): Params<RetryRunParams>,
 ) -> Result<Json<Changed>> {
@@ -99,7 +99,7 @@ pub(super) async fn retry(
 }
 
 pub(super) async fn retry_step(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path((run, step)): Path<(String, String)>,
     Params(params): Params<RetryParams>,
 ) -> Result<Json<Changed>> {
@@ -111,7 +111,7 @@ pub(super) async fn retry_step(
 }
 
 pub(super) async fn resume_step(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path((run, step)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,

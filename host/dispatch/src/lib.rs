@@ -1,16 +1,24 @@
 //! What is committed to the store first and told to the queue after it, for everybody who does so: [`submissions`] (HTTP,
-//! schedules, `pawl dev`, tests), [`requeue`], the sweeps as a person asks for them, and [`recovery`], for what is interrupted. And [`retention`],
-//! which takes what has ended away, and has nothing to tell the queue.
+//! schedules, `pawl dev`, tests), [`requeue`], the sweeps as a person asks for them, [`pauses`], for what goes on after one, and [`recovery`], for what is interrupted. And [`retention`],
+//! which takes what has ended away, [`incidents`], what a process sees of the whole installation, [`secrets`], sealed and opened, and
+//! [`elsewhere()`], who has another queue: they have nothing to tell the queue.
 //!
 //! A crash between the commit and the telling loses nothing: steps that were not delivered are found as lost.
 
 use pawl_queue::SharedQueue;
 use pawl_store::SharedStore;
 
+mod elsewhere;
+pub mod incidents;
+pub mod pauses;
 pub mod recovery;
 pub mod requeue;
 pub mod retention;
+pub mod secrets;
 pub mod submissions;
+pub mod whose;
+
+pub use elsewhere::elsewhere;
 
 /// Rows that one sweep moves at most; what is left comes with the next.
 pub const SWEEP: usize = 1_000;

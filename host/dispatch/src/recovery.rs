@@ -13,15 +13,17 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use pawl_domain::id::RunId;
+use pawl_domain::id::{RunId, StepId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::ready::{Moved, Ready};
-use pawl_domain::status::RunStatus;
+use pawl_domain::status::StepStatus;
 use pawl_domain::suspicion::Suspicion;
+use pawl_metrics::figures;
 use pawl_queue::FollowUp;
 use pawl_store::Store;
+use pawl_store::dead_letters::{DeadOrder, DeadState};
 use pawl_store::recoveries::{InterruptedRow, RecoveryFilter, RecoveryId, RecoveryRow};
-use pawl_store::runs::{RunFilter, RunRow};
+use pawl_store::runs::RunRow;
 use tokio::time::Instant;
 
 use super::{Ports, Result};
@@ -46,7 +48,11 @@ pub const MOST: u32 = 1_000;
 const PIECE: usize = 100;
 
 /// Failed runs that are named, newest first.
-const FAILED: u32 = 20;
+const FAILED: usize = 20;
+
+/// Dead letters that are read at once to find them, and how often at most: a run may have many, and parked ones lie among them.
+const LETTERS: u32 = 200;
+const LETTER_PAGES: usize = 5;
 
 /// Live steps that are looked at to judge a run.
 const LIVE_STEPS: u32 = 1_000;
@@ -103,6 +109,7 @@ pub async fn resume(
         Standing::AtWork => Ok(Err(NotResumed::AtWork(run))),
         Standing::Waits => Ok(Err(NotResumed::Waits(run))),
         Standing::Parked => Ok(Err(NotResumed::Parked(run))),
+        Standing::Paused => Ok(Err(NotResumed::Paused(run))),
         Standing::Failing => Ok(Err(NotResumed::Failing(run))),
         Standing::Ended(status) => Ok(Err(NotResumed::Ended(run, status))),
     }
@@ -130,7 +137,7 @@ pub struct Summary {
     pub more: bool,
     /// What became of those that were resumed.
     pub judged: Judged,
-    /// Runs that a person must decide about, since a step has failed: interrupted ones, and those that have ended so lately.
+    /// Runs that a person must decide about, since a step has failed: interrupted ones, and those of the newest dead letters.
     pub failed: Vec<RunRow>,
 }
 
@@ -165,11 +172,7 @@ pub async fn recover_all(ports: &Ports, namespace: &Namespace, options: &Options
     let more = found.len() > MOST as usize;
     found.truncate(MOST as usize);
     let (failing, detected): (Vec<_>, Vec<_>) = found.into_iter().partition(|run| run.failed > 0);
-    let mut failed =
-        store.runs(&RunFilter { status: Some(RunStatus::Failed), ..RunFilter::newest(namespace, FAILED) }).await?;
-    for run in &failing {
-        failed.push(store.run_alone(run.run).await?);
-    }
+    let failed = failed(store, namespace, failing.iter().map(|run| run.run)).await?;
     let runs: Vec<RunId> = detected.iter().map(|run| run.run).collect();
     let mut summary = Summary { detected, more, judged: Judged::default(), failed };
     if options.resume {
@@ -179,6 +182,45 @@ pub async fn recover_all(ports: &Ports, namespace: &Namespace, options: &Options
         summary.judged = outcome(store, namespace, newest, &runs, options.wait).await?;
     }
     Ok(summary)
+}
+
+/// The runs in which a step has failed that nobody has looked after, newest failure first, [`FAILED`] at most; and those besides
+/// that are `interrupted` by it. By the dead letters: what a person has purged, or ended, needs nobody any more.
+async fn failed(
+    store: &dyn Store,
+    namespace: &Namespace,
+    interrupted: impl Iterator<Item = RunId>,
+) -> Result<Vec<RunRow>> {
+    let mut runs: Vec<RunId> = Vec::new();
+    let mut before = None;
+    for _ in 0..LETTER_PAGES {
+        let page = store.dead_letters(namespace, DeadOrder::NewestFirst(before), LETTERS).await?;
+        for letter in page.iter().filter(|letter| letter.state == DeadState::Failed) {
+            let run = letter.place.step.run;
+            if runs.len() < FAILED && !runs.contains(&run) {
+                runs.push(run);
+            }
+        }
+        before = page.last().map(|letter| letter.place);
+        if runs.len() >= FAILED || page.len() < LETTERS as usize {
+            break;
+        }
+    }
+    for run in interrupted {
+        if !runs.contains(&run) {
+            runs.push(run);
+        }
+    }
+    let mut rows = Vec::with_capacity(runs.len());
+    for run in runs {
+        match store.run_alone(run).await {
+            Ok(row) => rows.push(row),
+            // Retention has taken it meanwhile.
+            Err(pawl_store::Error::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(rows)
 }
 
 /// What becomes of the runs: as soon as it is known of all, or when the time is over.
@@ -212,13 +254,27 @@ async fn outcome(
 
 /// Lets these runs go on, and delivers what is ready.
 async fn go_on(ports: &Ports, runs: &[RunId], suspicion: Suspicion) -> Result<Vec<Ready>> {
+    let mut held = HashSet::new();
+    for run in runs {
+        held.extend(running(&*ports.store, *run).await?);
+    }
     let ready = ports.store.recover(runs, suspicion).await?;
+    // Whoever had it had lost it: only then does a step that ran become ready by this.
+    let taken = ready.iter().filter(|ready| held.contains(&ready.id)).count();
+    figures().takeovers.add(taken as u64);
     let moved: Vec<Moved> = runs.iter().map(|run| Moved { run: *run, ended: false }).collect();
     let told = ports.queue.follow_up(FollowUp { ready: &ready, moved: &moved, ..FollowUp::default() }).await;
     if let Err(error) = told {
         tracing::warn!(error = error.chain(), "steps were not delivered now and will be found as lost");
     }
     Ok(ready)
+}
+
+/// Its steps that somebody has, or had until the lease ended.
+async fn running(store: &dyn Store, run: RunId) -> Result<Vec<StepId>> {
+    let live = store.live_steps(run, LIVE_STEPS).await?;
+    let running = live.iter().filter(|step| step.status == StepStatus::Running);
+    Ok(running.map(|step| StepId { run, step: step.no }).collect())
 }
 
 /// How a run stands.

@@ -34,9 +34,9 @@ const EVERYTHING_SHARE: u32 = 100;
 /// After so long it is begun anew in any case.
 const LONGEST_PASS: Duration = Duration::from_secs(24 * 3_600);
 
-/// Versions are looked at so often within their grace, but not more often than this.
-const LOOKS_AT_VERSIONS: u32 = 10;
-const VERSIONS_BETWEEN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3_600)];
+/// Versions are looked at so often within their grace, and the record of changes within its term, but not more often than this.
+const LOOKS: u32 = 10;
+const LOOKS_BETWEEN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3_600)];
 
 /// Runs that are due for longer than this are caught up with faster.
 const BEHIND: Duration = Duration::from_secs(120);
@@ -51,6 +51,8 @@ pub struct Swept {
     pub runs: u64,
     /// Versions that are.
     pub versions: GoneVersions,
+    /// Lines of the record of changes that are.
+    pub audit_lines: u64,
     /// Time was up: there may be more.
     pub more: bool,
 }
@@ -68,11 +70,12 @@ pub enum Pace {
 #[derive(Debug, Default)]
 pub struct Sweeper {
     places: HashMap<Lane, Place>,
-    /// When everything is looked through again, and versions are; none: at once.
+    /// When everything is looked through again, and versions and the record of changes are; none: at once.
     everything_at: Option<Instant>,
     /// Since when that goes on, over any number of passes that ran out of time.
     everything_since: Option<Instant>,
     versions_at: Option<Instant>,
+    audit_at: Option<Instant>,
     /// The shortest term that there is, ms.
     shortest_ms: Option<u64>,
     /// How often pieces are halved.
@@ -149,28 +152,43 @@ impl Sweeper {
         if self.versions_at.is_none_or(|at| at <= began) {
             swept.versions = within(PATIENCE, store.delete_versions(policy.grace)).await?;
             count(swept.versions);
-            let [often, rarely] = VERSIONS_BETWEEN;
-            self.versions_at = Some(Instant::now() + (policy.grace / LOOKS_AT_VERSIONS).clamp(often, rarely));
+            self.versions_at = Some(next_look(policy.grace));
+        }
+        if let Some(term_ms) = policy.audit.ms()
+            && self.audit_at.is_none_or(|at| at <= began)
+        {
+            let done;
+            (swept.audit_lines, done) = self.delete_audit(store, term_ms, pace, until).await?;
+            if done {
+                self.audit_at = Some(next_look(Duration::from_millis(term_ms)));
+            }
+            swept.more = !done;
         }
         Ok(swept)
     }
 
+    /// Deletes what is due of the record of changes. Returns how many lines went, and whether no more are due.
+    async fn delete_audit(&self, store: &dyn Store, term_ms: u64, pace: Pace, until: Instant) -> Result<(u64, bool)> {
+        let lines = self.piece().rows;
+        let piece = || async move {
+            let went = within(PATIENCE, store.delete_audit(term_ms, lines)).await?;
+            figures().retention_deleted.of(&["audit_line"]).add(went);
+            Ok((went, went < u64::from(lines)))
+        };
+        in_pieces(pace, until, piece).await
+    }
+
     /// Deletes what is left of runs that are gone. Returns whether nothing is.
     async fn finish(&self, store: &dyn Store, pace: Pace, until: Instant) -> Result<bool> {
-        loop {
-            let asked = Instant::now();
-            let gone = within(PATIENCE, store.delete_remains(self.piece())).await?;
+        let bounds = self.piece();
+        let piece = || async move {
+            let gone = within(PATIENCE, store.delete_remains(bounds)).await?;
             if gone.rows > 0 {
                 pawl_base::fault::point("retention.committed.before_next");
             }
-            if gone.done {
-                return Ok(true);
-            }
-            if Instant::now() >= until {
-                return Ok(false);
-            }
-            rest(pace, asked.elapsed(), Duration::ZERO).await;
-        }
+            Ok((gone.rows, gone.done))
+        };
+        Ok(in_pieces(pace, until, piece).await?.1)
     }
 
     /// The lanes that may have something due.
@@ -212,6 +230,29 @@ async fn lanes(store: &dyn Store, policy: &Policy) -> Result<Vec<Lane>> {
             return Ok(lanes);
         }
     }
+}
+
+/// One piece after the other, each with its rows and whether it was the last one, until that or until time is up. Returns all their
+/// rows, and whether it was that.
+async fn in_pieces<F>(pace: Pace, until: Instant, piece: impl Fn() -> F) -> Result<(u64, bool)>
+where
+    F: Future<Output = Result<(u64, bool)>>,
+{
+    let mut gone = 0;
+    loop {
+        let asked = Instant::now();
+        let (rows, is_last) = piece().await?;
+        gone += rows;
+        if is_last || Instant::now() >= until {
+            return Ok((gone, is_last));
+        }
+        rest(pace, asked.elapsed(), Duration::ZERO).await;
+    }
+}
+
+fn next_look(term: Duration) -> Instant {
+    let [often, rarely] = LOOKS_BETWEEN;
+    Instant::now() + (term / LOOKS).clamp(often, rarely)
 }
 
 async fn rest(pace: Pace, took: Duration, late: Duration) {

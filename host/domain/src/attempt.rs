@@ -7,6 +7,9 @@ use serde_json::value::RawValue;
 use super::id::{Digest, Fence, RunId, StepId};
 use super::journal::Entry;
 use super::wait::Wait;
+pub use divergence::{Divergence, Restored};
+
+mod divergence;
 
 /// A step that a worker owns from now on, until its fence is raised.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,8 +30,8 @@ pub struct Claim {
     pub journal_length: u32,
     /// Where the last checkpoint stands, if there is one.
     pub checkpoint_position: Option<u32>,
-    /// Whether somebody else has raised its fence before: what this attempt passes on its way back may be a recovery
-    /// ([`crate::recovery`]), and is told with what it writes.
+    /// Whether it comes after a takeover: what this attempt passes on its way back is a recovery ([`crate::recovery`]), and is
+    /// told with what it writes. A retry or a resume that a person asked for is none.
     pub recovers: bool,
     /// What its input is made of.
     pub input: ClaimedInput,
@@ -96,8 +99,19 @@ pub enum Outcome {
     Suspended(Wait),
     /// The attempt was stopped by the host without a fault of the step (drain): it is ready again.
     HandedBack,
+    /// A host that it would call is down: it goes on when that is over.
+    Deferred(Deferral),
     /// The step is no longer this worker's; nothing is written.
     LeaseLost,
+}
+
+/// An attempt that ends because a host that it would call is down. It is no failure: the step goes on when the host is back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deferral {
+    /// Scheme, host and port.
+    pub origin: String,
+    /// After how long the step comes by itself.
+    pub delay_ms: u64,
 }
 
 /// Why an attempt failed, as people and the API see it.
@@ -150,63 +164,22 @@ pub enum Cause {
     Component,
     /// The input does not fit the component's schema; the guest was not called.
     InvalidInput,
+    /// It called a host that it may not reach, or asked for a secret that it is not given: a grant is missing.
+    Refused,
 }
 
 impl Cause {
-    /// Whether another attempt may help. Traps and timeouts may; limits and documents that do not fit are fatal.
+    /// Whether another attempt may help. Traps and timeouts may; limits, missing grants and documents that
+    /// do not fit are fatal.
     #[must_use]
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Retry | Self::Trap | Self::Timeout)
     }
-}
 
-/// Where and how a replay left its journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Divergence {
-    /// The journal position.
-    pub position: u32,
-    /// The call that the journal holds there, as text; `None` if the guest called past the rules.
-    pub expected: Option<String>,
-    /// The call that the guest made.
-    pub actual: String,
-    /// The first argument that differs, with both values.
-    pub difference: Option<String>,
-    /// The component that was executed.
-    pub component: Option<Digest>,
-    /// The component that made the journal. The same one, if it is not deterministic.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recorded_by: Option<Digest>,
-    /// Where in the guest the call was made, innermost frame first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backtrace: Option<String>,
-}
-
-impl Divergence {
-    /// One line for a person.
+    /// The same in words that come after "failed".
     #[must_use]
-    pub fn message(&self) -> String {
-        let expected = self.expected.as_deref().unwrap_or("nothing");
-        let mut message = format!(
-            "the replay left the journal at entry {}: recorded {expected}, called {}",
-            self.position, self.actual
-        );
-        if let Some(difference) = &self.difference {
-            message.push_str(&format!("; {difference}"));
-        }
-        match (self.recorded_by, self.component) {
-            (Some(recorded_by), Some(component)) if recorded_by != component => {
-                let (recorded_by, component) = (recorded_by.short(), component.short());
-                message.push_str(&format!(" (component {recorded_by} made the journal, {component} was executed)"));
-            }
-            (_, Some(component)) => {
-                message.push_str(&format!(
-                    " (component {} made the journal, too: it is not deterministic)",
-                    component.short()
-                ));
-            }
-            _ => {}
-        }
-        message
+    pub fn means(self) -> &'static str {
+        if self.is_retryable() { ", and may be tried again" } else { " for good" }
     }
 }
 

@@ -43,10 +43,44 @@ pub fn cause_of(error: &[u8]) -> String {
     if cause.is_empty() { NO_REASON.to_owned() } else { cause.to_owned() }
 }
 
+/// What letters of one group have in common: a cause in which a URL is its host alone. An outside service that is down is one
+/// cause, whatever was asked of it.
+///
+/// ```
+/// use pawl_domain::cause::shared;
+/// assert_eq!(shared("http://pay.example.org:#/orders/a-b?dry=#: connection refused"), "http://pay.example.org:#/#: connection refused");
+/// ```
+#[must_use]
+pub fn shared(cause: &str) -> String {
+    let (mut told, mut rest) = (String::with_capacity(cause.len()), cause);
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        told.push_str(before);
+        let host_ends = after.find(|c: char| "/?".contains(c) || ends_url(c)).unwrap_or(after.len());
+        let (host, after) = after.split_at(host_ends);
+        // Whoever it was asked as is not the cause.
+        told.push_str(host.rsplit_once('@').map_or(host, |(_, host)| host));
+        let path = &after[..after.find(ends_url).unwrap_or(after.len())];
+        // The sentence goes on with what stands behind it.
+        let path = path.trim_end_matches(['.', ',', ':', ';', '!']);
+        if !path.is_empty() {
+            told.push_str("/#");
+        }
+        rest = &after[path.len()..];
+    }
+    told.push_str(rest);
+    told
+}
+
+/// No URL has it, as it stands in a text.
+fn ends_url(c: char) -> bool {
+    c.is_whitespace() || "\"'`<>()[]{}|\\".contains(c)
+}
+
 /// The id of a group: what died of one cause at one step of one pipeline, in whatever version.
 #[must_use]
 pub fn group_of(pipeline: &str, step: &str, cause: &str) -> String {
-    let mut id = Digest::of(format!("{pipeline}\n{step}\n{cause}").as_bytes()).to_string();
+    let mut id = Digest::of(format!("{pipeline}\n{step}\n{}", shared(cause)).as_bytes()).to_string();
     id.truncate(ID_DIGITS);
     id
 }
@@ -126,6 +160,31 @@ mod tests {
         }
         let long = format!(r#"{{"message":"{}"}}"#, "\u{e9}".repeat(LONGEST + 9));
         assert_eq!(cause_of(long.as_bytes()).chars().count(), LONGEST);
+    }
+
+    #[test]
+    fn one_outside_host_that_is_down_is_one_cause_whatever_was_asked_of_it() {
+        let of = |message: &str| shared(&cause_of(serde_json::json!({ "message": message }).to_string().as_bytes()));
+        let down = "GET http://pay.example.org/#: connection refused";
+        for url in
+            ["/orders/a-b/lines?dry=true", "/", "/o/x.y;z=1", "?q=a", "/orders/01997e0c-aaaa-bbbb-cccc-ddddeeeeffff"]
+        {
+            assert_eq!(of(&format!("GET http://pay.example.org{url}: connection refused")), down, "{url}");
+        }
+        assert_ne!(of("GET http://mail.example.org/orders: connection refused"), down, "the host stays");
+        for (message, told) in [
+            ("no answer of (https://ann:secret@a/b c) or `ftp://d/e`.", "no answer of (https://a/# c) or `ftp://d/#`."),
+            ("http://127.0.0.1:8080/weather/seattle", "http://#.#.#.#:#/#"),
+            ("http://[::1]/a, http://b", "http://[::#]/a, http://b"),
+            ("no URL: a/b", "no URL: a/b"),
+            ("://", "://"),
+        ] {
+            assert_eq!(of(message), told);
+        }
+        let group =
+            |message: &str| group_of("load", "read", &cause_of(format!(r#"{{"message":"{message}"}}"#).as_bytes()));
+        assert_eq!(group("http://a/b: 503"), group("http://a/c/d: 503"));
+        assert_ne!(group("http://a/b: 503"), group("http://c/b: 503"));
     }
 
     #[test]

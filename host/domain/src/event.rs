@@ -42,6 +42,10 @@ kinds! {
     RunCancelled = "run.cancelled",
     /// A person opened it again after its end.
     RunReopened = "run.reopened",
+    /// A person has paused it: nothing of it starts.
+    RunPaused = "run.paused",
+    /// A person lets it go on.
+    RunUnpaused = "run.unpaused",
     /// The step may be claimed (its needs are met, its time or its signal has come, a person wants it).
     StepReady = "step.ready",
     /// Its first claim.
@@ -64,6 +68,8 @@ kinds! {
     StepRetrying = "step.retrying",
     /// It waits for a time or a signal.
     StepWaiting = "step.waiting",
+    /// A host that it would call is down: it waits until that is over.
+    StepDeferred = "step.deferred",
     /// It has failed for good.
     StepFailed = "step.failed",
     /// It waits for a person.
@@ -120,7 +126,11 @@ impl EventKind {
         let (live, running) = match self {
             Self::StepStarted | Self::StepResumed => (0, 1),
             Self::StepSucceeded | Self::StepFailed => (-1, -1),
-            Self::StepRetrying | Self::StepWaiting | Self::StepHandedBack | Self::StepLeaseExpired => (0, -1),
+            Self::StepRetrying
+            | Self::StepWaiting
+            | Self::StepDeferred
+            | Self::StepHandedBack
+            | Self::StepLeaseExpired => (0, -1),
             // By its worker; or by a takeover, whose `step.lease_expired` has counted.
             Self::StepParked => (0, if by_worker { -1 } else { 0 }),
             Self::StepCancelled => (-1, 0),
@@ -136,7 +146,9 @@ impl EventKind {
             | Self::RunSucceeded
             | Self::RunFailed
             | Self::RunCancelled
-            | Self::RunReopened => (0, 0),
+            | Self::RunReopened
+            | Self::RunPaused
+            | Self::RunUnpaused => (0, 0),
         };
         Counted {
             live,
@@ -184,7 +196,8 @@ mod tests {
             let Counted { live, running, .. } = told.iter().map(|(kind, by_worker)| kind.counted(*by_worker)).sum();
             (live, running)
         };
-        let by_worker = [Kind::StepRetrying, Kind::StepWaiting, Kind::StepHandedBack, Kind::StepParked];
+        let by_worker =
+            [Kind::StepRetrying, Kind::StepWaiting, Kind::StepDeferred, Kind::StepHandedBack, Kind::StepParked];
         for kind in by_worker {
             assert_eq!(sum(&[(Kind::StepStarted, true), (kind, true)]), (0, 0), "{kind}");
         }

@@ -3,14 +3,25 @@
 //! An *entry* is one answer; a *segment* is all entries of a step in one batch, packed into one row of
 //! the journal. Positions count entries from 0. Entries are appended to the enum only at its end: old
 //! journals must stay readable.
+//!
+//! An older build meets what a newer one has written when it takes a step over. It must fail no step by that, but leave it to
+//! a newer one ([`Unreadable::Newer`]). So whoever adds a kind of entry raises [`KNOWN`]'s `kinds`, which a test asks for; and
+//! whoever changes how a kind is packed, or gives one of its parts another variant, raises its `format`.
 
 use std::any::Any;
+use std::cmp::Ordering;
 use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::id::Digest;
+use super::seed::Seed;
+
+#[cfg(test)]
+mod tests;
 
 /// One answer of the outside world, in the order in which the guest asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,6 +113,12 @@ pub enum Entry {
         /// Which time it is: another number each time.
         round: i64,
     },
+    /// A note, not an answer: what the step's secure random bytes are made of from here on. It was made when the guest first
+    /// drew some, and stays through retries; behind each checkpoint it stands again.
+    Seeded {
+        /// From the system.
+        seed: Seed,
+    },
 }
 
 /// What identifies a request in a replay; headers are not matched, since the host adds some.
@@ -148,8 +165,34 @@ impl HttpAnswer {
     }
 }
 
-/// The format of packed segments; a reader refuses others.
-const FORMAT: u8 = 1;
+/// What must be known to read a segment, or what a build knows: it reads all that needs no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Knowledge {
+    /// The format of packed segments.
+    pub format: u8,
+    /// Of that format, so many kinds of entries: those of [`Entry`] in their order.
+    pub kinds: u32,
+}
+
+/// What this build knows.
+pub const KNOWN: Knowledge = Knowledge { format: 1, kinds: 14 };
+
+/// As `1.14`.
+impl fmt::Display for Knowledge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.format, self.kinds)
+    }
+}
+
+/// As it is displayed.
+impl FromStr for Knowledge {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (format, kinds) = text.split_once('.').unwrap_or((text, ""));
+        Ok(Self { format: format.parse()?, kinds: kinds.parse()? })
+    }
+}
 
 /// Packs entries into the bytes of one segment.
 ///
@@ -160,7 +203,7 @@ const FORMAT: u8 = 1;
 /// ```
 #[must_use]
 pub fn pack(entries: &[Entry]) -> Vec<u8> {
-    let mut bytes = vec![FORMAT];
+    let mut bytes = vec![KNOWN.format];
     for entry in entries {
         append(&mut bytes, entry);
     }
@@ -171,7 +214,7 @@ pub fn pack(entries: &[Entry]) -> Vec<u8> {
 #[inline]
 pub fn append(segment: &mut Vec<u8>, entry: &Entry) {
     if segment.is_empty() {
-        segment.push(FORMAT);
+        segment.push(KNOWN.format);
     }
     postcard::to_io(entry, segment).expect("an entry can always be written to memory");
 }
@@ -198,14 +241,21 @@ impl Segment {
 /// Reads the entries of one segment.
 ///
 /// # Errors
-/// [`Unreadable`] if the bytes are of another format or cut off.
+/// [`Unreadable`] if the bytes are those of a newer build, or cut off.
 pub fn unpack(segment: &[u8]) -> Result<Vec<Entry>, Unreadable> {
     let (&format, mut rest) = segment.split_first().ok_or(Unreadable::Empty)?;
-    if format != FORMAT {
-        return Err(Unreadable::Format(format));
+    match format.cmp(&KNOWN.format) {
+        Ordering::Less => return Err(Unreadable::NoFormat(format)),
+        Ordering::Equal => {}
+        Ordering::Greater => return Err(Unreadable::Newer(Knowledge { format, kinds: 0 })),
     }
     let mut entries = Vec::new();
     while !rest.is_empty() {
+        // An entry begins with its kind.
+        let (kind, _) = postcard::take_from_bytes::<u32>(rest)?;
+        if kind >= KNOWN.kinds {
+            return Err(Unreadable::Newer(Knowledge { format, kinds: kind.saturating_add(1) }));
+        }
         let (entry, tail) = postcard::take_from_bytes(rest)?;
         entries.push(entry);
         rest = tail;
@@ -219,9 +269,13 @@ pub enum Unreadable {
     /// No bytes at all.
     #[error("a journal segment is empty")]
     Empty,
-    /// Written by a newer Pawl.
-    #[error("a journal segment has format {0}, this version of Pawl reads format {FORMAT}")]
-    Format(u8),
+    /// Written by a newer build, which knows at least that. Only who knows that the bytes are those that were written can say so:
+    /// what was overwritten may look like that, too.
+    #[error("a journal segment needs {0}, and this version of Pawl knows {KNOWN}")]
+    Newer(Knowledge),
+    /// There never was such a format.
+    #[error("a journal segment has the format {0}, which there never was")]
+    NoFormat(u8),
     /// Cut off or overwritten.
     #[error("a journal segment is damaged")]
     Damaged(#[from] postcard::Error),

@@ -7,6 +7,9 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+/// Editors of some systems begin a file with it. JSON does not know it, so whoever reads files of people leaves it out.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Checks that a document is JSON in UTF-8, in which
 /// - no text has half of a surrogate pair (`"\ud800"`): it is no Unicode, and most languages have no text for it;
 /// - no object has a name twice: readers differ on which one counts, or refuse both;

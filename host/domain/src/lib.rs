@@ -1,10 +1,12 @@
 //! Words, rules and decisions, without I/O: everything here can be tested with values alone.
 
+pub mod access;
 pub mod attempt;
 pub mod cause;
 pub mod decision;
 pub mod event;
 pub mod id;
+pub mod incident;
 pub mod journal;
 pub mod json;
 pub mod limits;
@@ -13,6 +15,8 @@ pub mod name;
 pub mod namespace;
 pub mod pipeline;
 pub mod pipeline_file;
+pub mod quota;
+pub mod reach;
 pub mod ready;
 pub mod recovery;
 pub mod replay;
@@ -20,8 +24,11 @@ pub mod retention;
 pub mod retry;
 pub mod schema;
 pub mod secret;
+pub mod seed;
 pub mod status;
 pub mod succession;
 pub mod suspicion;
+pub mod token;
+pub mod trace;
 pub mod transition;
 pub mod wait;

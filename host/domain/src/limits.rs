@@ -34,6 +34,10 @@ pub struct Limits {
     pub journal_entries: usize,
     /// Signals in a run's inbox that no step has taken.
     pub inbox_signals: u32,
+    /// Connections that an attempt makes to one host; those that are used again count once.
+    pub host_connections: usize,
+    /// Bytes of bodies and headers that an attempt exchanges with one host.
+    pub host_bytes: u64,
 }
 
 /// Attempts whose logs are kept of a step, if each logs as much as it may.
@@ -76,6 +80,8 @@ impl Default for Limits {
             steps: 10_000,
             journal_entries: 100_000,
             inbox_signals: 10_000,
+            host_connections: 10_000,
+            host_bytes: 4 << 30,
         }
     }
 }

@@ -4,10 +4,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::pipeline_file::check_name;
 
 /// A namespace, by its name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(extend("pattern" = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"))]
 pub struct Namespace(String);
 
 impl Namespace {
@@ -38,6 +43,14 @@ impl FromStr for Namespace {
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         check_name(name).map_err(BadName)?;
         Ok(Self(name.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Namespace {
+    type Error = BadName;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        name.parse()
     }
 }
 

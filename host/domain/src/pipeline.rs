@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::attempt::Ingredients;
 use super::id::{Digest, StepNo};
+use super::reach::Grant;
 use super::retention::Retention;
 use super::retry::RetryPolicy;
 
@@ -82,6 +83,9 @@ pub struct StepSpec {
     /// Secrets that the guest may read, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
+    /// What it may reach; what the installation gives to those that say nothing, if it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<Grant>>,
     /// What happens after a failure.
     #[serde(default)]
     pub retry: RetryPolicy,

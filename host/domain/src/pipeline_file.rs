@@ -19,6 +19,8 @@ use super::pipeline::Pipeline;
 mod check;
 mod documents;
 mod draft;
+mod fields;
+mod grants;
 mod graph;
 mod json;
 mod numbers;

@@ -4,6 +4,16 @@
 use super::id::{Digest, RunId, StepId};
 use super::pipeline::Priority;
 
+/// When a step is ready that is *on the shelf*: ready, but paused. It is a time that never comes (the year 9999), so that it
+/// lies behind all that is looked for among ready steps. `pawl_shelved_v1` of `migrations/0035_pause.sql` is the same.
+pub const SHELVED_MS: i64 = 253_370_764_800_000;
+
+/// Since when a step is ready, if it is not on the shelf.
+#[must_use]
+pub fn unless_shelved(ready_at_ms: Option<i64>) -> Option<i64> {
+    ready_at_ms.filter(|ready_at_ms| *ready_at_ms < SHELVED_MS)
+}
+
 /// A ready step on its way to a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ready {

@@ -22,9 +22,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::attempt::Cut;
 use super::id::{Digest, StepId};
-use super::journal::{Checkpoint, Entry, Held, History, RequestSummary};
+use super::journal::{Checkpoint, Entry, History, RequestSummary};
+use super::seed::Seed;
 pub use answer::{Called, EffectStep, Facts, Fault, OnceStep, Refused, Save, Step};
 use call::Call;
 use keys::KeyOf;
@@ -32,7 +32,7 @@ use once::{Finished, OpenOnce};
 use recorded::Recorded;
 pub use recorded::{Rest, Unread};
 use tail::Tail;
-pub use told::{Told, tell};
+pub use told::{Told, is_open_wait, tell};
 pub use unseen::Unseen;
 
 #[cfg(test)]
@@ -40,6 +40,7 @@ mod again;
 mod answer;
 mod call;
 mod cursor;
+mod ending;
 mod keys;
 mod once;
 #[cfg(test)]
@@ -48,6 +49,9 @@ mod pieces;
 mod random_programs;
 mod recorded;
 mod requests;
+mod saved;
+#[cfg(test)]
+mod seeds;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -90,6 +94,8 @@ pub struct Replay {
     /// Position of the next entry, replayed or new.
     position: u32,
     random_position: u64,
+    /// What secure random bytes are made of from here on, if the guest has drawn some.
+    seed: Option<Seed>,
     effect_ordinal: u32,
     /// What the guest's own clock showed at the checkpoint, if it has one.
     elapsed_ns: Option<u64>,
@@ -105,6 +111,8 @@ pub struct Replay {
     /// Entries that were answered from the journal.
     replayed: u32,
     resumed_from: Option<u32>,
+    /// Of those that were answered, the ones before the checkpoint.
+    replayed_before: u32,
 }
 
 impl Replay {
@@ -144,6 +152,7 @@ impl Replay {
             signalled_at: None,
             position: 0,
             random_position: 0,
+            seed: None,
             effect_ordinal: 0,
             elapsed_ns: None,
             earliest_ns: 0,
@@ -153,6 +162,7 @@ impl Replay {
             saves: 0,
             replayed: 0,
             resumed_from: None,
+            replayed_before: 0,
         };
         for (position, entry) in replay.recorded.in_memory() {
             notice(&mut replay.sent, &mut replay.tail, start, *position, entry);
@@ -169,21 +179,6 @@ impl Replay {
     #[inline]
     pub fn readable(&self) -> Called<()> {
         self.recorded.unread().map_or(Ok(()), |unread| Err(Fault::Unread(unread.clone())))
-    }
-
-    /// Takes in what is left of the journal: an attempt that ends in the middle of its replay is cut by all of it.
-    ///
-    /// # Errors
-    /// [`Fault::Unread`].
-    pub fn read_to_end(&mut self) -> Called<()> {
-        self.recorded.try_again();
-        let start = self.tail.start();
-        while let Some((first, entries)) = self.recorded.read() {
-            for (position, entry) in (first..).zip(entries) {
-                notice(&mut self.sent, &mut self.tail, start, position, &entry);
-            }
-        }
-        self.readable()
     }
 
     /// Whether all that is recorded has been replayed, so that the guest now makes history.
@@ -247,6 +242,7 @@ impl Replay {
             Entry::Intent { key, request } => drop(self.sent.insert(*key, request.clone())),
             Entry::Context { .. } => self.facts_recorded = true,
             Entry::Elapsed { monotonic_ns } => self.elapsed_ns = Some(*monotonic_ns),
+            Entry::Seeded { seed } => self.seed = Some(*seed),
             _ => {}
         }
         self.pass_time(entry);
@@ -285,79 +281,41 @@ impl Replay {
         })
     }
 
-    /// The guest saves its state. `Some` is the checkpoint to hand to the writer; `None` means that the
-    /// guest is still replaying, so that there is nothing new to save. Never matched with the journal.
-    ///
-    /// # Errors
-    /// [`Fault::Refused`] inside `once`.
-    pub fn checkpoint(&mut self, state: Vec<u8>) -> Called<Option<Save>> {
-        self.readable()?;
-        if let Some(open) = &self.once {
-            return Err(Refused::CheckpointInOnce(open.name.clone()).into());
-        }
-        self.saves += 1;
-        if !self.is_live() {
-            return Ok(None);
-        }
-        self.tail = Tail::new(self.position);
-        self.facts_recorded = false;
-        self.elapsed_ns = None;
-        self.finished.retain(|_, finished| finished.saves.is_none());
-        self.checkpoints += 1;
-        let checkpoint = Checkpoint {
-            ordinal: self.checkpoints,
-            position: self.position,
-            random_position: self.random_position,
-            effect_ordinal: self.effect_ordinal,
-            prelude: self.prelude,
-            state,
-            held: Held::default(),
-        };
-        Ok(Some(Save { notes: self.results_of_once(), checkpoint }))
-    }
-
-    /// The guest asks for the state to go on from. The first call jumps to the checkpoint; every call of
-    /// an attempt gets the same answer.
-    ///
-    /// # Errors
-    /// [`Fault::Diverged`] if an earlier attempt asked at another place, [`Fault::Refused`] inside `once`.
-    pub fn restore(&mut self) -> Called<Option<Vec<u8>>> {
-        if let Some(open) = &self.once {
-            return Err(Refused::RestoreInOnce(open.name.clone()).into());
-        }
-        self.readable()?;
-        if self.prelude.is_none() {
-            match self.checkpoint.as_ref().map(|checkpoint| checkpoint.prelude) {
-                Some(Some(asked_at)) if asked_at != self.position => {
-                    let expected = self.recorded.front().map(|(_, entry)| Call::of(entry));
-                    return Err(self.diverged(expected, Call::Restore));
-                }
-                // It was saved before the guest first asked: then that first answer was "nothing", and
-                // the whole journal is there to be replayed.
-                Some(None) => self.checkpoint = None,
-                _ => {}
-            }
-            self.prelude = Some(self.position);
-            if let Some(checkpoint) = &mut self.checkpoint
-                && let Some(state) = self.recorded.ask(|rest| rest.state())
-            {
-                checkpoint.state = state;
-            }
-            self.jump();
-            self.readable()?;
-        }
-        Ok(self.checkpoint.as_ref().map(|checkpoint| checkpoint.state.clone()))
-    }
-
-    /// The guest draws `len` random bytes.
+    /// The guest draws `len` random bytes, which whoever knows the step's id can compute.
     pub fn random(&mut self, len: u32) -> Vec<u8> {
+        let (once, position) = self.draw(len);
+        keys::random(self.step, once, position, len)
+    }
+
+    /// Whether a seed is to be made and recorded ([`Entry::Seeded`]) before secure random bytes are drawn.
+    #[must_use]
+    pub fn wants_seed(&self) -> bool {
+        self.seed.is_none() && self.is_live()
+    }
+
+    /// The guest draws `len` random bytes that nobody can compute who does not read its journal.
+    ///
+    /// A journal of which a part was recorded before there were seeds is replayed as it was made: up to the first seed, or to
+    /// the journal's end, these bytes come from the step's id.
+    ///
+    /// # Errors
+    /// [`Fault::Unread`].
+    pub fn secure_random(&mut self, len: u32) -> Called<Vec<u8>> {
+        self.readable()?;
+        let Some(seed) = self.seed else { return Ok(self.random(len)) };
+        let (once, position) = self.draw(len);
+        Ok(seed.bytes(self.step, once, position, len))
+    }
+
+    /// The stream that is drawn from, and the place in it.
+    fn draw(&mut self, len: u32) -> (Option<Digest>, u64) {
         let (once, position) = match &mut self.once {
             Some(open) => (Some(open.key), &mut open.random_position),
             None => (None, &mut self.random_position),
         };
-        let bytes = keys::random(self.step, once, *position, len);
+        let drawn_at = *position;
         *position += u64::from(len);
-        bytes
+        (once, drawn_at)
     }
 
     /// Two numbers that are the step's own, and not secret: the same at every place and in every attempt.
@@ -377,43 +335,6 @@ impl Replay {
                 None => KeyOf::Name(name),
             },
         )
-    }
-
-    /// The guest ended by itself, in the way that `how` says.
-    ///
-    /// # Errors
-    /// [`Fault::Diverged`] if entries are left: the guest did less than before.
-    pub fn finish(&mut self, how: &str) -> Called<()> {
-        self.readable()?;
-        let expected = match self.recorded.front() {
-            _ if self.must_restore() => Call::Restore,
-            Some((_, entry)) => Call::of(entry),
-            None => return Ok(()),
-        };
-        Err(Fault::Diverged(Box::new(self.divergence(Some(expected), how.to_owned()))))
-    }
-
-    /// What remains of the journal when this attempt's failure is retried: the next attempt replays from
-    /// the last checkpoint up to and including the last successful effect; what follows is dropped. What
-    /// left under a key can't be taken back and what a `once` gave stays, both as notes.
-    ///
-    /// A signal is what the guest failed by if it was given it, and asked the world for nothing else since but the time:
-    /// whatever it did with it, nothing but the signal has led there, and the same signal would again.
-    #[must_use]
-    pub fn cut(&self, from_checkpoint: bool) -> Cut {
-        let at = self.tail.cut_at(from_checkpoint);
-        let left = self.tail.left_since(at).into_iter();
-        let mut notes: Vec<Entry> = left
-            .filter_map(|key| self.sent.get(&key).map(|request| Entry::Attempted { key, request: request.clone() }))
-            .collect();
-        // Before the journal's first entry: whoever goes on makes the same keys.
-        notes.splice(0..0, self.round.filter(|_| at == 0).map(|round| Entry::Again { round }));
-        if from_checkpoint {
-            notes.extend(self.elapsed_ns.map(|monotonic_ns| Entry::Elapsed { monotonic_ns }));
-            notes.extend(self.results_of_once());
-        }
-        let failed_by = self.signalled_at.filter(|given| *given >= at && self.tail.ends_with(*given));
-        Cut { at, notes, failed_by }
     }
 }
 

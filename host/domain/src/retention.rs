@@ -116,6 +116,8 @@ pub struct Policy {
     pub cancelled: Term,
     /// How long a version that nothing names stays.
     pub grace: Duration,
+    /// Of lines of the record of changes, after they were written.
+    pub audit: Term,
 }
 
 impl Default for Policy {
@@ -125,6 +127,7 @@ impl Default for Policy {
             failed: Term::days(30),
             cancelled: Term::days(30),
             grace: Duration::from_millis(7 * DAY_MS),
+            audit: Term::days(365),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! ```text
 //!  blocked ──needs met──▶ ready ──claim──▶ running ──▶ succeeded | failed | cancelled
 //!                         ▲  ▲              │  │
-//!                         │  └─lease ended, │  └──▶ waiting (sleep, retry backoff, signal) ──due, signalled──▶ ready
+//!                         │  └─lease ended, │  └──▶ waiting (sleep, retry backoff, signal, host down) ──due, signalled──▶ ready
 //!                         │    handed back ─┘
 //!                         └──── a person decides ──── parked (divergence, poison)
 //!
@@ -34,6 +34,8 @@ pub enum StepChange {
     Parked,
     /// Its worker gave it back.
     HandedBack,
+    /// Its worker reported that a host which it would call is down.
+    Deferred,
     /// Its worker's lease ended.
     LeaseEnded,
     /// Its worker's lease ended once too often without progress.
@@ -84,6 +86,7 @@ impl StepChange {
             | Self::Suspended
             | Self::Parked
             | Self::HandedBack
+            | Self::Deferred
             | Self::Due
             | Self::Signalled => false,
         }
@@ -110,7 +113,7 @@ pub fn step(from: StepStatus, change: StepChange) -> Result<StepStatus, Illegal>
         (Is::Blocked, Change::Continued) | (Is::Ready, Change::Claimed) => Is::Running,
         (Is::Running, Change::Succeeded) => Is::Succeeded,
         (Is::Running, Change::Failed) => Is::Failed,
-        (Is::Running, Change::RetryLater | Change::Suspended) => Is::Waiting,
+        (Is::Running, Change::RetryLater | Change::Suspended | Change::Deferred) => Is::Waiting,
         (Is::Running, Change::Parked | Change::Poisoned) => Is::Parked,
         (Is::Running, Change::HandedBack | Change::LeaseEnded) => Is::Ready,
         (Is::Waiting, Change::Due | Change::Signalled) => Is::Ready,
@@ -143,7 +146,7 @@ pub fn run(from: RunStatus, live: u32, failing: bool, started: bool) -> RunStatu
 mod tests {
     use super::*;
 
-    const CHANGES: [StepChange; 21] = [
+    const CHANGES: [StepChange; 22] = [
         StepChange::NeedsMet,
         StepChange::Continued,
         StepChange::Claimed,
@@ -153,6 +156,7 @@ mod tests {
         StepChange::Suspended,
         StepChange::Parked,
         StepChange::HandedBack,
+        StepChange::Deferred,
         StepChange::LeaseEnded,
         StepChange::Poisoned,
         StepChange::Due,

@@ -21,6 +21,11 @@ pub fn at_most_an_eighth(bytes: usize) -> usize {
     limit_bytes(Path::new("/")).map_or(bytes, |limit| bytes.min(limit / 8))
 }
 
+/// What another process beside this one may take, if the machine is not a small one: then three quarters of what both may.
+pub(super) fn at_most_three_quarters(bytes: u64) -> u64 {
+    limit_bytes(Path::new("/")).map_or(bytes, |limit| bytes.min(limit as u64 / 4 * 3))
+}
+
 /// What the process may take; `root` is where the system's files are.
 fn limit_bytes(root: &Path) -> Option<usize> {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();

@@ -1,12 +1,13 @@
 //! What the end of a guest means for its step: a decision, without side effects. The order of the
 //! questions matters and is the same as in the code:
 //!
-//! 1. Was it stopped from outside (lease, drain, time), or does it wait? Then it did nothing wrong.
+//! 1. Was it stopped from outside (lease, drain, time, a host that is down), or does it wait? Then it did nothing wrong.
 //! 2. Did it leave its recorded path, or end before the path did? Then a person decides; whatever it
 //!    returned, trapped on or failed with was not what it did before.
 //! 3. Did it break a limit or a rule, trap, fail, or return something?
 
-use pawl_domain::attempt::{Cause, Cut, Divergence, Failure, Outcome};
+use pawl_domain::attempt::{Cause, Cut, Deferral, Divergence, Failure, Outcome};
+use pawl_domain::journal::Knowledge;
 use pawl_domain::limits::Limits;
 use pawl_domain::replay::{Fault, Refused, Unread};
 use pawl_domain::schema::{Misfit, Schema, Unfit};
@@ -26,7 +27,8 @@ use super::wasi;
 /// How wasmtime begins to say that a component has more instances, memories or tables than it may.
 const COUNT_LIMIT: &str = "resource limit exceeded";
 
-const TOOK_TOO_LONG: &str = "the attempt took longer than the step may: raise its `timeout` in the pipeline";
+/// What a message of a timeout ends with: whoever has no pipeline replaces it.
+pub const RAISE_TIMEOUT: &str = "raise its `timeout` in the pipeline";
 const HANDED_OVER: &str = "the guest handed more to the host than the largest checkpoint or output \
                            (`limit_checkpoint`, `limit_output`)";
 
@@ -59,17 +61,26 @@ pub(super) fn outcome_of(guest: &mut Guest, end: End, component: &Prepared) -> (
             let digest = component.digest();
             divergence.component = Some(digest);
             divergence.recorded_by.get_or_insert(digest);
+            divergence.redact(|text| guest.secrets().redact(text).into_owned());
             return (Outcome::Diverged(divergence), None);
         }
         Err(Verdict::HandedBack) => return (Outcome::HandedBack, None),
+        Err(Verdict::Deferred(deferral)) => return (Outcome::Deferred(deferral), None),
         // What a retry would keep can't be known.
-        Err(Verdict::Unreadable(what)) => return (Outcome::Failed(unreadable(what)), None),
-        Err(Verdict::Failed(failure)) => failure,
+        Err(Verdict::Unreadable(failure)) => return (Outcome::Failed(failure), None),
+        Err(Verdict::Failed(failure)) => without_secrets(failure, guest.secrets()),
     };
     // It may have ended in the middle of its replay, and is cut by all that is recorded.
     match guest.replay.read_to_end() {
         Ok(()) => {}
         Err(Fault::Unread(Unread::Damaged(what))) => return (Outcome::Failed(unreadable(what)), None),
+        Err(Fault::Unread(Unread::Newer { needs, what })) => {
+            return match newer(guest, needs, &what) {
+                Verdict::Deferred(deferral) => (Outcome::Deferred(deferral), None),
+                Verdict::Unreadable(failure) => (Outcome::Failed(failure), None),
+                _ => (guest.stopped().into(), None),
+            };
+        }
         Err(_) => return (guest.stopped().into(), None),
     }
     // Also where the failure is final: a person's retry must not replay it.
@@ -92,7 +103,9 @@ enum Verdict {
     Diverged(Box<Divergence>),
     /// The machine can't execute it now.
     HandedBack,
-    Unreadable(String),
+    /// A host that it would call is down.
+    Deferred(Deferral),
+    Unreadable(Failure),
     Failed(Failure),
 }
 
@@ -106,8 +119,10 @@ fn judge(guest: &mut Guest, end: End, schema: Option<&Schema>) -> Result<String,
             check_output(output, schema, guest)
         }
         End::Returned(Err(failure)) => {
+            // Before any of it is cut.
+            let failure = redacted(failure, guest.secrets());
             finish(guest, &format!("return the failure {:?}", failure.message), None)?;
-            Err(Verdict::Failed(from_guest(redacted(failure, guest.secrets()), &guest.limits)))
+            Err(Verdict::Failed(from_guest(failure, &guest.limits)))
         }
         End::Broken(error) => Err(broken(guest, error)),
         End::Unborn(error) => Err(unborn(guest, error)),
@@ -149,12 +164,25 @@ fn lacks_memory(guest: &mut Guest, reason: &str) -> Verdict {
     Verdict::HandedBack
 }
 
+/// A newer build has begun the step, and one must go on with it: where somebody heeds that, it waits for such a worker. Else it
+/// fails with the fix; its journal stays as it is, so that the next attempt can go on.
+fn newer(guest: &Guest, needs: Knowledge, what: &str) -> Verdict {
+    match guest.recorder().map(|recorder| guest.sign.away(|| recorder.leaves_to_newer(needs, what))) {
+        Ok(Some(deferral)) => Verdict::Deferred(deferral),
+        _ => Verdict::Unreadable(Failure {
+            cause: Cause::Retry,
+            ..unreadable(format!("{what}: upgrade the workers, then `pawl run retry` goes on where it was"))
+        }),
+    }
+}
+
 fn broken(guest: &mut Guest, error: wasmtime::Error) -> Verdict {
     let backtrace = backtrace(&error);
-    let is_over = || failed(Cause::Timeout, TOOK_TOO_LONG.to_owned());
+    let is_over = || failed(Cause::Timeout, took_too_long());
     let halt = match error.downcast::<Halt>() {
         Ok(Halt::Stop(stop)) => return Verdict::Stopped(stop),
         Ok(Halt::Suspend(wait)) => return Verdict::Suspended(wait),
+        Ok(Halt::Deferred(deferral)) => return Verdict::Deferred(deferral),
         Ok(Halt::Deadline) => return is_over(),
         Ok(Halt::Unread) => {
             return match guest.halt() {
@@ -162,10 +190,17 @@ fn broken(guest: &mut Guest, error: wasmtime::Error) -> Verdict {
                 _ => Verdict::Stopped(guest.stopped()),
             };
         }
-        Ok(Halt::Unreadable(what)) => return Verdict::Unreadable(what),
+        Ok(Halt::Unreadable(what)) => return Verdict::Unreadable(unreadable(what)),
+        Ok(Halt::Newer { needs, what }) => return newer(guest, needs, &what),
         Ok(Halt::NoMemory(reason)) => return lacks_memory(guest, &reason),
         // Also in the middle of a replay: another worker may have it.
-        Ok(halt @ Halt::NoSecret { .. }) => return failed(Cause::Retry, halt.to_string()),
+        Ok(halt @ (Halt::NoSecret { .. } | Halt::NoChance(_))) => return failed(Cause::Retry, halt.to_string()),
+        // Also in the middle of a replay: an effect leaves again.
+        Ok(halt @ (Halt::OutOfReach(_) | Halt::Withheld(_))) => {
+            let refused = guest.secrets().redact(&halt.to_string()).into_owned();
+            tracing::warn!(run.id = %guest.step.run, step.no = %guest.step.step, "{refused}");
+            return failed(Cause::Refused, refused);
+        }
         Ok(Halt::Diverged(mut divergence)) => {
             divergence.backtrace = backtrace.map(|frames| frames.join("\n"));
             return Verdict::Diverged(divergence);
@@ -204,7 +239,8 @@ fn finish(guest: &mut Guest, how: &str, backtrace: Option<&[String]>) -> Result<
             Err(Verdict::Diverged(divergence))
         }
         Err(Fault::Refused(refused)) => Err(failed(Cause::Fatal, refused.to_string())),
-        Err(Fault::Unread(Unread::Damaged(what))) => Err(Verdict::Unreadable(what)),
+        Err(Fault::Unread(Unread::Damaged(what))) => Err(Verdict::Unreadable(unreadable(what))),
+        Err(Fault::Unread(Unread::Newer { needs, what })) => Err(newer(guest, needs, &what)),
         Err(Fault::Unread(Unread::Stopped)) => Err(Verdict::Stopped(guest.stopped())),
     }
 }
@@ -229,11 +265,15 @@ fn check_output(output: String, schema: Option<&Schema>, guest: &Guest) -> Resul
     }
 }
 
+fn took_too_long() -> String {
+    format!("the attempt took longer than the step may: {RAISE_TIMEOUT}")
+}
+
 /// The host was at work for the guest when it was stopped or its time ended.
 fn cut_short(guest: &Guest) -> Verdict {
     match guest.halt() {
         Some(Halt::Stop(stop)) => Verdict::Stopped(stop),
-        _ => failed(Cause::Timeout, format!("{TOOK_TOO_LONG} (the check of its documents is part of that)")),
+        _ => failed(Cause::Timeout, format!("{} (the check of its documents is part of that)", took_too_long())),
     }
 }
 
@@ -245,6 +285,12 @@ fn unfit(cause: Cause, what: &str, misfit: Misfit, secrets: &Secrets) -> Verdict
     let message = format!("the {what} does not fit the component's schema: {first}{more}");
     let details = (misfits.len() > 1).then(|| json!({ "misfits": misfits }).to_string());
     Verdict::Failed(Failure { cause, message, details, delay_ms: None, from_checkpoint: false })
+}
+
+/// Whatever has led to it, people read it.
+fn without_secrets(failure: Failure, secrets: &Secrets) -> Failure {
+    let redact = |text: String| secrets.redact(&text).into_owned();
+    Failure { message: redact(failure.message), details: failure.details.map(redact), ..failure }
 }
 
 fn redacted(failure: types::Failure, secrets: &Secrets) -> types::Failure {

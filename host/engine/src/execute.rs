@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use pawl_domain::attempt::{Cause, Cut, Failure, Outcome};
 use pawl_domain::id::StepId;
 use pawl_domain::journal::History;
+use pawl_domain::reach::{Asked, Grant};
 use pawl_domain::recovery::Stage;
 use pawl_domain::replay::Replay;
 use pawl_domain::schema::Unfit;
@@ -18,6 +19,7 @@ use super::Engine;
 use super::clock::Deadline;
 use super::ending::{self, End};
 use super::guest::{Guest, Halt};
+use super::host::way::Way;
 use super::host::{Log, Step, StepPre};
 use super::limiter::MemoryLimiter;
 use super::load::Prepared;
@@ -49,6 +51,8 @@ pub struct Attempt {
     pub config: String,
     /// What the pipeline grants it.
     pub secrets: Secrets,
+    /// What the pipeline lets it reach; what is usual if it says nothing.
+    pub allow: Option<Vec<Grant>>,
     /// How long this attempt may take.
     pub timeout: Duration,
     /// JSON text.
@@ -84,7 +88,7 @@ impl Engine {
     /// Executes one attempt of a step.
     pub fn execute(&self, prepared: &Prepared, attempt: Attempt, recorder: Arc<dyn Recorder>) -> Executed {
         let started = Instant::now();
-        let (guest, input) = match self.guest(attempt, recorder) {
+        let (guest, input) = match self.guest(attempt, prepared.asked(), recorder) {
             Ok(admitted) => admitted,
             Err(stop) => return unbegun(stop.into(), started),
         };
@@ -113,7 +117,7 @@ impl Engine {
 
     /// The guest, once the process has room for it. Its time begins then, and whatever it needs beyond, it waits for by
     /// itself.
-    fn guest(&self, attempt: Attempt, recorder: Arc<dyn Recorder>) -> Result<(Guest, Vec<u8>), Stop> {
+    fn guest(&self, attempt: Attempt, asked: Asked, recorder: Arc<dyn Recorder>) -> Result<(Guest, Vec<u8>), Stop> {
         let sign = LifeSign::of_this_thread();
         let (limit, share) = (self.limits.memory_bytes, self.memory.begin());
         let memory = MemoryLimiter::new(limit, share, Arc::clone(&sign), Some(Arc::clone(&recorder)));
@@ -131,7 +135,7 @@ impl Engine {
             }
             None => Replay::new(attempt.step, attempt.history),
         };
-        let awaited = recorder.recovers().then_some(Stage::CheckpointReload);
+        let awaited = recorder.awaits_stages().then_some(Stage::CheckpointReload);
         let keeper = Some(Arc::clone(&recorder));
         let log = Log::new(attempt.step, attempt.step_name, attempt.secrets, &self.limits, keeper);
         let guest = Guest {
@@ -145,7 +149,7 @@ impl Engine {
             lacks_memory: false,
             awaited,
             recorder: Some(recorder),
-            http: Arc::clone(&self.http),
+            way: Arc::new(Way::new(&self.http, asked, attempt.allow, self.limits)),
             sign,
             results: memory.budget().nothing(),
             memory,
@@ -169,12 +173,16 @@ impl Engine {
         }
         let began = Instant::now();
         let instantiated = caught(|| self.instantiate(prepared, guest))?;
-        figures().instantiate_seconds.took(began.elapsed());
+        let took = began.elapsed();
+        figures().instantiate_seconds.took(took);
         let (mut store, instance) = match instantiated {
             Ok(ready) => ready,
             Err(unborn) => return Ok((unborn.0, End::Unborn(unborn.1))),
         };
         let guest = store.data_mut();
+        if let Some(recorder) = &guest.recorder {
+            recorder.instantiated(took);
+        }
         if !guest.replay.has_checkpoint() {
             guest.has_restored();
         }

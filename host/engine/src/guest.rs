@@ -8,20 +8,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use pawl_domain::attempt::Divergence;
+use pawl_domain::attempt::{Deferral, Divergence};
 use pawl_domain::id::StepId;
-use pawl_domain::journal::Entry;
+use pawl_domain::journal::{Entry, Knowledge};
 use pawl_domain::limits::Limits;
+use pawl_domain::reach;
 use pawl_domain::recovery::Stage;
 use pawl_domain::replay::{Fault, Refused, Replay, Unread};
-use pawl_domain::secret::variable_of;
 use pawl_domain::wait::Wait;
 use wasmtime::UpdateDeadline;
 
 use super::clock::Deadline;
 use super::host::Log;
 use super::host::gate::Gate;
-use super::host::outgoing::Outgoing;
+use super::host::way::Way;
 use super::limiter::{Charged, MemoryLimiter};
 use super::recorder::{Interrupt, Recorder, Stop};
 use super::secrets::Secrets;
@@ -42,11 +42,12 @@ pub(super) struct Guest {
     pub(super) has_ended: Arc<AtomicBool>,
     /// It was ended because the machine had no memory.
     pub(super) lacks_memory: bool,
-    /// After a takeover: the stage of its recovery that it passes next.
+    /// If somebody awaits them: the stage of its way back that it passes next.
     pub(super) awaited: Option<Stage>,
     /// None while the guest is only asked to describe itself: then every host call is refused.
     pub(super) recorder: Option<Arc<dyn Recorder>>,
-    pub(super) http: Arc<Outgoing>,
+    /// To the outside.
+    pub(super) way: Arc<Way>,
     pub(super) sign: Arc<LifeSign>,
     pub(super) memory: MemoryLimiter,
     /// What the results of `once` since the checkpoint count as.
@@ -75,21 +76,32 @@ pub(super) enum Halt {
     Diverged(Box<Divergence>),
     #[error("the step waits")]
     Suspend(Wait),
-    #[error(
-        "the pipeline grants the step the secret `{name}`, but this worker has no value for it: start it with {variable}",
-        variable = variable_of(name)
-    )]
-    NoSecret { name: String },
+    #[error("{} is down", .0.origin)]
+    Deferred(Deferral),
+    #[error("the pipeline names the secret `{name}` for the step, but {why}")]
+    NoSecret { name: String, why: String },
+    /// Whatever it does, it is not given that.
+    #[error("{0}")]
+    Withheld(String),
+    /// Whatever it does, the grant is not there.
+    #[error(transparent)]
+    OutOfReach(#[from] reach::Refused),
     #[error("`describe` must not call the host")]
     Describing,
     /// No fault of the guest, and nothing that it may see.
     #[error("this machine has no memory left for the step ({0})")]
     NoMemory(String),
+    /// No fault of the guest, either.
+    #[error("this machine's system has no randomness for the step: {0}")]
+    NoChance(String),
     /// The guest must stop, while its journal was being read.
     #[error("the journal was not read on")]
     Unread,
     #[error("{0}")]
     Unreadable(String),
+    /// The journal is that of a newer build.
+    #[error("{what}")]
+    Newer { needs: Knowledge, what: String },
 }
 
 impl From<Interrupt> for Halt {
@@ -108,12 +120,13 @@ impl From<Fault> for Halt {
             Fault::Refused(refused) => Self::Refused(refused),
             Fault::Unread(Unread::Stopped) => Self::Unread,
             Fault::Unread(Unread::Damaged(what)) => Self::Unreadable(what),
+            Fault::Unread(Unread::Newer { needs, what }) => Self::Newer { needs, what },
         }
     }
 }
 
 impl Guest {
-    /// What the pipeline grants the step.
+    /// What the pipeline names for the step.
     pub(super) fn secrets(&self) -> &Secrets {
         &self.log.secrets
     }

@@ -1,7 +1,7 @@
 //! A recorder that keeps everything in memory and can lose the world at any write: for trying a component
 //! without a server, and for the engine's own tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -10,10 +10,11 @@ use pawl_base::lock;
 use pawl_domain::attempt::Cut;
 use pawl_domain::journal::{Checkpoint, Entry, History};
 use pawl_domain::log::{self, Level, Line};
+use pawl_domain::seed::Seed;
 use pawl_domain::wait::Wait;
 
 use super::clock::local_unix_ns;
-use super::recorder::{Interrupt, Recorder, Stop};
+use super::recorder::{Interrupt, Recorder, Stop, fresh_seed};
 
 /// What a database would hold of one step.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct InMemory {
     barriers: AtomicUsize,
     progress: Mutex<Vec<(f64, String)>>,
     log: Mutex<Vec<Line>>,
+    /// In place of one from the system.
+    seed: Option<Seed>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -34,6 +37,21 @@ struct Kept {
     /// Signals that nobody has taken, oldest first, and those that were given to a position.
     inbox: Vec<Signal>,
     given: BTreeMap<u32, Signal>,
+    /// Names of signals that the step has waited for, whatever became of that.
+    awaited: BTreeSet<String>,
+    /// Attempts that ended in a failure, after which another one comes.
+    failures: u32,
+}
+
+impl Kept {
+    /// The journal ends earlier, and what was given to what is dropped returns.
+    fn cut(&mut self, Cut { at, notes, .. }: Cut) {
+        self.entries.truncate(at as usize);
+        self.entries.extend(notes);
+        let mut inbox: Vec<Signal> = self.given.split_off(&at).into_values().collect();
+        inbox.append(&mut self.inbox);
+        self.inbox = inbox;
+    }
 }
 
 /// A signal's name and the JSON bytes that it carries.
@@ -61,7 +79,14 @@ impl InMemory {
             barriers: AtomicUsize::new(0),
             progress: Mutex::default(),
             log: Mutex::default(),
+            seed: None,
         }
+    }
+
+    /// The same, with secure random bytes that are the same every time.
+    #[must_use]
+    pub fn seeded(self, seed: Seed) -> Self {
+        Self { seed: Some(seed), ..self }
     }
 
     /// Sends the step a signal, before it waits for it.
@@ -78,6 +103,7 @@ impl InMemory {
         let mut kept = self.write()?;
         let position = u32::try_from(kept.entries.len()).unwrap_or(u32::MAX);
         if let Wait::Signal { name, timeout_ms } = wait {
+            kept.awaited.insert(name.clone());
             match kept.inbox.iter().position(|(sent, _)| sent == name) {
                 Some(place) => {
                     let signal = kept.inbox.remove(place);
@@ -94,7 +120,7 @@ impl InMemory {
     /// The same database with another worker.
     #[must_use]
     pub fn survived(&self) -> Self {
-        Self { kept: Mutex::new(self.kept().clone()), ..Self::default() }
+        Self { kept: Mutex::new(self.kept().clone()), seed: self.seed, ..Self::default() }
     }
 
     /// From now on the guest is told to stop.
@@ -138,14 +164,41 @@ impl InMemory {
         lock(&self.log).clone()
     }
 
+    /// Names of the signals that the step has waited for.
+    #[must_use]
+    pub fn awaited(&self) -> Vec<String> {
+        self.kept().awaited.iter().cloned().collect()
+    }
+
+    /// Names of the signals that it has not taken, each once.
+    #[must_use]
+    pub fn not_taken(&self) -> Vec<String> {
+        let names: BTreeSet<String> = self.kept().inbox.iter().map(|(name, _)| name.clone()).collect();
+        names.into_iter().collect()
+    }
+
+    /// Attempts that have failed, after which another one came.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.kept().failures
+    }
+
+    /// The commit of a failure after which another attempt comes.
+    ///
+    /// # Errors
+    /// [`Stop`] if the worker is dead by then: the failure does not count, and nothing of the journal is dropped.
+    pub fn retry(&self, cut: Option<Cut>) -> Result<(), Stop> {
+        let mut kept = self.write()?;
+        kept.failures += 1;
+        if let Some(cut) = cut {
+            kept.cut(cut);
+        }
+        Ok(())
+    }
+
     /// What the commit of a failure leaves.
-    pub fn cut(&self, Cut { at, notes, .. }: Cut) {
-        let mut kept = self.kept();
-        kept.entries.truncate(at as usize);
-        kept.entries.extend(notes);
-        let mut inbox: Vec<Signal> = kept.given.split_off(&at).into_values().collect();
-        inbox.append(&mut kept.inbox);
-        kept.inbox = inbox;
+    pub fn cut(&self, cut: Cut) {
+        self.kept().cut(cut);
     }
 
     /// What is read before an attempt: nothing that a replay will not touch.
@@ -211,6 +264,10 @@ impl Recorder for InMemory {
 
     fn unix_ns(&self) -> u64 {
         local_unix_ns()
+    }
+
+    fn seed(&self) -> Result<Seed, String> {
+        self.seed.map_or_else(fresh_seed, Ok)
     }
 
     fn progress(&self, fraction: f64, message: String) {

@@ -7,7 +7,8 @@
 //!                             └─describe──▶ Manifest
 //! ```
 //!
-//! The worker executes attempts, `pawl plugin` and the API describe components. A guest can neither panic
+//! The worker executes attempts, `pawl plugin` describes components; those that are uploaded are described in a process of
+//! their own ([`examine`]). A guest can neither panic
 //! nor stall the process: it ends with an outcome, whatever it does.
 
 use std::path::PathBuf;
@@ -16,12 +17,15 @@ use std::time::{Duration, Instant};
 
 pub use clock::{boot_time, local_unix_ns};
 pub use container::usual_budget_bytes;
+pub use ending::RAISE_TIMEOUT;
 pub use execute::{Attempt, Executed};
 pub use intricate::TooIntricate;
 pub use load::{LoadError, Prepared, imports_of, refused_import};
 pub use manifest::Manifest;
 pub use memory::Memory;
-pub use secrets::Secrets;
+pub use outside::{Endpoint, Outside, Own, Resolver};
+pub use secrets::{Secret, Secrets};
+pub use spoken::Spoken;
 pub use threads::{GuestThreads, Job, Stuck};
 
 use pawl_domain::id::Digest;
@@ -32,6 +36,7 @@ mod cache;
 mod clock;
 mod container;
 mod ending;
+pub mod examine;
 mod execute;
 mod guest;
 mod host;
@@ -41,12 +46,14 @@ mod limiter;
 mod load;
 mod manifest;
 mod memory;
+mod outside;
 mod past;
 pub mod read_only;
 pub mod recorder;
 mod secrets;
 mod seen;
 mod settings;
+mod spoken;
 mod threads;
 mod trap;
 mod wasi;
@@ -70,6 +77,10 @@ pub struct Config {
     pub memory_bytes: usize,
     /// What they may take in the folder; about so much stays after the least recently used have gone.
     pub cache_dir_bytes: u64,
+    /// How steps reach the outside.
+    pub outside: Outside,
+    /// Whether what memories begin with is kept in files of the system's, from which instances take it without a copy.
+    pub images: bool,
 }
 
 impl Default for Config {
@@ -82,6 +93,8 @@ impl Default for Config {
             cache_bytes: container::at_most_an_eighth(512 << 20),
             memory_bytes: usual_budget_bytes(),
             cache_dir_bytes: 512 << 20,
+            outside: Outside::default(),
+            images: true,
         }
     }
 }
@@ -119,10 +132,10 @@ impl Engine {
     /// Sets up both wasmtime engines and starts the ticker that interrupts guests.
     ///
     /// # Errors
-    /// [`StartError`] if the cache folder can't be used or the machine is not one that wasmtime compiles
+    /// [`StartError`] if the cache folder or the certificates of outside hosts can't be used, or the machine is not one that wasmtime compiles
     /// for.
     pub fn new(config: Config) -> Result<Self, StartError> {
-        let common = settings::common(config.cache_dir.as_deref(), config.cache_dir_bytes)?;
+        let common = settings::common(config.cache_dir.as_deref(), config.cache_dir_bytes, config.images)?;
         let on_demand = load::Target::new(&settings::on_demand(&common))?;
         let pooling = load::Target::new(&settings::pooling(&common, config.slots, &config.limits))
             .inspect_err(|error| tracing::warn!(%error, "no pool of instances here: every instance is made on demand"))
@@ -132,7 +145,14 @@ impl Engine {
             .map_err(|error| StartError(error.into()))?;
         let cache = cache::Cache::new(config.cache_bytes);
         let memory = Memory::new(config.memory_bytes, config.limits.memory_bytes);
-        Ok(Self { limits: config.limits, pooling, on_demand, cache, memory, http: Arc::default() })
+        let http = host::outgoing::Outgoing::new(config.outside).map_err(|error| StartError(error.into()))?;
+        Ok(Self { limits: config.limits, pooling, on_demand, cache, memory, http: Arc::new(http) })
+    }
+
+    /// Where Pawl and its servers listen, for whoever learns of more.
+    #[must_use]
+    pub fn own(&self) -> &Own {
+        &self.http.outside().own
     }
 
     /// The budget of all guests.

@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 
 use pawl_domain::id::Digest;
+use pawl_domain::reach::Asked;
 use pawl_domain::schema::Schemas;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wit_component::DecodedWasm;
@@ -88,6 +89,7 @@ pub struct Prepared {
     bytes: Box<[u8]>,
     code_bytes: usize,
     schemas: OnceLock<Schemas>,
+    asked: OnceLock<Asked>,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -109,6 +111,7 @@ impl Prepared {
             on_demand: OnceLock::new(),
             bytes: bytes.into(),
             schemas: OnceLock::new(),
+            asked: OnceLock::new(),
         };
         // What does not fit the pool and what is not valid look the same; on demand, all that is valid fits.
         let pooled = pooled
@@ -132,6 +135,16 @@ impl Prepared {
     /// own, so there are no others.
     pub fn enforce(&self, schemas: Schemas) {
         let _ = self.schemas.set(schemas);
+    }
+
+    /// From now on, it reaches no more than it asks for: the same, of what it may reach.
+    pub fn confine(&self, asked: Asked) {
+        let _ = self.asked.set(asked);
+    }
+
+    /// What it asks for; anything until somebody has looked.
+    pub(super) fn asked(&self) -> Asked {
+        self.asked.get().cloned().unwrap_or_default()
     }
 
     /// The schemas that are enforced; none until somebody has looked.

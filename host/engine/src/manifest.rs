@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pawl_domain::id::{RunId, StepId, StepNo};
 use pawl_domain::journal::History;
+use pawl_domain::reach::{Asked, Grant, NEEDS_HTTP};
 use pawl_domain::replay::Replay;
 use pawl_domain::schema::{BadSchema, Schemas};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 use super::clock::{Deadline, local_unix_ns};
 use super::guest::Guest;
+use super::host::way::Way;
 use super::host::{Log, types};
 use super::limiter::MemoryLimiter;
 use super::load::{LoadError, Prepared};
@@ -26,9 +28,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A name or version, bytes.
 const NAME_BYTES: usize = 100;
-
-/// What a step may need of the host.
-const NEEDS: [&str; 1] = ["http"];
 
 /// A component's description of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,12 +45,18 @@ pub struct Manifest {
     /// JSON Schema of the output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_schema: Option<Value>,
-    /// What the step needs from the host, for example `http`.
+    /// What the step needs from the host: `http` for any host, or those that it calls, as in `https://api.example.org`.
     #[serde(default)]
     pub needs: Vec<String>,
 }
 
 impl Manifest {
+    /// What it asks for of the outside.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        Asked::of(&self.needs)
+    }
+
     /// Its schemas, compiled.
     ///
     /// # Errors
@@ -95,7 +100,7 @@ impl Engine {
             lacks_memory: false,
             awaited: None,
             recorder: None,
-            http: Arc::clone(&self.http),
+            way: Arc::new(Way::new(&self.http, Asked::Only(Vec::new()), None, self.limits)),
             sign,
             results: memory.budget().nothing(),
             memory,
@@ -114,8 +119,12 @@ fn read(manifest: types::Manifest, limit_bytes: usize) -> Result<Manifest, LoadE
             return wrong(format!("its {what} must have 1 to {NAME_BYTES} bytes and no spaces"));
         }
     }
-    if let Some(unknown) = needs.iter().find(|need| !NEEDS.contains(&need.as_str())) {
-        return wrong(format!("it needs {unknown:?}, which is nothing that Pawl has: a step needs `http`, or nothing"));
+    let is_known = |need: &&String| *need == NEEDS_HTTP || need.parse::<Grant>().is_ok();
+    if let Some(unknown) = needs.iter().find(|need| !is_known(need)) {
+        return wrong(format!(
+            "it needs {unknown:?}, which is nothing that Pawl has: a step needs `http`, or nothing, or hosts, for example \
+             `https://api.example.org`"
+        ));
     }
     let schemas = [&input_schema, &output_schema].into_iter().flatten();
     let size = description.len() + schemas.chain(&needs).map(String::len).sum::<usize>();
@@ -131,4 +140,47 @@ fn read(manifest: types::Manifest, limit_bytes: usize) -> Result<Manifest, LoadE
     // Here, where its author can mend it, and not at the first document.
     manifest.schemas().map_err(|error| LoadError::NotDescribed(error.to_string()))?;
     Ok(manifest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(name: &str, version: &str, needs: &[&str]) -> types::Manifest {
+        types::Manifest {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            description: "Greets.".to_owned(),
+            input_schema: None,
+            output_schema: None,
+            needs: needs.iter().map(|&need| need.to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_a_step_can_not_need_or_be_called_is_refused_with_what_it_may() {
+        let limit_bytes = 100;
+        read(described("hello", "1.0.0", &["http"]), limit_bytes).unwrap();
+        read(described("hello", "1.0.0", &["https://*.example.org", "http://localhost:*"]), limit_bytes).unwrap();
+        let long = "x".repeat(NAME_BYTES + 1);
+        for (described, says) in [
+            (described("hello", "1.0.0", &["http", "smtp"]), "it needs \"smtp\", which is nothing that Pawl has"),
+            (described("hello", "1.0.0", &["HTTP"]), "a step needs `http`, or nothing"),
+            (described("hello", "1.0.0", &["api.example.org"]), "or hosts, for example `https://api.example.org`"),
+            (described("", "1.0.0", &[]), "its name must have 1 to 100 bytes and no spaces"),
+            (described("hello you", "1.0.0", &[]), "its name must have"),
+            (described("hello", &long, &[]), "its version must have"),
+            (
+                types::Manifest { description: long.clone(), ..described("hello", "1.0.0", &[]) },
+                "the description has 101 bytes, the limit is 100",
+            ),
+            (
+                types::Manifest { input_schema: Some("{".to_owned()), ..described("hello", "1.0.0", &[]) },
+                "its input schema is no JSON",
+            ),
+        ] {
+            let error = read(described, limit_bytes).unwrap_err().to_string();
+            assert!(error.contains(says), "{error:?} should say {says:?}");
+        }
+    }
 }

@@ -34,7 +34,7 @@ impl Recorder for ReadOnly {
     fn record(&self, entry: &Entry) -> Result<bool, Stop> {
         match entry {
             // Recorded before what depends on it, which follows.
-            Entry::Context { .. } => Ok(true),
+            Entry::Context { .. } | Entry::Seeded { .. } => Ok(true),
             entry => self.end(tell(entry, None).call).map(|()| true),
         }
     }
@@ -57,6 +57,10 @@ impl Recorder for ReadOnly {
     }
 
     fn may_leave(&self) -> bool {
+        false
+    }
+
+    fn sends(&self) -> bool {
         false
     }
 

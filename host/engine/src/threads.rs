@@ -20,28 +20,26 @@
 //! A guest passes an epoch at least at every loop and call. A thread that gives no life sign while its
 //! guest is not waiting for the host can't be freed; the worker that finds one drains.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_base::{lock, or_poisoned};
 use tokio::runtime::Handle;
 
-use super::clock::boot_time;
 use super::settings::STACK_BYTES;
+use pool::{Pool, give_turns};
+
+pub(super) use sign::LifeSign;
+
+mod pool;
+mod sign;
 
 /// What a guest thread does: executes one attempt and hands its outcome over.
 pub type Job = Box<dyn FnOnce() + Send>;
 
 /// For the host's own frames below and above the guest's: checking documents needs most of it, then TLS and HTTP.
 const HOST_STACK_BYTES: usize = pawl_domain::schema::STACK_BYTES;
-
-/// How long a job waits for its turn before one more thread is woken for it.
-const TURN: Duration = Duration::from_millis(5);
 
 /// A pool of guest threads. Dropped, it lets them end after what has been submitted.
 pub struct GuestThreads {
@@ -69,7 +67,7 @@ impl GuestThreads {
         let runtime = Handle::try_current().ok();
         let start = |number: usize| {
             let runtime = runtime.clone();
-            let sign = Arc::new(LifeSign { pool: Arc::downgrade(&pool), ..LifeSign::default() });
+            let sign = LifeSign::of(&pool);
             let (pool, own) = (Arc::clone(&pool), Arc::clone(&sign));
             std::thread::Builder::new()
                 .name(format!("guest-{number}"))
@@ -144,95 +142,8 @@ pub(super) fn aside<T: Send>(run: impl FnOnce() -> T + Send) -> std::io::Result<
     })
 }
 
-/// What the threads share.
-struct Pool {
-    state: Mutex<State>,
-    /// One for each thread.
-    woken: Vec<Condvar>,
-    cores: usize,
-}
-
-struct State {
-    jobs: VecDeque<Job>,
-    /// Threads that sleep; the last to fall asleep is the first to be woken: its memory is warm.
-    idle: Vec<usize>,
-    /// Threads that were woken and have not seen it yet.
-    called: Vec<bool>,
-    /// Threads that are awake and do not wait for the host.
-    running: usize,
-    /// Jobs begun; if it stands still, a job that waits gets a turn.
-    begun: u64,
-    is_closed: bool,
-}
-
-impl Pool {
-    fn new(count: usize) -> Self {
-        let state = State {
-            jobs: VecDeque::new(),
-            idle: (0..count).rev().collect(),
-            called: vec![false; count],
-            running: 0,
-            begun: 0,
-            is_closed: false,
-        };
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { state: Mutex::new(state), woken: (0..count).map(|_| Condvar::new()).collect(), cores }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics under the lock: jobs run outside of it.
-        lock(&self.state)
-    }
-
-    fn wake(&self, state: &mut State, number: usize) {
-        state.called[number] = true;
-        state.running += 1;
-        self.woken[number].notify_one();
-    }
-
-    fn wake_one(&self, state: &mut State) {
-        if !state.jobs.is_empty()
-            && let Some(number) = state.idle.pop()
-        {
-            self.wake(state, number);
-        }
-    }
-
-    fn wake_within_cores(&self, state: &mut State) {
-        if state.running < self.cores {
-            self.wake_one(state);
-        }
-    }
-
-    /// The next job for a thread that is awake; sleeps while there is none. `None`: the pool has ended.
-    fn next(&self, number: usize) -> Option<Job> {
-        let mut state = self.state();
-        loop {
-            if let Some(job) = state.jobs.pop_front() {
-                state.begun += 1;
-                return Some(job);
-            }
-            state.running -= 1;
-            if state.is_closed {
-                return None;
-            }
-            state.idle.push(number);
-            state = self.sleep(state, number);
-        }
-    }
-
-    /// Sleeps until woken.
-    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>, number: usize) -> MutexGuard<'a, State> {
-        while !state.called[number] {
-            state = or_poisoned(self.woken[number].wait(state));
-        }
-        state.called[number] = false;
-        state
-    }
-}
-
 fn work(pool: &Arc<Pool>, number: usize, sign: &Arc<LifeSign>) {
-    OWN.set(Some(Arc::clone(sign)));
+    sign.begin();
     drop(pool.sleep(pool.state(), number));
     while let Some(job) = pool.next(number) {
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
@@ -242,105 +153,10 @@ fn work(pool: &Arc<Pool>, number: usize, sign: &Arc<LifeSign>) {
     }
 }
 
-/// Wakes one more thread whenever jobs wait and none was begun during a turn: those that run compute for
-/// long.
-fn give_turns(pool: &Weak<Pool>) {
-    let mut begun = 0;
-    loop {
-        std::thread::sleep(TURN);
-        let Some(pool) = pool.upgrade() else { return };
-        let mut state = pool.state();
-        if state.is_closed {
-            return;
-        }
-        if state.begun == begun {
-            pool.wake_one(&mut state);
-        }
-        begun = state.begun;
-    }
-}
-
-/// A thread that is awake, but not on a core; also while a panic passes.
-struct Away(Arc<Pool>);
-
-impl Away {
-    fn begin(pool: Arc<Pool>) -> Self {
-        let mut state = pool.state();
-        state.running -= 1;
-        pool.wake_within_cores(&mut state);
-        drop(state);
-        Self(pool)
-    }
-}
-
-impl Drop for Away {
-    fn drop(&mut self) {
-        self.0.state().running += 1;
-    }
-}
-
-thread_local! {
-    static OWN: RefCell<Option<Arc<LifeSign>>> = const { RefCell::new(None) };
-}
-
 impl fmt::Debug for GuestThreads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuestThreads").field("count", &self.count()).field("free", &self.free()).finish()
     }
-}
-
-/// A sign of life of one guest thread.
-#[derive(Default)]
-pub(super) struct LifeSign {
-    /// When it was last felt, in ms of CLOCK_BOOTTIME; 0 while no guest is executed.
-    beat_ms: AtomicU64,
-    /// The host works for the guest: no epochs are expected.
-    waiting: AtomicBool,
-    /// Where another guest may run while this one waits.
-    pool: Weak<Pool>,
-}
-
-impl LifeSign {
-    /// The sign of this thread; a new one that nobody watches if this is no guest thread.
-    pub(super) fn of_this_thread() -> Arc<Self> {
-        OWN.with_borrow(|own| own.as_ref().map(Arc::clone)).unwrap_or_default()
-    }
-
-    pub(super) fn beat(&self) {
-        self.beat_ms.store(now_ms(), Ordering::Relaxed);
-    }
-
-    pub(super) fn rest(&self) {
-        self.beat_ms.store(0, Ordering::Relaxed);
-        self.waiting.store(false, Ordering::Release);
-    }
-
-    /// Runs something of the host's that waits for somebody outside: another guest may run meanwhile.
-    pub(super) fn away<T>(&self, wait: impl FnOnce() -> T) -> T {
-        let _away = self.pool.upgrade().map(Away::begin);
-        self.waiting(wait)
-    }
-
-    /// Runs something of the host's, during which no epoch passes.
-    pub(super) fn waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
-        self.waiting.store(true, Ordering::Relaxed);
-        let result = wait();
-        self.beat();
-        self.waiting.store(false, Ordering::Release);
-        result
-    }
-
-    fn silent(&self) -> Option<Duration> {
-        let beat_ms = self.beat_ms.load(Ordering::Relaxed);
-        if beat_ms == 0 || self.waiting.load(Ordering::Acquire) {
-            return None;
-        }
-        Some(Duration::from_millis(now_ms().saturating_sub(beat_ms)))
-    }
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(boot_time().as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -67,11 +67,14 @@ impl Figures {
         for stage in ["checkpoint_reload", "replay", "ready_for_dispatch"] {
             let _ = self.recovery_seconds.of(&[stage]);
         }
-        for what in ["run", "pipeline_version", "plugin_version", "component"] {
+        for what in ["run", "pipeline_version", "plugin_version", "component", "audit_line"] {
             let _ = self.retention_deleted.of(&[what]);
         }
         for reason in ["limit", "room", "content"] {
             let _ = self.log_lines_dropped.of(&[reason]);
+        }
+        for reason in ["room", "away", "refused"] {
+            let _ = self.spans_dropped.of(&[reason]);
         }
         for kind in ["request", "once"] {
             for sending in ["first", "again"] {
@@ -99,7 +102,8 @@ figures! {
     /// Attempts that were begun under a claim; `first` are those of steps that nobody had claimed before.
     attempts_started: Counts = named("pawl_attempts_started_total", EXECUTING).by(&["pipeline", "attempt"]),
     /// Attempts that have ended, by what was committed: `retried` are failures that another attempt follows, `waiting`
-    /// sleeps or awaits a signal, `handed_back` is no fault of the step.
+    /// sleeps or awaits a signal, `handed_back` is no fault of the step, `deferred` waits for an outside host that is down, or
+    /// for a secret that workers lack.
     attempts_ended: Counts = named("pawl_attempts_ended_total", EXECUTING).by(&["pipeline", "outcome"]),
     /// Time that an attempt was executed, whatever came of it.
     attempt_seconds: Spreads = named("pawl_attempt_duration_seconds", EXECUTING).by(&["pipeline"]).within(LONG),
@@ -174,8 +178,15 @@ figures! {
     store_connections_lost: Count = named("pawl_store_connections_lost_total", PRODUCTION),
     /// Connections to the queue that broke, or did not answer in time.
     queue_connections_lost: Count = named("pawl_queue_connections_lost_total", PRODUCTION),
+    /// How often the queue had lost all that it held: its server was emptied, or came back empty.
+    queue_losses: Count = named("pawl_queue_losses_total", EXECUTING),
 
-    /// What is gone because its retention or grace has ended: a `run`, a `pipeline_version`, a `plugin_version`, a `component`.
+    /// Spans that a collector has taken.
+    spans_sent: Count = named("pawl_spans_sent_total", ALL),
+    /// Spans that were dropped: the process held as many as it may, the collector was away for too long, or it refused them.
+    spans_dropped: Counts = named("pawl_spans_dropped_total", ALL).by(&["reason"]),
+
+    /// What is gone because its retention or grace has ended: a `run`, a `pipeline_version`, a `plugin_version`, a `component`, a line of the audit (`audit_line`).
     retention_deleted: Counts = named("pawl_retention_deleted_total", ALL).by(&["what"]),
     /// For how long the run that is deleted now has been due; 0 while none is, and at workers that do not delete.
     retention_lag: Level = named("pawl_retention_lag_seconds", ALL),
@@ -190,6 +201,13 @@ figures! {
     queue_oldest_seconds: Levels = named("pawl_queue_oldest_ready_seconds", SERVING).by(&["queue", "priority"]),
     /// Steps that wait for a person; of more than ten thousand that ever did, the first ten thousand are counted.
     parked_steps: Level = named("pawl_parked_steps", SERVING),
+    /// Steps that have failed for good or are parked and that nobody has looked after, of the first ten thousand.
+    dead_letters: Levels = named("pawl_dead_letters", SERVING).by(&["state"]),
+    /// What a person has paused: each `run` that has not ended (of the first ten thousand), `pipeline` and `queue`.
+    paused: Levels = named("pawl_paused", SERVING).by(&["what"]),
+    /// Outside hosts that are down, so that attempts which would call them are deferred: `open` ones nobody calls, of
+    /// `half_open` ones an attempt finds out whether they are back.
+    circuits: Levels = named("pawl_circuits", SERVING).by(&["state"]),
     /// Worker processes that the store knows: `alive`, `draining`, or `expired` and not yet swept.
     workers: Levels = named("pawl_workers", SERVING).by(&["state"]),
 }

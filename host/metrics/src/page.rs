@@ -13,8 +13,8 @@ const HEAD: &str = r#"# Metrics
 <!-- Made of host/metrics/src/figures.rs by a test; PAWL_BLESS=1 writes it anew. -->
 
 `pawl api` and `pawl dev` tell their figures at `/metrics`, where the API listens; `pawl worker` where `metrics_listen` says,
-and nowhere without it: several workers of one machine can't share an address. All of them want the token in
-`api_token`, if there is one:
+and nowhere without it: several workers of one machine can't share an address. All of them want a token with the role `read`
+([access.md](access.md)), and go by addresses: names under which they are read are listed in `allowed_hosts`:
 
 ```yaml
 scrape_configs:
@@ -25,11 +25,11 @@ scrape_configs:
 ```
 
 Rules and dashboards for them are in [deploy](../deploy): [alerts.md](alerts.md) says what each alert means. `metrics = false`
-switches all of it off.
+switches all of it off. What a single run does, and how long which part of it takes, is told by [traces](traces.md).
 
 - A figure is its process's: sums are made by Prometheus, and a process that is killed takes with it what nobody has read.
 - What is true of the whole installation (queues, parked steps, workers) is told by the API, which asks store and queue for
-  it at most every five seconds, and only when somebody reads it. With several APIs, take `max`.
+  it at most every two seconds, and only when somebody reads it. With several APIs, take `max`.
 - A pipeline's name is a label, a run's id never. The first hundred pipelines that a process meets have figures of their
   own, all others share `pipeline="other"`.
 "#;

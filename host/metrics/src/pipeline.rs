@@ -30,13 +30,15 @@ pub enum AttemptEnd {
     Waiting,
     /// The worker gave it back without a fault.
     HandedBack,
+    /// A host that it would call is down.
+    Deferred,
     /// The step waits for a person.
     Parked,
 }
 
 impl AttemptEnd {
-    const ALL: [Self; 6] =
-        [Self::Succeeded, Self::Failed, Self::Retried, Self::Waiting, Self::HandedBack, Self::Parked];
+    const ALL: [Self; 7] =
+        [Self::Succeeded, Self::Failed, Self::Retried, Self::Waiting, Self::HandedBack, Self::Deferred, Self::Parked];
 
     /// The label.
     #[must_use]
@@ -47,6 +49,7 @@ impl AttemptEnd {
             Self::Retried => "retried",
             Self::Waiting => "waiting",
             Self::HandedBack => "handed_back",
+            Self::Deferred => "deferred",
             Self::Parked => "parked",
         }
     }
@@ -60,6 +63,7 @@ impl From<&Settlement> for AttemptEnd {
             Settlement::Retry { .. } => Self::Retried,
             Settlement::Suspended { .. } => Self::Waiting,
             Settlement::Released => Self::HandedBack,
+            Settlement::Deferred { .. } => Self::Deferred,
             Settlement::Parked(_) => Self::Parked,
         }
     }
@@ -82,7 +86,7 @@ pub struct OfPipeline {
     pub attempt_seconds: Spread,
     first_attempts: Count,
     later_attempts: Count,
-    attempts_ended: [Count; 6],
+    attempts_ended: [Count; 7],
     runs_ended: [Count; 3],
 }
 

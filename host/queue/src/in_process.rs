@@ -1,7 +1,7 @@
 //! The queue of `pawl dev`: streams in memory, in the process that publishes and reads them. It forgets
 //! everything when the process ends, as Redis may at any moment; the scheduler finds what is ready.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -220,8 +220,18 @@ impl Queue for InProcess {
             entry: entry.to_string(),
             consumer: held.consumer.clone(),
             idle_ms: ms_since(held.since),
+            step: Some(held.message.step),
         });
         Ok(told.collect())
+    }
+
+    async fn repeated(&self, stream: &Stream, limit: usize) -> Result<usize> {
+        let streams = self.shared.streams();
+        let Some(log) = streams.get(stream) else { return Ok(0) };
+        let read = log.pending.values().map(|held| &held.message);
+        let messages = read.chain(log.unread.iter().map(|(_, message)| message)).take(limit);
+        let mut known = HashSet::new();
+        Ok(messages.filter(|message| !known.insert(message.step)).count())
     }
 
     async fn server(&self) -> Result<Option<ServerState>> {

@@ -117,6 +117,13 @@ pub trait Queue: Send + Sync {
     /// [`Error::Unavailable`].
     async fn pending(&self, stream: &Stream, limit: usize) -> Result<Vec<Pending>>;
 
+    /// How many of the first `limit` messages of a stream tell of a step that an earlier one tells of: they were delivered again,
+    /// since the first may have been lost, and are dropped when they are read.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn repeated(&self, stream: &Stream, limit: usize) -> Result<usize>;
+
     /// How the server behind it is; none if there is no server.
     ///
     /// # Errors
@@ -149,6 +156,11 @@ pub trait Reader: Send {
     /// # Errors
     /// [`Error::Unavailable`]: read again after a pause.
     async fn read(&mut self, count: usize) -> Result<Vec<Delivery>>;
+
+    /// Whether the queue was found to have lost what it held, since this was last asked.
+    fn has_lost(&mut self) -> bool {
+        false
+    }
 }
 
 /// One stream: a queue's messages of one priority.
@@ -253,6 +265,8 @@ pub struct Pending {
     pub consumer: String,
     /// Since then.
     pub idle_ms: u64,
+    /// The step that it tells of; `None` if it is no message of ours, or was acknowledged just now.
+    pub step: Option<StepId>,
 }
 
 /// One stream, as people see it.

@@ -6,9 +6,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use pawl_queue::RedisConfig;
+use pawl_store::Postgres;
 use redis::aio::MultiplexedConnection;
+use sqlx::Executor as _;
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection as _, Executor as _};
 use uuid::Uuid;
 
 /// One connection to Postgres and one to Redis.
@@ -47,14 +49,10 @@ pub(crate) struct StepRow {
 }
 
 impl Observer {
-    /// Connects to both.
-    pub(crate) async fn connect(database_url: &str, redis_url: &str) -> anyhow::Result<Self> {
-        let database = PgConnection::connect(database_url).await.context("can't connect to Postgres")?;
-        let redis = redis::Client::open(redis_url)
-            .context("the Redis URL is not valid")?
-            .get_multiplexed_async_connection()
-            .await
-            .context("can't connect to Redis")?;
+    /// Connects to both, as safely as Pawl itself does.
+    pub(crate) async fn connect(database_url: &str, redis: &RedisConfig) -> anyhow::Result<Self> {
+        let database = Postgres::session(database_url).await.context("can't connect to Postgres")?;
+        let redis = redis.client()?.get_multiplexed_async_connection().await.context("can't connect to Redis")?;
         Ok(Self { database, redis })
     }
 

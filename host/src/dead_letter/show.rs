@@ -2,7 +2,7 @@
 
 use pawl_api::types::{DeadLetterGroupList, DeadLetterList, DeadLettersDone};
 
-use crate::output::{Answer, Table, ago, fields};
+use crate::output::{Answer, Table, ago, counted, distinct, fields};
 
 /// Refusals that are told one by one.
 const TOLD: usize = 10;
@@ -22,9 +22,9 @@ impl Answer for Done {
     }
 
     fn text(&self) -> String {
-        let DeadLettersDone { met, runs, done, refused, .. } = &self.done;
+        let DeadLettersDone { met, done, refused, .. } = &self.done;
         if !self.is_done {
-            return format!("{met} dead letters of {runs} runs are meant; nothing was changed");
+            return format!("this means {}; nothing was changed", amount(&self.done));
         }
         let mut text =
             fields(&[("met", met.to_string()), ("done", done.to_string()), ("refused", refused.len().to_string())]);
@@ -35,19 +35,33 @@ impl Answer for Done {
     }
 }
 
+/// How many are meant, for people.
+pub(super) fn amount(done: &DeadLettersDone) -> String {
+    format!("{} of {}", counted(done.met.into(), "dead letter"), counted(done.runs.into(), "run"))
+}
+
 impl Answer for DeadLetterList {
     fn ids(&self) -> Vec<String> {
-        self.dead_letters.iter().map(|letter| letter.run.to_string()).collect()
+        let mut runs: Vec<String> = Vec::with_capacity(self.dead_letters.len());
+        // A run is named once, however many of its steps died.
+        for run in self.dead_letters.iter().map(|letter| letter.run.to_string()) {
+            if !runs.contains(&run) {
+                runs.push(run);
+            }
+        }
+        runs
     }
 
     fn text(&self) -> String {
         if self.dead_letters.is_empty() {
             return "there are no dead letters".to_owned();
         }
-        let mut table = Table::new(["RUN", "STEP", "PIPELINE", "STATE", "DIED", "GROUP", "CAUSE"]);
-        for letter in &self.dead_letters {
+        let ids: Vec<String> = self.dead_letters.iter().map(|letter| letter.run.to_string()).collect();
+        let digits = distinct(&ids);
+        let mut table = Table::with_text(["RUN", "STEP", "PIPELINE", "STATE", "DIED", "GROUP", "CAUSE"]);
+        for (letter, id) in self.dead_letters.iter().zip(&ids) {
             table.row([
-                letter.run.to_string(),
+                id[..digits].to_owned(),
                 letter.step.clone(),
                 letter.pipeline.clone(),
                 letter.state.as_str().to_owned(),
@@ -69,7 +83,8 @@ impl Answer for DeadLetterGroupList {
         if self.groups.is_empty() {
             return "there are no dead letters".to_owned();
         }
-        let mut table = Table::new(["GROUP", "PIPELINE", "STEP", "FAILED", "PARKED", "OLDEST", "NEWEST", "CAUSE"]);
+        let mut table =
+            Table::with_text(["GROUP", "PIPELINE", "STEP", "FAILED", "PARKED", "OLDEST", "NEWEST", "CAUSE"]);
         for group in &self.groups {
             let many = if group.more { "+" } else { "" };
             table.row([

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use notify::{Event, EventKind, RecursiveMode, Watcher as _};
+use pawl_base::tell;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
@@ -58,7 +59,7 @@ impl Changes {
         for folder in sources.folders() {
             if self.watched.insert(folder.clone()) {
                 if let Err(error) = self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
-                    eprintln!("{} is not watched: {error}", folder.display());
+                    tell!("{} is not watched: {error}", folder.display());
                 }
                 new.insert(folder);
             }

@@ -3,17 +3,16 @@
 //! moment and started again, it goes on where it was.
 //!
 //! Plugin sources and pipeline files are built, checked and activated as they change ([`reload`]); what does not
-//! build leaves the version before it active. Where it listens, commands find in its folder ([`super::here`]).
+//! build leaves the version before it active. Where it listens, and its token, commands find in its folder ([`super::here`]).
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use pawl_api::client::Client;
 use pawl_api::{self as api, Building, Home, ServeError};
 use pawl_base::fault;
+use pawl_base::tell;
 use pawl_dispatch::Ports;
 use pawl_dispatch::requeue;
 use pawl_queue::{InProcess, SharedQueue};
@@ -24,11 +23,13 @@ use tokio::sync::watch;
 
 use super::auto_recover;
 use super::exit::usage;
-use super::here::{Announced, DATA, Said};
+use super::here::{Announced, DATA, Said, keep_data, secret_keys_in, token_for};
 use super::roles::asked_to_stop;
 use super::settings::Settings;
+use super::traces::Traces;
 
 mod changes;
+mod made;
 mod reload;
 mod report;
 mod sources;
@@ -42,24 +43,30 @@ const ANY_PORT: &str = "127.0.0.1:0";
 pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let asked = asked_to_stop();
     fault::announce()?;
-    let (serve, execute) = (settings.api(), settings.worker());
+    let (mut serve, mut execute) = (settings.api(), settings.worker());
     require_loopback(&serve.listen).await?;
     let (data, plugins, pipelines) = settings.folders();
     let sources = Sources::of(plugins, pipelines)?;
     let store: SharedStore = Arc::new(Sqlite::open(&data)?);
-    hide_from_git(&data)?;
+    keep_data(&data)?;
     let (listener, address) = listen(settings).await?;
-    let said = Said { url: format!("http://{address}"), folder: std::env::current_dir()?.canonicalize()? };
+    let (token, token_file) = token_for(&data)?;
+    let keys = if settings.has_no_secret_keys() { secret_keys_in(&data)? } else { settings.secret_keys()? };
+    serve.token = settings.api_token()?;
+    (serve.secrets, execute.secrets) = (keys.clone(), keys);
+    let folder = std::env::current_dir()?.canonicalize()?;
+    let said = Said { url: format!("http://{address}"), folder, token: Some(token.clone()) };
     // Commands find it by that, or by the usual address; the promises do not hang on it.
-    let announced = Announced::in_data(&data, &said).map_err(|error| eprintln!("{error:#}"));
-    eprintln!("listening on {}", said.url);
+    let announced = Announced::in_data(&data, &said).map_err(|error| tell!("{error:#}"));
+    tell!("listening on {}", said.url);
     let queue: SharedQueue = Arc::new(InProcess::new());
     let ports = Ports { store, queue };
+    let traces = Traces::start(settings, &ports.store)?;
     auto_recover::at_home(settings, &ports).await?;
     // The process before this one is dead, whatever its leases say, and its queue is gone.
     let resumed = requeue::stale(&*ports.store, &*ports.queue, settings.suspicion()).await?;
     if resumed > 0 {
-        eprintln!("going on with {resumed} {}", if resumed == 1 { "step" } else { "steps" });
+        tell!("going on with {resumed} {}", if resumed == 1 { "step" } else { "steps" });
     }
 
     let (stop, stopped) = watch::channel(false);
@@ -67,11 +74,12 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
         let mut stopped = stopped.clone();
         async move { drop(stopped.wait_for(|stop| *stop).await) }
     };
-    let client = Client::new(&said.url, settings.api_token())?;
+    let client = Client::new(&said.url, Some(token.clone()))?;
     let (tell, building) = watch::channel(Building::UnderWay(sources.all_unbuilt()));
-    let home = Home { folder: said.folder.clone(), building };
+    let home = Home { folder: said.folder.clone(), token, token_file, building };
     let engine = settings.engine(execute.slots)?;
-    let serving = api::serve_at_home(home, listener, serve, ports.clone(), Arc::clone(&engine), stopping());
+    engine.own().add(address.into());
+    let serving = api::serve_at_home(home, listener, serve, ports.clone(), stopping());
     let executing = worker::run(execute, ports, engine, worker::Standing::default(), stopping());
     let (mut serving, mut executing) = (tokio::spawn(serving), tokio::spawn(executing));
     let is_found = announced.is_ok() && data.canonicalize().ok() == said.folder.join(DATA).canonicalize().ok();
@@ -86,8 +94,10 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
     }
     reloading.abort();
     let _ = stop.send(true);
-    executing.await??;
-    Ok(serving.await??)
+    let (executed, served) = (executing.await?, serving.await?);
+    traces.finish().await;
+    executed?;
+    Ok(served?)
 }
 
 /// Takes the address; if nobody has asked for one and the usual one is taken, a free one.
@@ -97,14 +107,14 @@ async fn listen(settings: &Settings) -> Result<(TcpListener, SocketAddr), ServeE
         Err(ServeError::Bind { source, .. })
             if source.kind() == ErrorKind::AddrInUse && settings.is_default("listen") =>
         {
-            eprintln!("another process has {usual}: taking a free port");
+            tell!("another process has {usual}: taking a free port");
             api::listen(ANY_PORT).await
         }
         listening => listening,
     }
 }
 
-/// Nobody asks for a token here, so nobody else may come in.
+/// Its token is this user's alone, and so is what it executes: nobody else may come in.
 async fn require_loopback(listen: &str) -> anyhow::Result<()> {
     let addresses: Vec<SocketAddr> = match lookup_host(listen).await {
         Ok(addresses) => addresses.collect(),
@@ -117,15 +127,6 @@ async fn require_loopback(listen: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(usage(format!("`pawl dev` serves this machine only, not {listen}: for others, use `pawl api`")))
-}
-
-/// What is built and kept is nobody's source: a `git add` of everything leaves it out.
-fn hide_from_git(data: &Path) -> anyhow::Result<()> {
-    let file = data.join(".gitignore");
-    if !file.exists() {
-        std::fs::write(&file, "*\n").with_context(|| format!("can't write {}", file.display()))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -16,14 +16,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use pawl_api::client::{Client, Error};
-use pawl_api::types::PluginList;
+use pawl_api::types::{PipelineList, PluginList};
 use pawl_api::{Building, Unbuilt};
+use pawl_base::tell;
 use pawl_domain::id::Digest;
 use pawl_domain::pipeline_file::{self, Format};
 use tokio::sync::watch;
 
 use super::super::busy::Busy;
-use super::super::output::size;
+use super::super::output::{size, steps};
 use super::super::plugin_test::{SOON, compiling};
 use super::super::{pipeline_files, plugin_build};
 use super::changes::Changes;
@@ -50,7 +51,7 @@ pub(super) async fn run(client: Client, sources: Sources, place: Place) {
         Err(error) => {
             // Nothing will be built that anybody could wait for.
             place.tell.send_replace(Building::Done { failed: Vec::new(), behind: Unbuilt::default() });
-            return eprintln!("{error:#}");
+            return tell!("{error:#}");
         }
     };
     while client.get::<serde_json::Value>(&["health"], &[]).await.is_err() {
@@ -81,36 +82,44 @@ struct Reload {
 
 impl Reload {
     async fn all(&mut self) {
-        self.remember().await;
+        let known = self.remember().await;
         for component in self.sources.components() {
             self.component(&component, &component, Instant::now()).await;
         }
         let folders = self.sources.plugin_folders();
         if !folders.is_empty() {
-            eprintln!("building; the first time takes up to a minute");
+            tell!("building; the first time takes up to a minute");
         }
         self.plugins(folders).await;
         self.pipelines(&self.sources.pipeline_files()).await;
+        if let Some(said) = self.report.made_by_nothing(&known, &Sources::names_of(self.report.failed_paths())) {
+            tell!("{said}");
+        }
         let url = self.client.base().as_str().trim_end_matches('/');
-        eprintln!("{}", self.report.ready(url, self.place.address.as_deref()));
+        tell!("{}", self.report.ready(url, self.place.address.as_deref()));
     }
 
-    /// What was there before this process, as far as names tell it.
-    async fn remember(&mut self) {
-        let Ok(known) = self.client.get::<PluginList>(&["v1", "plugins"], &[]).await else { return };
-        let is_known = |name: &str| known.plugins.iter().any(|it| it.name == name && it.active_version.is_some());
+    /// What was there before this process, by name.
+    async fn remember(&mut self) -> Unbuilt {
+        let mut known = Unbuilt::default();
+        if let Ok(list) = self.client.get::<PluginList>(&["v1", "plugins"], &[]).await {
+            let active = list.plugins.into_iter().filter(|plugin| plugin.active_version.is_some());
+            known.plugins.extend(active.map(|plugin| plugin.name));
+        }
+        if let Ok(list) = self.client.get::<PipelineList>(&["v1", "pipelines"], &[]).await {
+            known.pipelines.extend(list.pipelines.into_iter().map(|pipeline| pipeline.name));
+        }
         for folder in self.sources.plugin_folders() {
-            if plugin_build::name_of(&folder).is_some_and(|name| is_known(&name)) {
+            if plugin_build::name_of(&folder).is_some_and(|name| known.plugins.contains(&name)) {
                 self.report.was_there(&folder);
             }
         }
         for file in self.sources.pipeline_files() {
-            if let Some(name) = pipeline_files::name_in(&file)
-                && self.client.get::<serde_json::Value>(&["v1", "pipelines", &name], &[]).await.is_ok()
-            {
+            if pipeline_files::name_in(&file).is_some_and(|name| known.pipelines.contains(&name)) {
                 self.report.was_there(&file);
             }
         }
+        known
     }
 
     async fn changed(&mut self, paths: &BTreeSet<PathBuf>) {
@@ -124,8 +133,9 @@ impl Reload {
         let mut pipelines = self.sources.pipeline_files();
         pipelines.retain(|file| is_changed(file) || self.report.has_failed(file));
         self.pipelines(&pipelines).await;
-        for gone in self.report.forget(|what| !what.exists()) {
-            eprintln!("{gone}");
+        self.report.forget(|what| !what.exists());
+        for said in self.report.left_behind() {
+            tell!("{said}");
         }
     }
 
@@ -179,8 +189,8 @@ impl Reload {
         match pushed.await {
             Ok(pushed) => {
                 let (name, version, size) = (&pushed.name, &pushed.version, size(pushed.size_bytes));
-                eprintln!("plugin {name}@{version} is active ({size}, {:.1} s)", begun.elapsed().as_secs_f64());
-                self.report.succeeded(source);
+                tell!("plugin {name}@{version} is active ({size}, {:.1} s)", begun.elapsed().as_secs_f64());
+                self.report.succeeded(source, What::Plugin, name);
             }
             Err(error) => self.not_active(source, &error),
         }
@@ -191,15 +201,15 @@ impl Reload {
         let (shared_by, files): (Vec<&PathBuf>, Vec<&PathBuf>) =
             files.iter().partition(|file| shared.iter().any(|shared| shared.files.contains(file)));
         for shared in shared.iter().filter(|shared| shared.files.iter().any(|file| shared_by.contains(&file))) {
-            eprintln!("{shared}");
+            tell!("{shared}");
         }
         for file in shared_by {
-            eprintln!("{}", self.report.failed(file, What::Pipeline));
+            tell!("{}", self.report.failed(file, What::Pipeline));
         }
         for file in files {
             match self.pipeline(file).await {
-                Ok(name) => self.report.applied(file, name),
-                Err(error) => eprintln!("{error:#}\n{}", self.report.failed(file, What::Pipeline)),
+                Ok(name) => self.report.succeeded(file, What::Pipeline, &name),
+                Err(error) => tell!("{error:#}\n{}", self.report.failed(file, What::Pipeline)),
             }
             // Somebody may be waiting for it.
             self.place.tell.send_modify(|_| {});
@@ -208,22 +218,30 @@ impl Reload {
 
     async fn pipeline(&self, file: &Path) -> anyhow::Result<String> {
         let name = file.display().to_string();
-        let text = std::fs::read_to_string(file).with_context(|| format!("can't read {name}"))?;
+        let text = std::fs::read(file).with_context(|| format!("can't read {name}"))?;
         match self.client.apply(&text, Format::of_file(&name)).await {
             Ok(applied) => {
-                let steps = applied.step_count;
-                eprintln!("pipeline {} ({steps} {})", applied.name, if steps == 1 { "step" } else { "steps" });
+                tell!("pipeline {} ({})", applied.name, steps(u64::from(applied.step_count)));
                 Ok(applied.name)
             }
-            Err(Error::Problem(problem)) if !problem.problems.is_empty() => {
-                anyhow::bail!("{}", pipeline_file::render(&problem.problems, &name, &text).trim_end())
+            Err(Error::Problem(mut problem)) if !problem.problems.is_empty() => {
+                // What is here and did not build is to be mended, and not pushed by somebody.
+                for plugin in Sources::names_of(self.report.failed_paths()).plugins {
+                    let missing = format!("there is no plugin `{plugin}`");
+                    for found in problem.problems.iter_mut().filter(|found| found.message == missing) {
+                        found.help =
+                            Some("it is here, and did not build: when it does, this is tried again".to_owned());
+                    }
+                }
+                let shown = pipeline_file::render(&problem.problems, &name, &String::from_utf8_lossy(&text));
+                anyhow::bail!("{}", shown.trim_end())
             }
             Err(error) => Err(error.into()),
         }
     }
 
     fn not_active(&mut self, what: &Path, error: &anyhow::Error) {
-        eprintln!("{error:#}\n{}", self.report.failed(what, What::Plugin));
+        tell!("{error:#}\n{}", self.report.failed(what, What::Plugin));
     }
 
     async fn build(&self, folders: Vec<PathBuf>) -> anyhow::Result<Vec<plugin_build::Built>> {

@@ -1,11 +1,11 @@
 //! What `pawl dev` says of its builds, and what it remembers for that: what there is a version of, and what failed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use pawl_api::{Building, Unbuilt};
 
-use super::super::here::DATA;
+use super::made::Made;
 
 /// What there is, and what is missing.
 #[derive(Debug, Default)]
@@ -13,8 +13,7 @@ pub(super) struct Report {
     /// Sources, components and pipeline files of which there is a version.
     there: BTreeSet<PathBuf>,
     failed: BTreeSet<PathBuf>,
-    /// Names of pipelines by their files.
-    pipelines: BTreeMap<PathBuf, String>,
+    made: Made,
 }
 
 /// What a file or folder is made into.
@@ -24,17 +23,22 @@ pub(super) enum What {
     Pipeline,
 }
 
-impl Report {
-    /// A version of it is there.
-    pub(super) fn succeeded(&mut self, what: &Path) {
-        self.failed.remove(what);
-        self.there.insert(what.to_owned());
+impl What {
+    /// What people call it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Plugin => "plugin",
+            Self::Pipeline => "pipeline",
+        }
     }
+}
 
-    /// The pipeline of a file is there.
-    pub(super) fn applied(&mut self, file: &Path, name: String) {
-        self.succeeded(file);
-        self.pipelines.insert(file.to_owned(), name);
+impl Report {
+    /// A version of it is there, of that name.
+    pub(super) fn succeeded(&mut self, of: &Path, what: What, name: &str) {
+        self.failed.remove(of);
+        self.there.insert(of.to_owned());
+        self.made.of(of, what, name);
     }
 
     /// There was a version of it before this process.
@@ -54,23 +58,22 @@ impl Report {
         }
     }
 
-    /// What is gone is missed by nobody. Returns what to say of that: what a file has said of a pipeline stays.
-    pub(super) fn forget(&mut self, is_gone: impl Fn(&Path) -> bool) -> Vec<String> {
+    /// What is gone is missed by nobody.
+    pub(super) fn forget(&mut self, is_gone: impl Fn(&Path) -> bool) {
         self.failed.retain(|what| !is_gone(what));
         self.there.retain(|what| !is_gone(what));
-        let (gone, there): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.pipelines).into_iter().partition(|(file, _)| is_gone(file));
-        self.pipelines = there;
-        let is_elsewhere = |name: &String| self.pipelines.values().any(|there| there == name);
-        let gone = gone.iter().filter(|(_, name)| !is_elsewhere(name));
-        let said = gone.map(|(file, name)| {
-            format!(
-                "{} is gone: pipeline `{name}` stays active as it was applied last, and its runs go on. Nothing removes a \
-                 pipeline but its data, {DATA}/, with all runs: submit it no more",
-                display(file)
-            )
-        });
-        said.collect()
+        self.made.forget(is_gone);
+    }
+
+    /// What to say of names that nothing is made into any more, and that stay; once.
+    pub(super) fn left_behind(&mut self) -> Vec<String> {
+        self.made.left_behind()
+    }
+
+    /// What to say of names that were `known` before this process and are made by nothing here. Those that are `behind` are:
+    /// they failed.
+    pub(super) fn made_by_nothing(&self, known: &Unbuilt, behind: &Unbuilt) -> Option<String> {
+        self.made.made_by_nothing(known, behind)
     }
 
     /// Whether the last attempt at it failed.
@@ -90,7 +93,7 @@ impl Report {
 
     /// What to do now that all is built that can be. `address` is said if commands would not find it.
     pub(super) fn ready(&self, url: &str, address: Option<&str>) -> String {
-        let pipeline = self.pipelines.values().next().map_or("PIPELINE", String::as_str);
+        let pipeline = self.made.a_pipeline().unwrap_or("PIPELINE");
         let address = address.map(|url| format!(" --api-url {url}")).unwrap_or_default();
         let without = match self.failed.len() {
             0 => String::new(),
@@ -100,7 +103,8 @@ impl Report {
     }
 }
 
-fn display(what: &Path) -> String {
+/// As people know it.
+pub(super) fn display(what: &Path) -> String {
     if what == Path::new(".") { "the plugin in this folder".to_owned() } else { what.display().to_string() }
 }
 
@@ -113,7 +117,7 @@ mod tests {
         let (mut report, plugin) = (Report::default(), Path::new("plugins/hello"));
         let said = report.failed(plugin, What::Plugin);
         assert!(said.ends_with("there is no version of it yet"), "{said}");
-        report.succeeded(plugin);
+        report.succeeded(plugin, What::Plugin, "hello");
         let building = |report: &Report| report.building(Unbuilt::default());
         assert_eq!(building(&report), Building::Done { failed: Vec::new(), behind: Unbuilt::default() });
         let said = report.failed(plugin, What::Plugin);
@@ -123,22 +127,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pipeline_whose_file_is_gone_stays_and_that_is_said_unless_another_file_has_it() {
-        let mut report = Report::default();
-        let (old, new) = (Path::new("pipelines/old.toml"), Path::new("pipelines/new.toml"));
-        report.applied(old, "hello".to_owned());
-        assert_eq!(report.forget(|_| false), Vec::<String>::new());
-        report.applied(new, "hello".to_owned());
-        assert_eq!(report.forget(|file| file == old), Vec::<String>::new(), "it was only renamed");
-        let said = report.forget(|file| file == new);
-        assert!(said.len() == 1 && said[0].starts_with("pipelines/new.toml is gone: pipeline `hello` stays active"));
-        assert_eq!(report.forget(|_| true), Vec::<String>::new(), "it is said once");
-    }
-
-    #[test]
     fn what_is_ready_says_where_and_how_to_go_on() {
         let mut report = Report::default();
-        report.applied(Path::new("./pipeline.toml"), "hello".to_owned());
+        report.succeeded(Path::new("./pipeline.toml"), What::Pipeline, "hello");
         let url = "http://127.0.0.1:1";
         assert_eq!(report.ready(url, None), format!("ready at {url}: pawl run submit hello --input JSON --wait"));
         report.failed(Path::new("."), What::Plugin);

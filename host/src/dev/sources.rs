@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use pawl_api::Unbuilt;
 
 use super::super::exit::usage;
+use super::super::project::{PIPELINES, PLUGINS};
 use super::super::{pipeline_files, plugin_build};
 
 /// The file of a pipeline that stands beside a plugin's source.
@@ -45,8 +46,8 @@ impl Sources {
         Ok(Self {
             plugins: plugins
                 .or_else(|| plugin_build::is_source(here).then(|| here.to_owned()))
-                .or_else(|| usual("plugins")),
-            pipelines: pipelines.or_else(|| usual("pipelines")),
+                .or_else(|| usual(PLUGINS)),
+            pipelines: pipelines.or_else(|| usual(PIPELINES)),
             pipeline,
             read: BTreeMap::new(),
         })
@@ -63,7 +64,7 @@ impl Sources {
         if plugin_build::is_source(root) {
             return vec![root.clone()];
         }
-        entries(root).into_iter().filter(|path| plugin_build::is_source(path)).collect()
+        plugin_build::sources_in(root)
     }
 
     /// Components that somebody else has built.

@@ -16,13 +16,25 @@ const LONG_MS: u64 = 3_600_000;
 /// How many violations are told one by one.
 const TOLD: usize = 20;
 
+/// It does not answer, or answers that it lets nobody in.
+pub(super) fn away(error: &anyhow::Error) -> Check {
+    let fix = match error.downcast_ref::<store::Error>() {
+        Some(store::Error::Unsafe(_, fix, _)) => *fix,
+        Some(error) if error.is_denied() => {
+            "correct user, password or name of the database in database_url; `pawl config client` tells where that comes from"
+        }
+        _ => "bring it back: without it nothing is accepted, and nothing moves; nothing is lost",
+    };
+    Check::fail("database", format!("{error:#}"), fix)
+}
+
 pub(super) fn schema(checked: store::Result<()>) -> Check {
     match checked {
-        Ok(()) => Check::ok("schema", "it is that of this build"),
+        Ok(()) => Check::ok("schema", "this build works with it"),
         Err(store::Error::Schema { found, needed }) if found > needed => Check::warn(
             "schema",
-            format!("it is newer ({found}) than this build ({needed})"),
-            "look with the newer build; the older one goes on working beside it",
+            format!("it is newer ({found}) than what this build works with ({needed})"),
+            "look with the newer build; processes of this one do not start on it",
         )
         .figure("found", found)
         .figure("needed", needed),
@@ -88,6 +100,23 @@ mod tests {
         assert_eq!(condition(&Condition::default()).len(), 1, "a file has no sessions");
         let held = Condition { oldest_transaction_ms: Some(LONG_MS), ..with(1) };
         assert_eq!(condition(&held)[2].status, Status::Warn);
+    }
+
+    #[test]
+    fn a_database_that_lets_nobody_in_is_not_brought_back_but_named_right() {
+        let denied = store::Error::Denied("Postgres", "database \"pawn\" does not exist".into());
+        let fix = |error: store::Error| away(&error.into()).fix.unwrap_or_default();
+        assert!(fix(denied).contains("database_url"));
+        assert!(fix(store::Error::Silent).contains("bring it back"));
+    }
+
+    #[test]
+    fn a_database_without_a_schema_says_so_and_what_makes_one() {
+        let check = schema(Err(store::Error::Schema { found: 0, needed: 4 }));
+        assert_eq!(
+            (check.status, check.found.as_str()),
+            (Status::Fail, "the database has no schema yet: run `pawl migrate`")
+        );
     }
 
     #[test]

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
-use pawl_queue::{Queue, ServerState};
+use pawl_dispatch::elsewhere;
+use pawl_queue::{Queue, ServerState, StreamState};
+use pawl_store::workers::WorkerRow;
 
 use super::check::{Check, bounded};
-use crate::output::size;
+use crate::output::{counted, short, size};
 
 /// Of the memory that it may take.
 const NEARLY_FULL: f64 = 0.80;
@@ -33,6 +35,32 @@ fn away(why: &str) -> Check {
     let fix =
         "runs are accepted and wait, nothing is lost: bring it back, and what was not delivered is found in seconds";
     Check::fail("redis", why, fix)
+}
+
+/// Whether the workers that live read here: one that was given another server, database or prefix is well by the store, and
+/// does nothing.
+pub(super) fn readers(workers: &[WorkerRow], streams: &[StreamState]) -> Check {
+    const NAME: &str = "redis_readers";
+    let away = elsewhere(workers, streams);
+    let alive = workers.iter().filter(|worker| worker.alive).count();
+    let check = match away.first() {
+        None => Check::ok(NAME, "the live workers read here"),
+        Some(first) => {
+            let WorkerRow { id, host, pid, .. } = first;
+            let read = if away.len() == 1 { "reads" } else { "read" };
+            let who = format!("{} (pid {pid} on {host}){}", short(id), more(away.len()));
+            let found =
+                format!("{} of {} {read} nothing here: {who}", away.len(), counted(alive as u64, "live worker"));
+            let fix = "compare redis_url (host, port, number of the database) and redis_prefix of the workers, of the API and of \
+                       this command: `pawl config worker` shows them";
+            if away.len() == alive { Check::fail(NAME, found, fix) } else { Check::warn(NAME, found, fix) }
+        }
+    };
+    check.figure("elsewhere", away.len())
+}
+
+fn more(workers: usize) -> String {
+    if workers > 1 { format!(" and {} more", workers - 1) } else { String::new() }
 }
 
 pub(super) fn judge(server: &ServerState) -> Vec<Check> {
@@ -66,7 +94,8 @@ fn eviction(server: &ServerState) -> Check {
     let evicted = server.evicted.unwrap_or(0);
     // Pawl's keys have no time to live: policies for those that have one pass them over.
     let check = if policy.starts_with("allkeys-") {
-        let had = if evicted > 0 { format!(", and has thrown away {evicted} keys") } else { String::new() };
+        let had =
+            if evicted > 0 { format!(", and has thrown away {}", counted(evicted, "key")) } else { String::new() };
         Check::warn(
             NAME,
             format!("{policy}: full, it throws whole streams away{had}; no run is lost, but its steps come late"),
@@ -104,6 +133,8 @@ fn persistence(server: &ServerState) -> Check {
 mod tests {
     use super::*;
     use crate::doctor::check::Status;
+    use pawl_domain::pipeline::Priority;
+    use pawl_queue::{Consumer, Stream};
 
     fn server() -> ServerState {
         ServerState {
@@ -140,6 +171,28 @@ mod tests {
         ] {
             assert_eq!(statuses(&server), expected, "{server:?}");
         }
+    }
+
+    #[test]
+    fn workers_that_read_elsewhere_are_counted_and_the_first_is_named() {
+        let worker = || WorkerRow { renewed_at_ms: 60_000, expires_at_ms: 65_000, ..WorkerRow::idle(&["default"]) };
+        let workers = [worker(), worker()];
+        let read_by = |reader: &WorkerRow| StreamState {
+            stream: Stream { queue: "default".into(), priority: Priority::Normal },
+            length: 0,
+            pending: 0,
+            added: 0,
+            oldest_unread_ms: None,
+            consumers: vec![Consumer { name: reader.id.to_string(), pending: 0, idle_ms: 1 }],
+        };
+        let both: Vec<StreamState> = workers.iter().map(read_by).collect();
+        assert_eq!(readers(&workers, &both).status, Status::Ok);
+        let one = readers(&workers, &both[..1]);
+        let named = format!("1 of 2 live workers reads nothing here: {} (pid 7 on node-1)", short(workers[1].id));
+        assert_eq!((one.status, one.found), (Status::Warn, named));
+        let none = readers(&workers, &[]);
+        assert!(none.status == Status::Fail && none.found.ends_with("(pid 7 on node-1) and 1 more"), "{none:?}");
+        assert_eq!(none.figures["elsewhere"], 2);
     }
 
     #[test]

@@ -3,39 +3,47 @@
 //!
 //! ```text
 //!  database there? ──▶ schema ──▶ invariants │ workers │ queues │ runs │ retention │ connections
-//!  deliveries ────────────────────────────────────────────────────────────────────────────────▶ the list
+//!                              ──▶ deliveries, certificates ───────────────────────────────────▶ the list
 //! ```
 //!
 //! It goes to the servers themselves, so that it works while the API does not; and it changes nothing.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use pawl_base::tell;
 use pawl_dispatch::recovery::THRESHOLD;
 use pawl_dispatch::retention;
 use pawl_domain::id::InstallationId;
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline_file::parse_duration_ms;
 use pawl_queue::{Queue, RedisStreams};
-use pawl_store::doctor::Violation;
+use pawl_store::doctor::{Troubles, Violation};
+use pawl_store::incidents::{IncidentFilter, MOST_INCIDENTS};
+use pawl_store::namespaces::NamespaceRow;
 use pawl_store::{self as store, Postgres, Sqlite, Store};
+use tokio::sync::OnceCell;
 
 use check::{Check, Status, bounded};
 use findings::Findings;
 use workers::Known;
 
 use super::exit::End;
-use super::here::DATA;
-use super::output::Output;
+use super::here;
+use super::output::{Answer as _, Output};
 use super::roles::{queue, until_there};
 use super::settings::Settings;
 
+mod certificates;
 mod check;
 mod database;
 mod deliveries;
 mod disk;
 mod findings;
+mod incidents;
 mod queues;
 mod runs;
 mod workers;
@@ -46,8 +54,11 @@ const LONG_STATEMENT: Duration = Duration::from_secs(600);
 /// How long it waits for a database that is away: it may be starting.
 const START_LIMIT: Duration = Duration::from_secs(5);
 
+/// Between two looks of who waits until all is well.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Connections: a check that waits for an answer holds up no other.
-const CONNECTIONS: u32 = 6;
+const CONNECTIONS: u32 = 8;
 
 /// Gone workers, and runs that nobody moves, that are counted.
 const COUNTED: u32 = 50;
@@ -59,8 +70,11 @@ pub(super) struct Doctor {
     #[arg(long)]
     quiet: bool,
     /// How long a lease may have ended before its steps are a problem
-    #[arg(long, value_name = "MS", default_value_t = 10_000)]
-    grace_ms: u64,
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration_ms)]
+    grace: u64,
+    /// The same in milliseconds, as older scripts say it
+    #[arg(long, value_name = "MS", hide = true, conflicts_with = "grace")]
+    grace_ms: Option<u64>,
     /// What is new: workers lost, steps parked, runs failed within this time are counted
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration_ms)]
     since: u64,
@@ -73,7 +87,10 @@ pub(super) struct Doctor {
     /// Leave out the invariants
     #[arg(long)]
     quick: bool,
-    /// Check what `pawl dev` has in this folder, also while it runs [default: .pawl, if no database is named]
+    /// Look again until nothing fails or is warned of, for so long at most; exit code 1 if something still is
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_ms)]
+    wait: Option<u64>,
+    /// Check what `pawl dev` has in this folder, also while it runs [default: .pawl here or above, if no database is named]
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     #[command(flatten)]
@@ -81,33 +98,63 @@ pub(super) struct Doctor {
 }
 
 impl Doctor {
-    /// Goes through the checklist; fails if a check does.
+    /// Goes through the checklist; fails if a check does, and with `--wait` also if one warns.
     pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<()> {
-        let findings = match self.folder(settings) {
-            Some(folder) => self.of_folder(&folder).await?,
-            None => self.of_servers(settings).await?,
+        let (findings, worst) = match self.wait {
+            None => (self.look(settings, self.quick).await?, Status::Warn),
+            Some(wait_ms) => (self.until_well(settings, Duration::from_millis(wait_ms)).await?, Status::Ok),
         };
         self.output.print(&findings)?;
-        if findings.status == Status::Fail { Err(End::Said.into()) } else { Ok(()) }
+        if findings.status > worst { Err(End::Said.into()) } else { Ok(()) }
+    }
+
+    /// Looks until all is well, for so long at most, and tells what it waits for whenever that has changed. The whole
+    /// database is gone over only when the rest is well.
+    async fn until_well(&self, settings: &Settings, limit: Duration) -> anyhow::Result<Findings> {
+        let end = Instant::now() + limit;
+        let mut told = Vec::new();
+        loop {
+            let mut findings = self.look(settings, true).await?;
+            let is_over = Instant::now() >= end;
+            if !self.quick && (findings.status == Status::Ok || is_over) {
+                findings = self.look(settings, false).await?;
+            }
+            if findings.status == Status::Ok || is_over {
+                return Ok(findings);
+            }
+            let not_well = findings.ids();
+            if told != not_well {
+                tell!("not well yet: {}", not_well.join(", "));
+                told = not_well;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn look(&self, settings: &Settings, quick: bool) -> anyhow::Result<Findings> {
+        match self.folder(settings) {
+            Some(folder) => self.of_folder(&folder, quick).await,
+            None => self.of_servers(settings, quick).await,
+        }
     }
 
     /// The folder of `pawl dev`, if that is what is to be checked.
     fn folder(&self, settings: &Settings) -> Option<PathBuf> {
-        let usual = || Some(PathBuf::from(DATA)).filter(|folder| settings.database_url().is_err() && folder.is_dir());
+        let usual = || here::data_near(&std::env::current_dir().ok()?).filter(|_| settings.database_url().is_err());
         self.data.clone().or_else(usual)
     }
 
-    async fn of_folder(&self, folder: &std::path::Path) -> anyhow::Result<Findings> {
+    async fn of_folder(&self, folder: &std::path::Path, quick: bool) -> anyhow::Result<Findings> {
         let store = Sqlite::look(folder)?;
         let mut checks = vec![database::schema(store::Schema::check_schema(&store).await)];
-        let (found, violations, unserved) = self.of_store(&store, &store).await;
+        let (found, violations, unserved) = self.of_store(&store, &store, quick).await;
         checks.extend(found);
         checks.extend(disk::look("disk", folder));
         checks.push(Check::ok("deliveries", "they are in the memory of `pawl dev`; a restart makes them again"));
         Ok(Findings::new(checks, violations, unserved))
     }
 
-    async fn of_servers(&self, settings: &Settings) -> anyhow::Result<Findings> {
+    async fn of_servers(&self, settings: &Settings, quick: bool) -> anyhow::Result<Findings> {
         let url = settings.database_url()?;
         // Of a wrong setting nothing can be found.
         let store = Postgres::new(&url, CONNECTIONS, self.limit())?;
@@ -115,33 +162,39 @@ impl Doctor {
             Err(error) if matches!(error.downcast_ref(), Some(store::Error::Config(_))) => return Err(error),
             there => there,
         };
-        let is_there = there.is_ok();
-        let of_store = async {
-            if let Err(error) = there {
-                let fix = "bring it back: without it nothing is accepted, and nothing moves; nothing is lost";
-                return Ok((vec![Check::fail("database", format!("{error:#}"), fix)], Vec::new(), Vec::new()));
+        let mut checks = match there {
+            Err(error) => vec![database::away(&error)],
+            Ok(()) => {
+                bounded("schema", self.limit(), async {
+                    Ok(vec![database::schema(store::Schema::check_schema(&store).await)])
+                })
+                .await
             }
-            let mut checks = bounded("schema", self.limit(), async {
-                Ok(vec![database::schema(store::Schema::check_schema(&store).await)])
-            })
-            .await;
-            if checks.iter().any(|check| check.status == Status::Fail) {
+        };
+        // All else that is asked of it stands in tables of ours, and whose streams those of Redis are does, too.
+        let is_there = checks.iter().all(|check| check.status != Status::Fail);
+        let of_store = async {
+            if !is_there {
                 return Ok::<_, anyhow::Error>((checks, Vec::new(), Vec::new()));
             }
             let whole = Postgres::new(&url, 1, LONG_STATEMENT)?;
-            let (found, violations, unserved) = self.of_store(&store, &whole).await;
+            let (found, violations, unserved) = self.of_store(&store, &whole, quick).await;
             checks.extend(found);
             Ok((checks, violations, unserved))
         };
-        let (of_store, of_queue) = tokio::join!(of_store, self.of_queue(settings, &store, is_there));
+        // It bounds itself, so that one server that is silent does not hide another one's.
+        let of_certificates = bounded("certificates", self.limit() * 3, certificates::look(settings, self.limit()));
+        let (of_store, of_queue, of_certificates) =
+            tokio::join!(of_store, self.of_queue(settings, &store, is_there), of_certificates);
         let (mut checks, violations, unserved) = of_store?;
         checks.extend(of_queue?);
+        checks.extend(of_certificates);
         checks.extend(settings.cache_dir().and_then(|folder| disk::look("cache_disk", &folder)));
         Ok(Findings::new(checks, violations, unserved))
     }
 
     async fn of_queue(&self, settings: &Settings, store: &Postgres, is_there: bool) -> anyhow::Result<Vec<Check>> {
-        if settings.redis_url().is_err() {
+        if !settings.has_redis() {
             return Ok(vec![Check::unknown("redis", "no address of it is given: --redis-url or PAWL_REDIS_URL")]);
         }
         let queue = if is_there {
@@ -150,54 +203,104 @@ impl Doctor {
             // Whose streams they are only the database knows; the server can be looked at all the same.
             RedisStreams::of(&settings.redis()?, InstallationId::new())?
         };
-        Ok(deliveries::look(&queue as &dyn Queue, self.limit()).await)
+        let mut checks = deliveries::look(&queue as &dyn Queue, self.limit()).await;
+        if is_there && checks.iter().all(|check| check.status != Status::Fail) {
+            let readers = bounded("redis_readers", self.limit(), async {
+                // In this order: who comes in between is not missing among the readers.
+                let workers = store::workers::Workers::workers(store).await?;
+                Ok(vec![deliveries::readers(&workers, &queue.streams().await?)])
+            });
+            checks.extend(readers.await);
+        }
+        Ok(checks)
     }
 
     /// All that the store knows. `whole` takes longer statements.
-    async fn of_store(&self, store: &dyn Store, whole: &dyn Store) -> (Vec<Check>, Vec<Violation>, Vec<String>) {
-        let (limit, here) = (self.limit(), Namespace::default());
+    async fn of_store(
+        &self,
+        store: &dyn Store,
+        whole: &dyn Store,
+        quick: bool,
+    ) -> (Vec<Check>, Vec<Violation>, Vec<String>) {
+        let limit = self.limit();
         let since = Duration::from_millis(self.since);
         let since_ms = i64::try_from(self.since).unwrap_or(i64::MAX);
         let mut violations = Vec::new();
         let mut unserved = Vec::new();
-        let (condition, workers, queues, stuck, troubles, retention, invariants) = tokio::join!(
-            bounded("database", limit, async { Ok(database::condition(&store.condition().await?)) }),
+        // By whoever comes first: it is one question, and all are judged by one time.
+        let asked = OnceCell::new();
+        let ask = || asked.get_or_try_init(|| store.condition());
+        let named = OnceCell::new();
+        let all = || named.get_or_try_init(|| async { Ok::<_, store::Error>(names(store.namespaces().await?)) });
+        let (condition, workers, queues, circuits, incidents, stuck, troubles, retention, invariants) = tokio::join!(
+            bounded("database", limit, async { Ok(database::condition(ask().await?)) }),
             bounded("workers", limit, async {
                 let (workers, gone) = (store.workers().await?, store.gone_workers(COUNTED).await?);
-                let now_ms = store.condition().await?.now_ms;
+                let now_ms = ask().await?.now_ms;
                 Ok(workers::judge(&Known { workers: &workers, gone: &gone, since_ms, now_ms }))
             }),
             bounded("queues", limit, async {
                 let (backlog, workers) = (store.backlog().await?, store.workers().await?);
                 unserved = store.unserved_queues().await?;
-                Ok(queues::judge(&backlog.oldest_ready_ms, &unserved, &workers))
+                let mut checks = queues::judge(&backlog.oldest_ready_ms, &unserved, &workers);
+                checks.push(runs::paused(backlog.paused));
+                Ok(checks)
+            }),
+            bounded("circuits", limit, async {
+                let mut found = Vec::new();
+                for namespace in all().await? {
+                    found.extend(store.circuits(namespace).await?);
+                }
+                Ok(runs::circuits(found, ask().await?.now_ms).into())
+            }),
+            bounded("incidents", limit, async {
+                let mut found = BTreeMap::new();
+                for namespace in all().await? {
+                    let within = Some(incidents::DAY);
+                    let filter = IncidentFilter { namespace, kind: None, within, before: None, limit: MOST_INCIDENTS };
+                    // Those of the whole installation are told to each.
+                    found.extend(store.incidents(filter).await?.into_iter().map(|row| (Reverse(row.id), row)));
+                }
+                Ok(vec![incidents::judge(&found.into_values().collect::<Vec<_>>(), ask().await?.now_ms)])
             }),
             bounded("stuck", limit, async {
-                let found = store.interrupted(&here, THRESHOLD, COUNTED).await?;
-                Ok(vec![runs::interrupted(&found, store.condition().await?.now_ms)])
+                let mut found = Vec::new();
+                for namespace in all().await? {
+                    found.extend(store.interrupted(namespace, THRESHOLD, COUNTED).await?);
+                }
+                Ok(vec![runs::interrupted(&found, ask().await?.now_ms)])
             }),
             bounded("parked", limit, async {
-                Ok(runs::troubles(&store.troubles(&here, since).await?, since_ms).to_vec())
+                let mut found = Troubles::default();
+                for namespace in all().await? {
+                    found += store.troubles(namespace, since).await?;
+                }
+                Ok(runs::troubles(&found, since_ms).to_vec())
             }),
             bounded("retention", limit, async {
                 Ok(vec![runs::retention(retention::standing(store).await?.as_ref())])
             }),
             async {
-                if self.quick {
+                if quick {
                     return vec![Check::unknown("invariants", "left out, as --quick asks for it")];
                 }
                 bounded("invariants", Duration::from_millis(self.invariants_timeout), async {
-                    violations = whole.doctor(Duration::from_millis(self.grace_ms), self.quiet).await?;
+                    violations =
+                        whole.doctor(Duration::from_millis(self.grace_ms.unwrap_or(self.grace)), self.quiet).await?;
                     Ok(database::invariants(&violations))
                 })
                 .await
             },
         );
-        let checks = [condition, invariants, workers, queues, stuck, troubles, retention].concat();
+        let checks = [condition, invariants, workers, queues, circuits, incidents, stuck, troubles, retention].concat();
         (checks, violations, unserved)
     }
 
     fn limit(&self) -> Duration {
         Duration::from_millis(self.timeout)
     }
+}
+
+fn names(rows: Vec<NamespaceRow>) -> Vec<Namespace> {
+    rows.into_iter().map(|row| row.name).collect()
 }

@@ -6,7 +6,7 @@ use pawl_domain::pipeline::Priority;
 use pawl_store::workers::WorkerRow;
 
 use super::check::Check;
-use crate::output::duration;
+use crate::output::{counted, duration};
 
 /// How long the oldest ready step of a queue may wait before somebody should look.
 const SLOW_MS: u64 = 60_000;
@@ -67,7 +67,7 @@ fn slow(queue: &str, age_ms: u64, workers: &[WorkerRow]) -> Check {
     let found = format!("its oldest ready step has waited for {}; {}", told(age_ms), serve(serving.len()));
     let fix = match free {
         0 => "all their slots are taken: start more workers; `pawl queue watch` shows how it drains".to_owned(),
-        _ => format!("they have {free} slots free: `pawl queue show {queue}` tells whether they read it"),
+        _ => format!("they have {} free: `pawl queue show {queue}` tells whether they read it", counted(free, "slot")),
     };
     Check::warn("queue", found, fix).figure("workers", serving.len()).figure("free_slots", free)
 }
@@ -84,25 +84,9 @@ fn told(ms: u64) -> String {
 mod tests {
     use super::*;
     use crate::doctor::check::Status;
-    use pawl_domain::id::WorkerId;
 
     fn worker(queue: &str, running: u32) -> WorkerRow {
-        WorkerRow {
-            id: WorkerId::new(),
-            host: "h".into(),
-            pid: 1,
-            slots: 4,
-            running,
-            queues: vec![queue.into()],
-            draining: false,
-            drain_asked: false,
-            version: None,
-            clock_ahead_ms: None,
-            alive: true,
-            started_at_ms: 0,
-            renewed_at_ms: 0,
-            expires_at_ms: 0,
-        }
+        WorkerRow { slots: 4, running, ..WorkerRow::idle(&[queue]) }
     }
 
     fn ready(queue: &str, priority: Priority, age_ms: u64) -> (String, Priority, u64) {

@@ -1,14 +1,20 @@
 //! Runs: what nobody moves, what waits for a person, what has failed lately; and whether retention keeps pace.
 
 use pawl_dispatch::retention::Standing;
+use pawl_domain::decision::circuit::{journal_in, secret_in};
+use pawl_store::circuits::CircuitRow;
 use pawl_store::doctor::{FAILED_LOOKED_AT, Troubles};
+use pawl_store::live::PausedCount;
 use pawl_store::recoveries::InterruptedRow;
 
 use super::check::Check;
-use crate::output::duration;
+use crate::output::{counted, duration};
 
 /// Runs that are due for longer than this are not just between two passes.
 const BEHIND_MS: u64 = 600_000;
+
+/// Secrets that are named, of those that workers lack.
+const NAMED: usize = 5;
 
 /// Runs that nobody moves, those that stand longest first.
 pub(super) fn interrupted(rows: &[InterruptedRow], now_ms: i64) -> Check {
@@ -46,6 +52,108 @@ pub(super) fn troubles(found: &Troubles, since_ms: i64) -> [Check; 2] {
         ),
     };
     [parked.figure("parked", found.parked).figure("new", found.parked_since), failed.figure("new", found.failed_since)]
+}
+
+/// What a person has paused stands still until somebody unpauses it, and somebody may have forgotten.
+pub(super) fn paused(count: PausedCount) -> Check {
+    let PausedCount { runs, pipelines, queues } = count;
+    let some = [(runs, "run"), (pipelines, "pipeline"), (queues, "queue")];
+    let said = some.iter().filter(|(count, _)| *count > 0);
+    let said: Vec<String> = said.map(|(count, what)| counted((*count).into(), what)).collect();
+    let check = match said.as_slice() {
+        [] => Check::ok("paused", "nothing is paused"),
+        said => Check::warn(
+            "paused",
+            format!("paused: {}; nothing of theirs starts", said.join(", ")),
+            "`pawl run list --status paused`, `pawl pipeline list` and `pawl queue list` tell since when and why; \
+             `unpause` lets them go on",
+        ),
+    };
+    check.figure("runs", runs).figure("pipelines", pipelines).figure("queues", queues)
+}
+
+/// What steps wait for that is not here: outside hosts that are down, secrets that workers lack, and workers that can read their
+/// journals. Somebody may have to mend them.
+pub(super) fn circuits(rows: Vec<CircuitRow>, now_ms: i64) -> [Check; 3] {
+    let (secrets, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| secret_in(&row.origin).is_some());
+    let (journals, hosts): (Vec<_>, Vec<_>) = others.into_iter().partition(|row| journal_in(&row.origin).is_some());
+    [down(&hosts, now_ms), lacking(&secrets, now_ms), unknown(&journals, now_ms)]
+}
+
+fn unknown(rows: &[CircuitRow], now_ms: i64) -> Check {
+    let check = match rows.iter().min_by_key(|row| row.opened_at_ms) {
+        None => Check::ok("journals", "no step waits for a worker of a newer version"),
+        Some(first) => Check::warn(
+            "journals",
+            format!(
+                "workers of an older version met what a newer one has written, first {} ago: {}; {} for them",
+                since(first, now_ms),
+                first.reason,
+                steps_wait(deferred(rows)),
+            ),
+            "upgrade the workers: the steps go on by themselves then",
+        ),
+    };
+    check.figure("steps", deferred(rows))
+}
+
+fn down(rows: &[CircuitRow], now_ms: i64) -> Check {
+    let check = match rows.iter().min_by_key(|row| row.opened_at_ms) {
+        None => Check::ok("circuits", "no outside host is down"),
+        Some(first) => Check::warn(
+            "circuits",
+            format!(
+                "{} down, the first for {}: {} ({}); {} for them",
+                if rows.len() == 1 {
+                    "one outside host is".to_owned()
+                } else {
+                    format!("{} outside hosts are", rows.len())
+                },
+                since(first, now_ms),
+                first.origin,
+                first.reason,
+                steps_wait(deferred(rows)),
+            ),
+            "`pawl circuits` lists them; steps go on by themselves when a probe is answered, and `pawl circuits close` lets \
+             them call at once",
+        ),
+    };
+    check.figure("hosts", rows.len()).figure("steps", deferred(rows))
+}
+
+fn lacking(rows: &[CircuitRow], now_ms: i64) -> Check {
+    let check = match rows.iter().min_by_key(|row| row.opened_at_ms) {
+        None => Check::ok("secrets", "no step waits for a secret that its worker lacks"),
+        Some(first) => {
+            let named: Vec<String> = rows
+                .iter()
+                .filter_map(|row| secret_in(&row.origin))
+                .take(NAMED)
+                .map(|name| format!("`{name}`"))
+                .collect();
+            Check::warn(
+                "secrets",
+                format!(
+                    "workers lack {}{}, the first for {}; {} for them",
+                    named.join(", "),
+                    if rows.len() > NAMED { " and others" } else { "" },
+                    since(first, now_ms),
+                    steps_wait(deferred(rows)),
+                ),
+                "start workers with PAWL_SECRET_NAME in their environment, the name in capitals, or store them with \
+                 `pawl secret set`; `pawl circuits` tells what each lacks, and steps go on by themselves then",
+            )
+        }
+    };
+    check.figure("secrets", rows.len()).figure("steps", deferred(rows))
+}
+
+fn since(row: &CircuitRow, now_ms: i64) -> String {
+    duration((now_ms - row.opened_at_ms).max(0))
+}
+
+fn deferred(rows: &[CircuitRow]) -> u32 {
+    rows.iter().map(|row| row.deferred).sum()
 }
 
 pub(super) fn retention(standing: Option<&Standing>) -> Check {
@@ -120,6 +228,47 @@ mod tests {
         assert_eq!(parked.found, "3 steps wait for a person, 1 of them for less than 1 h 0 min");
         assert_eq!(failed.found, "1000 runs or more failed within 1 h 0 min");
         assert_eq!((parked.status, failed.status), (Status::Warn, Status::Warn));
+    }
+
+    #[test]
+    fn what_is_paused_is_a_warning_that_names_where_to_look() {
+        assert_eq!(paused(PausedCount::default()).status, Status::Ok);
+        let check = paused(PausedCount { runs: 2, pipelines: 0, queues: 1 });
+        assert_eq!(
+            (check.status, check.found.as_str()),
+            (Status::Warn, "paused: 2 runs, 1 queue; nothing of theirs starts")
+        );
+        assert_eq!((check.figures["runs"], check.figures["queues"]), (2, 1));
+    }
+
+    #[test]
+    fn an_outside_host_that_is_down_is_a_warning_that_names_it() {
+        assert!(circuits(Vec::new(), 0).iter().all(|check| check.status == Status::Ok));
+        let row = CircuitRow {
+            namespace: Default::default(),
+            origin: "http://pay:80".into(),
+            reason: "it answered 503".into(),
+            failures: 5,
+            opened_at_ms: 1_000,
+            opened_by: None,
+            retry_at_ms: 6_000,
+            probed_by: None,
+            deferred: 1,
+        };
+        let later = CircuitRow { origin: "http://mail:25".into(), opened_at_ms: 2_000, ..row.clone() };
+        let secret = CircuitRow { origin: "secret:token".into(), opened_at_ms: 500, ..row.clone() };
+        let journal = CircuitRow { origin: "journal:1.15".into(), reason: "it is newer".into(), ..row.clone() };
+        let [check, lacking, unknown] = circuits(vec![later, secret, journal, row], 3_000);
+        assert_eq!(
+            unknown.found,
+            "workers of an older version met what a newer one has written, first 2.0 s ago: it is newer; one step waits for them"
+        );
+        assert_eq!(lacking.found, "workers lack `token`, the first for 2.5 s; one step waits for them");
+        assert_eq!(check.status, Status::Warn);
+        assert_eq!(
+            check.found,
+            "2 outside hosts are down, the first for 2.0 s: http://pay:80 (it answered 503); 2 steps wait for them"
+        );
     }
 
     #[test]

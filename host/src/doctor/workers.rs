@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pawl_store::workers::{GoneWorker, WorkerRow};
 
 use super::check::Check;
-use crate::output::{duration, short};
+use crate::output::{duration, short, steps};
 
 /// How long a lease may have ended before its steps should be others'.
 const TAKEN_OVER_WITHIN_MS: i64 = 30_000;
@@ -64,12 +64,12 @@ fn leases(known: &Known<'_>, nobody_is_left: bool) -> Vec<Check> {
             }
             (_, true) => Check::fail(
                 "worker_lease",
-                format!("{found}, and nobody is left to take over its {} steps", worker.running),
+                format!("{found}, and nobody is left to take over its {}", steps(worker.running.into())),
                 "start a worker: it takes them over at once",
             ),
             _ if ago_ms > TAKEN_OVER_WITHIN_MS => Check::fail(
                 "worker_lease",
-                format!("{found}, and its {} steps are not taken over", worker.running),
+                format!("{found}; not taken over so far: {}", steps(worker.running.into())),
                 "see the logs of the live workers; `pawl admin requeue-processing` does it now",
             ),
             _ => Check::warn("worker_lease", found, "its steps are being taken over: look again in a moment"),
@@ -90,11 +90,20 @@ fn leases(known: &Known<'_>, nobody_is_left: bool) -> Vec<Check> {
                 last.pid,
                 last.host,
             ),
-            "its log says why it died; `pawl recoveries` says how its steps went on",
+            if is_there(known.workers, last) {
+                "a worker lives there under that pid: it has lost its lease to an outage, or was started again; its log says which"
+            } else {
+                "its log says why it died; `pawl recoveries` says how its steps went on"
+            },
         ),
     };
     checks.push(check.figure("lost", lost.len()));
     checks
+}
+
+/// Whether a worker lives where this one did, by the pid that it had.
+fn is_there(workers: &[WorkerRow], gone: &GoneWorker) -> bool {
+    workers.iter().any(|worker| worker.alive && worker.pid == gone.pid && worker.host == gone.host)
 }
 
 fn versions(alive: &[&WorkerRow]) -> Option<Check> {
@@ -140,25 +149,10 @@ fn counted(count: usize, one: &str, more: &str) -> String {
 mod tests {
     use super::*;
     use crate::doctor::check::Status;
-    use pawl_domain::id::WorkerId;
 
     fn worker() -> WorkerRow {
-        WorkerRow {
-            id: WorkerId::new(),
-            host: "node-1".into(),
-            pid: 7,
-            slots: 8,
-            running: 2,
-            queues: vec!["default".into()],
-            draining: false,
-            drain_asked: false,
-            version: Some("1.0.0".into()),
-            clock_ahead_ms: Some(-40),
-            alive: true,
-            started_at_ms: 0,
-            renewed_at_ms: 0,
-            expires_at_ms: 100_000,
-        }
+        let (version, clock_ahead_ms) = (Some("1.0.0".into()), Some(-40));
+        WorkerRow { running: 2, version, clock_ahead_ms, expires_at_ms: 100_000, ..WorkerRow::idle(&["default"]) }
     }
 
     fn lost(gone_at_ms: i64, said_goodbye: bool) -> GoneWorker {
@@ -197,6 +191,8 @@ mod tests {
         let (_, status, said) = found.iter().find(|(check, ..)| *check == "workers_lost").unwrap();
         assert_eq!(*status, Status::Warn);
         assert_eq!(said, "one was lost within 1 h 0 min, the last 10.0 s ago: pid 7 on node-1");
+        let elsewhere = GoneWorker { host: "node-2".to_owned(), ..lost(90_000, false) };
+        assert!(is_there(&[worker()], &lost(90_000, false)) && !is_there(&[worker()], &elsewhere));
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Tables and lists of fields. A terminal gets tables that fit it: cells are broken into lines where a row would be wider, and a
-//! text that would get a narrow column stands below its row. Elsewhere a row is one line, for whatever reads it.
+//! text that would get a narrow column stands below its row; where not even the headings fit, each row is a list of fields.
+//! Elsewhere a row is one line, for whatever reads it.
 
 use std::fmt;
 use std::io::IsTerminal as _;
 
-/// What a terminal has, unless it says other.
+use rustix::termios::tcgetwinsize;
+
+/// What a terminal has that does not say.
 const USUAL_WIDTH: usize = 80;
 
 /// Between two columns.
@@ -48,7 +51,11 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
     fn within(&self, width: usize) -> String {
         let is_below = self.has_text && self.crowds_text(width);
         let columns = if is_below { COLUMNS - 1 } else { COLUMNS };
-        let widths = self.narrowed(columns, width.saturating_sub(GAP.len() * columns.saturating_sub(1)));
+        let room = width.saturating_sub(GAP.len() * columns.saturating_sub(1));
+        let widths = self.narrowed(columns, room);
+        if widths[..columns].iter().sum::<usize>() > room {
+            return self.stacked(width);
+        }
         let mut text = String::new();
         for row in &self.rows {
             let cells: Vec<Vec<String>> =
@@ -69,6 +76,29 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
             }
         }
         text
+    }
+
+    /// Each row as a list of fields, with an empty line between two rows.
+    fn stacked(&self, width: usize) -> String {
+        let Some((headings, rows)) = self.rows.split_first() else { return String::new() };
+        let name_width = headings.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        let value_width = width.saturating_sub(name_width + GAP.len()).max(NARROWEST);
+        let row = |row: &[String; COLUMNS]| {
+            let mut text = String::new();
+            for (name, value) in headings.iter().zip(row) {
+                for (line, part) in broken(value, value_width).iter().enumerate() {
+                    let name = if line == 0 { name.as_str() } else { "" };
+                    text.push_str(format!("{name:name_width$}{GAP}{part}").trim_end());
+                    text.push('\n');
+                }
+            }
+            text
+        };
+        // Without rows, the headings say what there would be.
+        if rows.is_empty() {
+            return format!("{}\n", headings.join(GAP));
+        }
+        rows.iter().map(row).collect::<Vec<_>>().join("\n")
     }
 
     /// Whether the other columns leave too little room for what the last one says.
@@ -108,10 +138,19 @@ impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
 
 /// Characters of a line where the output goes.
 fn width() -> usize {
-    if !std::io::stdout().is_terminal() {
+    let stdout = std::io::stdout();
+    if !stdout.is_terminal() {
         return usize::MAX;
     }
-    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(USUAL_WIDTH)
+    let seen = tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col));
+    columns(std::env::var("COLUMNS").ok().as_deref(), seen)
+}
+
+/// Who sets the variable means it: shells that keep it for themselves hand it to no program. A terminal of which nothing is
+/// known has none.
+fn columns(said: Option<&str>, seen: Option<usize>) -> usize {
+    let said = said.and_then(|columns| columns.trim().parse().ok());
+    [said, seen].into_iter().flatten().find(|columns| *columns > 0).unwrap_or(USUAL_WIDTH)
 }
 
 /// A text in lines of at most `width` characters, between words where there are some.
@@ -180,6 +219,25 @@ mod tests {
     }
 
     #[test]
+    fn a_table_of_many_columns_is_a_list_of_fields_where_the_headings_do_not_fit() {
+        let mut table =
+            Table::new(["RUN", "LEASE ENDED", "TAKEN OVER", "REPLACEMENT", "RELOADED", "REPLAYED", "OUTCOME"]);
+        for run in ["0199b2c4-6e1f", "0199b2c4-6e20"] {
+            let cells =
+                [run, "12.0 s ago", "+500 ms", "2f7c9be1", "+510 ms", "-", "gave up, since the worker died once more"];
+            table.row(cells.map(str::to_owned));
+        }
+        let fitted = table.within(40);
+        assert!(fitted.lines().all(|line| line.chars().count() <= 40), "{fitted}");
+        assert!(fitted.starts_with("RUN          0199b2c4-6e1f\nLEASE ENDED  12.0 s ago\n"), "{fitted}");
+        assert!(
+            fitted.contains("OUTCOME      gave up, since the worker\n             died once more\n\nRUN  "),
+            "{fitted}"
+        );
+        assert_eq!(table.within(80).lines().next().map(|line| line.contains("LEASE ENDED  TAKEN OVER")), Some(true));
+    }
+
+    #[test]
     fn a_text_without_room_beside_the_columns_stands_below_its_row() {
         let mut table =
             Table::with_text(["STEP", "STATUS", "PLUGIN", "ATTEMPTS", "TOOK", "CHECKPOINT", "WORKER", "NOTE"]);
@@ -195,6 +253,17 @@ mod tests {
         assert_eq!(below.join(" "), note, "{fitted}");
         assert_eq!((lines[1], lines.len()), ("    NOTE", 5), "{fitted}");
         assert_eq!(table.within(usize::MAX).lines().count(), 2, "where there is room, a row is a line");
+    }
+
+    #[test]
+    fn a_terminal_is_as_wide_as_it_is_unless_somebody_says_other() {
+        assert_eq!(columns(None, Some(132)), 132);
+        assert_eq!(columns(Some("60"), Some(132)), 60);
+        for nothing in [Some("0"), Some(""), Some("wide"), None] {
+            assert_eq!(columns(nothing, Some(132)), 132, "{nothing:?}");
+            assert_eq!(columns(nothing, Some(0)), USUAL_WIDTH, "{nothing:?}");
+            assert_eq!(columns(nothing, None), USUAL_WIDTH, "{nothing:?}");
+        }
     }
 
     #[test]

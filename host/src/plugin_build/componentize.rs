@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
+use pawl_base::tell;
 
 use super::script::{Language, Script};
 use super::{javascript, python, replace};
@@ -41,7 +42,10 @@ impl Script {
         // What it has to say to people goes to standard error, where all is that is no data.
         let output = compiler.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let output = output.with_context(|| format!("can't start {name}"))?;
-        eprint!("{}", String::from_utf8_lossy(&output.stdout));
+        let said = String::from_utf8_lossy(&output.stdout);
+        if !said.is_empty() {
+            tell!("{}", said.trim_end());
+        }
         if !output.status.success() || !out.exists() {
             bail!("`{}` can't be made a component; {name}'s messages are above", self.name);
         }

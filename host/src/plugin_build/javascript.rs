@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::script::Script;
+use super::strangers;
 
 pub(super) const COMPILER: &str = "componentize-js";
 
@@ -20,7 +21,7 @@ const SDK: &str = include_str!("../../carried/pawl.js");
 pub(super) fn command(script: &Script, work: &Path, out: &Path) -> anyhow::Result<Command> {
     let compiler = script.find(COMPILER, &PLACES, HOW_TO_GET)?;
     let sources = script.stage(work, &["js", "mjs"], &[("pawl.js", SDK), ("pawl-entry.js", &entry(script))])?;
-    let mut command = Command::new(compiler);
+    let mut command = strangers::command(compiler);
     command.current_dir(sources).args(["pawl-entry.js", "--wit", "../wit", "--world-name", "step", "--out"]).arg(out);
     Ok(command)
 }

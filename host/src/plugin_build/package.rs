@@ -1,13 +1,14 @@
 //! Which crate is built: what cargo knows of the folder, and how the guest is to be optimised.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
 use super::Purpose;
 use super::sdk::Sdk;
+use super::strangers;
 
 /// The profile that guests are built with.
 pub(super) const PROFILE: &str = "guest";
@@ -110,7 +111,7 @@ struct Target {
 
 impl Metadata {
     fn of(manifest: &Path) -> anyhow::Result<Self> {
-        let mut cargo = Command::new("cargo");
+        let mut cargo = strangers::command("cargo");
         cargo.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(manifest);
         let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let output = output.context("can't start cargo; Rust comes from https://rustup.rs")?;

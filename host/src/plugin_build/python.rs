@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::script::Script;
+use super::strangers;
 
 pub(super) const COMPILER: &str = "componentize-py";
 
@@ -19,7 +20,7 @@ const SDK: &str = include_str!("../../carried/pawl.py");
 pub(super) fn command(script: &Script, work: &Path, out: &Path) -> anyhow::Result<Command> {
     let compiler = script.find(COMPILER, &PLACES, HOW_TO_GET)?;
     let sources = script.stage(work, &["py"], &[("pawl.py", SDK), ("pawl_entry.py", &entry(script))])?;
-    let mut command = Command::new(&compiler);
+    let mut command = strangers::command(&compiler);
     command.current_dir(work);
     // Packages that are installed beside the compiler can be imported.
     if let Some(environment) = environment(&compiler) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
-use super::toolchain;
+use super::{strangers, toolchain};
 
 /// Folders that hold no sources.
 const NOT_SOURCES: [&str; 3] = ["__pycache__", "node_modules", "target"];
@@ -90,7 +90,7 @@ impl Script {
             if sources.exists() {
                 std::fs::remove_dir_all(&sources)?;
             }
-            copy_sources(&self.dir, &sources, extensions)?;
+            copy_sources(&self.dir, &self.dir, &sources, extensions)?;
             ours.iter().try_for_each(|(name, text)| std::fs::write(sources.join(name), text))
         };
         stage().with_context(|| format!("can't copy the sources to {}", sources.display()))?;
@@ -100,22 +100,33 @@ impl Script {
     /// A compiler: in the plugin's folder or one above it, else where the path says.
     pub(super) fn find(&self, program: &str, places: &[&str], how_to_get: &str) -> anyhow::Result<PathBuf> {
         let near = self.dir.ancestors().flat_map(|dir| places.iter().map(move |place| dir.join(place).join(program)));
-        let found = near.into_iter().find(|file| file.is_file()).or_else(|| toolchain::on_path(program));
-        found.with_context(|| format!("{program} is not installed: run `{how_to_get}` in {}", self.dir.display()))
+        if let Some(found) = near.into_iter().find(|file| file.is_file()) {
+            let is_trusted = strangers::is_trusted(&found, &self.dir);
+            if !is_trusted.with_context(|| format!("can't look at {}", found.display()))? {
+                bail!("{} belongs to another user and is not executed: run `{how_to_get}`", found.display());
+            }
+            return Ok(found);
+        }
+        toolchain::on_path(program)
+            .with_context(|| format!("{program} is not installed: run `{how_to_get}` in {}", self.dir.display()))
     }
 }
 
-fn copy_sources(from: &Path, to: &Path, extensions: &[&str]) -> std::io::Result<()> {
+/// Copies the sources in a folder of the plugin in `root`.
+fn copy_sources(root: &Path, from: &Path, to: &Path, extensions: &[&str]) -> std::io::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let (path, name) = (entry.path(), entry.file_name());
         let name = name.to_string_lossy();
+        let is_source = extensions.iter().any(|extension| path.extension().is_some_and(|it| it == *extension));
         if path.is_dir() {
             if !name.starts_with('.') && !NOT_SOURCES.contains(&&*name) {
-                copy_sources(&path, &to.join(&*name), extensions)?;
+                strangers::check_link(root, &path)?;
+                copy_sources(root, &path, &to.join(&*name), extensions)?;
             }
-        } else if extensions.iter().any(|extension| path.extension().is_some_and(|it| it == *extension)) {
+        } else if is_source {
+            strangers::check_link(root, &path)?;
             std::fs::copy(&path, to.join(&*name))?;
         }
     }
@@ -180,7 +191,7 @@ mod tests {
         {
             replace(&from.path().join(file), b"").unwrap();
         }
-        copy_sources(from.path(), to.path(), &["js", "mjs"]).unwrap();
+        copy_sources(from.path(), from.path(), to.path(), &["js", "mjs"]).unwrap();
         let there = |file: &str| to.path().join(file).exists();
         assert!(there("step.js") && there("lib/part.mjs"));
         for left_out in ["node_modules", ".git", "target", "README.md"] {

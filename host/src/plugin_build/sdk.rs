@@ -43,8 +43,8 @@ pub(crate) struct Sdk {
 }
 
 /// Where the SDK of a new plugin in `parent` goes, as its manifest says it: where there is one already, in `parent` or
-/// above it in the same repository; beside the folder `plugins`; else into the plugin.
-pub(crate) fn path_for_new(parent: &Path) -> String {
+/// above it in the same repository; beside the folder of all plugins; else into the plugin.
+pub(crate) fn path_for_new(parent: &Path, has_all_plugins: bool) -> String {
     let up = |levels: usize| format!("{}{FOLDER}", "../".repeat(levels + 1));
     let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_owned());
     for (levels, folder) in parent.ancestors().enumerate() {
@@ -55,7 +55,7 @@ pub(crate) fn path_for_new(parent: &Path) -> String {
             break;
         }
     }
-    if parent.ends_with("plugins") { up(1) } else { FOLDER.to_owned() }
+    if has_all_plugins || parent.ends_with("plugins") { up(1) } else { FOLDER.to_owned() }
 }
 
 impl Sdk {
@@ -65,6 +65,12 @@ impl Sdk {
         let path = Path::new(manifest.get("dependencies")?.get(FOLDER)?.get("path")?.as_str()?);
         let is_early = path == Path::new(EARLY);
         (is_early || path.ends_with(FOLDER)).then(|| Self { folder: dir.join(path), is_early })
+    }
+
+    /// The folder that it lies in, if that is not the plugin's own in `dir`.
+    pub(crate) fn root_beside(&self, dir: &Path) -> Option<PathBuf> {
+        let folder = self.folder.canonicalize().ok().filter(|folder| !self.is_early && !folder.starts_with(dir))?;
+        folder.parent().map(Path::to_owned)
     }
 
     /// Writes it where it is missing: in a clone of an early plugin, or where somebody has deleted it.
@@ -113,7 +119,7 @@ pub(crate) fn update(dir: &Path) -> anyhow::Result<Option<PathBuf>> {
         return Ok(Some(sdk.folder));
     }
     let dir = dir.canonicalize()?;
-    let path = path_for_new(dir.parent().unwrap_or(&dir));
+    let path = path_for_new(dir.parent().unwrap_or(&dir), false);
     let manifest = dir.join("Cargo.toml");
     let text = std::fs::read_to_string(&manifest)?;
     let text = text.replace(EARLY, &path).replace(EARLY_COMMENT, "").replace(EARLY_EXCLUDE[0], EARLY_EXCLUDE[1]);
@@ -177,13 +183,15 @@ mod tests {
             std::fs::create_dir_all(&folder).unwrap();
             folder
         };
-        assert_eq!(path_for_new(&at("work")), "pawl-sdk");
-        assert_eq!(path_for_new(&at("work/plugins")), "../../pawl-sdk");
+        assert_eq!(path_for_new(&at("work"), false), "pawl-sdk");
+        assert_eq!(path_for_new(&at("work/plugins"), false), "../../pawl-sdk");
+        assert_eq!(path_for_new(&at("work/steps"), true), "../../pawl-sdk");
         std::fs::write(at("repository/pawl-sdk").join("Cargo.toml"), "").unwrap();
-        assert_eq!(path_for_new(&at("repository")), "../pawl-sdk");
-        assert_eq!(path_for_new(&at("repository/steps/of/mine")), "../../../../pawl-sdk");
+        assert_eq!(path_for_new(&at("repository"), false), "../pawl-sdk");
+        assert_eq!(path_for_new(&at("repository/steps/of/mine"), false), "../../../../pawl-sdk");
         at("repository/other/.git");
-        assert_eq!(path_for_new(&at("repository/other")), "pawl-sdk", "it must be part of the plugin's repository");
+        let path = path_for_new(&at("repository/other"), false);
+        assert_eq!(path, "pawl-sdk", "it must be part of the plugin's repository");
     }
 
     #[test]

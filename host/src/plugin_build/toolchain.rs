@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::bail;
 
+use super::strangers;
+
 /// Best first: without WASI a component is smaller, and there is nothing in it that the step did not ask for.
 const TARGETS: [&str; 2] = ["wasm32-unknown-unknown", "wasm32-wasip2"];
 
@@ -103,7 +105,7 @@ fn inspect(cargo: &str, rustc: &str) -> Option<Compiler> {
 }
 
 fn ask(program: &Path, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
+    let output = strangers::command(program).args(arguments).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }
@@ -129,7 +131,7 @@ pub(super) fn on_path(program: &str) -> Option<PathBuf> {
 impl Toolchain {
     /// A cargo command for guests of the workspace, without the verb. The path `hidden` is kept out of what it makes.
     pub(super) fn cargo(&self, workspace: &Path, hidden: Option<&Path>) -> Command {
-        let mut cargo = Command::new(&self.cargo);
+        let mut cargo = strangers::command(&self.cargo);
         cargo.current_dir(workspace);
         // Flags for the host's own code, such as `-C target-cpu=native`, must not reach the guest.
         for ambient in ["RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS"] {

@@ -1,15 +1,20 @@
 //! How queues look to people.
 
-use pawl_api::types::{Queue, QueueDetail, QueueList, QueueStream};
+use pawl_api::types::{PausedQueue, Queue, QueueDetail, QueueList, QueueStream};
 use serde::Serialize;
 
 use super::rates::Rates;
-use crate::output::{Answer, Table, ago, duration, now_ms, or_dash, short, utc};
+use crate::output::{Answer, Table, ago, counted, distinct, duration, now_ms, one_line, or_dash, short, utc};
+use crate::pause::since_when;
 
 /// All streams, with their rates.
 #[derive(Debug, Serialize)]
 pub(super) struct Streams {
     pub(super) queues: Vec<Listed>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) paused: Vec<PausedQueue>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) remarks: Vec<String>,
 }
 
 /// A stream with its rates.
@@ -84,8 +89,18 @@ impl Answer for Streams {
         for Listed { queue, rates } in &self.queues {
             table.row(row(queue, rates));
         }
-        table.to_string()
+        format!("{table}{}{}", told(&self.paused), noted(&self.remarks))
     }
+}
+
+/// The queues that are paused, a line each.
+fn told(paused: &[PausedQueue]) -> String {
+    paused.iter().map(|paused| format!("\n{} was paused {}", paused.queue, since_when(&paused.pause))).collect()
+}
+
+/// What to know besides, a line each.
+fn noted(remarks: &[String]) -> String {
+    remarks.iter().map(|remark| format!("\nnote: {}", one_line(remark))).collect()
 }
 
 impl Answer for QueueList {
@@ -104,7 +119,7 @@ impl Answer for QueueList {
                 queue.consumers.to_string(),
             ]);
         }
-        table.to_string()
+        format!("{table}{}{}", told(&self.paused), noted(&self.remarks))
     }
 }
 
@@ -114,7 +129,7 @@ impl Answer for Detail {
     }
 
     fn text(&self) -> String {
-        let QueueDetail { queue, workers, oldest_ready_ms, streams } = &self.queue;
+        let QueueDetail { queue, workers, oldest_ready_ms, paused, streams } = &self.queue;
         let serve = match workers.len() {
             0 => format!("no live worker serves it: start one with `pawl worker --queues {queue}`"),
             1 => "one live worker serves it".to_owned(),
@@ -128,8 +143,27 @@ impl Answer for Detail {
         for (index, stream) in streams.iter().enumerate() {
             table.row(row(&stream.stream, &self.rates.get(index).cloned().unwrap_or_default()));
         }
-        format!("queue {queue}: {serve}; {waits}\n\n{table}{}{}", readers(streams), pending(streams))
+        let paused = paused.as_ref().map(|pause| format!("; it was paused {}", since_when(pause))).unwrap_or_default();
+        format!(
+            "queue {queue}: {serve}; {waits}{paused}\n\n{table}{}{}{}",
+            repeated(streams),
+            readers(streams),
+            pending(streams)
+        )
     }
+}
+
+/// Messages are not steps: of those that tell of the same step all but one are dropped.
+fn repeated(streams: &[QueueStream]) -> String {
+    let told = streams.iter().filter(|stream| stream.repeated > 0).map(|stream| {
+        let (tell, are) = if stream.repeated == 1 { ("tells", "is") } else { ("tell", "are") };
+        format!(
+            "\n{} of {} {tell} of a step that an earlier one tells of, and {are} dropped when read\n",
+            counted(stream.repeated, "message"),
+            name(&stream.stream)
+        )
+    });
+    told.collect()
 }
 
 fn readers(streams: &[QueueStream]) -> String {
@@ -149,7 +183,9 @@ fn readers(streams: &[QueueStream]) -> String {
 }
 
 fn pending(streams: &[QueueStream]) -> String {
-    let mut table = Table::new(["PENDING MESSAGE", "PRIORITY", "READER", "DELIVERED"]);
+    let mut table = Table::new(["PENDING MESSAGE", "PRIORITY", "READER", "DELIVERED", "RUN", "STEP"]);
+    let named = streams.iter().flat_map(|stream| &stream.oldest_pending).filter_map(|message| message.run);
+    let digits = distinct(&named.map(|run| run.to_string()).collect::<Vec<_>>());
     for stream in streams {
         for message in &stream.oldest_pending {
             table.row([
@@ -157,6 +193,8 @@ fn pending(streams: &[QueueStream]) -> String {
                 stream.stream.priority.as_str().to_owned(),
                 short(&message.reader),
                 ago(now_ms() - i64::try_from(message.idle_ms).unwrap_or(0)),
+                or_dash(message.run.map(|run| run.to_string()[..digits].to_owned())),
+                or_dash(message.step.as_ref()),
             ]);
         }
     }
@@ -165,7 +203,7 @@ fn pending(streams: &[QueueStream]) -> String {
 
 /// The headings of [`line()`].
 pub(super) fn head() -> String {
-    format!("{:8}  {:20}  {:>8}  {:>8}  {:>8}  {:>8}  EMPTY IN", "TIME", "QUEUE", "UNREAD", "PENDING", "IN/S", "OUT/S")
+    format!("{:8}  {:20}  {:>8}  {:>8}  {:>8}  {:>8}  EMPTY IN", "UTC", "QUEUE", "UNREAD", "PENDING", "IN/S", "OUT/S")
 }
 
 /// A queue at this moment.

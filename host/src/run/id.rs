@@ -1,11 +1,11 @@
 //! Ids of runs as people type them: whole, or their first digits where these are enough.
 
 use anyhow::bail;
-use pawl_api::client::{Client, Error};
-use pawl_api::types::{Problem, RunList};
+use pawl_api::client::Client;
+use pawl_api::types::RunList;
 use pawl_domain::id::RunId;
 
-use crate::exit::End;
+use crate::exit::{End, not_found};
 
 /// Fewer digits name a time of days.
 const FEWEST_DIGITS: usize = 4;
@@ -40,21 +40,11 @@ pub(crate) async fn complete(run: &mut String, client: &Client) -> anyhow::Resul
             *run = one.id.to_string();
             Ok(())
         }
-        [] => Err(Error::Problem(Box::new(no_run(run))).into()),
+        [] => Err(not_found(format!("there is no run whose id begins with {run}"))),
         several => {
             let named: Vec<String> = several.iter().map(|run| format!("{} ({})", run.id, run.pipeline)).collect();
             bail!(End::Usage(format!("several runs begin with {run}, give more digits: {}", named.join(", "))))
         }
-    }
-}
-
-fn no_run(run: &str) -> Problem {
-    Problem {
-        kind: "/problems/not-found".to_owned(),
-        title: "Not found".to_owned(),
-        status: 404,
-        detail: format!("there is no run whose id begins with {run}"),
-        problems: Vec::new(),
     }
 }
 

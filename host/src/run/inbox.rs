@@ -6,7 +6,7 @@ use pawl_api::types::{Changed, Inbox, InboxSignal, SignalDetail};
 
 use super::id::run_id;
 use crate::input;
-use crate::output::{Answer, Output, Table, ago, fields, or_dash, size};
+use crate::output::{Answer, Output, Table, ago, fields, or_dash, size, there_are_more};
 
 /// Verbs of `pawl run inbox`.
 #[derive(Debug, Subcommand)]
@@ -20,7 +20,7 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "N", default_value_t = 0)]
         after: u32,
         /// At most so many
-        #[arg(long, value_name = "N", default_value_t = 100)]
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// One of them, with what it carries
@@ -70,7 +70,7 @@ pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::
             let found: Inbox = client.get(&["v1", "runs", &run, "inbox"], &query).await?;
             output.print(&found)?;
             if let Some(next) = found.next {
-                eprintln!("there are more: add --after {next}");
+                there_are_more("--after", next);
             }
         }
         Verb::Get(Which { run, number }) => {

@@ -6,13 +6,15 @@ use clap::Args;
 use futures_util::StreamExt as _;
 use pawl_api::client::{Client, Error};
 use pawl_api::types::{LogEnd, LogLevel, LogLine, LogList};
+use pawl_base::tell;
 use pawl_domain::pipeline_file::parse_duration_ms;
 
 use super::id::run_id;
-use super::outage::Outage;
 use super::sse;
+use super::step::Flagged;
 use super::watch::{PAUSE, SILENCE};
-use crate::output::{Format, Output, now_ms, one_line, print, print_exactly, utc};
+use crate::outage::Outage;
+use crate::output::{Format, Output, now_ms, one_line, print, print_json, utc};
 
 /// Arguments of `pawl run logs`.
 #[derive(Debug, Args)]
@@ -22,6 +24,8 @@ pub(crate) struct Arguments {
     pub(super) run: String,
     /// Only this step
     step: Option<String>,
+    #[command(flatten)]
+    flagged: Flagged,
     /// Go on with new lines, until the run, or the step, has ended
     #[arg(short, long)]
     follow: bool,
@@ -41,7 +45,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     fn path(&self) -> Vec<&str> {
-        match &self.step {
+        match self.flagged.either(&self.step) {
             Some(step) => vec!["v1", "runs", &self.run, "steps", step, "logs"],
             None => vec!["v1", "runs", &self.run, "logs"],
         }
@@ -65,17 +69,23 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: Output) 
         return follow(arguments, &query, client, output).await;
     }
     let mut after = 0_u64;
+    let mut is_empty = true;
     loop {
         let from = after.to_string();
         let query: Vec<(&str, &str)> =
             borrowed(&query).chain((after > 0).then_some(("after", from.as_str()))).collect();
         let found: LogList = client.get(&arguments.path(), &query).await?;
         show(&found.lines, output)?;
+        is_empty &= found.lines.is_empty();
         match found.next {
             Some(next) => after = next,
-            None => return Ok(()),
+            None => break,
         }
     }
+    if is_empty {
+        tell!("there are no lines: nothing that was asked for has logged any, or they are not kept any more");
+    }
+    Ok(())
 }
 
 fn borrowed<'a>(query: &'a [(&'static str, String)]) -> impl Iterator<Item = (&'a str, &'a str)> {
@@ -156,7 +166,7 @@ fn show(lines: &[LogLine], output: Output) -> anyhow::Result<()> {
         Format::Table => print(&lines.iter().map(text).collect::<Vec<_>>().join("\n"))?,
         Format::Json => {
             let lines = lines.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
-            print_exactly(&lines.join("\n"))?;
+            print_json(&lines.join("\n"))?;
         }
         Format::Ids => print(&lines.iter().map(|line| line.number.to_string()).collect::<Vec<_>>().join("\n"))?,
     }
@@ -170,13 +180,13 @@ fn text(line: &LogLine) -> String {
     let of_attempt = format!("{}/{}", line.attempt, line.fence);
     let message = line.message.replace('\n', "\\n");
     let fields = line.fields.as_ref().map(|fields| format!("  {}", fields.get())).unwrap_or_default();
-    format!("{}  {level:<5}  {:<16} {of_attempt:<5}  {message}{fields}", utc(line.at_ms), one_line(&line.step))
+    format!("{}Z  {level:<5}  {:<16} {of_attempt:<5}  {message}{fields}", utc(line.at_ms), one_line(&line.step))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::harmless;
+    use pawl_base::terminal::harmless;
 
     #[test]
     fn what_a_step_wrote_stays_on_its_line_and_no_terminal_obeys_it() {
@@ -188,7 +198,7 @@ mod tests {
         .expect("a line");
         assert_eq!(
             harmless(&text(&line)),
-            "2026-11-28 23:59:59.125  WARN   load             2/5    odd\\n2026-11-28 forged\\u{1b}[2J\\u{d}\\u{202e}  \
+            "2026-11-28 23:59:59.125Z  WARN   load             2/5    odd\\n2026-11-28 forged\\u{1b}[2J\\u{d}\\u{202e}  \
              {\"b\": \"1\\n\", \"a\": [\"\\u009b\", \"2\"]}"
         );
         assert!(!text(&line).contains('\n'));

@@ -1,37 +1,31 @@
 //! `pawl run`: submit runs, look at them, change their course.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 use pawl_api::client::Client;
 use pawl_api::types::{
-    Changed, EventList, Explanation, FailRun, KeptRun, ListedStatus, Run, RunList, RunReport, RunStatus, SentSignal,
-    SkipStep, StepDetail, SubmitRun,
+    Changed, EventList, Explanation, FailRun, KeptRun, ListedStatus, PauseRequest, Run, RunList, RunReport, RunStatus,
+    SentSignal, SkipStep, StepDetail,
 };
-use serde::Serialize;
-use serde_json::value::RawValue;
 
 pub(super) use self::id::{complete, run_id};
-use self::outage::Outage;
-use super::exit::End;
+pub(super) use self::step::Flagged;
+use super::exit::{End, usage};
 use super::input;
-use super::output::{Output, harmless, print_exactly};
+use super::output::{Output, print_exactly, there_are_more};
 use super::settings::Settings;
 
 mod id;
 mod inbox;
 mod logs;
 mod markdown;
-mod outage;
 mod replay;
 mod report;
 mod resume;
 mod show;
 mod sse;
+mod step;
+mod submit;
 mod watch;
-
-/// How long one request waits for the end of a run. In between it is looked whether somebody must decide something.
-const WAIT: Duration = Duration::from_secs(5);
 
 /// Verbs of `pawl run`.
 #[derive(Debug, Subcommand)]
@@ -40,7 +34,7 @@ pub(super) enum Verb {
     #[command(after_help = "Examples:\n  pawl run submit temperatures --input '{\"city\": \"seattle\"}' --wait\n  \
                             pawl run submit temperatures --input @input.json --idempotency-key order-17\n  \
                             jq .order input.json | pawl run submit temperatures --input -")]
-    Submit(Submit),
+    Submit(submit::Submit),
     /// Runs, newest first
     List(List),
     /// A run with its steps, or one step with its output
@@ -49,8 +43,9 @@ pub(super) enum Verb {
         #[arg(value_parser = run_id)]
         run: String,
         /// Show this step, with its output or error
-        #[arg(long)]
         step: Option<String>,
+        #[command(flatten)]
+        flagged: Flagged,
     },
     /// The output of a run, byte by byte as its steps wrote it
     Output {
@@ -105,6 +100,21 @@ pub(super) enum Verb {
         #[arg(long, value_name = "TEXT")]
         message: String,
     },
+    /// Start nothing new of a run until it is unpaused; what runs goes on to its end, and nothing is lost
+    Pause {
+        /// The run's id, or its first digits
+        #[arg(value_parser = run_id)]
+        run: String,
+        /// Why, for whoever finds it paused
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Let a run go on that is paused
+    Unpause {
+        /// The run's id, or its first digits
+        #[arg(value_parser = run_id)]
+        run: String,
+    },
     /// Open the failed and parked steps of a run again, or one of them, and all that was stopped with the run
     #[command(
         after_help = "Each step goes on with the component that it has, which its run's submission or its first \
@@ -116,10 +126,12 @@ pub(super) enum Verb {
         #[arg(value_parser = run_id)]
         run: String,
         /// Only this step
-        #[arg(long)]
         step: Option<String>,
-        /// This step and all that follow it, done again from their start; the others keep their outputs
-        #[arg(long, value_name = "STEP", conflicts_with = "step")]
+        #[command(flatten)]
+        flagged: Flagged,
+        /// This step and all that follow it, done again from their start: their checkpoints and journals are forgotten, and
+        /// their effects leave again, under other keys. The others keep their outputs
+        #[arg(long, value_name = "STEP", conflicts_with_all = ["step", "flagged"])]
         from: Option<String>,
         /// On the versions that are active now
         #[arg(long)]
@@ -132,7 +144,10 @@ pub(super) enum Verb {
         #[arg(value_parser = run_id)]
         run: String,
         /// The step
-        step: String,
+        #[arg(required = true)]
+        step: Option<String>,
+        #[command(flatten)]
+        flagged: Flagged,
         /// The output: JSON, @FILE, or - for standard input
         #[arg(long, value_name = "JSON|@FILE|-")]
         with: String,
@@ -148,7 +163,8 @@ pub(super) enum Verb {
     },
     /// Let a run go on that nobody moves, or one of its steps that is parked or sleeps
     #[command(after_help = "A step that has left its journal is parked: `pawl run explain RUN` says where.\n\
-                            What is done is not executed again; a step that was begun goes on from its checkpoint.\n\n\
+                            What is done is not executed again; a step that was begun goes on from its checkpoint.\n\
+                            To forget the checkpoint, too, and begin anew: pawl run retry RUN --from STEP\n\n\
                             Examples:\n  pawl run resume RUN                                # whatever stands, as it is\n  \
                             pawl run resume RUN load --pin 3f9a0c11d2e4        # on the component that made the journal\n  \
                             pawl run resume RUN load --from-checkpoint --latest")]
@@ -176,7 +192,8 @@ impl Verb {
     fn run_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::Submit(_) => None,
-            Self::List(list) => list.before.as_mut(),
+            // A place that has more to it than a run was told by the page before.
+            Self::List(list) => list.before.as_mut().filter(|before| !before.contains('/')),
             Self::Get { run, .. }
             | Self::Output { run }
             | Self::Watch { run }
@@ -185,6 +202,8 @@ impl Verb {
             | Self::Report { run }
             | Self::Cancel { run }
             | Self::Fail { run, .. }
+            | Self::Pause { run, .. }
+            | Self::Unpause { run }
             | Self::Keep { run, .. }
             | Self::Skip { run, .. }
             | Self::Retry { run, .. } => Some(run),
@@ -197,22 +216,6 @@ impl Verb {
     }
 }
 
-/// Arguments of `pawl run submit`.
-#[derive(Debug, Args)]
-pub(super) struct Submit {
-    /// The pipeline's name
-    pipeline: String,
-    /// JSON, @FILE, or - for standard input
-    #[arg(long, value_name = "JSON|@FILE|-", default_value = "null")]
-    input: String,
-    /// Makes it safe to submit again: the same key is the same run
-    #[arg(long, value_name = "KEY")]
-    idempotency_key: Option<String>,
-    /// Wait for the end, over restarts of the API, and show the run; exit code 1 if it did not succeed, or waits for a person
-    #[arg(long)]
-    wait: bool,
-}
-
 /// Arguments of `pawl run signal`.
 #[derive(Debug, Args)]
 pub(super) struct Signal {
@@ -221,47 +224,59 @@ pub(super) struct Signal {
     run: String,
     /// The signal's name
     name: String,
+    /// What stands where other commands would take it
+    #[arg(hide = true)]
+    stray: Option<String>,
     /// What it carries: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-", default_value = "null")]
     payload: String,
     /// Makes it safe to send again: the same key is the same signal
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = input::idempotency_key)]
     idempotency_key: Option<String>,
 }
 
 /// Arguments of `pawl run list`.
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// Only runs of this status; or those with a parked step, or that nobody moves
-    #[arg(long, value_name = "pending|running|succeeded|failed|cancelled|parked|stuck")]
+    /// Only runs of this status; or those with a parked step, that nobody moves, or that are paused
+    #[arg(long, value_name = "pending|running|succeeded|failed|cancelled|parked|stuck|paused")]
     status: Option<ListedStatus>,
     /// Only runs of this pipeline
     #[arg(long)]
     pipeline: Option<String>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Only runs older than this one: the next page
-    #[arg(long, value_name = "RUN", value_parser = run_id)]
+    #[arg(long, value_name = "RUN", value_parser = run_or_place)]
     before: Option<String>,
+}
+
+/// A run, or what the page before has told.
+fn run_or_place(text: &str) -> Result<String, String> {
+    match text.split_once('/') {
+        Some((run, since_ms)) if since_ms.bytes().all(|digit| digit.is_ascii_digit()) => {
+            Ok(format!("{}/{since_ms}", run_id(run)?))
+        }
+        _ => run_id(text),
+    }
 }
 
 /// Carries out a verb.
 pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> anyhow::Result<()> {
-    let client = &match &verb {
-        Verb::Submit(_) => settings.reach().await?,
-        _ => settings.client()?,
-    };
+    let client = &settings.client()?;
     if let Some(run) = verb.run_mut() {
         complete(run, client).await?;
     }
     match verb {
-        Verb::Submit(submit) => self::submit(submit, client, output).await?,
+        Verb::Submit(submit) => submit::submit(submit, settings, output).await?,
         Verb::List(list) => self::list(&list, client, output).await?,
-        Verb::Get { run, step: None } => output.print(&client.get::<Run>(&["v1", "runs", &run], &[]).await?)?,
-        Verb::Get { run, step: Some(step) } => {
-            output.print(&client.get::<StepDetail>(&["v1", "runs", &run, "steps", &step], &[]).await?)?;
-        }
+        Verb::Get { run, step, flagged } => match flagged.or(step) {
+            None => output.print(&client.get::<Run>(&["v1", "runs", &run], &[]).await?)?,
+            Some(step) => {
+                output.print(&client.get::<StepDetail>(&["v1", "runs", &run, "steps", &step], &[]).await?)?;
+            }
+        },
         Verb::Output { run } => {
             let bytes = client.get_bytes(&["v1", "runs", &run, "output"]).await?;
             print_exactly(&String::from_utf8_lossy(&bytes))?;
@@ -288,7 +303,15 @@ pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> 
         Verb::Fail { run, message } => {
             output.print(&client.post::<Changed>(&["v1", "runs", &run, "fail"], &FailRun { message }).await?)?;
         }
-        Verb::Retry { run, step, from, latest } => {
+        Verb::Pause { run, reason } => {
+            let path = ["v1", "runs", &run, "pause"];
+            output.print(&client.post::<Changed>(&path, &PauseRequest { reason }).await?)?;
+        }
+        Verb::Unpause { run } => {
+            output.print(&client.post_empty::<Changed>(&["v1", "runs", &run, "unpause"]).await?)?;
+        }
+        Verb::Retry { run, step, flagged, from, latest } => {
+            let step = flagged.or(step);
             let path = match &step {
                 None => vec!["v1", "runs", &run, "retry"],
                 Some(step) => vec!["v1", "runs", &run, "steps", step, "retry"],
@@ -298,7 +321,8 @@ pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> 
             query.extend(from.as_deref().map(|from| ("from", from)));
             output.print(&client.post_asking::<Changed>(&path, &query).await?)?;
         }
-        Verb::Skip { run, step, with } => {
+        Verb::Skip { run, step, flagged, with } => {
+            let step = flagged.must(step)?;
             let body = SkipStep { output: input::json("--with", &with)? };
             output.print(&client.post::<Changed>(&["v1", "runs", &run, "steps", &step, "skip"], &body).await?)?;
         }
@@ -306,6 +330,10 @@ pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> 
             let path = ["v1", "runs", &run, "keep"];
             let kept: KeptRun = if undo { client.delete(&path).await? } else { client.put(&path, &()).await? };
             output.print(&kept)?;
+        }
+        Verb::Signal(Signal { stray: Some(stray), run, name, .. }) => {
+            let say = format!("what the signal carries has a flag: pawl run signal {run} {name} --payload '{stray}'");
+            return Err(usage(say));
         }
         Verb::Signal(signal) => {
             let payload = input::json("--payload", &signal.payload)?;
@@ -326,55 +354,6 @@ pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> 
     Ok(())
 }
 
-async fn submit(submit: Submit, client: &Client, output: Output) -> anyhow::Result<()> {
-    let body = SubmitRun { pipeline: submit.pipeline, input: input::json("--input", &submit.input)? };
-    let key = submit.idempotency_key.as_deref();
-    let mut is_told = false;
-    let submitted = loop {
-        match client.submit(&body, key).await {
-            // The API has waited before it said so.
-            Err(error) if error.is_being_built() => {
-                if !std::mem::replace(&mut is_told, true) {
-                    eprintln!("{error}; this is done until it is there (Ctrl-C stops)");
-                }
-            }
-            submitted => break submitted?,
-        }
-    };
-    if !submit.wait {
-        return Ok(output.print(&submitted)?);
-    }
-    submitted.remarks.iter().for_each(|remark| eprintln!("note: {}", harmless(remark)));
-    eprintln!("run {} was submitted; waiting for its end (Ctrl-C stops waiting, not the run)", submitted.id);
-    let id = submitted.id.to_string();
-    // It was answered a moment ago: if it can't be reached now, it is being started again.
-    let mut outage = Outage::default();
-    let run = loop {
-        let asked = async || client.get_waiting::<Run>(&["v1", "runs", &id], WAIT).await;
-        let found = outage.outlast(asked).await?;
-        if found.summary.status.is_ended() || found.summary.parked {
-            break found;
-        }
-    };
-    if run.summary.status != RunStatus::Succeeded {
-        output.print(&run)?;
-        if run.summary.parked {
-            eprintln!("the run goes no further by itself: `pawl run explain {id}` says why, and what can be done");
-        }
-        return Err(End::Said.into());
-    }
-    let result = outage.outlast(async || client.get(&["v1", "runs", &id, "output"], &[]).await).await?;
-    Ok(output.print(&Succeeded { run, output: result })?)
-}
-
-/// A run that was waited for, with what it has put out.
-#[derive(Debug, Serialize)]
-struct Succeeded {
-    #[serde(flatten)]
-    run: Run,
-    output: Box<RawValue>,
-}
-
 async fn list(list: &List, client: &Client, output: Output) -> anyhow::Result<()> {
     let limit = list.limit.to_string();
     let mut query = vec![("limit", limit.as_str())];
@@ -382,9 +361,13 @@ async fn list(list: &List, client: &Client, output: Output) -> anyhow::Result<()
     query.extend(list.pipeline.as_deref().map(|pipeline| ("pipeline", pipeline)));
     query.extend(list.before.as_deref().map(|before| ("before", before)));
     let found: RunList = client.get(&["v1", "runs"], &query).await?;
+    if let (true, Some(pipeline)) = (found.runs.is_empty(), &list.pipeline) {
+        // One that there is not has no runs, either; this is an error that says what it may be.
+        client.get::<serde_json::Value>(&["v1", "pipelines", pipeline], &[]).await?;
+    }
     output.print(&found)?;
     if let Some(next) = found.next {
-        eprintln!("there are more: add --before {next}");
+        there_are_more("--before", next);
     }
     Ok(())
 }

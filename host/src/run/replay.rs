@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 
 use super::id::run_id;
 use super::show::report;
+use super::step::Flagged;
 use crate::exit::End;
 use crate::output::{Answer, Table, fields};
 use crate::settings::Settings;
@@ -31,7 +32,10 @@ pub(crate) struct Arguments {
     #[arg(value_parser = run_id)]
     pub(super) run: String,
     /// The step
-    step: String,
+    #[arg(required = true)]
+    step: Option<String>,
+    #[command(flatten)]
+    flagged: Flagged,
     /// Replay this component (.wasm) in place of the step's
     #[arg(long, value_name = "FILE")]
     component: Option<PathBuf>,
@@ -82,7 +86,8 @@ impl Replayed {
 
 /// Replays the step.
 pub(super) async fn replay(arguments: Arguments, client: &Client, settings: &Settings) -> anyhow::Result<Replayed> {
-    let Arguments { run, step, component } = arguments;
+    let Arguments { run, step, flagged, component } = arguments;
+    let step = flagged.must(step)?;
     let journal: StepJournal = client.get(&["v1", "runs", &run, "steps", &step, "journal"], &[]).await?;
     let bytes = match &component {
         Some(file) => {
@@ -106,6 +111,7 @@ fn replay_here(engine: Arc<Engine>, journal: &StepJournal, bytes: &[u8]) -> anyh
         failures: journal.failures,
         config: journal.config.get().to_owned(),
         secrets: Secrets::of_environment(&journal.secrets),
+        allow: None,
         timeout: Duration::from_millis(journal.timeout_ms),
         input: journal.input.get().as_bytes().to_vec(),
         history: history.clone(),
@@ -118,7 +124,7 @@ fn replay_here(engine: Arc<Engine>, journal: &StepJournal, bytes: &[u8]) -> anyh
         Outcome::Failed(failure) => Ending::Failed { failure },
         Outcome::Diverged(divergence) => Ending::Diverged { divergence },
         Outcome::Suspended(wait) => Ending::Live { position: journal.length, call: tell(&wait.entry(), None).call },
-        Outcome::HandedBack | Outcome::LeaseLost => {
+        Outcome::HandedBack | Outcome::Deferred(_) | Outcome::LeaseLost => {
             let call = recorder.live().unwrap_or("a call that is not recorded").to_owned();
             Ending::Live { position: journal.length, call }
         }
@@ -194,7 +200,7 @@ impl Answer for Replayed {
                 format!("reached the end of the journal at entry {position}: {call} would be new")
             }
             Ending::Returned { output } => format!("returned {}", output.get()),
-            Ending::Failed { failure } => format!("failed ({:?}): {}", failure.cause, failure.message),
+            Ending::Failed { failure } => format!("failed{}: {}", failure.cause.means(), failure.message),
             Ending::Diverged { divergence } => format!("left the journal\n{}", report(divergence)),
         };
         format!("{head}\n{table}\n{end}")

@@ -5,7 +5,8 @@
 use pawl_api::types::{ReportedStep, RunReport, RunSummary, Step, WayOut};
 
 use super::markdown::{block, cell, code};
-use crate::output::{Answer, duration, short, utc};
+use super::show::{attempts, progress, stands_by_error};
+use crate::output::{Answer, duration, entries, short, utc};
 
 impl Answer for RunReport {
     fn ids(&self) -> Vec<String> {
@@ -39,10 +40,10 @@ fn facts(report: &RunReport) -> String {
         ("state", if run.parked { format!("{status}, parked") } else { status.to_string() }),
         ("pipeline", format!("{}, version {}", code(pipeline), pipeline_digest.short())),
         ("steps", format!("{} of {step_count} have ended", step_count - live_steps)),
-        ("submitted", utc(run.created_at_ms)),
+        ("submitted", format!("{} UTC", utc(run.created_at_ms))),
     ];
-    facts.extend(run.started_at_ms.map(|at_ms| ("started", utc(at_ms))));
-    facts.extend(run.ended_at_ms.map(|at_ms| ("ended", utc(at_ms))));
+    facts.extend(run.started_at_ms.map(|at_ms| ("started", format!("{} UTC", utc(at_ms)))));
+    facts.extend(run.ended_at_ms.map(|at_ms| ("ended", format!("{} UTC", utc(at_ms)))));
     facts.extend(run.idempotency_key.as_ref().map(|key| ("idempotency key", code(key))));
     facts.push(("told", format!("{} UTC, by pawl {}", utc(report.told_at_ms), report.pawl)));
     let lines = facts.iter().map(|(name, value)| format!("- {name}: {value}\n"));
@@ -61,7 +62,8 @@ fn of_step(reported: &ReportedStep) -> String {
     let step = &reported.step;
     let mut text = format!("## Step {}\n\n{}\n", code(&step.name), step_facts(reported));
     if let Some(error) = &step.error {
-        text.push_str(&format!("Error:\n\n{}\n", block([error.to_string()])));
+        let head = if stands_by_error(step) { "Error:" } else { "The last error, since which it goes on:" };
+        text.push_str(&format!("{head}\n\n{}\n", block([error.to_string()])));
     }
     if !reported.journal.is_empty() {
         let line = |line: &pawl_api::types::JournalLine| match line.answer.is_empty() {
@@ -74,7 +76,7 @@ fn of_step(reported: &ReportedStep) -> String {
         let line = |line: &pawl_api::types::LogLine| {
             let fields = line.fields.as_ref().map(|fields| format!(" {}", fields.get())).unwrap_or_default();
             let (at, level) = (utc(line.at_ms), line.level.as_str());
-            format!("{at}  attempt {}  {level:5}  {}{fields}", line.attempt, line.message)
+            format!("{at}Z  attempt {}  {level:5}  {}{fields}", line.attempt, line.message)
         };
         text.push_str(&format!("The end of its log:\n\n{}\n", block(reported.logs.iter().map(line))));
     }
@@ -86,22 +88,20 @@ fn step_facts(reported: &ReportedStep) -> String {
     let mut facts = vec![
         ("state", step.status.to_string()),
         ("attempts", attempts(step)),
+        ("claims", step.attempts.to_string()),
         ("plugin", plugin(reported)),
         ("queue", format!("{}, {}", code(&step.queue), step.priority.as_str())),
         ("fence", step.fence.to_string()),
         ("journal", journal(step)),
     ];
     facts.extend(step.worker.map(|worker| ("worker", worker.to_string())));
-    facts.extend(step.claimed_at_ms.map(|at_ms| ("last claimed", utc(at_ms))));
-    facts.extend(step.due_at_ms.map(|at_ms| ("wakes", utc(at_ms))));
+    facts.extend(step.trace_id.as_ref().map(|trace| ("trace", code(trace))));
+    facts.extend(step.claimed_at_ms.map(|at_ms| ("last claimed", format!("{} UTC", utc(at_ms)))));
+    facts.extend(step.due_at_ms.map(|at_ms| ("wakes", format!("{} UTC", utc(at_ms)))));
     facts.extend(step.awaits.as_ref().map(|signal| ("waits for the signal", code(signal))));
-    facts.extend(step.progress_message.as_ref().map(|message| ("last said", code(message))));
-    facts.extend(step.ended_at_ms.map(|at_ms| ("ended", utc(at_ms))));
+    facts.extend(progress(step).map(|said| ("last said", code(&said))));
+    facts.extend(step.ended_at_ms.map(|at_ms| ("ended", format!("{} UTC", utc(at_ms)))));
     facts.iter().map(|(name, value)| format!("- {name}: {value}\n")).collect()
-}
-
-fn attempts(step: &Step) -> String {
-    format!("{} begun, {} failed, {} ended with their worker", step.attempts, step.failures, step.crashes)
 }
 
 fn plugin(reported: &ReportedStep) -> String {
@@ -117,8 +117,8 @@ fn plugin(reported: &ReportedStep) -> String {
 
 fn journal(step: &Step) -> String {
     match step.checkpoint_position {
-        Some(position) => format!("{} entries, the last checkpoint at {position}", step.journal_length),
-        None => format!("{} entries, no checkpoint", step.journal_length),
+        Some(position) => format!("{}, the last checkpoint at {position}", entries(step.journal_length)),
+        None => format!("{}, no checkpoint", entries(step.journal_length)),
     }
 }
 
@@ -127,7 +127,7 @@ fn recoveries(report: &RunReport) -> String {
         return String::new();
     }
     let mut text =
-        "## Takeovers\n\n| when | step | of worker | replay | ready after | outcome |\n|---|---|---|---|---|---|\n"
+        "## Takeovers\n\n| when (UTC) | step | of worker | replay | ready after | outcome |\n|---|---|---|---|---|---|\n"
             .to_owned();
     for recovery in &report.recoveries {
         let ready = recovery
@@ -135,11 +135,11 @@ fn recoveries(report: &RunReport) -> String {
             .zip(recovery.lease_ended_at_ms)
             .map(|(ready_ms, ended_ms)| duration((ready_ms - ended_ms).max(0)));
         text.push_str(&format!(
-            "| {} | {} | {} | {} entries | {} | {} |\n",
+            "| {} | {} | {} | {} | {} | {} |\n",
             utc(recovery.taken_over_at_ms),
             cell(&recovery.step),
             short(recovery.worker),
-            recovery.replayed.unwrap_or(recovery.to_replay),
+            entries(recovery.replayed.unwrap_or(recovery.to_replay)),
             ready.unwrap_or_else(|| "-".to_owned()),
             recovery.outcome.map_or("open", |outcome| outcome.as_str()),
         ));
@@ -150,7 +150,7 @@ fn recoveries(report: &RunReport) -> String {
 
 fn events(report: &RunReport) -> String {
     let lines = report.events.iter().map(|event| {
-        let mut line = format!("{:>5}  {}  {}", event.number, utc(event.at_ms), event.kind);
+        let mut line = format!("{:>5}  {}Z  {}", event.number, utc(event.at_ms), event.kind);
         for part in [
             event.step.clone(),
             event.fence.map(|fence| format!("fence {fence}")),

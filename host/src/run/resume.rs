@@ -6,6 +6,7 @@ use pawl_api::client::Client;
 use pawl_api::types::{Changed, ResumeStep, Run, StepStatus};
 
 use super::id::run_id;
+use super::step::Flagged;
 use crate::exit::End;
 
 /// Arguments of `pawl run resume`.
@@ -16,6 +17,8 @@ pub(crate) struct Arguments {
     pub(super) run: String,
     /// The step; the one that is parked, if there is only one; if there is none, all that nobody moves
     step: Option<String>,
+    #[command(flatten)]
+    flagged: Flagged,
     /// On this component; the first digits of its digest are enough
     #[arg(long, value_name = "DIGEST", conflicts_with = "latest")]
     pin: Option<String>,
@@ -24,15 +27,16 @@ pub(crate) struct Arguments {
     latest: bool,
     /// Forget what it did after its last checkpoint, or all of it if there is none, and go on from there. Effects
     /// since then are done again: those with a name under the same key, those without one perhaps under another.
-    /// Results of `once` stay. What the step asks before it asks for its checkpoint must still be the same
+    /// Results of `once` stay. What the step asks before it asks for its checkpoint must still be the same.
+    /// A checkpoint that is no good itself goes with `pawl run retry RUN --from STEP`
     #[arg(long)]
     from_checkpoint: bool,
 }
 
 /// Lets the step go on.
 pub(super) async fn resume(arguments: Arguments, client: &Client) -> anyhow::Result<Changed> {
-    let Arguments { run, step, pin, latest, from_checkpoint } = arguments;
-    let step = match step {
+    let Arguments { run, step, flagged, pin, latest, from_checkpoint } = arguments;
+    let step = match flagged.or(step) {
         Some(step) => Some(step),
         None => parked(&run, client).await?,
     };

@@ -7,11 +7,9 @@ use pawl_api::types::{
 use pawl_domain::attempt::Divergence;
 use serde_json::Value;
 
-use super::Succeeded;
-use crate::output::{Answer, Table, ago, duration, fields, now_ms, one_line, or_dash, short};
-
-/// Digits of an id that are shown at the least: they name a millisecond, and `pawl run get` takes them.
-const SHORT_ID: usize = 13;
+use super::submit::Succeeded;
+use crate::output::{Answer, Table, ago, distinct, duration, entries, fields, now_ms, one_line, or_dash, short};
+use crate::pause::since_when;
 
 impl Answer for SubmittedRun {
     fn ids(&self) -> Vec<String> {
@@ -66,6 +64,7 @@ impl Answer for Run {
             ("took", took(run)),
         ];
         head.extend(run.idempotency_key.as_ref().map(|key| ("key", key.clone())));
+        head.extend(run.paused.as_ref().map(|pause| ("paused", since_when(pause))));
         head.extend(run.kept.then(|| ("kept", "however long ago it has ended".to_owned())));
         let mut table =
             Table::with_text(["STEP", "STATUS", "PLUGIN", "ATTEMPTS", "TOOK", "CHECKPOINT", "WORKER", "NOTE"]);
@@ -114,14 +113,16 @@ impl Answer for StepDetail {
             ("took", step_took(step)),
             ("worker", or_dash(step.worker)),
             ("fence", step.fence.to_string()),
-            ("journal", format!("{} entries", step.journal_length)),
+            ("trace", or_dash(step.trace_id.as_ref())),
+            ("journal", entries(step.journal_length)),
             ("checkpoint", or_dash(step.checkpoint_position.map(|position| format!("at entry {position}")))),
             ("note", note(step)),
         ]);
         if let Some(error) = &step.error {
+            let before = if stands_by_error(step) { "" } else { " before, since which it goes on" };
             match serde_json::from_value::<Divergence>(error.clone()) {
-                Ok(divergence) => text.push_str(&format!("\ndivergence\n{}\n", report(&divergence))),
-                Err(_) => text.push_str(&format!("\nerror\n{}\n", failure(error))),
+                Ok(divergence) => text.push_str(&format!("\ndivergence{before}\n{}\n", report(&divergence))),
+                Err(_) => text.push_str(&format!("\nerror{before}\n{}\n", failure(error))),
             }
         }
         text.push_str(&ways(&self.ways_out));
@@ -139,7 +140,7 @@ impl Answer for EventList {
 
     fn text(&self) -> String {
         let start_ms = self.events.first().map_or(0, |event| event.at_ms);
-        let mut table = Table::with_text(["NO", "TIME", "EVENT", "STEP", "WORKER", "NOTE"]);
+        let mut table = Table::with_text(["NO", "AFTER", "EVENT", "STEP", "WORKER", "NOTE"]);
         for event in &self.events {
             table.row([
                 event.number.to_string(),
@@ -152,6 +153,11 @@ impl Answer for EventList {
         }
         table.to_string()
     }
+}
+
+/// The headings of [`line()`].
+pub(super) fn head() -> String {
+    format!("{:>11}  {:<18} {:<16}  WORKER, NOTE", "AFTER", "EVENT", "STEP")
 }
 
 /// An event on one line, for reading along: columns are as wide as names usually are.
@@ -205,6 +211,8 @@ pub(super) fn report(divergence: &Divergence) -> String {
         ("called", divergence.actual.clone()),
     ];
     rows.extend(divergence.difference.as_ref().map(|difference| ("differs in", difference.clone())));
+    rows.extend(divergence.restored.map(|restored| ("which was", restored.since())));
+    rows.extend(divergence.why().map(|why| ("most likely", why.to_owned())));
     rows.extend(divergence.recorded_by.map(|digest| ("recorded by", digest.to_string())));
     rows.extend(divergence.component.map(|digest| ("executed", digest.to_string())));
     rows.extend(divergence.backtrace.as_ref().map(|frames| ("called from", format!("\n{frames}"))));
@@ -270,14 +278,21 @@ impl Answer for SentSignal {
     }
 }
 
+/// How long after the first one: to the millisecond within a minute, in which many follow each other.
 fn since(start_ms: i64, at_ms: i64) -> String {
-    let ms = (at_ms - start_ms).max(0);
-    format!("+{}.{:03} s", ms / 1_000, ms % 1_000)
+    match (at_ms - start_ms).max(0) {
+        ms @ ..60_000 => format!("+{}.{:03} s", ms / 1_000, ms % 1_000),
+        ms => format!("+{}", duration(ms)),
+    }
 }
 
 /// Where it stands, as people call it.
 fn status(run: &RunSummary) -> &'static str {
-    if run.parked { "parked" } else { run.status.as_str() }
+    match (run.paused.is_some(), run.parked) {
+        (true, _) => "paused",
+        (_, true) => "parked",
+        _ => run.status.as_str(),
+    }
 }
 
 /// How many steps have ended, of how many. Those of a run that was stopped have, too, whatever they did.
@@ -288,15 +303,6 @@ fn ended(run: &RunSummary) -> String {
     }
 }
 
-/// How many digits tell these ids apart, and most others: the first ones say when a run was submitted.
-fn distinct(ids: &[String]) -> usize {
-    let mut sorted: Vec<&String> = ids.iter().collect();
-    sorted.sort();
-    let shared =
-        |pair: &[&String]| pair[0].bytes().zip(pair[1].bytes()).take_while(|(one, other)| one == other).count();
-    sorted.windows(2).map(|pair| shared(pair) + 1).max().unwrap_or(0).max(SHORT_ID)
-}
-
 fn took(run: &RunSummary) -> String {
     match (run.started_at_ms, run.ended_at_ms) {
         (_, Some(end_ms)) => duration((end_ms - run.created_at_ms).max(0)),
@@ -305,11 +311,18 @@ fn took(run: &RunSummary) -> String {
     }
 }
 
-fn step_took(step: &Step) -> String {
-    match (step.started_at_ms, step.ended_at_ms) {
-        (Some(start_ms), Some(end_ms)) => duration((end_ms - start_ms).max(0)),
-        (Some(start_ms), None) => format!("{} so far", duration((now_ms() - start_ms).max(0))),
-        (None, _) => "-".to_owned(),
+/// How long a step took, or takes. Of one that waits the time since its first start is told as such: nobody executes it.
+pub(super) fn step_took(step: &Step) -> String {
+    let since = |at_ms: i64| duration((now_ms() - at_ms).max(0));
+    match (step.status, step.started_at_ms, step.ended_at_ms) {
+        (_, Some(start_ms), Some(end_ms)) => duration((end_ms - start_ms).max(0)),
+        // A retry by a person begins long after the first start: what counts then is this attempt.
+        (StepStatus::Running, start_ms, None) => {
+            let begun = step.claimed_at_ms.or(start_ms);
+            begun.map_or_else(|| "-".to_owned(), |at_ms| format!("{} so far", since(at_ms)))
+        }
+        (_, Some(start_ms), None) => format!("began {} ago", since(start_ms)),
+        (_, None, _) => "-".to_owned(),
     }
 }
 
@@ -321,9 +334,14 @@ fn plugin(step: &Step) -> String {
 }
 
 /// What the retry policy counts: attempts that have failed, and one that has not. For example `2 (1 failed, 1 crashed)`.
-fn attempts(step: &Step) -> String {
+pub(super) fn attempts(step: &Step) -> String {
     let waits_after_failure = step.status == StepStatus::Waiting && step.error.is_some();
-    let goes_on = step.started_at_ms.is_some() && step.status != StepStatus::Failed && !waits_after_failure;
+    let goes_on = match step.status {
+        StepStatus::Failed => false,
+        // A person's output is no attempt; what was parked without a failure was one.
+        StepStatus::Skipped => step.failures == 0 && step.attempts > 0,
+        _ => step.started_at_ms.is_some() && !waits_after_failure,
+    };
     let attempts = step.failures + u32::from(goes_on);
     let parts: Vec<String> = [(step.failures, "failed"), (step.crashes, "crashed")]
         .into_iter()
@@ -333,19 +351,38 @@ fn attempts(step: &Step) -> String {
     if parts.is_empty() { attempts.to_string() } else { format!("{attempts} ({})", parts.join(", ")) }
 }
 
-fn note(step: &Step) -> String {
-    if let Some(message) = step.error.as_ref().and_then(|error| error.get("message")?.as_str()) {
-        return message.to_owned();
-    }
-    if let Some(signal) = &step.awaits {
-        let until = step.due_at_ms.map(|due_ms| format!(" for {} more", duration((due_ms - now_ms()).max(0))));
-        return format!("waits for the signal {signal:?}{}", until.unwrap_or_default());
-    }
-    match (step.status, step.due_at_ms, step.progress) {
-        (StepStatus::Waiting, Some(due_ms), _) => format!("wakes in {}", duration((due_ms - now_ms()).max(0))),
-        (StepStatus::Running, _, Some(progress)) => {
-            format!("{:.0} % {}", progress * 100.0, step.progress_message.as_deref().unwrap_or(""))
-        }
+/// Whether its error says why it stands where it does. What is executed, or waits for its turn, still has that of the attempt
+/// before, or what it was parked or deferred by.
+pub(super) fn stands_by_error(step: &Step) -> bool {
+    let stands = matches!(step.status, StepStatus::Failed | StepStatus::Parked | StepStatus::Cancelled);
+    stands || step.status == StepStatus::Waiting && step.awaits.is_none()
+}
+
+/// What to know of a step besides.
+pub(super) fn note(step: &Step) -> String {
+    let left = |due_ms: i64| duration((due_ms - now_ms()).max(0));
+    let message = step.error.as_ref().and_then(|error| error.get("message")?.as_str());
+    match (step.status, message.filter(|_| stands_by_error(step)), step.due_at_ms) {
+        (StepStatus::Waiting, Some(message), Some(due_ms)) => format!("wakes in {} after: {message}", left(due_ms)),
+        (_, Some(message), _) => message.to_owned(),
+        (StepStatus::Waiting, None, due_ms) => match (&step.awaits, due_ms) {
+            (Some(signal), None) => format!("waits for the signal {signal:?}"),
+            (Some(signal), Some(due_ms)) => format!("waits for the signal {signal:?} for {} more", left(due_ms)),
+            (None, Some(due_ms)) => format!("wakes in {}", left(due_ms)),
+            (None, None) => String::new(),
+        },
+        (StepStatus::Running, None, _) => progress(step).unwrap_or_default(),
         _ => String::new(),
     }
 }
+
+/// How far a step says it is.
+pub(super) fn progress(step: &Step) -> Option<String> {
+    let said = step.progress_message.as_deref().unwrap_or("");
+    let progress = step.progress.map(|progress| format!("{:.0} %", progress * 100.0));
+    let parts: Vec<&str> = progress.as_deref().into_iter().chain([said]).filter(|part| !part.is_empty()).collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
+}
+
+#[cfg(test)]
+mod tests;

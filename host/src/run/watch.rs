@@ -6,10 +6,11 @@ use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use pawl_api::client::{Client, Error};
 use pawl_api::types::{Event, EventKind, RunStatus};
+use pawl_base::tell;
 
-use super::outage::Outage;
 use super::{show, sse};
-use crate::output::{Format, Output, one_line, print, print_exactly};
+use crate::outage::Outage;
+use crate::output::{Format, Output, one_line, print, print_json, utc};
 
 /// Pause before a stream is opened again.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
@@ -73,16 +74,20 @@ fn tell(run: &str, event: &Event, data: &str, seen: &mut Seen, output: Output) -
         Ok(EventKind::RunCancelled) => Some(RunStatus::Cancelled),
         _ => None,
     };
+    if seen.start_ms.is_none() && output.format() == Format::Table {
+        tell!("times are those since {} UTC", utc(event.at_ms));
+        print(&show::head())?;
+    }
     let start_ms = *seen.start_ms.get_or_insert(event.at_ms);
     match output.format() {
         Format::Table => print(&show::line(event, start_ms))?,
-        Format::Json => print_exactly(data)?,
+        Format::Json => print_json(data)?,
         Format::Ids => print(&event.number.to_string())?,
     }
     // It may go on in other steps, and a person may decide: it is followed all the same.
     if event.is(EventKind::StepParked) {
         let step = one_line(event.step.as_deref().unwrap_or_default());
-        eprintln!("step {step} waits for a person: `pawl run explain {run}` says what can be done");
+        tell!("step {step} waits for a person: `pawl run explain {run}` says what can be done");
     }
     Ok(())
 }

@@ -1,13 +1,18 @@
 //! All settings. A new one is a line here, and the field of a `Config` that it fills; flag, environment variable, key
 //! in the file, help, `pawl config` and `docs/settings.md` follow from it.
 
-use super::kind::Kind::{Address, Choice, Count, File, Folder, Names, Secret, Size, Switch, Term, Text, Time, Url};
+use super::kind::Kind::{
+    Address, Choice, Count, File, Folder, Grants, Hosts, Names, Secret, Size, Switch, Term, Text, Time, Token, Url,
+};
 use super::setting::Role::{Api, Client, Dev, Worker};
 use super::setting::{Role, Setting, setting};
+use super::traces::{SAMPLERS, not, receiver};
 
 const EVERYBODY: &[Role] = &[Api, Worker, Dev, Client];
 /// Those who serve the API.
 const SERVING: &[Role] = &[Api, Dev];
+/// Those who may listen beyond this machine.
+const LISTENING: &[Role] = &[Api, Worker];
 /// Those who execute steps.
 const EXECUTING: &[Role] = &[Worker, Dev];
 /// Those with workers to judge.
@@ -37,30 +42,61 @@ pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
 pub(super) static GROUPS: &[Group] = &[
     Group { heading: "Servers", settings: SERVERS },
     Group { heading: "Serving", settings: API },
+    Group { heading: "Identity provider", settings: OIDC },
+    Group { heading: "Secrets", settings: SECRETS },
     Group { heading: "Executing", settings: WORKER },
+    Group { heading: "Outside hosts", settings: OUTSIDE },
     Group { heading: "Retention", settings: RETENTION },
     Group { heading: "Limits", settings: LIMITS },
     Group { heading: "Caches", settings: CACHES },
     Group { heading: "Development", settings: DEV },
     Group { heading: "Log", settings: LOG },
     Group { heading: "Metrics", settings: METRICS },
+    Group { heading: "Traces", settings: TRACES },
 ];
 
 static SERVERS: &[Setting] = &[
-    setting("api-url", Url, &[Client], |it| &mut it.api_url)
+    setting("api-url", Url, &[Client, Worker], |it| &mut it.api_url)
         .usually("that of the `pawl dev` of this folder or one above it, if one runs, else http://127.0.0.1:7340")
-        .what("The API's address"),
-    setting("api-token", Secret, EVERYBODY, |it| &mut it.api_token)
-        .what("The token that requests must carry, those for a worker's metrics too; everybody who can connect is served if there is none"),
-    setting("database-url", Url, &[Api, Worker, Client], |it| &mut it.database_url)
-        .what("Postgres, for example postgres://pawl@127.0.0.1/pawl"),
-    setting("redis-url", Url, &[Api, Worker, Client], |it| &mut it.redis_url)
+        .what("The API's address; a worker keeps steps away from it"),
+    setting("api-ca", File, &[Client], |it| &mut it.api_ca)
+        .usually("those of the system")
+        .what("Certificates (PEM) by one of which that of an API with TLS must be signed"),
+    setting("api-certificate", File, &[Client], |it| &mut it.api_certificate)
+        .usually("none")
+        .what("The certificate (PEM) that commands show to an API which wants one; `api_key` goes with it"),
+    setting("api-key", File, &[Client], |it| &mut it.api_key)
+        .usually("none")
+        .what("The private key (PEM) of that certificate"),
+    setting("api-token", Token, EVERYBODY, |it| &mut it.api_token.text)
+        .what("A token with the role `admin` that needs no database; commands send it. [access.md](access.md) says who is let in, with it and without it"),
+    setting("api-token-file", File, &[Api, Worker, Client], |it| &mut it.api_token.file)
+        .usually("none")
+        .what("A file with that token, in its place"),
+    setting("namespace", Text, &[Client], |it| &mut it.namespace)
+        .usually("the token's own; of a run its own; else `default`")
+        .what("Whose pipelines, plugins, secrets and runs commands are about, see [namespaces.md](namespaces.md)"),
+    setting("database-url", Url, &[Api, Worker, Client], |it| &mut it.database_url.text)
+        .what("Postgres, for example postgres://pawl@127.0.0.1/pawl. Elsewhere than on this machine over TLS alone, with a certificate that is trusted: [postgres.md](postgres.md#tls)"),
+    setting("database-url-file", File, &[Api, Worker, Client], |it| &mut it.database_url.file)
+        .usually("none")
+        .what("A file with that URL, in its place"),
+    setting("redis-url", Url, &[Api, Worker, Client], |it| &mut it.redis_url.text)
         .what("Redis, for example redis://127.0.0.1/, or rediss://user:password@host/ with TLS; of a cluster one node or, with commas between them, several"),
+    setting("redis-url-file", File, &[Api, Worker, Client], |it| &mut it.redis_url.file)
+        .usually("none")
+        .what("A file with that URL, in its place"),
     setting("redis-prefix", Text, &[Api, Worker, Client], |it| &mut it.redis_prefix)
         .what("What Pawl's keys and channels in Redis begin with; after it comes the installation's id"),
     setting("redis-ca", File, &[Api, Worker, Client], |it| &mut it.redis_ca)
         .usually("those of the system")
         .what("Certificates (PEM) by one of which that of a Redis with TLS must be signed"),
+    setting("redis-certificate", File, &[Api, Worker, Client], |it| &mut it.redis_certificate)
+        .usually("none")
+        .what("The certificate (PEM) that is shown to a Redis with TLS that wants one; `redis_key` goes with it"),
+    setting("redis-key", File, &[Api, Worker, Client], |it| &mut it.redis_key)
+        .usually("none")
+        .what("The private key (PEM) of that certificate"),
     setting("database-connections", Count(1, 1_000), &[Api, Worker], |it| &mut it.database_connections)
         .what("Connections to Postgres, besides those of a worker's lanes and of its heartbeat"),
     setting("statement-timeout", Time(100 * MS, HOUR), &[Api], |it| &mut it.statement_timeout)
@@ -70,6 +106,18 @@ static SERVERS: &[Setting] = &[
 static API: &[Setting] = &[
     setting("listen", Address, SERVING, |it| &mut it.api.listen)
         .what("Where the API listens; port 0 takes a free one, and so does `pawl dev` if the default is taken"),
+    setting("tls-certificate", File, LISTENING, |it| &mut it.tls_certificate)
+        .usually("none: http, for a proxy in front that speaks TLS")
+        .what("The certificate (PEM, with those in between) with which the API, and a worker that tells its figures, speak https; `tls_key` goes with it. A changed file is shown to new connections within seconds"),
+    setting("tls-key", File, LISTENING, |it| &mut it.tls_key)
+        .usually("none")
+        .what("The private key (PEM) of that certificate"),
+    setting("tls-client-ca", File, LISTENING, |it| &mut it.tls_client_ca)
+        .usually("none: clients show no certificate")
+        .what("Certificates (PEM) by one of which that of each client must be signed, `/health` and `/ready` included; a token is wanted besides"),
+    setting("allowed-hosts", Hosts, ROLES, |it| &mut it.api.allowed_hosts)
+        .usually("none")
+        .what("Names that requests may be for, besides `localhost`, addresses, and the name in `listen`: that of a proxy or of a service; `*.example.org` is for all names below. Requests for other hosts are refused, those for a worker's figures too"),
     setting("grace", Time(0, HOUR), SERVING, |it| &mut it.api.grace)
         .what("How long a stop waits for requests under way"),
     setting("connections", Count(1, 1_000_000), SERVING, |it| &mut it.api.connections)
@@ -80,8 +128,41 @@ static API: &[Setting] = &[
         .what("How long the head of a request may take, and a connection idle"),
     setting("body-timeout", Time(100 * MS, HOUR), SERVING, |it| &mut it.api.body_timeout)
         .what("How long the body of a request may take, besides a second for each 32 KiB"),
-    setting("compile-timeout", Time(100 * MS, HOUR), SERVING, |it| &mut it.api.compile_timeout)
-        .what("How long a component that is pushed may take to be compiled"),
+    setting("compile-timeout", Time(100 * MS, HOUR), SERVING, |it| &mut it.api.examiner.time)
+        .what("How long a component that is pushed may take to be compiled and to say what it is, in a process of its own"),
+    setting("compile-memory", Size(256 * MIB, 1 << 40), SERVING, |it| &mut it.api.examiner.memory_bytes)
+        .usually("2GiB, or three quarters of what the container, or the machine, allows")
+        .what("What that process may take in memory"),
+    setting("trusted-digests", File, &[Api], |it| &mut it.api.trusted.digests)
+        .what("A file with the digests of components that are let in, a line each. With it or `trusted_keys`, no others are, see [signatures.md](signatures.md)"),
+    setting("trusted-keys", File, &[Api], |it| &mut it.api.trusted.keys)
+        .what("A file with public keys (Ed25519, PEM): components that one of them has signed are let in, too"),
+];
+
+static OIDC: &[Setting] = &[
+    setting("oidc-issuer", Url, &[Api], |it| &mut it.oidc.issuer)
+        .what("Whose tokens (OpenID Connect) let people in besides those that `pawl token` makes, as they name it; see [access.md](access.md)"),
+    setting("oidc-audience", Text, &[Api], |it| &mut it.oidc.audience)
+        .what("As tokens name this installation in `aud`; those for others let nobody in"),
+    setting("oidc-keys-url", Url, &[Api], |it| &mut it.oidc.keys_url)
+        .usually("as the issuer's `/.well-known/openid-configuration` says")
+        .what("Where the issuer's public keys are (JWKS)"),
+    setting("oidc-name-claim", Text, &[Api], |it| &mut it.oidc.name_claim)
+        .what("The claim that names the bearer in the record of changes; one that the issuer never gives to somebody else"),
+    setting("oidc-role-claim", Text, &[Api], |it| &mut it.oidc.role_claim)
+        .what("The claim with words that mean roles: a list, or a text with blanks; of one within others, with dots: `realm_access.roles`"),
+    setting("oidc-roles", Text, &[Api], |it| &mut it.oidc.roles)
+        .what("These words and their roles, for example `operators=operate,*=read`: the highest counts, `*` is for whoever has a good token"),
+];
+
+static SECRETS: &[Setting] = &[
+    setting("secrets-key-file", File, ROLES, |it| &mut it.secret_keys.file)
+        .usually("none; in `pawl dev` one of its own")
+        .what("A file with the master keys of secrets that the store keeps: 64 hexadecimal digits each, the first one seals, all open. The API and all workers need them, see [secrets.md](secrets.md)"),
+    setting("secrets-key", Secret, ROLES, |it| &mut it.secret_keys.text)
+        .what("The same keys themselves, with commas or blanks between them"),
+    setting("secrets-key-command", Text, ROLES, |it| &mut it.secret_keys.command)
+        .what("A command (of `sh`) that says the same keys on its standard output, when a role starts; its own standard error is the role's"),
 ];
 
 static WORKER: &[Setting] = &[
@@ -113,6 +194,24 @@ static WORKER: &[Setting] = &[
         .what("Whether a start lets interrupted runs go on, as `pawl recover --auto-resume` does, and logs what came of it"),
 ];
 
+static OUTSIDE: &[Setting] = &[
+    setting("outside-hosts", Grants, EXECUTING, |it| &mut it.engine.outside.most)
+        .what("What steps may reach at most, whatever their pipelines say; an address that is not public must be named here. See [hosts.md](hosts.md)"),
+    setting("default-allow", Grants, EXECUTING, |it| &mut it.engine.outside.usual)
+        .what("What a step may reach whose pipeline has no `allow` for it"),
+    setting("outside-certificates", File, EXECUTING, |it| &mut it.engine.outside.certificates)
+        .usually("those of the system")
+        .what("Certificates (PEM) by one of which those of outside hosts must be signed"),
+    setting("circuits", Switch, EXECUTING, |it| &mut it.worker.circuits.on)
+        .what("Whether attempts are deferred that would call an outside host which is down, or ask for a secret that the worker lacks"),
+    setting("circuit-failures", Count(2, 1_000_000), EXECUTING, |it| &mut it.worker.circuits.failures)
+        .what("Calls of a host in a row, of two attempts or more, that must fail before it counts as down"),
+    setting("circuit-first", Time(100 * MS, HOUR), EXECUTING, |it| &mut it.worker.circuits.first)
+        .what("How long it is not called at first; each probe that fails makes this an eighth longer"),
+    setting("circuit-longest", Time(100 * MS, 24 * HOUR), EXECUTING, |it| &mut it.worker.circuits.longest)
+        .what("The longest that it is not called between two probes"),
+];
+
 static RETENTION: &[Setting] = &[
     setting("retention-succeeded", Term, EXECUTING, |it| &mut it.worker.retention.succeeded).what(
         "How long a run that has succeeded is kept after its end, unless its pipeline says otherwise; `keep` for ever",
@@ -123,6 +222,8 @@ static RETENTION: &[Setting] = &[
         .what("The same of a run that was cancelled"),
     setting("retention-versions", Time(0, 36_500 * 24 * HOUR), EXECUTING, |it| &mut it.worker.retention.grace)
         .what("How long a version of a pipeline or plugin, with its component, stays after nothing names it any more"),
+    setting("retention-audit", Term, EXECUTING, |it| &mut it.worker.retention.audit)
+        .what("How long a line of the record of changes (`pawl audit`) is kept; `keep` for ever"),
 ];
 
 static LIMITS: &[Setting] = &[
@@ -155,6 +256,10 @@ static LIMITS: &[Setting] = &[
         .what("Journal entries of a step since its checkpoint"),
     setting("limit-inbox", Count(1, 1_000_000), SERVING, |it| &mut it.limits.inbox_signals)
         .what("Signals of a run that no step has taken; more are refused, but for those that a step waits for"),
+    setting("limit-host-connections", Count(1, 10_000_000), EXECUTING, |it| &mut it.limits.host_connections)
+        .what("Connections that an attempt makes to one outside host"),
+    setting("limit-host-bytes", Size(KIB, 1 << 50), EXECUTING, |it| &mut it.limits.host_bytes)
+        .what("Bytes that an attempt exchanges with one outside host; the answer that passes it is the last"),
 ];
 
 static CACHES: &[Setting] = &[
@@ -198,4 +303,29 @@ static METRICS: &[Setting] = &[
     setting("metrics-listen", Address, &[Worker], |it| &mut it.metrics_listen)
         .usually("nowhere")
         .what("Where a worker tells its figures, for example 127.0.0.1:7341; port 0 takes a free one. The API and `pawl dev` tell theirs where they listen"),
+];
+
+static TRACES: &[Setting] = &[
+    setting("traces", Switch, ROLES, |it| &mut it.traces.on)
+        .or_by(&[("OTEL_SDK_DISABLED", not)])
+        .what("Whether spans are sent, if there is where to"),
+    setting("traces-url", Url, ROLES, |it| &mut it.traces.url)
+        .usually("nowhere")
+        .or_by(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", str::to_owned), ("OTEL_EXPORTER_OTLP_ENDPOINT", receiver)])
+        .what("Where spans are sent, by OTLP over HTTP, for example http://collector:4318/v1/traces"),
+    setting("traces-headers", Secret, ROLES, |it| &mut it.traces.headers)
+        .or_by(&[("OTEL_EXPORTER_OTLP_TRACES_HEADERS", str::to_owned), ("OTEL_EXPORTER_OTLP_HEADERS", str::to_owned)])
+        .what("Headers of these requests: name=value,name=value, with odd characters as in a URL"),
+    setting("traces-service", Text, ROLES, |it| &mut it.traces.service)
+        .or_by(&[("OTEL_SERVICE_NAME", str::to_owned)])
+        .what("What the process is called in traces"),
+    setting("traces-resource", Text, ROLES, |it| &mut it.traces.resource)
+        .or_by(&[("OTEL_RESOURCE_ATTRIBUTES", str::to_owned)])
+        .what("What else is said of the process there, written as the headers are"),
+    setting("traces-sampler", Choice(SAMPLERS), ROLES, |it| &mut it.traces.sampler)
+        .or_by(&[("OTEL_TRACES_SAMPLER", str::to_owned)])
+        .what("Which traces are kept; of a run all attempts are, or none"),
+    setting("traces-ratio", Text, ROLES, |it| &mut it.traces.ratio)
+        .or_by(&[("OTEL_TRACES_SAMPLER_ARG", str::to_owned)])
+        .what("The part of them, from 0 to 1, where the sampler goes by it"),
 ];

@@ -17,11 +17,18 @@ use super::{Given, Origin};
 pub(super) const FILE: &str = "config";
 
 /// Flags of every command.
-const EVERYWHERE: [&str; 3] = ["api-url", "log", "log-format"];
+const EVERYWHERE: [&str; 4] = ["api-url", "api-ca", "log", "log-format"];
 
 /// Flags of commands that go to the servers themselves, and of those that compile.
-const SERVERS: &[&str] = &["database-url", "redis-url"];
+const SERVERS: &[&str] = &["database-url", "database-url-file", "redis-url", "redis-url-file"];
+const DATABASE: &[&str] = &["database-url", "database-url-file"];
 const CACHE: &[&str] = &["cache-dir"];
+
+/// The flag of commands that are about the things of one namespace, and these.
+const NAMESPACE: &[&str] = &["namespace"];
+const SCOPED: [&str; 9] =
+    ["run", "pipeline", "secret", "token", "dead-letter", "circuits", "recover", "recoveries", "check-interrupted"];
+const SCOPED_OF_PLUGIN: [&str; 4] = ["push", "activate", "rollback", "list"];
 
 /// Gives the commands their settings' flags.
 pub(super) fn add_to(command: Command) -> Command {
@@ -38,12 +45,19 @@ pub(super) fn add_to(command: Command) -> Command {
         command = command.mut_subcommand(role.name(), |it| it.args(of_role(role)));
     }
     let only = |names: &'static [&str]| flags(Role::Client, move |setting| names.contains(&setting.name));
+    for noun in SCOPED {
+        command = command.mut_subcommand(noun, |it| it.args(only(NAMESPACE).map(|flag| flag.global(true))));
+    }
     command
         .mut_subcommand("migrate", |it| it.args(only(SERVERS)))
         .mut_subcommand("doctor", |it| it.args(only(SERVERS)))
+        .mut_subcommand("restore", |it| it.args(only(DATABASE)))
         .mut_subcommand("bench", |it| it.args(only(SERVERS).map(|flag| flag.global(true))))
         .mut_subcommand("drill", |it| it.args(only(SERVERS).map(|flag| flag.global(true))))
-        .mut_subcommand("plugin", |it| it.mut_subcommand("test", |it| it.args(only(CACHE))))
+        .mut_subcommand("plugin", |it| {
+            let it = it.mut_subcommand("test", |it| it.args(only(CACHE)));
+            SCOPED_OF_PLUGIN.iter().fold(it, |it, verb| it.mut_subcommand(verb, |it| it.args(only(NAMESPACE))))
+        })
         .mut_subcommand("run", |it| it.mut_subcommand("replay", |it| it.args(only(CACHE))))
         .mut_subcommand("config", |mut it| {
             for role in Role::ALL {
@@ -61,7 +75,7 @@ fn of_role(role: Role) -> impl Iterator<Item = Arg> {
 fn flags(role: Role, is_wanted: impl Fn(&Setting) -> bool) -> impl Iterator<Item = Arg> {
     let mut defaults = Config::of(role);
     let headed = GROUPS.iter().flat_map(|group| group.settings.iter().map(|setting| (group.heading, setting)));
-    let wanted = headed.filter(move |(_, setting)| is_wanted(setting) && !matches!(setting.kind, Kind::Secret));
+    let wanted = headed.filter(move |(_, setting)| is_wanted(setting) && !setting.kind.is_secret());
     wanted.flat_map(move |(heading, setting)| {
         let default = setting.usually.map(str::to_owned).or_else(|| setting.shown(&mut defaults));
         let default = default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
@@ -83,7 +97,7 @@ fn words(setting: &Setting) -> String {
 fn flag(name: &'static str, setting: &Setting) -> Arg {
     let flag = Arg::new(name).long(name).value_name(setting.kind.placeholder());
     match setting.kind {
-        Kind::Names => flag.num_args(1..).action(ArgAction::Append),
+        Kind::Names | Kind::Hosts | Kind::Grants => flag.num_args(1..).action(ArgAction::Append),
         Kind::Switch => flag.num_args(0..=1).default_missing_value("true"),
         _ => flag,
     }

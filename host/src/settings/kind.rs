@@ -29,8 +29,14 @@ pub(super) enum Kind {
     Folder,
     /// An address that may hold a password.
     Url,
+    /// Names of hosts, between commas.
+    Hosts,
+    /// What steps may reach, between commas.
+    Grants,
     /// What nobody may see; there is no flag for it, because command lines can be read by others.
     Secret,
+    /// The same, for a header of requests.
+    Token,
 }
 
 /// Names of units with what they count in the smallest, the largest first.
@@ -41,6 +47,11 @@ const TIMES: Units = &[("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)]
 const SIZES: Units = &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 impl Kind {
+    /// Whether its values are hidden.
+    pub(super) const fn is_secret(&self) -> bool {
+        matches!(self, Self::Secret | Self::Token)
+    }
+
     /// Reads a number of the kind's smallest unit.
     pub(super) fn amount(&self, text: &str) -> Result<u64, String> {
         let amount = match self {
@@ -87,6 +98,9 @@ impl Kind {
             Self::File => "a file".to_owned(),
             Self::Folder => "a folder".to_owned(),
             Self::Text | Self::Secret => "text".to_owned(),
+            Self::Hosts => "names of hosts, with commas between them".to_owned(),
+            Self::Grants => "scheme, host and port of each, with commas between them".to_owned(),
+            Self::Token => "text without blanks".to_owned(),
             Self::Url => "a URL".to_owned(),
         }
     }
@@ -99,13 +113,15 @@ impl Kind {
             Self::Term => "TIME|keep",
             Self::Size(..) => "SIZE",
             Self::Switch => "BOOL",
-            Self::Choice(_) => "FORMAT",
+            Self::Choice(_) => "WORD",
             Self::Names => "NAME",
             Self::Address => "ADDRESS",
             Self::File => "FILE",
             Self::Folder => "DIR",
             Self::Url => "URL",
-            Self::Text | Self::Secret => "TEXT",
+            Self::Hosts => "HOST",
+            Self::Grants => "GRANT",
+            Self::Text | Self::Secret | Self::Token => "TEXT",
         }
     }
 }

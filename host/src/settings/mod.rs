@@ -1,4 +1,5 @@
-//! Settings: flags win over the environment (`PAWL_*`), that over a TOML file, that over defaults.
+//! Settings: flags win over the environment (`PAWL_*`), that over a TOML file, that over variables which other programs know
+//! as well (`OTEL_*`), those over defaults.
 //!
 //! ```text
 //!  all ── one definition for each ──┬──▶ flags, help      command line ─┐
@@ -13,34 +14,29 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use pawl_api as api;
-use pawl_api::client::Client;
-use pawl_domain::limits::Limits;
 use pawl_domain::pipeline_file::closest;
-use pawl_domain::suspicion::Suspicion;
-use pawl_engine::Engine;
-use pawl_queue::RedisConfig;
-use pawl_store::Postgres;
-use pawl_worker as worker;
 
 mod all;
 mod config;
 mod file;
 mod flags;
+mod in_files;
 mod kind;
+mod made;
+mod oidc;
+mod own;
 #[cfg(test)]
 mod page;
 mod redact;
+mod secrets;
 mod setting;
 mod show;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod value;
 
-use super::here::{self, Here};
 use all::all;
 use config::Config;
 use file::File;
@@ -50,10 +46,6 @@ use setting::{Setting, key, variable};
 pub(super) use flags::Flags;
 pub(super) use setting::Role;
 pub(super) use show::Reader;
-
-/// How long an API may take to start, and between looks whether it has.
-const START_LIMIT: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// The file that is read if it is there.
 const DEFAULT_FILE: &str = "pawl.toml";
@@ -109,9 +101,10 @@ pub(super) enum Error {
     /// Values that do not go together.
     #[error("{0}")]
     Together(String),
-    /// There is no default.
+    /// There is no default: it is where a server is.
     #[error(
-        "{key} is missing: give --{name}, or set {}, or write `{key} = \"...\"` in {DEFAULT_FILE}",
+        "{key} is missing: give --{name}, or set {}, or write `{key} = \"...\"` in {DEFAULT_FILE}; `pawl dev` alone needs no \
+         servers",
         variable(name),
         key = key(name)
     )]
@@ -169,6 +162,8 @@ pub(super) struct Settings {
     config: Config,
     /// In the order of the definitions, for those that the role reads.
     origins: Vec<(&'static str, Origin)>,
+    /// Somebody has said which file to read; else it is the one that lies in the folder.
+    is_file_named: bool,
 }
 
 impl Settings {
@@ -185,6 +180,7 @@ impl Settings {
     /// The same with another environment and another file.
     fn of(role: Role, flags: &Flags, environment: &Environment<'_>, usual: &Path) -> Result<Self, Error> {
         let named = flags.file().or_else(|| environment(&variable(flags::FILE)).map(PathBuf::from));
+        let is_file_named = named.is_some();
         let file = named.or_else(|| usual.is_file().then(|| usual.to_owned()));
         let file = file.map(|path| File::read(&path)).transpose()?;
         let mut config = Config::of(role);
@@ -197,6 +193,9 @@ impl Settings {
             if given.is_empty() {
                 given = file.as_ref().map_or_else(Vec::new, |file| file.says(role, setting));
             }
+            if given.is_empty() {
+                given = standard(environment, setting).into_iter().collect();
+            }
             let origin = match one_of(setting, given)? {
                 Some(given) => take(setting, given, &mut config)?,
                 None => Origin::Default,
@@ -204,148 +203,46 @@ impl Settings {
             origins.push((setting.name, origin));
         }
         config.check().map_err(Error::Together)?;
-        Ok(Self { role, config, origins })
+        Ok(Self { role, config, origins, is_file_named })
     }
 
-    /// A client of the API: of the one that was named, else of that of this folder, else of the usual address.
-    pub(super) fn client(&self) -> anyhow::Result<Client> {
-        let usual = |url: &str| Client::new(url, self.api_token());
-        Ok(match self.here() {
-            Here::Runs(said) => usual(&said.url)?.of_folder(&said.folder),
-            Here::Silent(folder) => usual(&self.config.api_url)?.of_folder(&folder),
-            Here::Nothing(Some(folder)) => usual(&self.config.api_url)?.outside(folder),
-            Here::Nothing(None) => usual(&self.config.api_url)?,
-        })
-    }
-
-    /// The API's address.
-    pub(super) fn api_url(&self) -> String {
-        match self.here() {
-            Here::Runs(said) => said.url,
-            _ => self.config.api_url.clone(),
-        }
-    }
-
-    /// What the folder says of its API, if nobody has named one.
-    fn here(&self) -> Here {
-        let folder = std::env::current_dir().ok().filter(|_| self.is_default("api-url"));
-        folder.and_then(|folder| folder.canonicalize().ok()).map_or(Here::Nothing(None), |folder| here::look(&folder))
-    }
-
-    /// A client for somebody who has perhaps started the API a moment ago: one on this machine is waited for.
-    pub(super) async fn reach(&self) -> anyhow::Result<Client> {
-        let end = Instant::now() + START_LIMIT;
-        let mut is_told = false;
-        loop {
-            let client = self.client()?;
-            match client.get::<serde_json::Value>(&["health"], &[]).await {
-                Err(error) if error.is_early() && client.is_local() && Instant::now() < end => {
-                    if !std::mem::replace(&mut is_told, true) {
-                        eprintln!("waiting up to {} s: {error}", START_LIMIT.as_secs());
-                    }
-                    tokio::time::sleep(PAUSE).await;
-                }
-                Err(error) if error.is_early() => return Err(error.into()),
-                // Whatever else is wrong, the request itself says better.
-                _ => return Ok(client),
-            }
-        }
-    }
-
-    /// The API's token.
-    pub(super) fn api_token(&self) -> Option<String> {
-        self.config.api_token.clone()
-    }
-
-    /// The database.
-    pub(super) fn database_url(&self) -> Result<String, Error> {
-        self.config.database_url.clone().ok_or(Error::Missing { name: "database-url" })
-    }
-
-    /// Where the queue is.
-    pub(super) fn redis_url(&self) -> Result<String, Error> {
-        self.config.redis_url.clone().ok_or(Error::Missing { name: "redis-url" })
-    }
-
-    /// The queue.
-    pub(super) fn redis(&self) -> Result<RedisConfig, Error> {
-        let (prefix, ca) = (self.config.redis_prefix.clone(), self.config.redis_ca.clone());
-        Ok(RedisConfig { url: self.redis_url()?, prefix, ca })
-    }
-
-    /// The database as a role uses it: no statement outlives what depends on it.
-    pub(super) fn store(&self) -> anyhow::Result<Postgres> {
-        let longest = match self.role {
-            Role::Worker => worker::session_timeout(self.config.worker.lease),
-            _ => self.config.statement_timeout,
+    /// A file that happens to lie in a folder decides only where its own token goes: whoever has come with somebody else's files
+    /// would send theirs to somebody else's server. Nor does it say who is trusted on the way, or name a file of mine as the token's.
+    fn check_where_the_token_goes(&self) -> Result<(), Error> {
+        let url = &self.config.api_url;
+        let is_local = url::Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(pawl_base::is_loopback));
+        let is_of_folder = |name: &&str| !self.is_file_named && matches!(self.origin(name), Origin::File { .. });
+        let Some(name) = ["api-url", "api-ca"].into_iter().find(is_of_folder).filter(|_| !is_local) else {
+            return Ok(());
         };
-        Ok(Postgres::new(&self.database_url()?, self.config.database_connections, longest)?)
-    }
-
-    /// How the API is set up.
-    pub(super) fn api(&self) -> api::Config {
-        self.config.api()
-    }
-
-    /// How a worker is set up.
-    pub(super) fn worker(&self) -> worker::Config {
-        self.config.worker()
-    }
-
-    /// What everybody must keep within.
-    pub(super) fn limits(&self) -> &Limits {
-        &self.config.limits
-    }
-
-    /// When a step is blamed for the deaths of its workers.
-    pub(super) fn suspicion(&self) -> Suspicion {
-        self.config.suspicion
-    }
-
-    /// Whether interrupted runs go on with the start of a role.
-    pub(super) fn auto_recover(&self) -> bool {
-        self.config.auto_recover
-    }
-
-    /// An engine that executes up to `slots` steps at once. A component with an interpreter takes seconds to compile,
-    /// so that it should happen once; where the user has no folder that can be written, as a service often has none,
-    /// every process compiles for itself.
-    pub(super) fn engine(&self, slots: usize) -> anyhow::Result<Arc<Engine>> {
-        let mut config = self.config.engine(slots);
-        if self.is_default("cache-dir") {
-            config.cache_dir = config.cache_dir.filter(|folder| std::fs::create_dir_all(folder).is_ok());
+        let is_in_file = self.config.api_token.file.is_some();
+        let token = self.origin(if is_in_file { "api-token-file" } else { "api-token" });
+        if !is_in_file && matches!(token, Origin::File { .. } | Origin::Default) {
+            return Ok(());
         }
-        Ok(Arc::new(Engine::new(config)?))
+        let ca = || self.config.api_ca.as_deref().map_or_else(String::new, |file| file.display().to_string());
+        let (shown, what) = if name == "api-url" { (redact::url(url), "the address") } else { (ca(), "the file") };
+        Err(Error::Together(format!(
+            "{} is {shown} ({}), and your token comes from {token}: so that no file of a folder decides where that goes, name \
+             {what} yourself, with {} or --{name}",
+            key(name),
+            self.origin(name),
+            variable(name),
+        )))
     }
 
-    /// Where compiled components are kept, if they are.
-    pub(super) fn cache_dir(&self) -> Option<PathBuf> {
-        self.config.engine(1).cache_dir
-    }
-
-    /// Where `pawl dev` keeps runs, and where its plugins and pipelines are.
-    pub(super) fn folders(&self) -> (PathBuf, Option<PathBuf>, Option<PathBuf>) {
-        (self.config.data.clone(), self.config.plugins.clone(), self.config.pipelines.clone())
-    }
-
-    /// Whether figures are kept.
-    pub(super) fn keeps_metrics(&self) -> bool {
-        self.config.metrics
-    }
-
-    /// Where a worker tells its figures, if anywhere.
-    pub(super) fn metrics_listen(&self) -> Option<&str> {
-        self.config.metrics_listen.as_deref()
-    }
-
-    /// Which lines are logged.
-    pub(super) fn log(&self) -> &str {
-        &self.config.log
-    }
-
-    /// Whether log lines are for programs.
-    pub(super) fn logs_json(&self) -> bool {
-        self.config.log_format == "json"
+    /// Flags by which somebody has given a password in a URL: whoever may list processes sees them.
+    pub(super) fn passwords_in_flags(&self) -> Vec<&'static str> {
+        let mut config = self.config.clone();
+        let by_flag = self.origins.iter().filter(|(_, origin)| matches!(origin, Origin::Flag(_)));
+        let named = by_flag.filter_map(|(name, _)| all().find(|setting| setting.name == *name));
+        named
+            .filter(|setting| matches!(setting.kind, Kind::Url))
+            .filter(|setting| {
+                (setting.field)(&mut config).show(&setting.kind).is_some_and(|url| redact::url(&url) != url)
+            })
+            .map(|setting| setting.name)
+            .collect()
     }
 
     /// Whether nobody has said anything about a setting.
@@ -356,6 +253,11 @@ impl Settings {
     fn origin(&self, name: &str) -> &Origin {
         self.origins.iter().find(|(known, _)| *known == name).map_or(&Origin::Default, |(_, origin)| origin)
     }
+}
+
+/// The variable of a setting.
+pub(super) fn variable_of(name: &str) -> String {
+    variable(name)
 }
 
 /// Variables that are no settings and look like one, with the one that they look like.
@@ -382,6 +284,15 @@ fn variables(environment: &Environment<'_>, setting: &Setting) -> Vec<Given> {
     setting.names().filter_map(given).collect()
 }
 
+/// What other programs are told, too. Empty is as good as not there, by their standard.
+fn standard(environment: &Environment<'_>, setting: &Setting) -> Option<Given> {
+    setting.standard.iter().find_map(|(variable, value)| {
+        let text = environment(variable).filter(|text| !text.is_empty())?;
+        let (name, origin) = (setting.name.to_owned(), Origin::Variable((*variable).to_owned()));
+        Some(Given { name, text: value(&text), origin })
+    })
+}
+
 /// The one thing that a source says about a setting.
 fn one_of(setting: &Setting, given: Vec<Given>) -> Result<Option<Given>, Error> {
     let mut given = given.into_iter();
@@ -404,7 +315,7 @@ fn take(setting: &Setting, given: Given, config: &mut Config) -> Result<Origin, 
         Ok(()) => Ok(origin),
         Err(rule) => {
             let value = match setting.kind {
-                Kind::Secret | Kind::Url => redact::HIDDEN.to_owned(),
+                Kind::Secret | Kind::Token | Kind::Url => redact::HIDDEN.to_owned(),
                 _ => format!("{text:?}"),
             };
             Err(Error::Value { setting: key(setting.name), value, origin, rule })

@@ -18,6 +18,7 @@ A setting has one name. For `lease`, in the order in which they win:
 | a flag | `pawl worker --lease 5s` |
 | the environment | `PAWL_LEASE=5s` |
 | a TOML file: `pawl.toml` in the folder, or that of `--config` and `PAWL_CONFIG` | `lease = "5s"` |
+| for some, a variable that other programs know, too | `OTEL_SERVICE_NAME=pawl` |
 
 `-` in flags is `_` elsewhere. In the file, a key at the top is for all who read the setting; the same key in a table
 `[api]`, `[worker]`, `[dev]` or `[client]` is for that role, and wins. `pawl dev` is API and worker in one process, `client`
@@ -59,8 +60,10 @@ fn row(setting: &Setting) -> String {
     let readers: Vec<_> = setting.readers.iter().map(|role| role.name()).collect();
     let readers = if readers.len() == Role::ALL.len() { "all".to_owned() } else { readers.join(", ") };
     let former = setting.former.map(|name| format!("; `{}` still works", variable(name))).unwrap_or_default();
+    let standard: Vec<_> = setting.standard.iter().map(|(variable, _)| format!("`{variable}`")).collect();
+    let standard = if standard.is_empty() { String::new() } else { format!("; else by {}", standard.join(", ")) };
     format!(
-        "| `{}` | {}{former} | {} | {} | {readers} |\n",
+        "| `{}` | {}{former}{standard} | {} | {} | {readers} |\n",
         key(setting.name),
         setting.what,
         setting.kind.values(),

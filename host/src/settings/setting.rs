@@ -49,14 +49,20 @@ pub(super) struct Setting {
     pub(super) what: &'static str,
     /// The default in words, where it depends on the machine.
     pub(super) usually: Option<&'static str>,
+    /// Variables that are not Pawl's own, and are read where Pawl is told nothing, the first that is there; with what makes of
+    /// their value that of the setting.
+    pub(super) standard: &'static [Standard],
 }
+
+/// A variable that other programs know as well.
+pub(super) type Standard = (&'static str, fn(&str) -> String);
 
 /// A place in the configuration.
 pub(super) type Field = fn(&mut Config) -> &mut dyn Value;
 
 /// Begins a definition.
 pub(super) const fn setting(name: &'static str, kind: Kind, readers: &'static [Role], field: Field) -> Setting {
-    Setting { name, former: None, kind, readers, field, what: "", usually: None }
+    Setting { name, former: None, kind, readers, field, what: "", usually: None, standard: &[] }
 }
 
 impl Setting {
@@ -75,6 +81,11 @@ impl Setting {
         self
     }
 
+    pub(super) const fn or_by(mut self, standard: &'static [Standard]) -> Self {
+        self.standard = standard;
+        self
+    }
+
     /// All its names.
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         [self.name].into_iter().chain(self.former)
@@ -88,7 +99,7 @@ impl Setting {
     pub(super) fn shown(&self, config: &mut Config) -> Option<String> {
         let value = (self.field)(config).show(&self.kind)?;
         Some(match self.kind {
-            Kind::Secret => redact::HIDDEN.to_owned(),
+            Kind::Secret | Kind::Token => redact::HIDDEN.to_owned(),
             Kind::Url => redact::url(&value),
             _ => value,
         })

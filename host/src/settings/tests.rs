@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use clap::CommandFactory as _;
+use pawl_domain::limits::Limits;
+use pawl_worker as worker;
 
 use super::*;
 use crate::output::Answer as _;
@@ -73,6 +75,28 @@ fn flags_win_over_the_environment_that_over_the_file_and_that_over_defaults() {
 }
 
 #[test]
+fn variables_of_the_standard_are_read_where_pawl_is_told_nothing() {
+    let endpoint = |scene: Scene| scene.load(Role::Worker).expect("settings").traces().expect("sound").map(|it| it.url);
+    let scene = Scene::default();
+    assert_eq!(endpoint(scene), None);
+    let scene = || Scene::default().variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318/");
+    assert_eq!(endpoint(scene()).as_deref(), Some("http://a:4318/v1/traces"));
+    let named = scene().variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://b/own");
+    assert_eq!(endpoint(named).as_deref(), Some("http://b/own"));
+    let empty = scene().variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "");
+    assert_eq!(endpoint(empty).as_deref(), Some("http://a:4318/v1/traces"), "as good as not there");
+    assert_eq!(endpoint(scene().variable("OTEL_SDK_DISABLED", "True")), None);
+    let own = scene().file("traces_url = \"http://c/v1/traces\"");
+    assert_eq!(endpoint(own).as_deref(), Some("http://c/v1/traces"));
+    let shown = scene().load(Role::Worker).expect("settings").show().text();
+    assert!(shown.contains("environment OTEL_EXPORTER_OTLP_ENDPOINT"), "{shown}");
+    let wrong = scene().variable("OTEL_TRACES_SAMPLER", "xray").refusal(Role::Worker);
+    assert!(wrong.starts_with("traces_sampler is \"xray\" (OTEL_TRACES_SAMPLER): write always_on or"), "{wrong}");
+    let said = scene().variable("OTEL_EXPORTER_OTLP_HEADERS", "t0k3n").refusal(Role::Worker);
+    assert!(said.contains("traces_headers") && !said.contains("t0k3n"), "{said}");
+}
+
+#[test]
 fn a_roles_table_wins_over_the_top_of_the_file_for_that_role_alone() {
     let scene = Scene::default().file("slots = 10\nlisten = \"127.0.0.1:1\"\n[worker]\nslots = 5\n[dev]\nslots = 2\n");
     assert_eq!(scene.worker().slots, 5);
@@ -93,7 +117,7 @@ fn the_keys_of_older_files_and_the_names_of_older_flags_go_on_working() {
     assert_eq!((worker.lease, worker.drain), (Duration::from_millis(1_500), Duration::from_millis(20)));
     assert_eq!((worker.slots, worker.queues), (3, vec!["gpu".to_owned(), "default".to_owned()]));
     let api = Scene { words: Vec::new(), ..scene }.load(Role::Api).expect("settings");
-    assert_eq!((api.api().listen.as_str(), api.api_token().as_deref()), ("127.0.0.1:9", Some("t")));
+    assert_eq!((api.api().listen.as_str(), api.api_token().expect("one").as_deref()), ("127.0.0.1:9", Some("t")));
     assert_eq!(api.database_url().expect("an address"), "postgres://d");
     let queues = Scene::default().words(&["--queue", "a", "b", "--queue", "c,d"]).worker().queues;
     assert_eq!(queues, ["a", "b", "c", "d"]);
@@ -162,7 +186,7 @@ fn a_role_minds_no_setting_of_others() {
 fn what_has_no_default_is_named_with_all_ways_to_give_it() {
     let error = Scene::default().load(Role::Worker).expect("settings").redis_url().expect_err("it is missing");
     let said = error.to_string();
-    for way in ["--redis-url", "PAWL_REDIS_URL", "`redis_url = \"...\"`"] {
+    for way in ["--redis-url", "PAWL_REDIS_URL", "`redis_url = \"...\"`", "`pawl dev` alone needs no servers"] {
         assert!(said.contains(way), "{said}");
     }
 }
@@ -191,11 +215,20 @@ fn every_value_and_its_source_is_shown_and_no_secret() {
         [
             "SETTING VALUE FROM",
             "api_url http://127.0.0.1:7340 default",
+            "api_ca - default",
+            "api_certificate - default",
+            "api_key - default",
             "api_token *** environment PAWL_API_TOKEN",
+            "api_token_file - default",
+            "namespace - default",
             "database_url postgres://pawl:***@db/pawl environment PAWL_DATABASE_URL",
+            "database_url_file - default",
             "redis_url - default",
+            "redis_url_file - default",
             "redis_prefix pawl default",
             "redis_ca - default",
+            "redis_certificate - default",
+            "redis_key - default",
             "limit_entry 1MiB default",
             "limit_checkpoint 64MiB default",
             "limit_component 64MiB default",
@@ -222,6 +255,82 @@ fn a_refused_secret_is_not_told() {
     let file = "database_url = [\"postgres://pawl:hunter2@db/pawl\", \"x\"]\nlog_format = \"hunter3\"\n";
     let said = Scene::default().file(file).refusal(Role::Client);
     assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn the_file_of_a_folder_does_not_decide_where_a_token_of_mine_goes() {
+    let file = "api_url = \"https://evil.example\"\n";
+    let goes = |scene: Scene| scene.load(Role::Client).expect("settings").client().map(|_| ());
+    let refused =
+        goes(Scene::default().file(file).variable("PAWL_API_TOKEN", "mine")).expect_err("refused").to_string();
+    assert!(refused.contains("PAWL_API_TOKEN") && refused.contains("https://evil.example"), "{refused}");
+    assert!(refused.contains("name the address yourself, with PAWL_API_URL or --api-url"), "{refused}");
+    assert!(!refused.contains("mine"), "{refused}");
+    for fine in [
+        Scene::default().file("api_url = \"https://evil.example\"\napi_token = \"its-own\"\n"),
+        Scene::default().file("api_url = \"http://localhost:1\"\n").variable("PAWL_API_TOKEN", "mine"),
+        Scene::default().file(file).variable("PAWL_API_TOKEN", "mine").variable("PAWL_API_URL", "https://pawl.example"),
+        Scene::default().file(file),
+    ] {
+        goes(fine).expect("a client");
+    }
+}
+
+#[test]
+fn nor_does_it_name_a_file_of_mine_for_that() {
+    let file = "api_url = \"https://evil.example\"\napi_token_file = \"/home/ada/.pawl/token\"\n";
+    let refused = Scene::default().file(file).load(Role::Client).expect("settings").client().map(|_| ());
+    let said = refused.expect_err("refused").to_string();
+    assert!(said.contains("https://evil.example") && said.contains("pawl.toml:2"), "{said}");
+}
+
+#[test]
+fn nor_does_it_say_who_is_trusted_on_the_way_to_my_api() {
+    let goes = |scene: Scene| {
+        let scene = scene.variable("PAWL_API_TOKEN", "mine").variable("PAWL_API_URL", "https://pawl.example");
+        scene.load(Role::Client).expect("settings").client().map(|_| ())
+    };
+    let refused = goes(Scene::default().file("api_ca = \"theirs.pem\"\n")).expect_err("refused").to_string();
+    assert!(refused.contains("api_ca is theirs.pem") && refused.contains("with PAWL_API_CA or --api-ca"), "{refused}");
+    goes(Scene::default()).expect("a client");
+}
+
+#[test]
+fn what_is_secret_may_stand_in_a_file_that_is_read_when_it_is_wanted() {
+    let missing = || Scene::default().variable("PAWL_DATABASE_URL_FILE", "/nowhere/url");
+    let settings = missing().load(Role::Client).expect("what is not wanted is not read");
+    let said = settings.database_url().expect_err("it is not there").to_string();
+    assert!(said.starts_with("database_url_file is /nowhere/url: ") && settings.has_database(), "{said}");
+    let both = missing().variable("PAWL_DATABASE_URL", "postgres://ann:hunter2@db/pawl").refusal(Role::Client);
+    assert!(both.contains("give one of them") && !both.contains("hunter2"), "{both}");
+    let token = Scene::default().variable("PAWL_API_TOKEN_FILE", "/dev/null").load(Role::Api).expect("settings");
+    assert!(token.api_token().expect_err("nothing is in it").to_string().contains("api_token_file is /dev/null"));
+}
+
+#[test]
+fn a_password_in_a_flag_is_told() {
+    let told = |words: &[&'static str]| {
+        Scene::default().words(words).load(Role::Client).expect("settings").passwords_in_flags()
+    };
+    assert_eq!(told(&["--database-url", "postgres://ann:hunter2@db/pawl"]), ["database-url"]);
+    assert_eq!(told(&["--database-url", "postgres://ann@db/pawl", "--redis-url", "redis://cache/"]), [""; 0]);
+    assert_eq!(told(&["--redis-url", "redis://:hunter2@cache/"]), ["redis-url"]);
+    let variable = Scene::default().variable("PAWL_DATABASE_URL", "postgres://ann:hunter2@db/pawl");
+    assert_eq!(variable.load(Role::Client).expect("settings").passwords_in_flags(), [""; 0]);
+}
+
+#[test]
+fn a_certificate_goes_with_its_key_and_clients_are_asked_for_one_over_tls_alone() {
+    for (role, variable, said) in [
+        (Role::Api, "PAWL_TLS_CERTIFICATE", "tls_certificate and tls_key go together"),
+        (Role::Worker, "PAWL_TLS_KEY", "tls_certificate and tls_key go together"),
+        (Role::Api, "PAWL_TLS_CLIENT_CA", "tls_client_ca is for TLS alone"),
+        (Role::Client, "PAWL_API_KEY", "api_certificate and api_key go together"),
+        (Role::Client, "PAWL_REDIS_CERTIFICATE", "redis_certificate and redis_key go together"),
+    ] {
+        let refused = Scene::default().variable(variable, "/etc/pawl/one.pem").refusal(role);
+        assert!(refused.contains(said), "{variable}: {refused}");
+    }
 }
 
 #[test]

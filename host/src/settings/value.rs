@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pawl_domain::pipeline_file::check_name;
+use pawl_domain::reach::Grant;
 use pawl_domain::retention::Term;
 
 use super::kind::Kind;
@@ -84,9 +85,12 @@ impl Value for String {
     }
 }
 
-/// Empty text is none: what a template leaves of a variable that is not set.
+/// Empty text is none: what a template leaves of a variable that is not set. Not so a token's: who has set it counts on it.
 impl Value for Option<String> {
-    fn read(&mut self, text: &str, _: &Kind) -> Result<(), String> {
+    fn read(&mut self, text: &str, kind: &Kind) -> Result<(), String> {
+        if matches!(kind, Kind::Token) {
+            check_token(text)?;
+        }
         *self = Some(text.to_owned()).filter(|text| !text.is_empty());
         Ok(())
     }
@@ -121,9 +125,25 @@ impl Value for Option<PathBuf> {
     }
 }
 
-/// Names of queues. Spaces around commas are nobody's intention; a name that is no queue's would never be served.
+/// What a header can carry, and something.
+pub(super) fn check_token(text: &str) -> Result<(), String> {
+    match text.chars().find(|sign| !sign.is_ascii_graphic()) {
+        None if text.is_empty() => {
+            Err("it is empty; leave it out if there is to be none, or write the token".to_owned())
+        }
+        None => Ok(()),
+        Some(_) => Err("a token has letters, digits and other signs of ASCII, and no blanks".to_owned()),
+    }
+}
+
+/// Names of queues, or of hosts. Spaces around commas are nobody's intention; a name that is no queue's would never be served.
 impl Value for Vec<String> {
-    fn read(&mut self, text: &str, _: &Kind) -> Result<(), String> {
+    fn read(&mut self, text: &str, kind: &Kind) -> Result<(), String> {
+        if matches!(kind, Kind::Hosts) {
+            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+            *self = names.map(|name| check_host(name).map(|()| name.to_owned())).collect::<Result<_, _>>()?;
+            return Ok(());
+        }
         let mut names: Vec<String> = Vec::new();
         for name in text.split(',').map(str::trim) {
             check_name(name).map_err(|rule| format!("the name of a queue {rule}"))?;
@@ -137,8 +157,37 @@ impl Value for Vec<String> {
     }
 
     fn show(&self, _: &Kind) -> Option<String> {
-        Some(self.join(","))
+        Some(self.join(",")).filter(|names| !names.is_empty())
     }
+}
+
+/// Grants. Empty text is none: then nothing is granted.
+impl Value for Vec<Grant> {
+    fn read(&mut self, text: &str, _: &Kind) -> Result<(), String> {
+        let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+        let read = |text: &str| text.parse::<Grant>().map_err(|rule| format!("{text:?} {rule}"));
+        *self = texts.map(read).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    fn show(&self, _: &Kind) -> Option<String> {
+        let told: Vec<_> = self.iter().map(ToString::to_string).collect();
+        Some(told.join(",")).filter(|told| !told.is_empty())
+    }
+}
+
+/// A name or an address, without what else stands in URLs.
+fn check_host(host: &str) -> Result<(), String> {
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|sign| sign.is_ascii_alphanumeric() || matches!(sign, b'-' | b'_'))
+    };
+    if host.parse::<std::net::IpAddr>().is_ok() || name.split('.').all(is_label) {
+        return Ok(());
+    }
+    Err(format!(
+        "{host:?} is no host: write names without scheme and port, for example pawl.example.org, or *.example.org for all below"
+    ))
 }
 
 #[cfg(test)]
@@ -161,6 +210,53 @@ mod tests {
             let error = read(text).expect_err(text);
             assert!(error.contains(rule), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses_and_nothing_else_of_a_url() {
+        let read = |text: &str| {
+            let mut hosts = Vec::new();
+            hosts.read(text, &Kind::Hosts).map(|()| hosts)
+        };
+        let several = ["pawl.example.org", "*.pawl.svc", "192.0.2.1", "2001:db8::1"];
+        assert_eq!(read(&several.join(", ")), Ok(several.map(str::to_owned).to_vec()));
+        assert_eq!(read(""), Ok(Vec::new()), "what a template leaves of a variable that is not set");
+        for wrong in ["http://pawl", "pawl:7340", "*", "*.*", "a..b", "a b", "[::1]", "pawl/x", "ä.example"] {
+            let error = read(wrong).expect_err(wrong);
+            assert!(error.contains("without scheme and port"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn grants_are_read_one_by_one_and_a_wrong_one_is_named() {
+        let read = |text: &str| {
+            let mut grants: Vec<Grant> = vec!["https://*".parse().unwrap()];
+            grants.read(text, &Kind::Grants).map(|()| grants)
+        };
+        let told = |text: &str| read(text).unwrap().show(&Kind::Grants);
+        assert_eq!(
+            told("https://*.example.org, http://10.0.0.0/8:*"),
+            Some("https://*.example.org,http://10.0.0.0/8:*".into())
+        );
+        assert_eq!(told(""), None, "nothing is granted");
+        let error = read("https://*,api.example.org").unwrap_err();
+        assert!(error.starts_with("\"api.example.org\" has no scheme"), "{error}");
+    }
+
+    #[test]
+    fn a_token_is_something_that_a_header_can_carry() {
+        let read = |text: &str, kind: &Kind| {
+            let mut token = None::<String>;
+            token.read(text, kind).map(|()| token)
+        };
+        assert_eq!(read("s3cret", &Kind::Token), Ok(Some("s3cret".to_owned())));
+        for (wrong, rule) in
+            [("", "it is empty"), ("a b", "no blanks"), ("a\n", "no blanks"), ("\u{fffd}x", "of ASCII")]
+        {
+            let error = read(wrong, &Kind::Token).expect_err(wrong);
+            assert!(error.contains(rule), "{wrong:?}: {error}");
+        }
+        assert_eq!(read("", &Kind::Secret), Ok(None), "other texts may be left empty by a template");
     }
 
     #[test]

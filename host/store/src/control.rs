@@ -59,6 +59,22 @@ pub trait Control: Sync {
         self.act(run, Verb::Fail { message }).await.map(drop)
     }
 
+    /// Starts nothing of a run from now on, until it is unpaused; what runs goes on to its end. Whether that is new.
+    ///
+    /// # Errors
+    /// As [`Control::cancel`].
+    async fn pause_run(&self, run: RunId, reason: Option<String>) -> Result<bool> {
+        Ok(self.act(run, Verb::Pause { reason }).await?.is_new)
+    }
+
+    /// Lets a run go on that is paused. Returns what is to be delivered.
+    ///
+    /// # Errors
+    /// As [`Control::cancel`].
+    async fn unpause_run(&self, run: RunId) -> Result<Vec<Ready>> {
+        Ok(self.act(run, Verb::Unpause).await?.ready)
+    }
+
     /// Reopens failed and parked steps, all or one, and with them the run; those that are in `on` go on with another component.
     /// Returns what is to be delivered.
     ///

@@ -51,6 +51,14 @@ pub struct Troubles {
     pub failed_since: u32,
 }
 
+impl std::ops::AddAssign for Troubles {
+    fn add_assign(&mut self, other: Self) {
+        self.parked += other.parked;
+        self.parked_since += other.parked_since;
+        self.failed_since += other.failed_since;
+    }
+}
+
 /// How many runs that have failed are looked at.
 pub const FAILED_LOOKED_AT: u32 = 1_000;
 

@@ -9,7 +9,7 @@
 use async_trait::async_trait;
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Digest, Fence, StepId, WorkerId};
-use pawl_domain::journal::{Checkpoint, Entry, History, unpack};
+use pawl_domain::journal::{Checkpoint, Entry, History, Unreadable, unpack};
 
 use super::{Error, Result, verified};
 
@@ -279,11 +279,14 @@ fn hole(id: StepId, position: u32) -> Error {
 /// The entries of a row.
 ///
 /// # Errors
-/// [`Error::Damaged`] if the bytes do not match their digest, or can't be read.
+/// [`Error::Damaged`] if the bytes do not match their digest, or can't be read; [`Error::Newer`].
 pub fn entries_of(id: StepId, row: &Row, bytes: Vec<u8>) -> Result<Vec<Entry>> {
     let what = || format!("the journal of step {id} at position {}", row.first);
     let bytes = verified(bytes, row.digest, what)?;
-    let entries = unpack(&bytes).map_err(|error| Error::Damaged(format!("{} ({error})", what())))?;
+    let entries = unpack(&bytes).map_err(|error| match error {
+        Unreadable::Newer(needs) => Error::Newer { what: what(), needs },
+        error => Error::Damaged(format!("{} ({error})", what())),
+    })?;
     if entries.len() != row.length as usize {
         return Err(Error::Damaged(what()));
     }

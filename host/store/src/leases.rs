@@ -102,6 +102,10 @@ pub struct Pulse {
     /// When a version of a plugin was last wanted (µs): another value than before says that there is something to
     /// compile ahead.
     pub newest_wanted_us: Option<i64>,
+    /// A pause has ended, and something may still be on the shelf by it.
+    pub releases: bool,
+    /// There are circuits: open ones, or closed ones by which something may still be deferred.
+    pub circuits: bool,
 }
 
 /// What moves a step when its worker can't.

@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub mod audit;
+pub mod backup;
+mod carried;
+pub mod circuits;
 pub mod components;
 pub mod control;
 pub mod dead_letters;
@@ -17,9 +21,12 @@ mod error;
 pub mod events;
 pub mod history;
 pub mod inbox;
+pub mod incidents;
 pub mod leases;
 pub mod live;
 pub mod logs;
+pub mod namespaces;
+pub mod pauses;
 pub mod pipelines;
 pub mod plugins;
 mod postgres;
@@ -27,8 +34,11 @@ pub mod readiness;
 pub mod recoveries;
 pub mod retention;
 pub mod runs;
+pub mod secrets;
 mod sqlite;
 pub mod submit;
+pub mod tokens;
+pub mod traces;
 pub mod workers;
 pub mod write;
 
@@ -46,6 +56,8 @@ use write::{Batch, Written};
 /// The whole port.
 pub trait Store:
     Schema
+    + audit::Audits
+    + circuits::Circuits
     + components::Components
     + control::Control
     + dead_letters::DeadLetters
@@ -54,15 +66,21 @@ pub trait Store:
     + events::Events
     + history::Histories
     + inbox::Inboxes
+    + incidents::Incidents
     + leases::Sweeps
     + live::Live
     + logs::Logs
+    + namespaces::Namespaces
+    + pauses::Pauses
     + pipelines::Pipelines
     + plugins::Plugins
     + readiness::Readiness
     + recoveries::Recoveries
     + retention::Retentions
     + runs::Runs
+    + secrets::Secrets
+    + tokens::Tokens
+    + traces::Traces
     + workers::Workers
     + Send
     + Sync
@@ -189,6 +207,11 @@ pub async fn connected(link: &mut dyn Link, limit: Duration, name: &'static str)
         Err(Error::Silent) => Err(Error::Unavailable(name, "no connection in time".into())),
         connected => connected,
     }
+}
+
+/// In ms, as both stores keep times.
+fn ms(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Bytes that were read, if they are those that were written.

@@ -45,11 +45,11 @@ pub trait Pipelines {
     /// [`Error::NotFound`] with a guess at what was meant; [`Error::Damaged`].
     async fn pipeline(&self, namespace: &Namespace, name: &str) -> Result<(PipelineRow, Pipeline)>;
 
-    /// The queues that the current versions of a namespace's pipelines name, by name.
+    /// The queues that the current versions of all namespaces' pipelines name, by name: queues are everybody's.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    async fn named_queues(&self, namespace: &Namespace) -> Result<Vec<String>>;
+    async fn named_queues(&self) -> Result<Vec<String>>;
 
     /// What to tell somebody who named a pipeline that is not there.
     async fn unknown_pipeline(&self, namespace: &Namespace, name: &str) -> Error;

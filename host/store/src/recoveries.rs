@@ -99,6 +99,37 @@ pub struct RecoveryRow {
     pub outcome: Option<Outcome>,
 }
 
+/// A place among the runs that nobody moves: those that stand longest come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Standing {
+    /// See [`InterruptedRow::last_activity_ms`].
+    pub since_ms: i64,
+    /// The run.
+    pub run: RunId,
+}
+
+/// Run and time, with a `/` in between.
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.run, self.since_ms)
+    }
+}
+
+/// Which interrupted runs to list.
+#[derive(Debug, Clone)]
+pub struct InterruptedFilter<'a> {
+    /// Only those of this namespace.
+    pub namespace: &'a Namespace,
+    /// Only those of this pipeline.
+    pub pipeline: Option<&'a str>,
+    /// For how long no step of a run has done anything.
+    pub threshold: Duration,
+    /// Only those after this place.
+    pub after: Option<Standing>,
+    /// At most so many.
+    pub limit: u32,
+}
+
 /// A run that has begun, and that nobody moves. Times are ms since 1970 by the store's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterruptedRow {
@@ -125,6 +156,14 @@ pub struct InterruptedRow {
     pub next_status: StepStatus,
 }
 
+impl InterruptedRow {
+    /// Its place among others.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing { since_ms: self.last_activity_ms, run: self.run }
+    }
+}
+
 /// Ready steps of queues without a worker that are looked at, oldest first, and past ones: what else there is are runs that
 /// have not begun, most likely, and they may be a million.
 pub const LOOKED_AT: u32 = 1_000;
@@ -138,13 +177,22 @@ pub trait Recoveries {
     /// [`super::Error::Unavailable`].
     async fn recoveries(&self, filter: &RecoveryFilter<'_>) -> Result<Vec<RecoveryRow>>;
 
-    /// Up to `limit` runs of a namespace that have begun, that nobody moves, and of which no step has done anything for
-    /// `threshold`; those that stand longest first. Whatever somebody is at work on is none: a step under a lease, one that
-    /// waits and is not due, one in a queue that a live worker serves, one that is parked for a person.
+    /// Runs that have begun, that nobody moves, and of which no step has done anything for a time; those that stand longest
+    /// first. Whatever somebody is at work on is none: a step under a lease, one that waits and is not due, one in a queue that
+    /// a live worker serves, one that is parked for a person. Pages go through what is looked at, see [`LOOKED_AT`]: when that
+    /// has been moved, others come.
     ///
     /// # Errors
     /// [`super::Error::Unavailable`].
-    async fn interrupted(&self, namespace: &Namespace, threshold: Duration, limit: u32) -> Result<Vec<InterruptedRow>>;
+    async fn interrupted_page(&self, filter: &InterruptedFilter<'_>) -> Result<Vec<InterruptedRow>>;
+
+    /// The first page of all of a namespace.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    async fn interrupted(&self, namespace: &Namespace, threshold: Duration, limit: u32) -> Result<Vec<InterruptedRow>> {
+        self.interrupted_page(&InterruptedFilter { namespace, pipeline: None, threshold, after: None, limit }).await
+    }
 
     /// Lets these runs go on, in one commit: steps whose worker's lease has ended are taken over, as [`crate::leases`] does
     /// it; what is due is woken; what is ready is to be delivered again. Everything else of them stays as it is, as do runs

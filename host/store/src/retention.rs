@@ -185,6 +185,13 @@ pub trait Retentions {
     /// # Errors
     /// [`super::Error::Unavailable`]: nothing is lost by trying again.
     async fn delete_versions(&self, grace: Duration) -> Result<GoneVersions>;
+
+    /// Deletes lines of the record of changes that were written longer ago than `term_ms`, of the first `lines`. Returns how many
+    /// went: as many as that, and there may be more.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`]: nothing is lost by trying again.
+    async fn delete_audit(&self, term_ms: u64, lines: u32) -> Result<u64>;
 }
 
 /// How a submission is refused under the id of a run that is being deleted.

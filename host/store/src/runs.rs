@@ -61,6 +61,10 @@ pub struct RunRow {
     pub parked: bool,
     /// Whether a person keeps it: its retention never ends.
     pub kept: bool,
+    /// Since when a person has it paused.
+    pub paused_at_ms: Option<i64>,
+    /// Why, in that person's words.
+    pub pause_reason: Option<String>,
     /// The number of its last event.
     pub event_count: u32,
     /// As given at submission.
@@ -102,7 +106,7 @@ pub struct StepRow {
     pub progress_message: Option<String>,
     /// JSON: the failure of the last attempt, or why it is parked.
     pub error: Option<Vec<u8>>,
-    /// When it last became ready.
+    /// When it last became ready; none if it is ready and on the shelf, since something is paused.
     pub ready_at_ms: Option<i64>,
     /// When it wakes.
     pub due_at_ms: Option<i64>,

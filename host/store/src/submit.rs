@@ -2,6 +2,7 @@
 
 use pawl_domain::id::{Digest, RunId};
 use pawl_domain::namespace::Namespace;
+use pawl_domain::trace::TraceContext;
 
 /// A run that somebody wants.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct NewRun {
     pub input: Vec<u8>,
     /// The key, if the client gave one.
     pub idempotency_key: Option<String>,
+    /// The trace that it is submitted in, if there is one. It is kept with the run, and no part of what is asked for.
+    pub trace: Option<TraceContext>,
 }
 
 impl NewRun {
@@ -24,7 +27,13 @@ impl NewRun {
     pub fn new(namespace: Namespace, pipeline: String, input: Vec<u8>, idempotency_key: Option<String>) -> Self {
         let of_key = |key: &str| RunId::from_idempotency_key(&namespace, key);
         let id = idempotency_key.as_deref().map_or_else(RunId::new, of_key);
-        Self { id, namespace, pipeline, input, idempotency_key }
+        Self { id, namespace, pipeline, input, idempotency_key, trace: None }
+    }
+
+    /// The same, submitted in a trace.
+    #[must_use]
+    pub fn in_trace(self, trace: Option<TraceContext>) -> Self {
+        Self { trace, ..self }
     }
 
     /// Two submissions with one key are the same if this is.

@@ -38,6 +38,29 @@ pub struct WorkerRow {
     pub expires_at_ms: i64,
 }
 
+impl WorkerRow {
+    /// One with a good lease that executes nothing, at the beginning of time. What is judged about workers is tried on it.
+    #[must_use]
+    pub fn idle(queues: &[&str]) -> Self {
+        Self {
+            id: WorkerId::new(),
+            host: "node-1".to_owned(),
+            pid: 7,
+            slots: 8,
+            running: 0,
+            queues: queues.iter().map(ToString::to_string).collect(),
+            draining: false,
+            drain_asked: false,
+            version: None,
+            clock_ahead_ms: None,
+            alive: true,
+            started_at_ms: 0,
+            renewed_at_ms: 0,
+            expires_at_ms: 0,
+        }
+    }
+}
+
 /// A worker process that has ended, or has lost its lease and what it had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoneWorker {

@@ -128,7 +128,8 @@ fn a_component_describes_itself() {
         let manifest = engine().describe(&prepared).unwrap();
         assert_eq!(manifest.name, plugin);
         assert!(!manifest.version.is_empty() && !manifest.description.is_empty(), "{manifest:?}");
-        assert_eq!(manifest.needs, if plugin == "fetch" { vec!["http"] } else { vec![] });
+        let needs = if ["fetch", "runaway"].contains(&plugin) { vec!["http"] } else { vec![] };
+        assert_eq!(manifest.needs, needs, "{plugin}");
         let json = serde_json::to_vec(&manifest).unwrap();
         assert_eq!(serde_json::from_slice::<pawl_engine::Manifest>(&json).unwrap(), manifest);
     }

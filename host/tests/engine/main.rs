@@ -3,12 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test says what it expects by failing")]
 
+mod circuits;
 mod http;
+mod installation;
 mod lack;
 mod limits;
 mod load;
+mod reach;
 mod resume;
+mod secrets;
 mod setup;
 mod target;
+mod tls;
 mod waits;
 mod wasi;

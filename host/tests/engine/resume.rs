@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use pawl_domain::attempt::{Cause, Outcome};
-use pawl_domain::journal::{Entry, History};
+use pawl_domain::attempt::{Cause, Outcome, Restored};
+use pawl_domain::journal::{Checkpoint, Entry, Held, History};
 use pawl_engine::in_memory::InMemory;
 use pawl_engine::recorder::Stop;
 use pawl_engine::{Attempt, Executed};
@@ -111,6 +111,29 @@ fn a_replay_that_does_not_match_diverges_with_a_report() {
     let frames = report.backtrace.expect("the report says where in the guest");
     assert_eq!(frames, "run", "what the component exports; all else is within it");
     assert_eq!((memory.entries(), executed.cut), (vec![], None), "the journal stays as it was");
+}
+
+#[test]
+fn a_replay_that_diverges_behind_its_checkpoint_says_so_and_how_that_is_mended() {
+    let state = br#"{"next": 1, "digest": 7}"#.to_vec();
+    let checkpoint = Checkpoint {
+        ordinal: 1,
+        position: 1,
+        random_position: 0,
+        effect_ordinal: 0,
+        prelude: Some(0),
+        state,
+        held: Held::default(),
+    };
+    let segments = vec![(1, vec![Entry::OnceBegun { name: "x".into() }])];
+    let history = History { checkpoint: Some(checkpoint), segments, length: 2, ..History::default() };
+    let executed = execute_attempt("batch", attempt(r#"{"items": 3, "readings": 1}"#, history), &Arc::default());
+    let Outcome::Diverged(report) = executed.outcome else { panic!("{:?}", executed.outcome) };
+    assert_eq!(report.restored, Some(Restored { checkpoint: 1, replayed: 0, is_other_call: true }));
+    assert_eq!(report.by_another(), None, "there is no component to go back to");
+    let message = report.message();
+    assert!(message.contains("called durable.now(), the first thing after it had restored its checkpoint at entry 1"));
+    assert!(message.ends_with("make it before `restore`, or keep its answer in the saved state"), "{message}");
 }
 
 #[test]

@@ -7,8 +7,10 @@ use pawl_domain::attempt::{Cause, Failure, Outcome};
 use pawl_domain::id::{Digest, RunId, StepId, StepNo};
 use pawl_domain::journal::History;
 use pawl_domain::limits::Limits;
+use pawl_domain::reach::Grant;
 use pawl_engine::in_memory::InMemory;
-use pawl_engine::{Attempt, Config, Engine, Executed, GuestThreads, Prepared, Secrets};
+use pawl_engine::recorder::Recorder;
+use pawl_engine::{Attempt, Config, Engine, Executed, GuestThreads, Outside, Prepared, Secrets};
 
 /// Limits that are reached quickly.
 pub fn limits() -> Limits {
@@ -25,10 +27,25 @@ pub fn limits() -> Limits {
     }
 }
 
+/// This machine, where the servers of tests are.
+pub const LOCAL: &[&str] = &["http://localhost:*", "https://localhost:*"];
+
+/// These grants.
+pub fn grants(texts: &[&str]) -> Vec<Grant> {
+    texts.iter().map(|text| text.parse().unwrap_or_else(|error| panic!("{text} {error}"))).collect()
+}
+
+/// An installation that lets steps reach these beside what is public, and gives as much to those that say nothing.
+pub fn outside(more: &[&str]) -> Outside {
+    let mut outside = Outside::default();
+    outside.most.extend(grants(more));
+    Outside { usual: outside.most.clone(), ..outside }
+}
+
 /// One for all tests.
 pub fn engine() -> &'static Engine {
     static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
-        let config = Config { limits: limits(), slots: 8, ..Config::default() };
+        let config = Config { limits: limits(), slots: 8, outside: outside(LOCAL), ..Config::default() };
         Engine::new(config).expect("the engine starts")
     });
     &ENGINE
@@ -55,6 +72,7 @@ pub fn attempt(input: &str, history: History) -> Attempt {
         failures: 0,
         config: "null".into(),
         secrets: Secrets::default(),
+        allow: None,
         timeout: Duration::from_secs(60),
         input: input.into(),
         history,
@@ -64,11 +82,16 @@ pub fn attempt(input: &str, history: History) -> Attempt {
 
 /// Executes an attempt as a worker does, on a guest thread.
 pub fn execute_attempt(plugin: &str, attempt: Attempt, memory: &Arc<InMemory>) -> Executed {
+    execute_with(plugin, attempt, Arc::clone(memory) as Arc<dyn Recorder>)
+}
+
+/// The same with another way to the world outside.
+pub fn execute_with(plugin: &str, attempt: Attempt, recorder: Arc<dyn Recorder>) -> Executed {
     static THREADS: LazyLock<GuestThreads> = LazyLock::new(|| GuestThreads::new(8).expect("threads start"));
     let (sender, receiver) = std::sync::mpsc::channel();
-    let (prepared, memory) = (prepared(plugin), Arc::clone(memory));
+    let prepared = prepared(plugin);
     THREADS.submit(Box::new(move || {
-        let executed = engine().execute(&prepared, attempt, memory);
+        let executed = engine().execute(&prepared, attempt, recorder);
         sender.send(executed).expect("the test waits");
     }));
     receiver.recv_timeout(Duration::from_secs(120)).expect("every attempt ends")

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use pawl_domain::attempt::{Cause, Outcome};
 use pawl_domain::journal::{Entry, History};
+use pawl_domain::secret::nowhere;
 use pawl_domain::wait::Wait;
 use pawl_engine::in_memory::{InMemory, NeverSent};
-use pawl_engine::{Attempt, Secrets};
+use pawl_engine::{Attempt, Secret, Secrets};
 
 use crate::setup::{attempt, execute_attempt};
 
@@ -53,7 +54,7 @@ fn the_name_of_a_signal_has_its_rules() {
 
 #[test]
 fn a_secret_without_a_value_here_may_be_tried_elsewhere() {
-    let secrets = Secrets([("token".to_owned(), None)].into());
+    let secrets = Secrets::of([("token".to_owned(), Secret::Lacking(nowhere("token")))]);
     let attempt = Attempt { secrets, ..attempt(r#"[{"do": "secret", "name": "token"}]"#, History::default()) };
     let Outcome::Failed(failure) = execute_attempt("waits", attempt, &Arc::default()).outcome else {
         panic!("no value")

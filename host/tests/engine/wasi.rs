@@ -11,7 +11,7 @@ use pawl_engine::recorder::Stop;
 use pawl_engine::{Attempt, Config, Engine, Executed, Prepared};
 use serde_json::{Value, json};
 
-use crate::setup::{attempt, component, failure, output};
+use crate::setup::{LOCAL, attempt, component, failure, output, outside};
 use crate::target::Target;
 
 /// An interpreter needs more memory than the other tests allow, and is compiled once for all tests: the
@@ -21,7 +21,9 @@ fn engine() -> &'static Engine {
         let program = std::env::current_exe().expect("a test is a program");
         let profile = program.ancestors().nth(2).expect("programs of tests lie in target/PROFILE/deps");
         let cache_dir = profile.join("tests/component-cache");
-        Engine::new(Config { cache_dir: Some(cache_dir), slots: 1, ..Config::default() }).expect("the engine starts")
+        let outside = outside(LOCAL);
+        Engine::new(Config { cache_dir: Some(cache_dir), slots: 1, outside, ..Config::default() })
+            .expect("the engine starts")
     });
     &ENGINE
 }
@@ -46,8 +48,11 @@ fn looks_with(probe: &str, input: &Value) -> (Value, Vec<Entry>) {
     let seen = output(&execute(probe, input, &memory));
     let again = execute(probe, input, &memory);
     assert_eq!(output(&again), seen, "a replay sees something else");
-    assert_eq!(again.replayed as usize, memory.entries().len());
-    (seen, memory.entries())
+    // What its secure random bytes are made of is no answer to a call; Python draws some when it starts.
+    let answers: Vec<Entry> =
+        memory.entries().into_iter().filter(|entry| !matches!(entry, Entry::Seeded { .. })).collect();
+    assert_eq!(again.replayed as usize, answers.len());
+    (seen, answers)
 }
 
 #[test]
@@ -63,15 +68,22 @@ fn the_wall_clock_is_journaled_and_the_monotonic_one_moves_with_waits() {
 
 #[test]
 #[ignore = "make test-languages builds the components and runs it"]
-fn chance_is_the_steps_own_and_costs_no_entries() {
+fn chance_is_the_steps_own_and_what_is_secure_costs_one_entry() {
     let (seen, entries) = looks_at("chance");
     assert_eq!(entries, []);
+    let memory = Arc::new(InMemory::default());
+    output(&execute("probe-python", &json!({ "look_at": "chance" }), &memory));
+    assert!(matches!(memory.entries()[..], [Entry::Seeded { .. }]), "{:?}", memory.entries());
     let mut other: Attempt = attempt(r#"{"look_at": "chance"}"#, History::default());
     other.step.run = pawl_domain::id::RunId(uuid::Uuid::from_u128(2));
     let other = output(&engine().execute(&prepared("probe-python"), other, Arc::new(InMemory::default())));
     for number in 0..3 {
         assert_ne!(seen[number], other[number], "two runs draw the same");
     }
+    // The same run on another installation, which knows its id.
+    let (elsewhere, _) = looks_at("chance");
+    assert_eq!(seen[2], elsewhere[2], "the step's own generator");
+    assert!(seen[0] != elsewhere[0] && seen[1] != elsewhere[1], "{seen} and {elsewhere}");
 }
 
 #[test]
@@ -80,8 +92,11 @@ fn there_is_nothing_around_a_step_and_no_door_to_leave_by() {
     let (seen, _) = looks_at("surroundings");
     assert_eq!(seen, json!({"environment": {}, "arguments": [], "input": ""}));
     let (doors, _) = looks_at("closed_doors");
-    for (door, refused) in doors.as_object().unwrap() {
-        assert!(refused.as_str().unwrap().ends_with("Error"), "{door}: {refused}");
+    for door in ["tcp", "udp", "name"] {
+        assert_eq!(doors[door], "PermissionError", "what docs/languages.md says of sockets: {doors}");
+    }
+    for door in ["folder", "file"] {
+        assert!(doors[door].as_str().unwrap().ends_with("Error"), "{door}: {doors}");
     }
     assert_eq!(doors.as_object().unwrap().len(), 5);
 }
@@ -140,6 +155,32 @@ fn what_fetch_gives_is_answered_from_the_journal() {
     let (seen, entries) = looks_with("probe-js", &gone);
     assert_eq!(seen, "TypeError", "that is what fetch throws");
     assert_eq!(entries.len(), 1, "that nobody answered is an answer: {entries:?}");
+}
+
+#[test]
+#[ignore = "make test-languages builds the components and runs it"]
+fn a_refused_connection_has_its_reason_in_each_language() {
+    let nobody = "http://127.0.0.1:1/";
+    let input = json!({ "meters": 1, "report_to": nobody });
+    let is_reason = |text: &str| text.contains("no connection: ") && text.contains("refused");
+
+    let python = execute("hello-python", &input, &Arc::default());
+    let message = &failure(&python, Cause::Retry).message;
+    assert!(is_reason(message), "{message}");
+    // What fetch throws has no room for it: the step's log has.
+    let memory = Arc::new(InMemory::default());
+    failure(&execute("hello-js", &input, &memory), Cause::Retry);
+    let log = memory.log();
+    assert!(log.iter().any(|line| is_reason(&line.message) && line.message.contains(nobody)), "{log:?}");
+}
+
+#[test]
+#[ignore = "make test-languages builds the components and runs it"]
+fn a_module_that_is_not_there_is_not_there_in_the_next_attempt_either() {
+    let missing = json!({ "look_at": "imports", "module": "no_such_module" });
+    let executed = execute("probe-python", &missing, &Arc::default());
+    let message = &failure(&executed, Cause::Fatal).message;
+    assert!(message.contains("ModuleNotFoundError: ") && message.contains("no_such_module"), "{message}");
 }
 
 #[test]

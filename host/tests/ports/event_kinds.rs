@@ -16,7 +16,13 @@ use pawl_store::{Postgres, Schema as _};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 /// Told by what a person does, which is decided in Rust.
-const OF_A_PERSON: [EventKind; 3] = [EventKind::RunCancelled, EventKind::RunReopened, EventKind::StepSkipped];
+const OF_A_PERSON: [EventKind; 5] = [
+    EventKind::RunCancelled,
+    EventKind::RunReopened,
+    EventKind::RunPaused,
+    EventKind::RunUnpaused,
+    EventKind::StepSkipped,
+];
 
 #[test]
 fn sql_tells_of_every_kind_and_of_no_other() {

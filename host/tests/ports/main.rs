@@ -2,13 +2,24 @@
 //! state machines are left to `host/tests/protocol/`, which drives random histories into both stores.
 
 mod away;
+mod circuits;
 mod dead_letters;
 mod event_kinds;
+mod incidents;
+mod leases;
 mod logs;
+mod namespaces;
 mod operators;
+mod pauses;
+mod plugins;
 mod queues;
 mod recoveries;
+mod restore;
 mod retention;
+mod runs;
 mod schema;
+mod secrets;
 mod seen;
 mod stores;
+mod tokens;
+mod traces;

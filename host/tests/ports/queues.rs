@@ -156,8 +156,15 @@ async fn one_stream_is_looked_at_with_what_is_pending(queue: &dyn Queue) {
     let empty = queue.stream(&seen).await.expect("one that is not there");
     assert_eq!((empty.length, empty.pending, empty.added, empty.consumers.len()), (0, 0, 0, 0));
     assert_eq!(queue.pending(&seen, 9).await.expect("none"), []);
+    assert_eq!(queue.repeated(&seen, 9).await.expect("none"), 0);
     let published: Vec<Ready> = (7..10).map(|at| ready("seen", Priority::Normal, at)).collect();
     queue.publish(&published).await.expect("published");
+    assert_eq!(queue.repeated(&seen, 9).await.expect("each is another step's"), 0);
+    let twice = stream("twice", Priority::Normal);
+    let again = [ready("twice", Priority::Normal, 7), ready("twice", Priority::Normal, 8)];
+    queue.publish(&[again[0].clone(), again[1].clone(), again[0].clone(), again[0].clone()]).await.expect("published");
+    let repeated = async |limit| queue.repeated(&twice, limit).await.expect("a number");
+    assert_eq!((repeated(9).await, repeated(3).await, repeated(2).await), (2, 1, 0));
     let worker = WorkerId::new();
     let mut reader = queue.reader(worker, &["seen".to_owned()], BLOCK).expect("a reader");
     let mine = read(&mut *reader, 2).await;
@@ -167,6 +174,7 @@ async fn one_stream_is_looked_at_with_what_is_pending(queue: &dyn Queue) {
     let [oldest] = &pending[..] else { panic!("no more than asked for: {pending:?}") };
     assert_eq!((&oldest.entry, &oldest.consumer), (&mine[0].entry, &worker.to_string()));
     assert!(oldest.idle_ms < 60_000, "{oldest:?}");
+    assert!(oldest.step.is_some() && oldest.step == mine[0].step, "{oldest:?}");
     queue.follow_up(FollowUp { done: &mine, ..FollowUp::default() }).await.expect("acknowledged");
     let state = queue.stream(&seen).await.expect("its state");
     assert_eq!((state.length, state.pending, state.added), (1, 0, 3), "what was ever put in is counted on");

@@ -1,6 +1,7 @@
 //! The records of takeovers: what leaves them, what completes them, and what people read of them; and runs that nobody
 //! moves. Which stage comes when is decided in `domain`; here is what stores make of it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pawl_domain::attempt::Claim;
@@ -10,7 +11,8 @@ use pawl_domain::journal::{Checkpoint, Entry, Held, Segment};
 use pawl_domain::recovery::{Outcome, Recovered, Stage};
 use pawl_domain::status::StepStatus;
 use pawl_domain::suspicion::Suspicion;
-use pawl_store::recoveries::{RecoveryFilter, RecoveryRow};
+use pawl_store::control::{Resume, ResumeOn};
+use pawl_store::recoveries::{InterruptedFilter, RecoveryFilter, RecoveryRow};
 use pawl_store::submit::NewRun;
 use pawl_store::write::{Batch, Member, Settlement, Verdict};
 use pawl_store::{Link, SharedStore};
@@ -196,6 +198,64 @@ async fn events(store: &SharedStore, run: RunId) -> Vec<(EventKind, Option<Worke
     events.into_iter().map(|event| (event.kind, event.worker, event.note)).collect()
 }
 
+/// A person raises fences, too: what goes on by that comes after no takeover, and is counted as none.
+pub async fn a_persons_retry_is_no_recovery(store: &SharedStore) {
+    let mut link = store.link();
+    let own = worker(store, &mut *link, 60_000).await;
+    let (run, [first, second]) = a_run(store).await;
+    let begun = claim(&mut *link, own, first).await;
+    let settlement = Some(Settlement::Failed { error: b"{}".to_vec(), rejects_signal: false });
+    assert_eq!(
+        write(&mut *link, own, &Member { settlement, ..Member::bare(first, begun.fence) }).await,
+        Verdict::Written
+    );
+    store.retry(run, None, BTreeMap::new()).await.expect("retried");
+    let again = claim(&mut *link, own, first).await;
+    assert!(again.fence.0 > begun.fence.0 + 1, "the fence was raised in between");
+    assert!(!again.recovers, "nobody has taken it over");
+    // Neither does the answer to a batch that is sent again say so.
+    let sent_again = claim(&mut *link, own, first).await;
+    assert_eq!((sent_again.fence, sent_again.recovers), (again.fence, false));
+
+    let parked = claim(&mut *link, own, second).await;
+    let settlement = Some(Settlement::Parked(b"{}".to_vec()));
+    assert_eq!(
+        write(&mut *link, own, &Member { settlement, ..Member::bare(second, parked.fence) }).await,
+        Verdict::Written
+    );
+    store.resume(run, second.step, Resume::on(ResumeOn::Pinned)).await.expect("resumed");
+    assert!(!claim(&mut *link, own, second).await.recovers);
+    assert_eq!(records(store, run).await, []);
+
+    // After a takeover it is one, and so says the answer to what is sent again.
+    store.forget_worker(own).await.expect("forgotten");
+    store.take_over(10, true, Suspicion::default()).await.expect("a sweep");
+    let other = worker(store, &mut *link, 60_000).await;
+    for time in ["first", "again"] {
+        assert!(claim(&mut *link, other, first).await.recovers, "{time}");
+    }
+    store.cancel(run).await.expect("cancelled");
+    store.forget_worker(other).await.expect("forgotten");
+}
+
+/// Pages of one run each, and of one pipeline.
+async fn runs_that_stand_have_pages(store: &SharedStore, expected: &[RunId]) {
+    let page = async |pipeline: Option<&str>, after, limit| {
+        let filter = InterruptedFilter { namespace: &HERE, pipeline, threshold: Duration::ZERO, after, limit };
+        store.interrupted_page(&filter).await.expect("a page")
+    };
+    let (mut after, mut found) = (None, Vec::new());
+    while let [row] = &page(Some("pair"), after, 1).await[..] {
+        found.push(row.run);
+        after = Some(row.standing());
+        assert!(found.len() <= expected.len(), "{found:?}");
+    }
+    assert_eq!(found, expected);
+    let rest = page(None, Some(page(None, None, 1).await[0].standing()), 10).await;
+    assert_eq!(rest.iter().map(|row| row.run).collect::<Vec<_>>(), expected[1..]);
+    assert!(page(Some("other"), None, 10).await.is_empty());
+}
+
 const LONG: Duration = Duration::from_secs(600);
 
 pub async fn what_nobody_moves_is_found_and_goes_on(store: &SharedStore) {
@@ -229,6 +289,7 @@ pub async fn what_nobody_moves_is_found_and_goes_on(store: &SharedStore) {
     let running = (left, StepNo(0), StepStatus::Running);
     assert_eq!(interrupted(now).await, [running, waiting], "those that stand longest first");
     assert_eq!(interrupted(LONG).await, [], "a moment is no interruption");
+    runs_that_stand_have_pages(store, &[left, late]).await;
     let row = store.interrupted(&HERE, now, 1).await.expect("an answer").remove(0);
     assert_eq!((row.steps, row.completed, row.failed, row.pipeline.as_str()), (3, 0, 0, "pair"));
     assert!(row.started_ms.is_some_and(|started_ms| started_ms <= row.last_activity_ms));

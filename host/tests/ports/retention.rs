@@ -20,8 +20,13 @@ use pawl_store::{Error, SharedStore};
 use crate::stores::{HERE, worker};
 
 /// Everything else stays.
-const KEEPING: Policy =
-    Policy { succeeded: Term::Keep, failed: Term::Keep, cancelled: Term::Keep, grace: Duration::from_secs(3_600) };
+const KEEPING: Policy = Policy {
+    succeeded: Term::Keep,
+    failed: Term::Keep,
+    cancelled: Term::Keep,
+    grace: Duration::from_secs(3_600),
+    audit: Term::Keep,
+};
 
 /// A pipeline whose runs go at once, of steps that need nothing.
 fn brief(name: &str, plugin: &str, steps: usize) -> Pipeline {

@@ -51,7 +51,7 @@ pub async fn queues_that_are_named_or_unserved_are_told(store: &SharedStore) {
         steps: vec![step],
     };
     store.apply_pipeline(&HERE, &pipeline).await.expect("applied");
-    let named = store.named_queues(&HERE).await.expect("the queues");
+    let named = store.named_queues().await.expect("the queues");
     assert_eq!(named, ["lonely", "two"]);
     let is_told = async || store.unserved_queues().await.expect("the queues").contains(&"lonely".to_owned());
     assert!(!is_told().await, "nothing is ready there");

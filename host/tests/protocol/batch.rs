@@ -86,7 +86,7 @@ impl World {
         let mut segment = (chance.below(3) == 0).then(|| entries(step.journal, 2));
         let mut cut = None;
         let error = b"{}".to_vec();
-        let settlement = match chance.below(13) {
+        let settlement = match chance.below(14) {
             0..=4 => Some(self.success(id, chance)),
             outcome @ 5..=6 => {
                 if chance.below(2) == 0 {
@@ -114,6 +114,8 @@ impl World {
                 segment = Some(Segment { first, length: before + 1, bytes });
                 Some(Settlement::Suspended { position, wait })
             }
+            // There is no such circuit: it is due at once.
+            12 => Some(Settlement::Deferred { origin: "http://down:80".to_owned(), delay_ms: 3_600_000 }),
             _ => None,
         };
         let alone = chance.below(2) == 0;
@@ -159,7 +161,8 @@ impl World {
             2 => request = Digest::of_request(&plan.pipeline.name, b"[]"),
             _ => {}
         }
-        let is_true = guessed > 2 && !run.failing && (step.status, step.fence) == (StepStatus::Ready, 0);
+        let is_true =
+            guessed > 2 && !run.failing && !run.stands() && (step.status, step.fence) == (StepStatus::Ready, 0);
         let member = self.succeeded_ahead(id, step, Ahead::Start { component, pipeline, request }, chance);
         (member, if is_true { Verdict::Written } else { Verdict::LeaseLost })
     }
@@ -181,7 +184,7 @@ impl World {
 
     /// Followers of the last member, at times on another component than the step would get.
     fn run_ahead(&self, batch: &mut Batch, expected: &mut Vec<Verdict>, run: &ModelRun, chance: &mut Chance) {
-        let mut stands = expected.last() == Some(&Verdict::Written) && !run.failing;
+        let mut stands = expected.last() == Some(&Verdict::Written) && !run.failing && !run.stands();
         while let Some(last) = batch.members.last()
             && let Some(next) = last.succession().and_then(|then| then.run_ahead())
             && chance.below(4) > 0

@@ -1,27 +1,19 @@
 //! A journal that a person has cut to the checkpoint.
 
 use pawl_domain::attempt::Claim;
-use pawl_domain::id::{Digest, Fence, StepId, StepNo, WorkerId};
+use pawl_domain::id::{Digest, Fence};
 use pawl_domain::journal::{Checkpoint, Entry, Held, History, RequestSummary};
-use pawl_domain::namespace::Namespace;
 use pawl_store::control::{Resume, ResumeOn, since_checkpoint};
 use pawl_store::runs::StepRow;
-use pawl_store::submit::NewRun;
 use pawl_store::write::{Batch, Member, Segment, Settlement, Verdict};
 use pawl_store::{Error, SharedStore};
 
 use crate::pipelines::COMPONENTS;
-use crate::world::beat;
+use crate::world::claimed;
 
 pub async fn cut_by_a_person(store: &SharedStore) {
     let mut link = store.link();
-    let worker = WorkerId(uuid::Uuid::from_u128(1));
-    link.heartbeat(&beat(worker, 60_000, &["default".into()])).await.expect("a lease");
-    let run = NewRun::new(Namespace::default(), "submission".into(), b"{}".to_vec(), None);
-    let id = StepId { run: run.id, step: StepNo(0) };
-    link.submit(&[run]).await.expect("submitted");
-    let claims = Batch { claims: vec![id], ..Batch::default() };
-    let fence = link.write(worker, &claims).await.expect("a claim").claimed[0].fence;
+    let (worker, id, fence) = claimed(&mut *link, 1).await;
     let request = RequestSummary { method: "POST".into(), url: "http://a/".into(), body: Digest::of(b"") };
     let key = Digest::of(b"key");
     let begun = Entry::OnceBegun { name: "x".into() };

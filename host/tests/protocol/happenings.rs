@@ -141,7 +141,18 @@ impl World {
         let id = runs[chance.below(runs.len())];
         let run = self.model.get_mut(&id).expect("a known run");
         let number = chance.below(run.steps.len());
-        match chance.below(8) {
+        match chance.below(11) {
+            8 | 9 => {
+                let pauses =
+                    all(&self.stores, async |store| store.pause_run(id, Some("why".into())).await.is_ok()).await;
+                assert_eq!(pauses, !run.status.is_ended(), "pause {run:?}");
+                run.paused |= pauses;
+            }
+            10 => {
+                let ends = all(&self.stores, async |store| store.unpause_run(id).await.is_ok()).await;
+                assert_eq!(ends, !run.status.is_ended(), "unpause {run:?}");
+                run.paused &= !ends;
+            }
             6 => {
                 let step = StepNo(number as i32);
                 let may = matches!(run.steps[number].status, StepStatus::Failed | StepStatus::Parked);

@@ -75,7 +75,13 @@ impl Held {
 
 fn timeless_run(run: RunRow) -> RunRow {
     let there = |time: Option<i64>| time.map(|_| 0);
-    RunRow { created_at_ms: 0, started_at_ms: there(run.started_at_ms), ended_at_ms: there(run.ended_at_ms), ..run }
+    RunRow {
+        created_at_ms: 0,
+        started_at_ms: there(run.started_at_ms),
+        ended_at_ms: there(run.ended_at_ms),
+        paused_at_ms: there(run.paused_at_ms),
+        ..run
+    }
 }
 
 fn timeless_recovery(recovery: RecoveryRow) -> RecoveryRow {

@@ -1,6 +1,6 @@
 //! Random histories, driven into both stores and into the model of the state machines. After every change both
 //! stores must agree with the model, and with each other in all that they hold. A failure prints its seed;
-//! `PAWL_SEED=n` replays it, `PAWL_HISTORIES=n` drives so many.
+//! `PAWL_SEED=n` replays it, `PAWL_HISTORIES=n` drives so many, from that seed if one is given.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ mod cut;
 mod happenings;
 mod held;
 mod model;
+mod pauses;
 mod pipelines;
 mod trim;
 mod world;
@@ -51,20 +52,36 @@ impl Stores {
     }
 }
 
+/// How to replay a history, printed where it fails: it stands last, below what failed, however many went before.
+struct ToldIfItFails {
+    first: u64,
+    seed: u64,
+}
+
+impl Drop for ToldIfItFails {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self { first, seed } = *self;
+            eprintln!(
+                "PAWL_SEED={seed} replays it; with those before it: PAWL_SEED={first} PAWL_HISTORIES={}",
+                seed - first + 1
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn both_stores_follow_the_model_and_each_other() {
     let stores = Stores::prepared().await;
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seeds = match number("PAWL_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => {
-            let first = u64::from(std::process::id()) * 1_000;
-            first..first + number("PAWL_HISTORIES").unwrap_or(HISTORIES)
-        }
+    let (first, histories) = match (number("PAWL_SEED"), number("PAWL_HISTORIES")) {
+        (Some(seed), histories) => (seed, histories.unwrap_or(1)),
+        (None, histories) => (u64::from(std::process::id()) * 1_000, histories.unwrap_or(HISTORIES)),
     };
-    for seed in seeds {
-        eprintln!("PAWL_SEED={seed}");
+    for seed in first..first + histories {
+        let told = ToldIfItFails { first, seed };
         world::history(&stores.all, seed).await;
+        drop(told);
     }
     for store in &stores.all {
         let violations = store.doctor(Duration::from_secs(3600), false).await.expect("a checked database");

@@ -33,6 +33,8 @@ pub struct ModelStep {
     pub alone: bool,
     /// The journal's rows: first position and length.
     pub rows: Vec<(u32, u32)>,
+    /// Its journal begins with the note that a person had it done again: a round, which whoever forgets keeps.
+    pub noted: bool,
     /// The wait that has not ended, and its position.
     pub waits: Option<(Wait, u32)>,
 }
@@ -50,6 +52,10 @@ pub struct ModelRun {
     pub status: RunStatus,
     pub failing: bool,
     pub started: bool,
+    /// A person has paused it; its pipeline, or the queue of its steps.
+    pub paused: bool,
+    pub pipeline_paused: bool,
+    pub queue_paused: bool,
     pub steps: Vec<ModelStep>,
     /// In the order of their numbers: the name, and the step and position that took it, or why none will.
     pub signals: Vec<(&'static str, Option<(usize, u32)>)>,
@@ -76,6 +82,7 @@ impl ModelRun {
             crash_mark: 0,
             alone: false,
             rows: Vec::new(),
+            noted: false,
             waits: None,
         };
         Self {
@@ -83,12 +90,20 @@ impl ModelRun {
             status: RunStatus::Pending,
             failing: false,
             started: false,
+            paused: false,
+            pipeline_paused: false,
+            queue_paused: false,
             steps: NEEDS.iter().map(step).collect(),
             signals: Vec::new(),
             numbers: Vec::new(),
             signal_count: 0,
             keys: BTreeMap::new(),
         }
+    }
+
+    /// Whether nothing of it starts.
+    pub fn stands(&self) -> bool {
+        self.paused || self.pipeline_paused || self.queue_paused
     }
 
     /// The positions at which a step was given signals, from its checkpoint on.
@@ -116,10 +131,10 @@ impl ModelRun {
         }
     }
 
-    /// A person has cut the journal to the checkpoint.
+    /// A person has cut the journal to the checkpoint, or to what was noted before the first one.
     pub fn forget(&mut self, number: usize) {
         let step = &mut self.steps[number];
-        let at = step.checkpoint_at;
+        let at = step.checkpoint_at.max(u32::from(step.noted));
         step.rows.retain(|(first, _)| *first < at);
         step.rows.iter_mut().for_each(|(first, length)| *length = (*length).min(at - *first));
         step.journal = at;
@@ -183,6 +198,7 @@ pub fn apply(model: &mut BTreeMap<RunId, ModelRun>, by: &Claimant, accepted: &[&
             let step = &mut run.steps[number];
             step.rows.retain(|(first, _)| *first < cut);
             step.journal = cut;
+            step.noted &= cut > 0;
             let kept = member.segment.as_ref().map_or(0, |segment| segment.length);
             let dropped = |taken: &(usize, u32)| taken.0 == number && taken.1 >= cut + kept;
             if let Some(Settlement::Failed { rejects_signal: true, .. }) = &member.settlement
@@ -223,6 +239,7 @@ pub fn apply(model: &mut BTreeMap<RunId, ModelRun>, by: &Claimant, accepted: &[&
             }
             Some(Settlement::Parked(_)) => StepChange::Parked,
             Some(Settlement::Released) => StepChange::HandedBack,
+            Some(Settlement::Deferred { .. }) => StepChange::Deferred,
         };
         run.change(number, change);
         run.failing |= change == StepChange::Failed;
@@ -235,7 +252,7 @@ pub fn apply(model: &mut BTreeMap<RunId, ModelRun>, by: &Claimant, accepted: &[&
     for id in &batch.claims {
         let run = model.get_mut(&id.run).expect("a known run");
         let number = id.step.0 as usize;
-        if run.steps[number].status == StepStatus::Ready && !run.status.is_ended() {
+        if run.steps[number].status == StepStatus::Ready && !run.status.is_ended() && !run.stands() {
             run.claim(number, StepChange::Claimed, by);
             claimed.push(*id);
         }
@@ -270,7 +287,7 @@ fn advance(model: &mut BTreeMap<RunId, ModelRun>, by: &Claimant, accepted: &[&Me
             continue;
         }
         run.steps[number].unmet -= needs;
-        if run.steps[number].unmet == 0 && wanted {
+        if run.steps[number].unmet == 0 && wanted && !run.stands() {
             run.claim(number, StepChange::Continued, by);
             taken.push(id);
         } else if run.steps[number].unmet == 0 {
@@ -338,7 +355,7 @@ impl ModelRun {
             self.change(number, StepChange::Again { unmet: unmet[number] });
             let step = &mut self.steps[number];
             (step.journal, step.checkpoints, step.checkpoint_at, step.rows) = (1, 0, 0, vec![(0, 1)]);
-            (step.crashes, step.crash_mark, step.alone, step.waits) = (0, 0, false, None);
+            (step.crashes, step.crash_mark, step.alone, step.noted, step.waits) = (0, 0, false, true, None);
             let taken = |taken: &Option<(usize, u32)>| taken.is_some_and(|(step, _)| step == number);
             self.signals.iter_mut().filter(|(_, by)| taken(by)).for_each(|(_, by)| *by = None);
         }

@@ -1,15 +1,13 @@
 //! A journal whose entries before the checkpoint are dropped.
 
 use pawl_domain::attempt::Claim;
-use pawl_domain::id::{Fence, StepId, StepNo, WorkerId};
+use pawl_domain::id::{Fence, WorkerId};
 use pawl_domain::journal::{Checkpoint, Entry, Held};
-use pawl_domain::namespace::Namespace;
 use pawl_store::SharedStore;
 use pawl_store::history::{PIECE_BYTES, TRIM_ROWS};
-use pawl_store::submit::NewRun;
 use pawl_store::write::{Batch, Member, Segment, Verdict};
 
-use crate::world::beat;
+use crate::world::claimed;
 
 /// The number of the invariant that tells of holes.
 const JOURNALS: i32 = 6;
@@ -19,13 +17,7 @@ const ROWS: u32 = 500;
 
 pub async fn trimmed_by_its_worker(store: &SharedStore) {
     let mut link = store.link();
-    let worker = WorkerId(uuid::Uuid::from_u128(2));
-    link.heartbeat(&beat(worker, 60_000, &["default".into()])).await.expect("a lease");
-    let run = NewRun::new(Namespace::default(), "submission".into(), b"{}".to_vec(), None);
-    let id = StepId { run: run.id, step: StepNo(0) };
-    link.submit(&[run]).await.expect("submitted");
-    let claims = Batch { claims: vec![id], ..Batch::default() };
-    let fence = link.write(worker, &claims).await.expect("a claim").claimed[0].fence;
+    let (worker, id, fence) = claimed(&mut *link, 2).await;
     for row in 0..ROWS {
         let large = || Entry::OnceFinished { name: "x".into(), value: vec![7; 2 * PIECE_BYTES + 5] };
         let last = if row + 1 == ROWS { large() } else { Entry::Now { unix_ns: 1 } };

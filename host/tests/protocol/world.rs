@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pawl_domain::id::{Digest, RunId, WorkerId};
+use pawl_domain::id::{Digest, Fence, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Versions;
 use pawl_domain::status::StepStatus;
@@ -42,6 +42,8 @@ pub struct World {
     plans: [Plan; 2],
     /// The place of the active one among the components.
     pub active: usize,
+    /// Which of the two pipelines are paused; and whether the queue is.
+    pub paused: [bool; 3],
 }
 
 pub async fn history(stores: &[SharedStore], seed: u64) {
@@ -54,6 +56,7 @@ pub async fn history(stores: &[SharedStore], seed: u64) {
         queues: vec!["default".into()],
         plans: Versions::ALL.map(pipeline).map(|pipeline| Plan::new(pipeline.digest(), pipeline)),
         active: 0,
+        paused: [false; 3],
     };
     for _ in 0..2 {
         world.new_worker().await;
@@ -71,17 +74,20 @@ pub async fn history(stores: &[SharedStore], seed: u64) {
     let model = |(run, versions): (&NewRun, _)| (run.id, ModelRun::new(versions, world.active()));
     world.model = runs.iter().zip(versions).map(model).collect();
     for _ in 0..CHANGES {
-        match chance.below(16) {
+        match chance.below(17) {
             0 => world.expire(&mut chance).await,
             1 => world.wake().await,
             2 => world.person(&mut chance).await,
             3..=4 => world.signal(&mut chance).await,
             5 => world.activate().await,
             6 => world.inbox(&mut chance).await,
+            16 => world.pause(&mut chance).await,
             _ => world.batch(&mut chance).await,
         }
         world.compare(seed).await;
     }
+    world.end_pauses().await;
+    world.compare(seed).await;
     world.end(seed).await;
 }
 
@@ -129,8 +135,8 @@ impl World {
                 let on = format!("run {id} on {}, seed {seed}", store.name());
                 let (run, steps) = store.run(*id, None).await.expect("the run");
                 let live = model.steps.iter().filter(|step| !step.status.is_ended()).count() as u32;
-                let found = (run.status, run.failing, run.live_steps);
-                assert_eq!(found, (model.status, model.failing, live), "{on}");
+                let found = (run.status, run.failing, run.live_steps, run.paused_at_ms.is_some());
+                assert_eq!(found, (model.status, model.failing, live, model.paused), "{on}");
                 for (row, step) in steps.iter().zip(&model.steps) {
                     let found = (row.status, row.fence, row.component, row.journal_length, row.crashes);
                     let expected = (step.status, step.fence, step.component, step.journal, step.crashes);
@@ -178,6 +184,18 @@ pub fn beat(worker: WorkerId, lease_ms: u32, queues: &[String]) -> Heartbeat<'_>
         version: "test",
         clock_ms: 0,
     }
+}
+
+/// A worker with this id, and the first step of a run that it has claimed.
+pub async fn claimed(link: &mut dyn Link, worker: u128) -> (WorkerId, StepId, Fence) {
+    let worker = WorkerId(uuid::Uuid::from_u128(worker));
+    link.heartbeat(&beat(worker, 60_000, &["default".into()])).await.expect("a lease");
+    let run = NewRun::new(Namespace::default(), "submission".into(), INPUT.to_vec(), None);
+    let id = StepId { run: run.id, step: StepNo(0) };
+    link.submit(&[run]).await.expect("submitted");
+    let claims = Batch { claims: vec![id], ..Batch::default() };
+    let fence = link.write(worker, &claims).await.expect("a claim").claimed[0].fence;
+    (worker, id, fence)
 }
 
 /// Answers come in any order, and a claim may be told twice.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use pawl_base::envelope::Keys;
+use pawl_domain::decision::circuit::Rules;
 use pawl_domain::retention::Policy;
 use pawl_domain::retry::LONGEST_WISH_MS;
 use pawl_domain::suspicion::Suspicion;
@@ -30,10 +32,14 @@ pub struct Config {
     pub suspicion: Suspicion,
     /// How long what has ended is kept.
     pub retention: Policy,
+    /// When outside hosts are not called for a while.
+    pub circuits: Rules,
     /// Plans of pipeline versions kept in memory.
     pub plans: usize,
     /// Whether what steps say is kept in the store.
     pub step_logs: bool,
+    /// What opens secrets of the store.
+    pub secrets: Keys,
 }
 
 impl Default for Config {
@@ -50,8 +56,10 @@ impl Default for Config {
             longest_retry_delay: Duration::from_millis(LONGEST_WISH_MS),
             suspicion: Suspicion::default(),
             retention: Policy::default(),
+            circuits: Rules::default(),
             plans: 1_000,
             step_logs: true,
+            secrets: Keys::default(),
         }
     }
 }

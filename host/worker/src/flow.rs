@@ -13,26 +13,26 @@
 //! as lost.
 //!
 //! Where `ahead` is called, steps may overtake their own claims, or the commits of those before them. To read this
-//! page, take it that the answer is no: the flow is then all of it.
+//! page, take it that the answer is no: the flow is then all of it. What the answer to a batch sets going is in `written`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pawl_base::lock;
+use pawl_dispatch::incidents::Seeing;
 use pawl_domain::attempt::{Claim, Cut, Outcome};
 use pawl_domain::id::{StepId, WorkerId};
 use pawl_domain::succession::Succession;
 use pawl_engine::Executed;
 use pawl_engine::recorder::{Interrupt, Stop};
 use pawl_queue::{Delivery, Reader};
-use pawl_store::write::{Batch, Member, Settlement, Verdict, Written};
+use pawl_store::write::Settlement;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
 use crate::acknowledge::Done;
 use crate::ahead::RunAhead;
-use crate::answer::{Consequence, consequences};
 use crate::config::OUTAGE_PAUSE;
 use crate::desk::{Desk, Noted};
 use crate::gate::Pass;
@@ -42,13 +42,10 @@ use crate::outbox::Outboxes;
 use crate::session::Session;
 use crate::settle::{Settling, decide};
 use crate::tally::Waits;
-use crate::tell::tell;
 use crate::trust::Trust;
 use crate::version::Version;
 
-/// A claim that met a locked run is asked for again after this, which doubles up to the longest.
-const BUSY_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_BUSY_PAUSE: Duration = Duration::from_millis(500);
+mod written;
 
 /// While a step is executed alone, this is how often it is looked whether it still is.
 const CLOSED_PAUSE: Duration = Duration::from_millis(50);
@@ -120,7 +117,7 @@ impl Flow {
     }
 
     /// Receives messages and asks for their steps, as slots are free. Ends with its task.
-    pub async fn receive(self: Arc<Self>, mut reader: Box<dyn Reader>) {
+    pub async fn receive(self: Arc<Self>, mut reader: Box<dyn Reader>, seeing: Arc<Seeing>) {
         let mut outage = false;
         let waits = Waits::of(reader.streams());
         loop {
@@ -132,8 +129,12 @@ impl Flow {
             while lock(&self.backlog).is_empty() {
                 let read = reader.read(free).await;
                 waits.count(&read, || self.trust.clock.unix_ns());
+                if reader.has_lost() {
+                    seeing.queue_has_lost();
+                }
                 match read {
                     Ok(deliveries) => {
+                        seeing.queue_is_there();
                         if std::mem::take(&mut outage) {
                             tracing::info!("messages are read again");
                         }
@@ -144,6 +145,7 @@ impl Flow {
                         }
                     }
                     Err(error) => {
+                        seeing.queue_is_away(None);
                         if !std::mem::replace(&mut outage, true) {
                             tracing::warn!(error = error.chain(), "no messages are read");
                         }
@@ -170,10 +172,13 @@ impl Flow {
 
     /// Asks the writer for the step of a message, or begins with it at once.
     fn ask(self: &Arc<Self>, mut delivery: Delivery) {
-        let start = delivery.start.take();
+        let (start, ready_at_ms) = (delivery.start.take(), delivery.ready_at_ms);
         let Some(id) = self.note(delivery) else { return };
         match start.and_then(|start| self.ahead.head_start(id, start)) {
-            Some((session, loading, pass)) => self.execute(session, loading, pass),
+            Some((session, loading, pass)) => {
+                session.was_ready_at(ready_at_ms);
+                self.execute(session, loading, pass);
+            }
             None => self.outboxes.request_claim(id),
         }
     }
@@ -291,10 +296,12 @@ impl Flow {
         match decide(executed, &policy, self.longest_retry_delay, claim, then) {
             Settling::Write(settlement) => session.hand_over(settlement, None),
             Settling::Suspend(wait) => session.suspend(wait),
+            Settling::Defer(settlement) => session.defer(settlement),
             Settling::CutAndWrite(cut, settlement) if session.keeps_all(&cut) => session.hand_over(settlement, None),
             Settling::CutAndWrite(cut, settlement) => self.cut_and_end(Arc::clone(session), cut, settlement),
             Settling::Lost => {
                 tracing::info!(step.id = %claim.id, fence = %claim.fence, "LeaseLost: the step was stopped");
+                session.trace_end(self.worker, None);
                 self.leave(session);
             }
         }
@@ -309,6 +316,7 @@ impl Flow {
                 Some(row) => session.hand_over(settlement, Some(row)),
                 None => {
                     session.stop_with(Stop::LeaseLost);
+                    session.trace_end(flow.worker, None);
                     flow.leave(&session);
                 }
             }
@@ -322,66 +330,6 @@ impl Flow {
         let acknowledged = self.end(session);
         self.desk.wake_receiver();
         self.acknowledge(acknowledged);
-    }
-
-    /// Takes in the answer to a batch: called by the writer, after the commit.
-    ///
-    /// A crash before the last line of it loses the acknowledgements and deliveries of this commit, and no more: the
-    /// messages come again, to a worker that finds their steps not ready, and ready steps are found as lost.
-    pub fn written(self: &Arc<Self>, sessions: &[Arc<Session>], batch: &Batch, mut written: Written) {
-        if batch.members.iter().any(Member::ends) {
-            pawl_base::fault::point("outcome.committed.before_publish");
-        }
-        let (moved, ready) = (written.moved(batch), std::mem::take(&mut written.ready));
-        let mut done = Done { moved, ready, ..Done::default() };
-        // Guests first: they may be waiting at a barrier for this.
-        for ((session, member), verdict) in sessions.iter().zip(&batch.members).zip(&written.members) {
-            session.written(member, *verdict);
-            if *verdict == Verdict::Written && member.tells() {
-                tell(member, || self.guests.step_name(session));
-                if matches!(member.settlement, Some(Settlement::Failed { .. } | Settlement::Parked(_))) {
-                    self.died.notify_one();
-                }
-            }
-        }
-        for consequence in consequences(batch, written, |place| sessions[place].in_a_row) {
-            match consequence {
-                Consequence::End { place } => done.acknowledged.extend(self.end(&sessions[place])),
-                Consequence::Acknowledge(id) => match self.desk.was_not_ready(id) {
-                    Some(messages) => done.acknowledged.extend(messages),
-                    None => self.outboxes.request_claim(id),
-                },
-                Consequence::LeaseLost { place } => {
-                    let claim = &sessions[place].claim;
-                    tracing::warn!(step.id = %claim.id, fence = %claim.fence, worker.id = %self.worker,
-                        "LeaseLost: the outcome was refused, the step belongs to another worker");
-                }
-                Consequence::AskFor(id) => self.outboxes.request_claim(id),
-                Consequence::AskAgain(busy) => self.ask_again(busy),
-                Consequence::DueAfter(delay) => {
-                    let _ = self.soon.send(delay);
-                }
-                Consequence::Start { claim, in_a_row } => self.start(claim, in_a_row),
-                Consequence::GiveUpAhead { place } => self.ahead.give_up_next(&sessions[place]),
-                Consequence::GiveUp(id) => self.ahead.give_up_step(id),
-            }
-        }
-        self.desk.wake_receiver();
-        // Without a receiver the incarnation has ended: what is not told now is found by others.
-        let _ = self.done.send(done);
-    }
-
-    /// Asks again, after a pause that grows, for steps whose runs were locked.
-    fn ask_again(&self, busy: Vec<StepId>) {
-        for id in busy {
-            let outboxes = self.outboxes.clone();
-            let doubled = self.desk.was_busy(id).saturating_sub(1).min(16);
-            let pause = BUSY_PAUSE.saturating_mul(1 << doubled).min(LONGEST_BUSY_PAUSE);
-            self.runtime.spawn(async move {
-                tokio::time::sleep(pause).await;
-                outboxes.request_claim(id);
-            });
-        }
     }
 
     /// Gives up a step that was run ahead of its claim, and all that was run ahead of it.

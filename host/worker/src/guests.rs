@@ -9,15 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_domain::attempt::{Claim, Cut, Outcome};
-use pawl_domain::id::WorkerId;
+use pawl_domain::id::{StepId, WorkerId};
 use pawl_domain::succession::Next;
 use pawl_domain::suspicion::{Company, Suspicion};
 use pawl_engine::recorder::{Recorder, Stop};
-use pawl_engine::{Executed, GuestThreads, Prepared};
+use pawl_engine::{Executed, GuestThreads, Prepared, Secrets};
 use pawl_metrics::figures;
 use pawl_store::SharedStore;
 use pawl_store::write::Segment;
 
+use crate::circuits::Circuits;
 use crate::desk::Desk;
 use crate::gate::{Gate, Pass};
 use crate::loaded::{GivenUp, Loaded, Loading};
@@ -36,6 +37,8 @@ pub struct Guests {
     desk: Arc<Desk>,
     /// Where what steps say is kept, and under whose name.
     log: Option<(Arc<Logbook<Session>>, WorkerId)>,
+    /// What they heed before they call an outside host.
+    circuits: Option<Arc<Circuits>>,
 }
 
 impl Guests {
@@ -50,13 +53,19 @@ impl Guests {
         desk: Arc<Desk>,
     ) -> Self {
         let (reading, gate) = (Reading::new(store, patience), Gate::new(patience));
-        Self { reading, loaded, threads, suspicion, gate, desk, log: None }
+        Self { reading, loaded, threads, suspicion, gate, desk, log: None, circuits: None }
     }
 
     /// The same, who keep what steps say.
     #[must_use]
     pub fn keeping_logs(self, logbook: Option<Arc<Logbook<Session>>>, worker: WorkerId) -> Self {
         Self { log: logbook.map(|logbook| (logbook, worker)), ..self }
+    }
+
+    /// The same, who call no outside host that is down.
+    #[must_use]
+    pub fn heeding(self, circuits: &Arc<Circuits>) -> Self {
+        Self { circuits: circuits.are_on().then(|| Arc::clone(circuits)), ..self }
     }
 
     /// Remembers on which component a step runs.
@@ -90,6 +99,12 @@ impl Guests {
         self.loaded.guess(next)
     }
 
+    /// The secrets of a step, if the store need not be asked for them.
+    #[must_use]
+    pub fn secrets_at_hand(&self, version: &Version, id: StepId) -> Option<Secrets> {
+        self.loaded.secrets_at_hand(version, id)
+    }
+
     /// Whether the step may have brought its workers down.
     #[must_use]
     pub fn is_suspect(&self, claim: &Claim) -> bool {
@@ -113,11 +128,13 @@ impl Guests {
     pub async fn prepare(&self, session: &Session) -> Result<(Loading, Pass), Outcome> {
         let claim = &session.claim;
         let given_up = || session.stop().is_some();
+        let began_ns = session.now_if_traced();
         let loading = match self.loaded.load(&self.reading, claim, &given_up).await {
             Ok(loading) => loading.map_err(Outcome::Failed),
             Err(GivenUp) => Err(session.stop().unwrap_or(Stop::LeaseLost).into()),
         };
         self.count_start(loading.as_ref().map_or(session, |loading| session.is_of(&loading.version)));
+        session.trace_part("load", began_ns);
         let loading = loading?;
         let pass = self.enter(session).await?;
         Ok((loading, pass))
@@ -157,6 +174,9 @@ impl Guests {
     pub fn execute(&self, loading: Loading, session: &Arc<Session>) -> Executed {
         if let Some((logbook, worker)) = &self.log {
             session.keep_log(logbook, *worker);
+        }
+        if let Some(circuits) = &self.circuits {
+            session.heed(circuits);
         }
         self.loaded.execute(loading, session)
     }

@@ -12,6 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pawl_dispatch::incidents::{Seeing, host_name};
 use pawl_domain::id::WorkerId;
 use pawl_engine::{boot_time, local_unix_ns};
 use pawl_metrics::figures;
@@ -46,6 +47,8 @@ pub struct Beating {
     pub ended: Arc<Notify>,
     /// Who is told that somebody has asked the worker to drain.
     pub drain_asked: Arc<Notify>,
+    /// Who is told whether the store is there.
+    pub seeing: Arc<Seeing>,
 }
 
 /// Begins the lease, then renews it on a thread of its own. The receiver hears when the lease can't be
@@ -56,7 +59,7 @@ pub struct Beating {
 pub async fn begin(beating: Beating) -> store::Result<oneshot::Receiver<()>> {
     let mut heart = Heart { host: host_name(), link: beating.store.link_of(beating.worker), beating };
     let begun = store::within(heart.beating.lease / 2, heart.beat(true)).await;
-    figures().store_up.set_whether(begun.is_ok());
+    heart.beating.tell_whether(begun.is_ok());
     begun?;
     let (expired, end) = oneshot::channel();
     std::thread::Builder::new()
@@ -70,6 +73,14 @@ pub async fn begin(beating: Beating) -> store::Result<oneshot::Receiver<()>> {
         })
         .map_err(|error| store::Error::Unavailable("a thread for the heartbeat", error.into()))?;
     Ok(end)
+}
+
+impl Beating {
+    /// Tells whether the store takes writes.
+    fn tell_whether(&self, is_there: bool) {
+        figures().store_up.set_whether(is_there);
+        if is_there { self.seeing.store_is_there() } else { self.seeing.store_is_away(None) }
+    }
 }
 
 struct Heart {
@@ -104,7 +115,7 @@ impl Heart {
             let answered = tokio::time::timeout(patience, answer).await;
             if renews {
                 // A renewal is a write: a store that only reads is of no use.
-                figures().store_up.set_whether(matches!(answered, Ok(Ok(_))));
+                self.beating.tell_whether(matches!(answered, Ok(Ok(_))));
             }
             match answered {
                 Ok(Ok(true)) => {
@@ -172,9 +183,4 @@ impl Heart {
         }
         Ok(alive)
     }
-}
-
-fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }

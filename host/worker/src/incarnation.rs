@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pawl_dispatch::incidents::Seeing;
 use pawl_domain::id::WorkerId;
 use pawl_engine::GuestThreads;
 use pawl_engine::recorder::Stop;
@@ -16,6 +17,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::acknowledge::Done;
+use crate::circuits::Circuits;
 use crate::compile_ahead::Compiling;
 use crate::config::Config;
 use crate::desk::Desk;
@@ -63,6 +65,8 @@ pub struct Process {
     pub standing: Standing,
     /// What steps have said; none if that is not kept.
     pub logbook: Option<Arc<Logbook<Session>>>,
+    /// What happens to the whole installation.
+    pub seeing: Arc<Seeing>,
 }
 
 /// How an incarnation ended.
@@ -85,6 +89,7 @@ struct Incarnation<'a> {
     flow: Arc<Flow>,
     outboxes: Outboxes<Session>,
     trust: Arc<Trust>,
+    circuits: Arc<Circuits>,
     vitals: Arc<Vitals>,
     /// This worker has ended leases of others, whose steps are to be taken over.
     ended: Arc<Notify>,
@@ -167,6 +172,10 @@ impl Process {
         let desk = Arc::new(Desk::new(config.slots, config.in_a_row));
         let trust = Arc::new(Trust::default());
         let died = Arc::new(Notify::new());
+        let (store, patience) = (self.store.clone(), config.patience());
+        let (rules, whose, secrets) =
+            (config.circuits, Arc::clone(&self.loaded.whose), Arc::clone(&self.loaded.secrets));
+        let circuits = Arc::new(Circuits::new(rules, worker, store, patience, Arc::clone(&trust), whose, secrets));
         let (store, loaded, threads) = (self.store.clone(), self.loaded.clone(), Arc::clone(&self.threads));
         let flow = Flow::new(Parts {
             worker,
@@ -174,7 +183,8 @@ impl Process {
             run_ahead: config.run_ahead,
             desk: Arc::clone(&desk),
             guests: Guests::new(store, config.patience(), loaded, threads, config.suspicion, Arc::clone(&desk))
-                .keeping_logs(self.logbook.clone(), worker),
+                .keeping_logs(self.logbook.clone(), worker)
+                .heeding(&circuits),
             outboxes: outboxes.clone(),
             done: done.clone(),
             soon,
@@ -183,8 +193,20 @@ impl Process {
             died: Arc::clone(&died),
         });
         let (vitals, ended, drain_asked) = Default::default();
-        let this =
-            Incarnation { process: self, worker, desk, flow, outboxes, trust, vitals, ended, died, drain_asked, done };
+        let this = Incarnation {
+            process: self,
+            worker,
+            desk,
+            flow,
+            outboxes,
+            trust,
+            circuits,
+            vitals,
+            ended,
+            died,
+            drain_asked,
+            done,
+        };
         (this, Said { lanes, after_commit, due_soon })
     }
 }
@@ -202,6 +224,7 @@ impl Incarnation<'_> {
             vitals: Arc::clone(&self.vitals),
             ended: Arc::clone(&self.ended),
             drain_asked: Arc::clone(&self.drain_asked),
+            seeing: Arc::clone(&self.process.seeing),
         };
         loop {
             match heartbeat::begin(beating.clone()).await {
@@ -263,6 +286,8 @@ impl Incarnation<'_> {
         tasks.spawn(scheduler::timers::run(scheduler.clone()));
         tasks.spawn(scheduler::timers::run_soon(scheduler.clone(), said.due_soon));
         tasks.spawn(scheduler::lost::run(scheduler.clone()));
+        tasks.spawn(scheduler::pauses::run(scheduler.clone()));
+        tasks.spawn(scheduler::circuits::run(scheduler.clone(), Arc::clone(&self.circuits)));
         tasks.spawn(scheduler::consumers::run(scheduler));
         let flow = Arc::clone(&self.flow);
         tasks.spawn(async move {
@@ -271,11 +296,14 @@ impl Incarnation<'_> {
             }
         });
         let streams = reader.streams().to_vec();
-        Ok((tasks.spawn(Arc::clone(&self.flow).receive(reader)), streams))
+        let seeing = Arc::clone(&self.process.seeing);
+        Ok((tasks.spawn(Arc::clone(&self.flow).receive(reader, seeing)), streams))
     }
 
-    /// Says how much of what it has is in use. In this loop, so that nothing of a step's way has to.
+    /// Says whether its lease stands, and how much of what it has is in use. In this loop, so that nothing of a step's way has
+    /// to.
     fn tell_levels(&self) {
+        self.process.standing.set(self.trust.holds());
         let (figures, memory) = (figures(), self.process.loaded.engine.memory());
         figures.slots_used.set_count(self.desk.running_count());
         figures.slots_free.set_count(self.desk.free_now());

@@ -24,6 +24,7 @@
 //!  outbox         what waits for the writer           acknowledge  what follows a commit in the queue
 //!  trust          may we still act?                   clock        the time that all workers share
 //!  vitals         does the process make progress?     config       how all this is set up
+//!  circuits       which outside hosts are down
 //!  version        a pipeline version, as it is kept   logbook      lines that wait for the store
 //! ```
 //!
@@ -32,6 +33,7 @@
 mod acknowledge;
 mod ahead;
 mod answer;
+mod circuits;
 mod clock;
 mod compile_ahead;
 mod config;
@@ -54,6 +56,7 @@ mod reconcile;
 mod retain;
 mod run;
 pub mod scheduler;
+mod secrets;
 mod session;
 mod settle;
 mod standing;

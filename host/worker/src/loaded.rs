@@ -5,11 +5,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use pawl_base::envelope::Keys;
 use pawl_base::lock;
+use pawl_dispatch::whose::Whose;
 use pawl_domain::attempt::{Cause, Claim, ClaimedInput, Failure, Ingredients};
-use pawl_domain::id::{Digest, StepNo};
+use pawl_domain::id::{Digest, StepId, StepNo};
 use pawl_domain::journal::History;
 use pawl_domain::pipeline::default_timeout_ms;
+use pawl_domain::reach::Asked;
 use pawl_domain::schema::Schemas;
 use pawl_domain::succession::Next;
 use pawl_engine::recorder::{self, Recorder};
@@ -20,6 +23,7 @@ use tokio::sync::Semaphore;
 use crate::ingredients;
 use crate::past::StepPast;
 use crate::reading::{Missed, Reading, until};
+use crate::secrets::StoredSecrets;
 use crate::session::Session;
 use crate::version::Version;
 
@@ -38,6 +42,10 @@ pub struct Loaded {
     /// Components that are being fetched: each by one, for all who wait.
     flights: Arc<Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>>,
     compiling: Arc<Semaphore>,
+    /// Those of the store.
+    pub secrets: Arc<StoredSecrets>,
+    /// Whose runs are.
+    pub whose: Arc<Whose>,
 }
 
 /// Everything that an attempt starts from.
@@ -52,16 +60,20 @@ pub struct Loading {
     pub past: Option<Arc<dyn recorder::Past>>,
     /// What the input is made of.
     pub input: Ingredients,
+    /// What the step is given, and what not.
+    pub secrets: Secrets,
 }
 
 impl Loaded {
-    /// Empty caches around `engine`, with room for so many pipeline versions.
+    /// Empty caches around `engine`, with room for so many pipeline versions; secrets open by these keys.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, most_versions: usize) -> Self {
+    pub fn new(engine: Arc<Engine>, most_versions: usize, keys: Keys) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let compiling = Arc::new(Semaphore::new(cores));
         let (versions, latest, flights) = Default::default();
-        Self { engine, versions, most_versions, latest, flights, compiling }
+        let whose = Arc::<Whose>::default();
+        let secrets = Arc::new(StoredSecrets::new(keys, Arc::clone(&whose)));
+        Self { engine, versions, most_versions, latest, flights, compiling, whose, secrets }
     }
 
     /// What the claim needs, if nothing has to be read for it.
@@ -73,7 +85,15 @@ impl Loaded {
         }
         let prepared = self.checked(claim.component)?;
         let version = self.version(claim)?;
-        Some(Loading { prepared, version, history: History::default(), past: None, input: input.clone() })
+        let secrets = self.secrets_at_hand(&version, claim.id)?;
+        Some(Loading { prepared, version, history: History::default(), past: None, input: input.clone(), secrets })
+    }
+
+    /// The secrets of a step, if the store need not be asked for them.
+    #[must_use]
+    pub fn secrets_at_hand(&self, version: &Version, id: StepId) -> Option<Secrets> {
+        let pipeline = &version.plan.pipeline;
+        self.secrets.at_hand(id.run, pipeline, pipeline.step(id.step))
     }
 
     /// The pipeline version of the claimed step, if it is in memory.
@@ -123,11 +143,13 @@ impl Loaded {
             let past = reading.ask(given_up, || store.past(claim)).await?;
             let pipeline = &version.plan.pipeline;
             let input = ingredients::of(reading, claim, pipeline, self.engine.limits(), given_up).await?;
-            Ok::<_, Missed>((version, past, input))
+            let secrets =
+                self.secrets.read(reading, claim.id.run, pipeline, pipeline.step(claim.id.step), given_up).await?;
+            Ok::<_, Missed>((version, past, input, secrets))
         };
-        let (version, past, input) = match loading.await {
-            Ok((_, _, Err(failure))) => return Ok(Err(failure)),
-            Ok((version, past, Ok(input))) => (version, past, input),
+        let (version, past, input, secrets) = match loading.await {
+            Ok((_, _, Err(failure), _)) => return Ok(Err(failure)),
+            Ok((version, past, Ok(input), secrets)) => (version, past, input, secrets),
             Err(Missed::GivenUp) => return Err(GivenUp),
             Err(Missed::Error(error)) => return Ok(Err(unloadable(&error))),
         };
@@ -138,7 +160,7 @@ impl Loaded {
         let has_past = claim.journal_length > 0 || claim.checkpoint_position.is_some();
         let (history, past) = StepPast::of(claim, past, reading.clone());
         let past = has_past.then(|| Arc::new(past) as Arc<dyn recorder::Past>);
-        Ok(Ok(Loading { prepared, version, history, past, input }))
+        Ok(Ok(Loading { prepared, version, history, past, input, secrets }))
     }
 
     /// Executes the attempt that `session` stands for; blocks.
@@ -214,6 +236,8 @@ impl Loaded {
         let engine = Arc::clone(&self.engine);
         let compiled = tokio::task::spawn_blocking(move || {
             let prepared = engine.prepare(digest, &bytes)?;
+            prepared.confine(asked_of(manifest.as_deref()));
+            // Last: it is whole for others from then on.
             prepared.enforce(schemas_of(digest, manifest.as_deref()));
             drop(turn);
             Ok::<_, LoadError>(prepared)
@@ -253,6 +277,17 @@ fn schemas_of(component: Digest, manifest: Option<&[u8]>) -> Schemas {
     schemas.ok().flatten().unwrap_or_default()
 }
 
+/// What the same manifest asks for. What was pushed before there were manifests was never asked.
+fn asked_of(manifest: Option<&[u8]>) -> Asked {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        #[serde(default)]
+        needs: Vec<String>,
+    }
+    let said = manifest.and_then(|manifest| serde_json::from_slice::<Said>(manifest).ok());
+    said.map_or(Asked::Any, |said| Asked::of(&said.needs))
+}
+
 impl Loading {
     fn attempt(self, claim: &Claim) -> Attempt {
         let pipeline = &self.version.plan.pipeline;
@@ -262,7 +297,8 @@ impl Loading {
             step_name: spec.map_or_else(String::new, |spec| spec.name.clone()),
             failures: claim.failures,
             config: spec.map_or_else(|| "null".to_owned(), |spec| spec.config.to_string()),
-            secrets: Secrets::of_environment(spec.map_or(&[], |spec| &spec.secrets)),
+            secrets: self.secrets,
+            allow: spec.and_then(|spec| spec.allow.clone()),
             timeout: Duration::from_millis(spec.map_or_else(default_timeout_ms, |spec| spec.timeout_ms)),
             input: pipeline.input_of(claim.id.step, self.input),
             history: self.history,

@@ -7,6 +7,7 @@ use pawl_domain::id::{Digest, StepId};
 use pawl_domain::journal::{Entry, History};
 use pawl_domain::replay::Unread;
 use pawl_engine::recorder;
+use pawl_store::Error;
 use pawl_store::history::{Large, Past};
 use tokio::runtime::Handle;
 
@@ -62,6 +63,7 @@ impl fmt::Debug for StepPast {
 fn unread(missed: Missed) -> Unread {
     match missed {
         Missed::GivenUp => Unread::Stopped,
+        Missed::Error(error @ Error::Newer { needs, .. }) => Unread::Newer { needs, what: error.to_string() },
         Missed::Error(error) => Unread::Damaged(error.chain()),
     }
 }

@@ -41,11 +41,16 @@ pub async fn run(reconciling: Reconciling, interval: Duration) {
     loop {
         tokio::time::sleep(pause).await;
         let begun = Instant::now();
-        match run_once(&reconciling, &suspects).await {
-            Ok(unknown) => suspects = unknown,
-            Err(error) => tracing::debug!(error = error.chain(), "not reconciled"),
-        }
-        pause = paced(interval, begun.elapsed());
+        pause = match run_once(&reconciling, &suspects).await {
+            Ok(unknown) => {
+                suspects = unknown;
+                paced(interval, begun.elapsed())
+            }
+            Err(error) => {
+                tracing::debug!(error = error.chain(), "not reconciled");
+                interval
+            }
+        };
     }
 }
 

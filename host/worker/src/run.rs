@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_dispatch::Ports;
+use pawl_dispatch::incidents::Seeing;
 use pawl_domain::id::WorkerId;
 use pawl_engine::{Engine, GuestThreads};
 use pawl_metrics::figures;
@@ -53,13 +54,14 @@ pub async fn run(
 ) -> Result<(), Error> {
     let Ports { store, queue } = ports;
     let mut shutdown = std::pin::pin!(shutdown);
+    let seeing = Seeing::new("a worker", store.name(), queue.name());
     tokio::select! {
-        ready = wait_for_schema(&*store) => ready?,
+        ready = wait_for_schema(&*store, &seeing) => ready?,
         () = &mut shutdown => return Ok(()),
     }
     let most = engine.limits().kept_log();
     let process = Process {
-        loaded: Loaded::new(engine, config.plans),
+        loaded: Loaded::new(engine, config.plans, config.secrets.clone()),
         threads: Arc::new(GuestThreads::new(config.slots).map_err(Error::Threads)?),
         store,
         queue,
@@ -67,8 +69,11 @@ pub async fn run(
         config,
         ends: Arc::default(),
         standing,
+        seeing,
     };
     let mut beside = JoinSet::new();
+    let (seeing, store) = (Arc::clone(&process.seeing), process.store.clone());
+    beside.spawn(async move { seeing.tell(&*store).await });
     beside.spawn(tally::run(Arc::clone(&process.ends), process.store.clone(), process.config.patience()));
     if let Some(logbook) = &process.logbook {
         let (logbook, store, patience) = (Arc::clone(logbook), process.store.clone(), process.config.patience());
@@ -96,12 +101,18 @@ pub async fn run(
 }
 
 /// Waits for the store, and for the schema of this build.
-async fn wait_for_schema(store: &dyn Store) -> Result<(), Error> {
+async fn wait_for_schema(store: &dyn Store, seeing: &Seeing) -> Result<(), Error> {
     let mut told = false;
     loop {
         match pawl_store::check(store).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                seeing.store_is_there();
+                return Ok(());
+            }
             Err(error) if error.is_passing() => {
+                if !error.is_to_be_migrated() {
+                    seeing.store_is_away(None);
+                }
                 if !std::mem::replace(&mut told, true) {
                     tracing::warn!(error = error.chain(), "waiting for {}", store.name());
                 }

@@ -11,7 +11,7 @@
 //! sent.
 //!
 //! `guest` is the guest's side of it, `writing` the writer's, `state` what lies under the lock, `recovery` what is told
-//! after a takeover, `saying` what the guest logs. What only sessions
+//! after a takeover, `saying` and `printing` what the guest logs, `traced` what its trace is told. What only sessions
 //! know that are run ahead of their claims stands in `ahead`; for all others [`Standing::Claimed`] is all of it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
@@ -27,16 +27,20 @@ use pawl_store::write::{Segment, Settlement};
 
 use self::saying::Saying;
 use self::state::{Alone, Attempt, Standing, State};
+use self::traced::Traced;
 use self::unwritten::Unwritten;
+use crate::circuits::Circuits;
 use crate::outbox::Outbox;
 use crate::trust::Trust;
 use crate::version::Version;
 
 mod ahead;
 mod guest;
+mod printing;
 mod recovery;
 mod saying;
 mod state;
+mod traced;
 mod unwritten;
 mod writing;
 
@@ -66,6 +70,10 @@ pub struct Session {
     changed: Condvar,
     /// Apart from all that the writer takes.
     saying: Saying,
+    /// What is known of outside hosts; none if nobody heeds that.
+    circuits: OnceLock<Arc<Circuits>>,
+    /// None if its process sends no spans.
+    traced: Option<Box<Traced>>,
 }
 
 impl Session {
@@ -88,6 +96,7 @@ impl Session {
         mut state: State,
     ) -> Arc<Self> {
         state.unwritten = Unwritten::new(outbox.unwritten());
+        let traced = Traced::of(&claim, || trust.clock.unix_ns());
         Arc::new_cyclic(|this| Self {
             claim,
             in_a_row,
@@ -99,7 +108,15 @@ impl Session {
             state: Mutex::new(state),
             changed: Condvar::new(),
             saying: Saying::default(),
+            circuits: OnceLock::new(),
+            traced,
         })
+    }
+
+    /// From now on, its guest calls no outside host that is down.
+    pub fn heed(&self, circuits: &Arc<Circuits>) {
+        // Set before the guest begins, and once.
+        let _ = self.circuits.set(Arc::clone(circuits));
     }
 
     /// The step is one of this pipeline version.
@@ -116,6 +133,7 @@ impl Session {
     /// Hands the outcome to the writer; nothing is durable yet. With a cut, the journal's rows from the segment's first
     /// position on are dropped, and it stands there instead.
     pub fn hand_over(&self, settlement: Settlement, cut: Option<Segment>) {
+        self.trace_handed_over();
         let mut state = self.state();
         if let Some(rest) = cut {
             state.pending.cut = Some(rest.first);
@@ -141,12 +159,19 @@ impl Session {
     pub fn suspend(&self, wait: Wait) {
         // Stopped while it waits here, it resumes from an older checkpoint: that takes longer, and no more.
         let _ = self.wait(self.state(), Duration::MAX, |state| state.bulk.is_written());
+        self.trace_handed_over();
         let mut state = self.state();
         let position = state.append(&wait.entry());
         let settlement = Settlement::Suspended { wait, position };
         self.recovery_ends(&mut state, Some(&settlement));
         state.attempt = Attempt::Ended(settlement);
         self.queue(&mut state);
+    }
+
+    /// Ends the attempt until an outside host is back. Large checkpoints go before it, as in [`Session::suspend`].
+    pub fn defer(&self, settlement: Settlement) {
+        let _ = self.wait(self.state(), Duration::MAX, |state| state.bulk.is_written());
+        self.hand_over(settlement, None);
     }
 
     /// Puts on record that the step runs alone on its worker, and waits until that is durable.

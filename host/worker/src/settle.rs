@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pawl_domain::attempt::{Claim, Cut, Failure, Outcome};
+use pawl_domain::attempt::{Claim, Cut, Deferral, Failure, Outcome};
 use pawl_domain::retry::{Decision, RetryPolicy, after_failure as retry_after_failure};
 use pawl_domain::succession::Succession;
 use pawl_domain::wait::Wait;
@@ -16,6 +16,8 @@ pub enum Settling {
     Write(Settlement),
     /// Write that the step waits, and the entry of the wait.
     Suspend(Wait),
+    /// Write that it waits for an outside host, after what it has saved.
+    Defer(Settlement),
     /// Cut the journal and write the outcome, in one commit.
     CutAndWrite(Cut, Settlement),
     /// Nothing: the step is no longer this worker's.
@@ -54,6 +56,7 @@ pub fn decide(
         }
         Outcome::Suspended(wait) => Settling::Suspend(wait),
         Outcome::HandedBack => Settling::Write(Settlement::Released),
+        Outcome::Deferred(Deferral { origin, delay_ms }) => Settling::Defer(Settlement::Deferred { origin, delay_ms }),
         Outcome::LeaseLost => Settling::Lost,
     }
 }
@@ -70,7 +73,7 @@ fn ms(duration: Duration) -> u64 {
 }
 
 /// From 0 to 1. A new id's last bytes are random, which is all the chance that a delay needs.
-fn jitter() -> f64 {
+pub fn jitter() -> f64 {
     let random = uuid::Uuid::now_v7().as_u128() as u32;
     f64::from(random) / f64::from(u32::MAX)
 }

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Standing(Arc<AtomicBool>);
 
 impl Standing {
-    /// Whether the worker takes steps: from its first heartbeat to the loss of its lease, or to the word that it must stop.
+    /// Whether the worker takes steps: from its first heartbeat on, while its lease stands, to the word that it must
+    /// stop.
     #[must_use]
     pub fn takes_steps(&self) -> bool {
         self.0.load(Ordering::Relaxed)

@@ -4,7 +4,7 @@
 use pawl_domain::recovery::{Outcome, Recovered};
 use pawl_store::write::{Member, Settlement};
 
-/// Tells how a step has ended, or that it goes on after a takeover. `name` is asked for its name, as far as that is known
+/// Tells how a step has ended, or that it goes on after somebody else has raised its fence: a takeover, or a person. `name` is asked for its name, as far as that is known
 /// here, if there is something to tell.
 pub fn tell(member: &Member, name: impl FnOnce() -> Option<String>) {
     let is_over = |it: &&Settlement| !matches!(it, Settlement::Succeeded { .. } | Settlement::Suspended { .. });
@@ -15,12 +15,14 @@ pub fn tell(member: &Member, name: impl FnOnce() -> Option<String>) {
     }
     let (run, step) = (member.id.run, name().unwrap_or_else(|| member.id.step.to_string()));
     if let Some(Recovered { replayed, .. }) = recovered {
-        tracing::info!(run.id = %run, step.name = step, replayed, "a step that was taken over goes on");
+        tracing::info!(run.id = %run, step.name = step, replayed, "a step goes on that was taken over, or opened again");
     }
     let Some(settlement) = settlement else { return };
     let reason = settlement.reason().unwrap_or_default();
     match settlement {
         Settlement::Succeeded { .. } | Settlement::Suspended { .. } => {}
+        // The circuit itself is told when it opens, and when it closes.
+        Settlement::Deferred { .. } => {}
         Settlement::Released => tracing::info!(run.id = %run, step.name = step, "the step is handed back"),
         Settlement::Retry { delay_ms, .. } => {
             tracing::warn!(run.id = %run, step.name = step, reason, delay_ms, "an attempt has failed, another one follows");

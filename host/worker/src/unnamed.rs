@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use pawl_domain::namespace::Namespace;
 use pawl_store::{SharedStore, within};
 
 /// Says so in the log, once. A store that is away is somebody else's to tell.
 pub async fn warn_of_unnamed(store: SharedStore, queues: Vec<String>, patience: Duration) {
-    let namespace = Namespace::default();
-    let Ok(named) = within(patience, store.named_queues(&namespace)).await else { return };
+    let Ok(named) = within(patience, store.named_queues()).await else { return };
     let unnamed = unnamed(&queues, &named);
     if !unnamed.is_empty() {
         tracing::warn!(queues = ?unnamed, ?named, "no pipeline names these queues: as they are written, they stay empty");

@@ -1,6 +1,7 @@
 //! Makes the HTTP requests of its input, in their order. Answers are recorded, so that a resumed step does
 //! not ask again, and requests that change something carry an idempotency key.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pawl_sdk::{Context, Failure, http, step};
@@ -18,6 +19,8 @@ struct Request {
     #[serde(default = "get")]
     method: String,
     url: String,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
     /// Sent as JSON.
     body: Option<Value>,
     /// Names the effect; without it, its ordinal makes the key.
@@ -57,6 +60,9 @@ fn fetch(ctx: &mut Context, input: Input) -> Result<Vec<Answer>, Failure> {
 
 fn send(ctx: &Context, request: &Request) -> Result<Answer, http::Error> {
     let mut outgoing = ctx.http().request(&request.method, &request.url);
+    for (name, value) in &request.headers {
+        outgoing = outgoing.header(name, value);
+    }
     if let Some(body) = &request.body {
         outgoing = outgoing.json(body);
     }

@@ -59,7 +59,7 @@ impl pawl_sdk::raw::Guest for Runaway {
             description: env!("CARGO_PKG_DESCRIPTION").to_owned(),
             input_schema: None,
             output_schema: None,
-            needs: Vec::new(),
+            needs: vec!["http".to_owned()],
         }
     }
 

@@ -104,6 +104,16 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     reader.ask("GET /v1/runs/{run}/output", "", "", "")?;
     reader.ask("GET /v1/runs/{run}/explain", "", "", "")?;
     reader.ask("POST /v1/runs/{run}/resume", "", "", "")?;
+    reader.ask("POST /v1/runs/{run}/pause", "", JSON, "{\"reason\": \"maintenance\"}")?;
+    reader.ask("GET /v1/runs/{run}/explain", "", "", "")?;
+    reader.ask("POST /v1/runs/{run}/unpause", "", "", "")?;
+    reader.ask("POST /v1/pipelines/{pipeline}/pause", "", JSON, "{}")?;
+    reader.ask("GET /v1/pipelines/{pipeline}", "", "", "")?;
+    reader.ask("POST /v1/pipelines/{pipeline}/unpause", "", "", "")?;
+    reader.places.insert("queue", "default".to_owned());
+    reader.ask("POST /v1/queues/{queue}/pause", "", JSON, "{\"reason\": \"new drivers\"}")?;
+    reader.ask("GET /v1/queues", "", "", "")?;
+    reader.ask("POST /v1/queues/{queue}/unpause", "", "", "")?;
     reader.ask("POST /v1/runs/{run}/cancel", "", "", "")?;
     reader.ask("POST /v1/runs/{run}/resume", "", "", "")?;
     reader.ask("POST /v1/runs/{run}/retry", "", "", "")?;
@@ -117,13 +127,18 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     reader.ask("GET /v1/dead-letters", "?limit=1", "", "")?;
     reader.ask("GET /v1/dead-letters/groups", "", "", "")?;
     reader.ask("POST /v1/dead-letters", "", JSON, "{\"verb\": \"retry\", \"dry_run\": true}")?;
-    for status in ["parked", "stuck"] {
+    for status in ["parked", "stuck", "paused"] {
         reader.ask("GET /v1/runs", &format!("?status={status}"), "", "")?;
     }
 
     reader.ask("GET /v1/recoveries", "?limit=1", "", "")?;
     reader.ask("GET /v1/interrupted", "?threshold_ms=0", "", "")?;
     reader.ask("POST /v1/recover", "", JSON, "{\"resume\": true, \"threshold_ms\": 0}")?;
+
+    reader.ask("GET /v1/incidents", "?limit=1", "", "")?;
+    reader.ask("GET /v1/incidents", "?kind=store.away&within_ms=60000", "", "")?;
+    reader.ask("GET /v1/circuits", "", "", "")?;
+    reader.ask("POST /v1/circuits/close", "", JSON, "{\"origin\": \"http://127.0.0.1:1\"}")?;
 
     reader.ask("GET /v1/retention", "", "", "")?;
     reader.ask("POST /v1/retention/run", "", "", "")?;
@@ -133,6 +148,26 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
 
     reader.ask("PUT /v1/runs/{run}/keep", "", "", "")?;
     reader.ask("DELETE /v1/runs/{run}/keep", "", "", "")?;
+
+    reader.places.insert("namespace", "team-a".to_owned());
+    reader.ask("PUT /v1/namespaces/{namespace}/quota", "", JSON, "{\"runs\": 10}")?;
+    ensure!(reader.ask("PUT /v1/namespaces/{namespace}", "", "", "")?.status == 201, "it was not there");
+    reader.ask("PUT /v1/namespaces/{namespace}", "", "", "")?;
+    reader.ask("PUT /v1/namespaces/{namespace}/quota", "", JSON, "{\"runs\": 10}")?;
+    reader.ask("GET /v1/namespaces", "", "", "")?;
+
+    secrets(&mut reader)?;
+    reader.ask("GET /v1/audit", "?limit=3", "", "")?;
+    let made = reader.ask("POST /v1/tokens", "", JSON, "{\"name\": \"ada\", \"role\": \"admin\"}")?;
+    let token = made.read::<Value>()?["token"].as_str().context("a token")?.to_owned();
+    // From the first one on, nobody is let in without one.
+    wait::until_true(bounds::PROCESS, "a token to be wanted", || {
+        Ok(reader.ask("GET /v1/tokens", "", "", "")?.status == 401)
+    })?;
+    api.client.show(token);
+    reader.ask("GET /v1/tokens", "", "", "")?;
+    reader.places.insert("token", "nobody".to_owned());
+    ensure!(reader.ask("DELETE /v1/tokens/{token}", "", "", "")?.status == 404, "nobody has it");
 
     let _worker = api.worker()?;
     let ended = reader.ask("GET /v1/runs/{run}", "?wait_ms=25000", "", "")?;
@@ -171,6 +206,42 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     api.stop()
 }
 
+/// What is answered about secrets, none of which has a value.
+fn secrets(reader: &mut Reader<'_>) -> anyhow::Result<()> {
+    const BYTES: &str = "application/octet-stream";
+    const VALUE: &str = "hunter2hunter2";
+    reader.places.insert("secret", "token".to_owned());
+    let (set, grants) = ("PUT /v1/secrets/{secret}", "/v1/secrets/{secret}/grants");
+    let (grant, revoke) = (format!("POST {grants}"), format!("DELETE {grants}"));
+    let whom = "?pipeline=pair&step=first&hosts=https://a.example,http://localhost:*";
+    for (route, query, media_type, body, status) in [
+        (&grant[..], whom, "", "", 404),
+        (set, "", BYTES, "hunter2", 400),
+        (set, "", JSON, VALUE, 415),
+        (set, "?step=first", BYTES, VALUE, 400),
+        (set, "?pipeline=pair&hosts=a.example", BYTES, VALUE, 400),
+        (set, "", BYTES, VALUE, 201),
+        (set, "?pipeline=pair", BYTES, VALUE, 200),
+        (&grant, whom, "", "", 200),
+        (&grant, "", "", "", 400),
+        (&revoke, "?pipeline=other", "", "", 409),
+        (&revoke, whom, "", "", 200),
+        ("GET /v1/secrets", "", "", "", 200),
+        ("POST /admin/rotate_secrets", "", "", "", 200),
+        ("DELETE /v1/secrets/{secret}", "", "", "", 200),
+        ("DELETE /v1/secrets/{secret}", "", "", "", 404),
+    ] {
+        let answer = reader.ask(route, query, media_type, body)?;
+        let text = String::from_utf8_lossy(&answer.body);
+        ensure!(answer.status == status, "{route}{query}: {} {text}", answer.status);
+        ensure!(!text.contains("hunter2"), "{route}{query}: {text}");
+    }
+    let audited = reader.ask("GET /v1/audit", "?limit=50", "", "")?;
+    let text = String::from_utf8_lossy(&audited.body);
+    ensure!(text.contains("setSecret") && text.contains("version 2") && !text.contains("hunter2"), "{text}");
+    Ok(())
+}
+
 #[test]
 fn what_the_document_does_not_name_is_no_route() -> anyhow::Result<()> {
     let mut api = Api::start("api_undescribed")?;
@@ -193,10 +264,12 @@ fn what_the_document_does_not_name_is_no_route() -> anyhow::Result<()> {
 fn a_path_or_a_header_that_cannot_be_read_is_a_problem_and_a_list_is_no_object() -> anyhow::Result<()> {
     let mut api = Api::start("api_unreadable")?;
     api.client.get("/v1/pipelines/%ff")?.problem(400)?;
-    let unknown = "/v1/runs/01890000-0000-7000-8000-000000000000";
+    api.push_echo()?;
+    api.apply(PIPELINE)?.read::<AppliedPipeline>()?;
+    let run = format!("/v1/runs/{}", api.submit(&json!(1))?);
     let send =
         |method, path: &str, headers: &[_], body: &str| block_on(api.client.send(method, path, headers, body.into()));
-    let problem = send("GET", &format!("{unknown}/events"), &[("last-event-id", "three")], "")?.problem(400)?;
+    let problem = send("GET", &format!("{run}/events"), &[("last-event-id", "three")], "")?.problem(400)?;
     assert!(problem.detail.contains("Last-Event-ID"), "{problem:?}");
     let problem = send("POST", "/v1/runs", &[("content-type", JSON)], "[\"pair\", 1]")?.problem(400)?;
     assert!(problem.detail.contains("an object, not a list"), "{problem:?}");

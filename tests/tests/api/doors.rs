@@ -42,7 +42,7 @@ fn a_head_that_does_not_come_is_cut_off_before_any_token_is_asked_for() -> Resul
     (api.config.header_timeout, api.config.token) = (SHORT, Some("s3cret".to_owned()));
     api.serve()?;
     let mut slow = connect(&api)?;
-    slow.write_all(b"GET /v1/runs HTTP/1.1\r\nhost: here\r\nx-slow: ")?;
+    slow.write_all(b"GET /v1/runs HTTP/1.1\r\nhost: localhost\r\nx-slow: ")?;
     is_problem(&rest(&mut slow)?, "408", "too-slow")?;
     // Who says nothing at all is not told anything.
     assert_eq!(rest(&mut connect(&api)?)?, "");
@@ -57,7 +57,7 @@ fn a_body_that_comes_in_drops_is_cut_off() -> Result<()> {
     api.serve()?;
     let mut slow = connect(&api)?;
     slow.write_all(
-        b"POST /v1/runs HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n",
+        b"POST /v1/runs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n",
     )?;
     let mut dripping = slow.try_clone()?;
     let drip = std::thread::spawn(move || {
@@ -81,13 +81,13 @@ fn connections_beyond_the_limit_are_told_so_and_served_when_others_have_gone() -
     api.serve()?;
     let mut held: Vec<TcpStream> = (0..6).map(|_| connect(&api)).collect::<Result<_>>()?;
     is_problem(&rest(&mut held[5])?, "503", "too-many-connections")?;
-    held[0].write_all(b"GET /health HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n")?;
+    held[0].write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
     let answer = rest(&mut held[0])?;
     assert!(answer.starts_with("HTTP/1.1 200 "), "those who are in are served: {answer}");
     drop(held);
     wait::until_true(bounds::PROCESS, "places to become free", || {
         let mut new = connect(&api)?;
-        new.write_all(b"GET /health HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n")?;
+        new.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
         Ok(rest(&mut new).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")))
     })?;
     api.stop()
@@ -125,7 +125,7 @@ fn readers_that_wait_are_bounded_and_submissions_are_taken_all_the_same() -> Res
 fn a_component_that_takes_too_long_to_compile_is_refused() -> Result<()> {
     let mut api = Api::prepare("api_compile_timeout")?;
     api.migrate()?;
-    api.config.compile_timeout = Duration::from_nanos(1);
+    api.config.examiner.time = Duration::from_nanos(1);
     api.serve()?;
     let echo = pawl_tests::binary::component("echo")?;
     let pushed = api.client.post("/v1/plugins/echo/versions/1", "application/wasm", echo)?;

@@ -1,11 +1,18 @@
 //! The HTTP API against private servers, served from this process: what it answers, to whom, and what it
 //! does while its own servers are away.
 
+mod access;
 mod described;
 mod doors;
+mod hostile;
+mod namespaces;
+mod oidc;
 mod outages;
 mod plugins;
 mod requests;
 mod runs;
 mod schemathesis;
 mod served;
+mod tls;
+mod trusted;
+mod uploads;

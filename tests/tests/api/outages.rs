@@ -3,10 +3,10 @@
 use anyhow::Context as _;
 use pawl_api::types::{AppliedPipeline, Readiness, Run, RunStatus};
 use pawl_tests::runtime::{block_on, handle};
-use pawl_tests::{bounds, wait};
+use pawl_tests::{Database, bounds, wait};
 use serde_json::json;
 
-use crate::served::{Api, PIPELINE, engine};
+use crate::served::{Api, PIPELINE};
 
 #[test]
 fn a_shutdown_ends_waiting_and_streams() -> anyhow::Result<()> {
@@ -33,6 +33,9 @@ fn a_shutdown_ends_waiting_and_streams() -> anyhow::Result<()> {
 fn without_its_servers_it_serves_says_so_and_recovers_by_itself() -> anyhow::Result<()> {
     let mut api = Api::prepare("api_outage")?;
     api.migrate()?;
+    // Without one, the store has to say that none was ever made.
+    api.config.token = Some("s3cret".to_owned());
+    api.client.show("s3cret");
     api.postgres.stop()?;
     api.redis.stop();
     api.serve()?;
@@ -61,11 +64,32 @@ fn without_its_servers_it_serves_says_so_and_recovers_by_itself() -> anyhow::Res
 }
 
 #[test]
-fn a_schema_of_another_build_is_refused() -> anyhow::Result<()> {
-    let mut api = Api::prepare("api_schema")?;
-    let refused = block_on(pawl_api::serve(api.config.clone(), api.ports()?, engine(1)?, std::future::pending()))
-        .expect_err("there is no schema");
-    assert!(refused.to_string().contains("run `pawl migrate`"), "{refused}");
+fn a_schema_that_is_to_be_migrated_is_waited_for() -> anyhow::Result<()> {
+    let mut api = Api::prepare("api_unmigrated")?;
+    api.serve()?;
+    let unready: Readiness = serde_json::from_slice(&api.client.get("/ready")?.body)?;
+    assert!(unready.reasons[0].contains("run `pawl migrate`"), "{:?}", unready.reasons);
+    for path in ["/v1/runs", "/v1/pipelines", "/v1/queues"] {
+        let refused = api.client.get(path)?.problem(503)?;
+        assert!(refused.detail.contains("run `pawl migrate`"), "{refused:?}");
+    }
+    api.migrate()?;
+    wait::until_true(bounds::PROCESS, "the API to be ready", || Ok(api.client.get("/ready")?.status == 200))?;
+    api.push_echo()?;
+    api.apply(PIPELINE)?.read::<AppliedPipeline>()?;
+    api.submit(&json!(1))?;
+    api.stop()
+}
+
+#[test]
+fn a_schema_that_another_build_has_made_is_refused() -> anyhow::Result<()> {
+    let mut api = Api::prepare("api_foreign")?;
+    api.migrate()?;
+    Database::new(&api.postgres.url())?
+        .execute("update _sqlx_migrations set checksum = decode('00', 'hex') where version = 1")?;
+    let refused = block_on(pawl_api::serve(api.config.clone(), api.ports()?, std::future::pending()))
+        .expect_err("it is another's");
+    assert!(refused.to_string().contains("use the pawl that made it"), "{refused}");
 
     // Nor does it go on once it learns of it.
     api.postgres.stop()?;
@@ -73,7 +97,7 @@ fn a_schema_of_another_build_is_refused() -> anyhow::Result<()> {
     api.postgres.launch()?;
     let served = api.served.take().context("it was started")?;
     let refused =
-        block_on(async { tokio::time::timeout(bounds::PROCESS, served).await })??.expect_err("there is no schema");
-    assert!(refused.to_string().contains("run `pawl migrate`"), "{refused}");
+        block_on(async { tokio::time::timeout(bounds::PROCESS, served).await })??.expect_err("it is another's");
+    assert!(refused.to_string().contains("use the pawl that made it"), "{refused}");
     Ok(())
 }

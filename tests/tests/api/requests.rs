@@ -41,7 +41,15 @@ fn every_wrong_request_gets_a_problem_that_names_the_fix() -> anyhow::Result<()>
         ),
         ("POST", "/v1/runs", "text/plain", "{}", 415, "unsupported-media-type", "application/json"),
         ("POST", "/v1/runs", json, &too_large, 413, "too-large", "1 MiB"),
-        ("POST", "/v1/runs", json, "{\"pipeline\": \"piar\"}", 404, "unknown-pipeline", "did you mean `pair`?"),
+        (
+            "POST",
+            "/v1/runs",
+            json,
+            "{\"pipeline\": \"piar\"}",
+            404,
+            "unknown-pipeline",
+            "did you mean `pair`? `pawl pipeline list`",
+        ),
         ("GET", "/v1/runs?limt=3", "", "", 400, "bad-request", "unknown field `limt`"),
         ("GET", "/v1/runs?status=done", "", "", 400, "bad-request", "unknown variant `done`"),
         ("GET", "/v1/runs/17", "", "", 404, "not-found", "a run's id is a UUID"),
@@ -107,7 +115,7 @@ fn every_wrong_request_gets_a_problem_that_names_the_fix() -> anyhow::Result<()>
         ("POST", "/v1/plugins/e/versions/1", json, "hello", 415, "unsupported-media-type", "application/wasm"),
         ("POST", "/v1/pipelines", "text/plain", "", 415, "unsupported-media-type", "application/toml"),
         ("POST", "/v1/pipelines", "application/toml", "", 422, "invalid-pipeline", "problems"),
-        ("GET", "/v1/pipelines/par", "", "", 404, "unknown-pipeline", "did you mean `pair`?"),
+        ("GET", "/v1/pipelines/par", "", "", 404, "unknown-pipeline", "did you mean `pair`? `pawl pipeline list`"),
         // What no text in Postgres may have is no name, wherever it comes in.
         ("POST", "/v1/runs", json, r#"{"pipeline": "a\u0000b"}"#, 404, "unknown-pipeline", r"letters, digits, - and _"),
         ("GET", "/v1/runs?pipeline=%00", "", "", 400, "bad-request", "a name must begin with a letter"),
@@ -153,7 +161,7 @@ fn a_token_is_wanted_everywhere_but_for_health() -> anyhow::Result<()> {
         ("s3cret", "wants a token"),
         ("Bearer", "wants a token"),
         ("Basic s3cret", "wants a token"),
-        ("Bearer s3cre", "the token is not the one"),
+        ("Bearer s3cre", "the token is not the one of this API"),
     ] {
         let answer = block_on(api.client.send("GET", "/v1/runs", &[("authorization", given)], Vec::new()))?;
         let problem = answer.problem(401)?;

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use pawl_api as api;
 use pawl_api::types::{PushedPlugin, SubmittedRun};
+use pawl_base::envelope::Keys;
 use pawl_dispatch::Ports;
 use pawl_domain::id::RunId;
 use pawl_engine as engine;
@@ -17,7 +18,7 @@ use pawl_rehearsal::private::{PrivatePostgres, PrivateRedis, free_port};
 use pawl_store::{Postgres, Schema as _};
 use pawl_tests::client::Answer;
 use pawl_tests::runtime::{block_on, handle};
-use pawl_tests::{Client, binary, bounds, wait};
+use pawl_tests::{Client, Proxy, binary, bounds, wait};
 use pawl_worker as worker;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -46,8 +47,10 @@ pub struct Api {
     pub client: Client,
     pub postgres: PrivatePostgres,
     pub redis: PrivateRedis,
-    folder: PathBuf,
+    pub folder: PathBuf,
     pub config: api::Config,
+    /// On the way to the database, if something is.
+    pub proxy: Option<Proxy>,
     stop: Option<oneshot::Sender<()>>,
     pub served: Option<JoinHandle<Result<(), api::ServeError>>>,
 }
@@ -70,15 +73,19 @@ impl Api {
         let postgres = PrivatePostgres::start(&folder.join("postgres"))?;
         let redis = PrivateRedis::start(&folder.join("redis"))?;
         let listen = format!("127.0.0.1:{}", free_port()?);
-        let config = api::Config { listen: listen.clone(), grace: bounds::PROCESS, ..api::Config::default() };
+        let secrets = Keys::read(&"7".repeat(64))?;
+        let mut config =
+            api::Config { listen: listen.clone(), grace: bounds::PROCESS, secrets, ..api::Config::default() };
+        // This process is not Pawl.
+        config.examiner.program = binary::pawl_file()?;
         let client = Client::new(format!("http://{listen}"))?;
-        Ok(Self { client, postgres, redis, folder, config, stop: None, served: None })
+        Ok(Self { client, postgres, redis, folder, config, proxy: None, stop: None, served: None })
     }
 
     pub fn serve(&mut self) -> anyhow::Result<()> {
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.unwrap_or_default() };
-        self.served = Some(handle().spawn(api::serve(self.config.clone(), self.ports()?, engine(1)?, shutdown)));
+        self.served = Some(handle().spawn(api::serve(self.config.clone(), self.ports()?, shutdown)));
         self.stop = Some(stop);
         wait::until_true(bounds::PROCESS, "the API to answer", || {
             Ok(self.client.get("/health").is_ok_and(|answer| answer.status == 200))
@@ -104,7 +111,9 @@ impl Api {
     pub fn ports(&self) -> anyhow::Result<Ports> {
         // A store starts its connections' housekeeping on the runtime that it is made on.
         let _runtime = handle().enter();
-        let store = Postgres::new(&self.postgres.url(), 8, Duration::from_millis(2_250))?;
+        let url = self.postgres.url();
+        let url = self.proxy.as_ref().map_or_else(|| url.clone(), |proxy| proxy.url(&url));
+        let store = Postgres::new(&url, 8, Duration::from_millis(2_250))?;
         let asked = store.clone();
         let installation: WhichInstallation = Arc::new(move || {
             let store = asked.clone();

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use pawl_domain::id::WorkerId;
 use pawl_domain::namespace::Namespace;
-use pawl_store::recoveries::{LOOKED_AT, Recoveries as _, RecoveryFilter};
+use pawl_store::recoveries::{InterruptedFilter, InterruptedRow, LOOKED_AT, Recoveries as _, RecoveryFilter};
+use pawl_tests::runtime::block_on;
 
 use crate::filled::{Filled, server};
 use crate::sweeps::claim_of;
@@ -42,6 +43,17 @@ fn interrupted_runs_and_recoveries_cost_the_same_however_many_others_there_are()
             let runs = store.interrupted(&namespace, Duration::ZERO, 100).await.expect("an answer");
             assert_eq!(runs.len(), LEFT, "those that have begun");
         })?;
+        // A further page reads what the first one does, and leaves out what came before.
+        let half = LEFT as u32 / 2;
+        let first = block_on(filled.store.interrupted(&namespace, Duration::ZERO, half))?;
+        let after = first.last().map(InterruptedRow::standing);
+        let (threshold, limit) = (Duration::ZERO, 100);
+        let filter = InterruptedFilter { namespace: &namespace, pipeline: None, threshold, after, limit };
+        let further = filled.pages(async |store| {
+            let second = store.interrupted_page(&filter).await.expect("a page");
+            assert_eq!((first.len(), second.len()), (LEFT / 2, LEFT - LEFT / 2));
+        })?;
+        ensure!(further <= interrupted + 8, "{further} pages for a further one, {interrupted} for all of them");
         let page = filled.pages(async |store| {
             let filter = RecoveryFilter { namespace: &namespace, run: None, before: None, limit: 51 };
             assert_eq!(store.recoveries(&filter).await.expect("a page").len(), 51);

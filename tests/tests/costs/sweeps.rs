@@ -9,6 +9,8 @@ use pawl_domain::id::WorkerId;
 use pawl_domain::pipeline::Priority;
 use pawl_domain::suspicion::Suspicion;
 use pawl_queue::InProcess;
+use pawl_store::circuits::Circuits as _;
+use pawl_store::incidents::Incidents as _;
 use pawl_store::leases::{Heartbeat, Look, Pulse, ReadyFrom, Sweeps as _};
 use pawl_store::{Link, Postgres, Schema as _};
 use pawl_tests::runtime::{block_on, handle};
@@ -84,6 +86,12 @@ fn sweeps_do_not_read_what_waits_sleeps_or_has_ended() -> Result<()> {
             assert_eq!(store.take_over(1_000, strays, Suspicion::default()).await.expect("a sweep"), []);
         })?;
     }
+    both.same_pages("circuits, while there are none", 10, async |store| {
+        assert!(store.tend_circuits(1_000).await.expect("a sweep").circuits.is_empty());
+    })?;
+    both.same_pages("a look at what nobody attends to", 40, async |store| {
+        assert_eq!(store.unattended().await.expect("a look"), ["elsewhere"]);
+    })?;
     both.same_pages("a comparison", 10, async |store| assert_eq!(store.running_of(me).await.expect("steps"), []))?;
     Ok(())
 }

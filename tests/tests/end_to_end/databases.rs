@@ -15,6 +15,7 @@ use pawl_tests::{Cluster, Scrape, binary, bounds, wait};
 use serde_json::json;
 
 use crate::pipelines;
+use crate::redis::certificates_of;
 
 /// A busy cluster.
 fn busy(name: &str) -> Result<(Cluster, Vec<RunId>)> {
@@ -161,6 +162,25 @@ fn a_pooler_that_lends_servers_for_transactions_is_refused_at_the_start() -> Res
         let said = std::fs::read_to_string(cluster.log(role))?;
         assert!(!status.success() && said.contains("pool_mode = session"), "{role}: {said}");
     }
+    cluster.finish()
+}
+
+#[test]
+fn a_certificate_of_the_database_that_ends_soon_is_told() -> Result<()> {
+    let cluster = Cluster::start("database_tls")?;
+    // Not spoken to over TLS, and no file named.
+    assert_eq!(certificates_of(&cluster)?, [(String::new(), "ok".to_owned(), -1)]);
+    // In the folder of its data, as its own user.
+    let make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 5 -keyout server.key \
+                -out server.crt -subj /CN=db && chmod 600 server.key";
+    cluster.database.execute(&format!("copy (select 1) to program '{make}'"))?;
+    cluster.database.execute("alter system set ssl = on")?;
+    cluster.database.execute("select pg_reload_conf()")?;
+    let subject = format!("postgres 127.0.0.1:{}", cluster.postgres.port());
+    wait::until_true(bounds::PROCESS, "it to be told", || {
+        let found = certificates_of(&cluster)?;
+        Ok(matches!(&found[..], [(of, status, 4..=5)] if *of == subject && status == "warn"))
+    })?;
     cluster.finish()
 }
 

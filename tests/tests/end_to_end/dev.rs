@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use pawl_api::client::Client;
 use pawl_rehearsal::private::{Process, free_port};
+use pawl_tests::process::processor_time;
 use pawl_tests::runtime::block_on;
 use pawl_tests::wait::{self, Look};
 use pawl_tests::{binary, bounds};
+use rustix::process::Signal;
 use serde_json::Value;
 
 const INPUT: &str = r#"{"name": "Ada", "times": 1}"#;
@@ -100,6 +102,8 @@ fn a_first_build_that_fails_is_mended_by_an_edit_and_nothing_else_makes_it_build
     let text = dev.text()?;
     assert!(text.contains("plugins/hello was not activated, and there is no version of it yet"), "{text}");
     assert!(text.contains("plugin again@dev-"), "the other one is built: {text}");
+    let hint = "= help: it is here, and did not build: when it does, this is tried again";
+    assert!(text.contains(hint) && !text.contains("push it first"), "{text}");
     let refused = dev.pawl(&["run", "submit", "hello", "--input", INPUT])?;
     let why = String::from_utf8_lossy(&refused.stderr);
     assert!(why.contains("there is no pipeline `hello`") && why.contains("plugins/hello"), "{why}");
@@ -108,6 +112,9 @@ fn a_first_build_that_fails_is_mended_by_an_edit_and_nothing_else_makes_it_build
     dev.said("pipeline hello (1 step)", 1)?;
     let told = binary::succeeded(&["submit"], dev.pawl(&["run", "submit", "hello", "--input", INPUT, "--wait"])?)?;
     assert!(told.contains("Hello, Ada, for time number 1!"), "{told}");
+    let refused = dev.pawl(&["run", "submit", "hello"])?;
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(why.contains("error: no --input was given, and so it is null: the input does not fit"), "{why}");
 
     // What the build did read is watched, wherever it is; what it does not read is not, however often it is written.
     let activations = |dev: &Dev| anyhow::Ok(dev.text()?.matches("is active (").count());
@@ -176,6 +183,33 @@ fn files_that_share_a_pipeline_s_name_are_refused_and_one_that_is_gone_leaves_it
 }
 
 #[test]
+fn what_gets_another_name_stays_under_its_old_one_and_that_is_said() -> Result<()> {
+    let root = tempfile::tempdir()?;
+    let folder = echo(root.path(), "old")?;
+    let listen = address()?;
+    let mut dev = Dev::start(&folder, &["--listen", &listen])?;
+    dev.said("ready at ", 1)?;
+    let file = folder.join("pipeline.toml");
+    std::fs::write(&file, std::fs::read_to_string(&file)?.replace("old", "new"))?;
+    dev.said("./pipeline.toml makes pipeline `new` now: pipeline `old` stays active as it was applied last", 1)?;
+    // A component of another plugin in its place.
+    std::fs::copy(binary::component_file("clock")?, folder.join("plugins/echo.wasm"))?;
+    dev.said("plugins/echo.wasm makes plugin `clock` now: plugin `echo` stays active as it was built last", 1)?;
+    for pipeline in ["old", "new"] {
+        let told = succeeds(&folder, &["run", "submit", pipeline, "--input", "[1, 2]", "--wait"])?;
+        assert!(told.contains("[1,2]") || told.contains("[1, 2]"), "both run on the component of `echo`: {told}");
+    }
+    assert!(dev.process.terminate(bounds::PROCESS)?.success());
+
+    // Who starts it anew is told, too: it was not there when that was renamed.
+    let mut dev = Dev::start(&folder, &["--listen", &listen])?;
+    dev.said("active from before, and made by nothing here: pipeline `old`, plugin `echo`", 1)?;
+    dev.said("ready at ", 2)?;
+    assert!(dev.process.terminate(bounds::PROCESS)?.success());
+    Ok(())
+}
+
+#[test]
 fn commands_find_the_pawl_dev_of_their_folder_and_are_refused_by_that_of_another() -> Result<()> {
     let root = tempfile::tempdir()?;
     let (one, other) = (echo(root.path(), "one")?, echo(root.path(), "other")?);
@@ -219,19 +253,22 @@ fn a_submission_waits_for_a_pawl_dev_that_is_starting() -> Result<()> {
 }
 
 #[test]
-fn a_component_that_computes_for_ever_is_stopped_by_a_signal() -> Result<()> {
+fn a_component_that_computes_for_ever_is_stopped_by_either_signal() -> Result<()> {
     let root = tempfile::tempdir()?;
-    let mut command = pawl(root.path())?;
-    command.args(["plugin", "test"]).arg(binary::component_file("runaway")?).args(["--input", r#"{"mode": "loop"}"#]);
-    let mut process = Process::spawn("pawl plugin test", command, &root.path().join("log"))?;
-    // It computes when it has used the processor for a while.
-    wait::until_true(bounds::RUN, "the step to compute", || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid()))?;
-        let ticks: u64 = stat.rsplit(')').next().and_then(|rest| rest.split(' ').nth(12)?.parse().ok()).unwrap_or(0);
-        Ok(ticks > 300)
-    })?;
-    let asked = Instant::now();
-    let status = process.terminate(bounds::PROCESS)?;
-    assert_eq!(status.code(), Some(130), "after {:?}", asked.elapsed());
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut command = pawl(root.path())?;
+        command.args(["plugin", "test"]).arg(binary::component_file("runaway")?);
+        command.args(["--input", r#"{"mode": "loop"}"#]);
+        let mut process = Process::spawn("pawl plugin test", command, &root.path().join("log"))?;
+        // It computes when it has used the processor for a while.
+        wait::until_true(bounds::RUN, "the step to compute", || {
+            Ok(processor_time(process.pid())? > Duration::from_secs(3))
+        })?;
+        let asked = Instant::now();
+        process.signal(signal)?;
+        let status = process.wait(bounds::PROCESS)?.with_context(|| format!("{signal:?} stops it"))?;
+        assert_eq!(status.code(), Some(130), "{signal:?}, after {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(10), "{signal:?}: it went on for {:?}", asked.elapsed());
+    }
     Ok(())
 }

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use crate::pipelines;
 
-#[test]
-fn a_diverging_replay_parks_the_step_and_the_right_component_finishes_it() -> Result<()> {
-    let mut cluster = Cluster::start("divergence")?;
+/// A run of `batch` that has come past a checkpoint, whose worker was killed, and which was put on version 2 by hand: that asks
+/// other questions, and no worker is there for it so far.
+fn put_on_another_version(name: &str) -> Result<(Cluster, RunId)> {
+    let mut cluster = Cluster::start(name)?;
     pipelines::batch(&cluster)?;
     cluster.worker("first").start()?;
     let input = json!({"items": 120, "pause_ms": 10, "readings": 1, "checkpoint_every": 40});
@@ -22,18 +23,28 @@ fn a_diverging_replay_parks_the_step_and_the_right_component_finishes_it() -> Re
     })?;
     cluster.the("first")?.kill9();
 
-    // Version 2 asks other questions. Steps that have begun keep their component; this one is moved by hand.
+    // Steps that have begun keep their component.
     cluster.push_as("batch-v2", "batch", "2")?;
     cluster.worker("elsewhere").set("PAWL_QUEUES", "elsewhere").start()?;
     wait::until_true(bounds::RECOVERY, "the takeover", || {
         cluster.database.value::<bool>("select status = 'ready' from step")
     })?;
     cluster.client.resume(run, "batch", "latest")?;
-    let journal = journal(&cluster)?;
-    cluster.worker("second").start()?;
+    Ok((cluster, run))
+}
+
+fn is_parked(cluster: &Cluster) -> Result<()> {
     wait::until_true(bounds::RUN, "the step to be parked", || {
         cluster.database.value::<bool>("select status = 'parked' from step")
-    })?;
+    })
+}
+
+#[test]
+fn a_diverging_replay_parks_the_step_and_the_right_component_finishes_it() -> Result<()> {
+    let (mut cluster, run) = put_on_another_version("divergence")?;
+    let journal = journal(&cluster)?;
+    cluster.worker("second").start()?;
+    is_parked(&cluster)?;
     assert_eq!(self::journal(&cluster)?, journal, "the journal was touched");
     let report = cluster.client.run(run)?.steps[0].error.clone().unwrap_or_default().to_string();
     assert!(report.contains("now") && report.contains("once"), "the report names neither call: {report}");
@@ -54,6 +65,23 @@ fn a_diverging_replay_parks_the_step_and_the_right_component_finishes_it() -> Re
     let output = cluster.client.output(run, "batch")?;
     assert_eq!(output["digest"], pipelines::digest_of(120));
     assert!(output["resumed_at"].as_i64() >= Some(40), "{output}");
+    cluster.finish()
+}
+
+#[test]
+fn a_checkpoint_that_is_no_good_is_forgotten_by_the_way_out_that_is_named() -> Result<()> {
+    let (mut cluster, run) = put_on_another_version("divergence_anew")?;
+    cluster.worker("second").start()?;
+    is_parked(&cluster)?;
+    let anew = format!("pawl run retry {run} --from batch --latest");
+    let said = cluster.pawl(&["run", "explain", &run.to_string()])?;
+    assert!(said.contains(&anew) && said.contains("forget its checkpoint"), "{said}");
+    cluster.pawl(&["plugin", "activate", "batch@1"])?;
+    cluster.pawl(&anew.split(' ').skip(1).collect::<Vec<_>>())?;
+    cluster.succeeds(run, bounds::RECOVERY)?;
+    let output = cluster.client.output(run, "batch")?;
+    assert_eq!((&output["resumed_at"], &output["done_here"]), (&json!(0), &json!(120)), "it began anew");
+    assert_eq!(output["digest"], pipelines::digest_of(120));
     cluster.finish()
 }
 
@@ -157,7 +185,7 @@ fn a_divergence_is_told_with_both_components_and_ends_on_the_one_that_made_the_j
     assert!(!frames.is_empty(), "the guest's backtrace is missing: {error}");
 
     let pin = format!("pawl run resume {run} nap --pin {}", parked.first.short());
-    for words in [vec!["run", "explain", &run], vec!["run", "get", &run, "--step", "nap"]] {
+    for words in [vec!["run", "explain", &run], vec!["run", "get", &run, "nap"]] {
         let said = parked.pawl(&words)?;
         assert!(said.contains(&pin) && said.contains("--latest") && said.contains("--from-checkpoint"), "{said}");
         assert!(said.contains("durable.once-begin(\"item 0\")"), "{said}");

@@ -27,7 +27,7 @@ fn a_run_that_a_person_failed_says_why_and_goes_on_when_it_is_retried() -> Resul
     let again = cluster.client.post(&format!("/v1/runs/{run}/fail"), "application/json", r#"{"message": "again"}"#)?;
     assert!(again.problem(409)?.detail.contains("has ended already"));
     let one = cluster.client.post(&format!("/v1/runs/{run}/steps/wait/retry"), "application/json", "{}")?;
-    assert!(one.problem(409)?.detail.contains("that step neither has failed"));
+    assert!(one.problem(409)?.detail.contains("that step has not failed, and is not parked"));
 
     // Opened again, it waits as before, and ends as any other.
     cluster.client.retry(run)?;
@@ -62,6 +62,9 @@ fn a_cancelled_run_is_opened_again_under_its_key() -> Result<()> {
     signal(&cluster, run, "go", &json!(1))?;
     cluster.succeeds(run, bounds::RUN)?;
     assert_eq!(cluster.client.output(run, "wait")?["saw"][1], json!(1));
+    let told = cluster.try_pawl(&[&words[..], &["--wait"]].concat())?;
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains("was submitted before, with this key; waiting"), "{told}");
     let kinds: Vec<_> = cluster.client.events(run)?.into_iter().map(|event| event.kind).collect();
     let told: Vec<&str> = kinds.iter().map(String::as_str).filter(|kind| kind.starts_with("run.")).collect();
     assert_eq!(told, ["run.submitted", "run.started", "run.cancelled", "run.reopened", "run.succeeded"]);

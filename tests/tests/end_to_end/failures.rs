@@ -39,7 +39,7 @@ fn a_run_that_fails_says_why_everywhere_and_how_it_is_opened_again() -> Result<(
     }
     let error = cluster.client.run(run)?.steps[0].error.clone().unwrap_or_default();
     assert!(error["details"]["backtrace"].is_array(), "a list in the run, and no text in a text: {error}");
-    let step = cluster.pawl(&["run", "get", &id, "--step", "read"])?;
+    let step = cluster.pawl(&["run", "get", &id, "read"])?;
     assert!(step.contains("\nbacktrace") && step.contains("\n    run\n") && step.contains("2 (2 failed)"), "{step}");
     let listed = cluster.pawl(&["run", "list"])?;
     assert!(listed.contains("-/1"), "no step of it is done: {listed}");
@@ -77,7 +77,7 @@ fn a_database_that_is_away_is_named_while_it_is_waited_for() -> Result<()> {
     let begun = std::time::Instant::now();
     let output = command.output()?;
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("waiting up to 5 s for Postgres: ") && said.contains("refused"), "{said}");
+    assert!(said.contains("waiting up to 5.0 s for Postgres: ") && said.contains("refused"), "{said}");
     assert!(!output.status.success() && begun.elapsed() < Duration::from_secs(30), "it hung: {said}");
     Ok(())
 }
@@ -137,7 +137,7 @@ fn a_retry_says_that_the_run_keeps_its_pipeline_when_a_newer_one_is_current() ->
     let says = "is the current one: for that, submit anew with `pawl run submit mended`";
     let explained = cluster.pawl(&["run", "explain", &id])?;
     assert!(explained.contains("note: the run keeps version ") && explained.contains(says), "{explained}");
-    for words in [&["run", "retry", &id][..], &["run", "retry", &id, "--step", "f", "--latest"]] {
+    for words in [&["run", "retry", &id][..], &["run", "retry", &id, "f", "--latest"]] {
         let told = cluster.pawl(words)?;
         assert!(told.contains("ready again: f") && told.contains(says), "{told}");
         cluster.ends(run, bounds::RUN)?;

@@ -209,8 +209,15 @@ fn a_submission_whose_answer_is_lost_is_found_again_under_its_key() -> Result<()
 
 #[test]
 fn every_fault_point_of_the_code_is_broken_by_a_test() -> Result<()> {
-    // That of retention is in the way of no step, and broken where that is tested.
-    let tests = [include_str!("fault_points.rs"), include_str!("retention.rs")].concat();
+    // Those of retention, pauses, circuits and backups are broken where these are tested.
+    let tests = [
+        include_str!("fault_points.rs"),
+        include_str!("retention.rs"),
+        include_str!("pauses.rs"),
+        include_str!("backup/mod.rs"),
+        include_str!("circuits.rs"),
+    ]
+    .concat();
     let mut points = Vec::new();
     named_points(&pawl_tests::binary::repository().join("host"), &mut points)?;
     assert!(points.len() >= 12, "only {points:?} were found");

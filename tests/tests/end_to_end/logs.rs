@@ -1,7 +1,7 @@
 //! Logs of steps as people read them: through a kill, a flood, a store that takes nothing, and while a step runs.
 
 use anyhow::{Context as _, Result, ensure};
-use pawl_api::types::{LogLevel, LogLine, LogList};
+use pawl_api::types::{LogLevel, LogLine, LogList, PushedPlugin};
 use pawl_domain::id::RunId;
 use pawl_rehearsal::private::Process;
 use pawl_tests::target::Manner;
@@ -266,4 +266,42 @@ fn pawl_dev_keeps_logs_over_a_kill_and_keeps_none_if_told_so() -> Result<()> {
     pawl.start_process(&[])?;
     assert_eq!(lines(&pawl.client, last)?.len(), 1);
     pawl.finish_with(&[&target])
+}
+
+/// The first step is answered by a guess of what comes next, which runs ahead on the version that was active before.
+#[test]
+fn what_a_guess_executed_on_an_old_version_says_is_printed_by_nobody() -> Result<()> {
+    const LINES: usize = 3;
+    let pipeline = "name = \"greet\"\n[[step]]\nname = \"first\"\nplugin = \"echo\"\n\
+                    [[step]]\nname = \"talk\"\nplugin = \"chatty\"\nneeds = [\"first\"]\n";
+    let pawl = Embedded::start("logs_of_a_guess", &["echo", "chatty"], pipeline)?;
+    let component = binary::component("chatty")?;
+    let mut runs = Vec::new();
+    for version in 1..=3 {
+        // Another component that does the same: it has a section more, which says which version it is.
+        let bytes = [&component[..], &[0, 3, 1, b'v', version]].concat();
+        let path = format!("/v1/plugins/chatty/versions/{version}?activate=true");
+        pawl.client.post(&path, "application/wasm", bytes)?.read::<PushedPlugin>()?;
+        let run = pawl.submit("greet", &json!({"lines": LINES}))?;
+        pawl.succeeds(run, bounds::RUN)?;
+        runs.push(run);
+    }
+    let printed = |pawl: &Embedded, run: RunId| -> Result<usize> {
+        let is_of_run = |line: &&str| line.contains(&run.to_string()) && line.contains("a line");
+        Ok(pawl.text()?.lines().filter(is_of_run).count())
+    };
+    for run in &runs {
+        let what = format!("{LINES} lines of run {run}");
+        wait::until_true(bounds::RUN, &what, || Ok(printed(&pawl, *run)? >= LINES))?;
+    }
+    let printed = runs.iter().map(|run| printed(&pawl, *run)).collect::<Result<Vec<_>>>()?;
+    assert_eq!(printed, vec![LINES; runs.len()], "each line is said once, by the version that the run is on");
+    for run in runs {
+        let kept = wait::until(bounds::RUN, "the lines that are kept", || {
+            let kept = lines(&pawl.client, run)?;
+            Ok(if kept.len() < LINES { Look::NotYet(format!("{}", kept.len())) } else { Look::Done(kept) })
+        })?;
+        assert_eq!(kept.len(), LINES);
+    }
+    pawl.finish_with(&[])
 }

@@ -70,6 +70,8 @@ fn a_worker_that_is_asked_to_end_hands_its_steps_back_at_once() -> Result<()> {
     cluster.worker("second").default_lease().start()?;
     let status = cluster.the("first")?.terminate(bounds::PROCESS)?;
     assert!(status.success(), "the drained worker ended with {status}");
+    let log = std::fs::read_to_string(cluster.log("first"))?;
+    assert!(log.contains("the step is handed back") && log.contains("said goodbye"), "{log}");
     cluster.succeeds(run, bounds::RECOVERY)?;
     let events = cluster.client.events(run)?;
     let told = |kind| events.iter().any(|event| event.is(kind));

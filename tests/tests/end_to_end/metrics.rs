@@ -21,7 +21,7 @@ const NOBODYS: &str = "name = \"nobodys\"\n[[step]]\nname = \"waits\"\nplugin = 
 const PIPELINES: [&str; 5] = ["chain-5", "flaky", "fork", "fetch", "nobodys"];
 
 /// The figures of a worker of a cluster.
-fn figures_of(cluster: &Cluster, worker: &str) -> Result<Client> {
+pub(crate) fn figures_of(cluster: &Cluster, worker: &str) -> Result<Client> {
     let log = cluster.log(worker);
     wait::until(bounds::PROCESS, "a worker to say where its figures are", || {
         let text = std::fs::read_to_string(&log)?;
@@ -79,6 +79,10 @@ fn differences(cluster: &Cluster, api: &Scrape, workers: &[Scrape]) -> Result<Ve
     let lease_expired = "select count(*) from event e, unnest(e.kinds) as kind where kind = 'step.lease_expired'";
     hold("takeovers".to_owned(), of_workers("pawl_takeovers_total", &[]), cluster.database.value(lease_expired)?);
     hold("parked steps".to_owned(), api.sum("pawl_parked_steps", &[]), 0);
+    for state in ["failed", "parked"] {
+        let dead = cluster.database.value(&format!("select count(*) from dead_letter where state = '{state}'"))?;
+        hold(format!("dead letters that have {state}"), api.sum("pawl_dead_letters", &[("state", state)]), dead);
+    }
     Ok(wrong)
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use pawl_api::types::{QueueDetail, WorkerList};
+use pawl_rehearsal::private::Process;
 use pawl_tests::wait::{self, Look};
 use pawl_tests::{Cluster, Embedded, Target, bounds};
 use serde_json::{Value, json};
@@ -54,14 +55,17 @@ fn the_doctor_tells_of_a_killed_worker_and_of_a_queue_that_nobody_serves() -> Re
         "worker_versions",
         "worker_clocks",
         "queues",
+        "incidents",
         "stuck",
         "parked",
         "failed",
         "retention",
         "redis",
+        "redis_readers",
         "redis_memory",
         "redis_eviction",
         "redis_persistence",
+        "certificates",
     ] {
         assert_eq!(the(&found, check)?["status"], "ok", "{check}: {found:#}");
     }
@@ -75,6 +79,9 @@ fn the_doctor_tells_of_a_killed_worker_and_of_a_queue_that_nobody_serves() -> Re
     let lost = the(&found, "workers_lost")?;
     assert!(lost["status"] == "warn" && lost["figures"]["lost"] == 1, "{found:#}");
     assert_eq!(the(&found, "invariants")?["status"], "unknown", "{found:#}");
+    let (code, found) = doctor(&cluster, &["--wait", "1s"])?;
+    assert_eq!((code, &found["status"]), (Some(1), &json!("warn")), "who waits for all to be well is told: {found:#}");
+    assert_eq!(the(&found, "invariants")?["status"], "ok", "they are looked at in the end: {found:#}");
     let (_, found) = doctor(&cluster, &["--since", "0s"])?;
     assert_eq!(the(&found, "workers_lost")?["status"], "ok", "it was not lost just now: {found:#}");
 
@@ -84,8 +91,10 @@ fn the_doctor_tells_of_a_killed_worker_and_of_a_queue_that_nobody_serves() -> Re
     assert_eq!((code, &queue["status"], &queue["subject"]), (Some(1), &json!("fail"), &json!("gpu")), "{found:#}");
     assert_eq!(queue["fix"], "start one with `pawl worker --queues gpu`");
     assert_eq!(found["unserved_queues"], json!(["gpu"]));
-    let names = cluster.try_pawl(&["doctor", "-o", "ids"])?;
-    assert_eq!(String::from_utf8(names.stdout)?, "workers_lost\nqueue gpu\n");
+    let names = String::from_utf8(cluster.try_pawl(&["doctor", "-o", "ids"])?.stdout)?;
+    // That nobody serves it is an incident, once it has lasted.
+    let names: Vec<&str> = names.lines().filter(|name| *name != "incidents").collect();
+    assert_eq!(names, ["workers_lost", "queue gpu"]);
 
     cluster.worker("c").set("PAWL_QUEUES", "gpu").start()?;
     cluster.succeeds(run, bounds::RUN)?;
@@ -164,7 +173,8 @@ fn a_failed_and_a_parked_run_are_reported_on_a_page() -> Result<()> {
     for part in [
         "- state: failed",
         "## Step `read`",
-        "- attempts: 2 begun, 2 failed, 0 ended with their worker",
+        "- attempts: 2 (2 failed)",
+        "- claims: 2",
         "Error:",
         "run.failed",
         &format!("`pawl run retry {} --latest`", runs.failed),
@@ -305,11 +315,34 @@ fn a_queue_shows_who_reads_it_and_is_watched_until_it_is_empty() -> Result<()> {
     let watched = cluster.pawl(&["queue", "watch", "gpu", "--until-empty", "--every", "200ms"])?;
     assert!(watched.contains("EMPTY IN") && watched.contains("gpu"), "{watched}");
     cluster.all_succeed(&runs, bounds::RUN)?;
+
+    // What Redis has lost waits all the same: there is no message of it, and the queue is not empty.
+    cluster.the("a")?.kill9();
+    let lost = cluster.submit("gpu", &json!(1))?;
+    wait::until_true(bounds::PROCESS, "its message", || {
+        Ok(cluster.redis.command::<i64>(&["XLEN", &cluster.stream("gpu", "normal")?])? > 0)
+    })?;
+    cluster.redis.flush_all()?;
+    let mut command = cluster.command()?;
+    command.args(["queue", "watch", "gpu", "--until-empty", "--every", "200ms"]);
+    let mut watching = Process::spawn("a watch", command, &cluster.log("watch"))?;
+    let waits = "select exists (select from step where status = 'ready')";
+    // What it goes by may be some seconds old.
+    let (begun, long) = (Instant::now(), Duration::from_secs(13));
+    wait::until_true(bounds::PROCESS, "its patience", || Ok(begun.elapsed() > long || !watching.is_running()))?;
+    assert!(watching.is_running() && cluster.database.value::<bool>(waits)?, "it takes the queue for empty");
+    cluster.worker("b").set("PAWL_QUEUES", "gpu").start()?;
+    let ended = watching.wait(bounds::RECOVERY)?.context("it ends")?;
+    assert!(ended.success() && !cluster.database.value::<bool>(waits)?);
+    cluster.succeeds(lost, bounds::RUN)?;
     let detail: QueueDetail = cluster.client.get("/v1/queues/gpu")?.read()?;
     assert_eq!((detail.workers.len(), detail.streams.len()), (1, 3), "{detail:?}");
     assert!(detail.streams.iter().all(|stream| stream.readers.iter().all(|reader| reader.alive)), "{detail:?}");
     let unknown = cluster.client.get("/v1/queues/gpuu")?.problem(404)?;
     assert!(unknown.detail.contains("did you mean `gpu`?"), "{unknown:?}");
+    let misspelt = cluster.try_pawl(&["queue", "watch", "gpuu", "--until-empty"])?;
+    let why = String::from_utf8(misspelt.stderr)?;
+    assert!(misspelt.status.code() == Some(4) && why.contains("did you mean `gpu`?"), "it is not empty: {why}");
     cluster.finish()
 }
 

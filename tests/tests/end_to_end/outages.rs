@@ -4,9 +4,10 @@
 use anyhow::Result;
 use pawl_rehearsal::private::Process;
 use pawl_tests::proxy::Mode;
-use pawl_tests::{Cluster, Proxy, binary, bounds, wait};
+use pawl_tests::{Cluster, Proxy, Scrape, binary, bounds, wait};
 use serde_json::json;
 
+use crate::metrics::figures_of;
 use crate::pipelines;
 
 /// Submits runs that take a while, in a cluster with two workers, and waits until some have ended and some
@@ -22,11 +23,24 @@ fn in_mid_run(cluster: &mut Cluster) -> Result<Vec<pawl_domain::id::RunId>> {
     Ok(runs)
 }
 
+/// Waits until a worker tells that the queue has lost what it held; that its streams were new when it came was no loss.
+fn until_loss_is_told(cluster: &Cluster) -> Result<()> {
+    let workers = [figures_of(cluster, "a")?, figures_of(cluster, "b")?];
+    wait::until_true(bounds::RECOVERY, "the loss to be told", || {
+        let told = workers.iter().map(|worker| Ok(Scrape::of(worker)?.sum("pawl_queue_losses_total", &[])));
+        let told: f64 = told.sum::<Result<f64>>()?;
+        assert!(told <= 2.0, "one loss was told {told} times by two workers");
+        Ok(told > 0.0)
+    })
+}
+
 #[test]
 fn an_emptied_redis_delays_and_loses_nothing() -> Result<()> {
     let mut cluster = Cluster::start("flush_all")?;
+    cluster.set("PAWL_METRICS_LISTEN", "127.0.0.1:0");
     let runs = in_mid_run(&mut cluster)?;
     cluster.redis.flush_all()?;
+    until_loss_is_told(&cluster)?;
     cluster.all_succeed(&runs, bounds::RECOVERY)?;
     cluster.finish()
 }
@@ -34,8 +48,10 @@ fn an_emptied_redis_delays_and_loses_nothing() -> Result<()> {
 #[test]
 fn a_redis_that_is_restarted_empty_delays_and_loses_nothing() -> Result<()> {
     let mut cluster = Cluster::start("redis_restarted_empty")?;
+    cluster.set("PAWL_METRICS_LISTEN", "127.0.0.1:0");
     let runs = in_mid_run(&mut cluster)?;
     cluster.redis_server.restart_empty()?;
+    until_loss_is_told(&cluster)?;
     cluster.all_succeed(&runs, bounds::RECOVERY)?;
     cluster.finish()
 }
@@ -49,6 +65,23 @@ fn submissions_are_accepted_while_redis_is_away_and_delivered_when_it_is_back() 
     let runs = cluster.client.submit_all("chain-2", &vec![json!(1); 5])?;
     cluster.redis_server.launch()?;
     cluster.all_succeed(&runs, bounds::RECOVERY)?;
+    cluster.finish()
+}
+
+#[test]
+fn a_worker_is_not_ready_while_its_lease_can_not_be_renewed() -> Result<()> {
+    let mut cluster = Cluster::start("worker_ready")?;
+    cluster.set("PAWL_METRICS_LISTEN", "127.0.0.1:0");
+    cluster.worker("a").start()?;
+    let worker = figures_of(&cluster, "a")?;
+    let says = |status: u16| {
+        wait::until_true(bounds::RUN, &format!("/ready to say {status}"), || Ok(worker.get("/ready")?.status == status))
+    };
+    says(200)?;
+    cluster.postgres.stop()?;
+    says(503)?;
+    cluster.postgres.launch()?;
+    says(200)?;
     cluster.finish()
 }
 
@@ -182,7 +215,7 @@ fn processes_wait_for_servers_that_are_not_there_yet() -> Result<()> {
 }
 
 #[test]
-fn a_process_with_another_schema_refuses_and_names_the_fix() -> Result<()> {
+fn a_process_refuses_a_schema_that_is_too_new_and_waits_for_one_that_is_too_old() -> Result<()> {
     let mut cluster = Cluster::start("another_schema")?;
     let refuses = |cluster: &Cluster, role: &str, fix: &str| -> Result<()> {
         let output = cluster.try_pawl(&[role])?;
@@ -200,17 +233,21 @@ fn a_process_with_another_schema_refuses_and_names_the_fix() -> Result<()> {
     cluster
         .database
         .execute("delete from _sqlx_migrations where version = 99990101; update works_with set oldest = 25")?;
-    // And one from the past.
+    // And one from the past, which somebody is about to migrate.
     cluster.database.execute("create table kept as select * from _sqlx_migrations")?;
     cluster
         .database
         .execute("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)")?;
-    refuses(&cluster, "worker", "pawl migrate")?;
+    cluster.worker("a").start()?;
+    let log = cluster.log("a");
+    wait::until_true(bounds::PROCESS, "the worker to say what it waits for", || {
+        Ok(std::fs::read_to_string(&log).unwrap_or_default().contains("run `pawl migrate`"))
+    })?;
+    cluster.the("a")?.ensure_running()?;
+    assert_eq!(cluster.database.value::<i64>("select count(*) from worker")?, 0, "it has begun");
     cluster
         .database
         .execute("insert into _sqlx_migrations select * from kept on conflict do nothing; drop table kept")?;
-    // It is a worker then, and no process that has yet to begin.
-    cluster.worker("a").start()?;
     wait::until_true(bounds::PROCESS, "the worker to be there", || Ok(cluster.client.workers()?.workers.len() == 1))?;
     cluster.finish()
 }

@@ -1,5 +1,6 @@
 //! `pawl plugin new`: what it writes builds, runs and survives crashes, far from this repository.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -59,6 +60,50 @@ fn a_new_plugin_builds_and_runs_and_survives_crashes() -> Result<()> {
     let again = pawl(dir.path(), &["plugin", "new", "hello", "--lang", "js"])?;
     let error = String::from_utf8(again.stderr).context("an error is text")?;
     assert!(again.status.code() == Some(2) && error.contains("is there already"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn in_a_project_plugins_land_where_pawl_dev_looks_and_are_built_together_with_one_sdk() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    std::fs::create_dir(root.join("pipelines"))?;
+    let none = pawl(root, &["plugin", "build"])?;
+    let why = String::from_utf8_lossy(&none.stderr);
+    assert!(
+        none.status.code() == Some(2) && why.contains("no plugin yet, in plugins: `pawl plugin new NAME`"),
+        "{why}"
+    );
+
+    let told = pawl(root, &["plugin", "new", "hello"])?;
+    assert_eq!(String::from_utf8_lossy(&told.stdout), "plugins/hello\n");
+    let next = String::from_utf8_lossy(&told.stderr);
+    assert!(next.contains("in plugins/hello, its pipeline in pipelines/hello.toml; next:\n\n    pawl dev\n"), "{next}");
+    let told = pawl(&root.join("plugins"), &["plugin", "new", "again"])?;
+    let next = String::from_utf8_lossy(&told.stderr);
+    assert!(next.contains("its pipeline in ../pipelines/again.toml; next:\n\n    cd ..\n    pawl dev"), "{next}");
+    for there in ["plugins/hello/src/lib.rs", "plugins/again/src/lib.rs", "pawl-sdk/Cargo.toml", "pipelines/again.toml"]
+    {
+        assert!(root.join(there).is_file(), "{there}");
+    }
+    assert!(!root.join("plugins/hello/pipeline.toml").exists() && !root.join("plugins/hello/pawl-sdk").exists());
+    assert!(answer(root, &["pipeline", "check", "pipelines"])?.contains("hello is good"));
+
+    let built = pawl(root, &["plugin", "build"])?;
+    let said = String::from_utf8_lossy(&built.stderr);
+    let components = ["plugins/again/target/plugins/again.wasm", "plugins/hello/target/plugins/hello.wasm"];
+    let made = String::from_utf8_lossy(&built.stdout);
+    assert!(built.status.success() && components.iter().all(|component| made.contains(component)), "{made}{said}");
+    assert_eq!(said.matches("Compiling pawl-sdk v").count(), 1, "what both have in common is compiled once: {said}");
+    assert_eq!(root.join(".pawl").metadata()?.permissions().mode() & 0o777, 0o700);
+    // The same from where it lies, and nothing is compiled again for it.
+    let before = std::fs::read(root.join(components[1]))?;
+    let built = pawl(&root.join("plugins/hello"), &["plugin", "build"])?;
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success() && !said.contains("Compiling"), "{said}");
+    assert!(std::fs::read(root.join(components[1]))? == before, "it is the same component");
+    let updated = answer(root, &["plugin", "update"])?;
+    assert_eq!(updated.lines().count(), 2, "{updated}");
     Ok(())
 }
 

@@ -1,13 +1,17 @@
 //! Recoveries as people see them: the record of a takeover with its stages, and runs that nobody moves, which one command finds
 //! and lets go on.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, ensure};
-use pawl_api::types::{Event, InterruptedList, Recovery, RecoveryList, RecoveryOutcome, RecoverySummary, RunStatus};
+use pawl_api::types::{
+    Event, InterruptedList, Recovery, RecoveryList, RecoveryOutcome, RecoverySummary, RunList, RunStatus,
+};
 use pawl_domain::event::EventKind;
 use pawl_domain::id::RunId;
 use pawl_domain::recovery::Stage;
 use pawl_tests::target::Manner;
-use pawl_tests::{Cluster, Target, bounds, wait};
+use pawl_tests::{Cluster, Embedded, Scrape, Target, bounds, wait};
 use serde_json::{Value, json};
 
 use crate::pipelines;
@@ -39,7 +43,7 @@ fn a_takeover_leaves_a_record_with_its_stages_in_order() -> Result<()> {
     assert_eq!(records(&cluster, untouched)?.len(), 0, "nothing was taken over there");
     assert_eq!(stages(&cluster.client.events(untouched)?), []);
     let listed = cluster.pawl(&["recoveries"])?;
-    ensure!(listed.contains(&run.to_string()) && listed.contains("recovered"), "{listed}");
+    ensure!(listed.contains(&run.to_string()[..13]) && listed.contains("recovered"), "{listed}");
     cluster.finish()
 }
 
@@ -127,14 +131,23 @@ fn interrupted_runs_are_found_and_one_command_lets_them_go_on() -> Result<()> {
     let named = left.needs_person.iter().find(|it| it.id == failed).context("the failed run is named")?;
     ensure!(named.what.contains(&format!("pawl run retry {failed}")), "{named:?}");
     assert_eq!(cluster.database.value::<i64>(&fence)?, before + 1);
+    let counted = Scrape::of(&cluster.client)?.sum("pawl_takeovers_total", &[]);
+    ensure!(counted == 1.0, "the API has taken over one step, and counts {counted}");
 
     cluster.worker("second").start()?;
     cluster.succeeds(run, bounds::RECOVERY)?;
     assert_eq!(records(&cluster, run)?[0].outcome, Some(RecoveryOutcome::Recovered));
     let done = recover(&cluster, &["--auto-resume"], 0)?;
     assert_eq!((done.detected.len(), done.recovered.len()), (0, 0));
+    ensure!(Scrape::of(&cluster.client)?.sum("pawl_takeovers_total", &[]) == 1.0, "what is done is counted once");
     let status = |run| cluster.database.value::<String>(&format!("select status from run where id = '{run}'"));
     assert_eq!((status(failed)?.as_str(), status(asleep)?.as_str()), ("failed", "running"), "both are as they were");
+
+    // Whoever has looked after it says so, and is not told of it for ever.
+    assert_eq!(done.needs_person.iter().map(|it| it.id).collect::<Vec<_>>(), [failed]);
+    cluster.pawl(&["dead-letter", "purge", "--pipeline", "fails", "--yes"])?;
+    let after = recover(&cluster, &["--auto-resume"], 0)?;
+    ensure!(after.needs_person.is_empty() && status(failed)? == "failed", "{:?}", after.needs_person);
     cluster.client.cancel(asleep)?;
     cluster.finish()
 }
@@ -212,4 +225,69 @@ fn stages(events: &[Event]) -> Vec<Stage> {
         Stage::ALL.into_iter().find(|stage| stage.event() == kind)
     };
     events.iter().filter_map(|event| stage(&event.kind)).collect()
+}
+
+#[test]
+fn what_stands_is_listed_page_by_page() -> Result<()> {
+    let mut cluster = Cluster::start("stuck_pages")?;
+    cluster.push("echo")?;
+    cluster.apply(
+        "name = 'two'
+         step = [{name = 'one', plugin = 'echo'}, {name = 'two', plugin = 'echo', queue = 'gpu', needs = ['one']}]",
+    )?;
+    cluster.worker("a").start()?;
+    let runs = cluster.client.submit_all("two", &vec![json!(1); 5])?;
+    wait::until_true(bounds::RUN, "each to wait for somebody who serves its queue", || {
+        Ok(cluster.database.value::<i64>("select count(*) from step where status = 'ready' and queue = 'gpu'")? == 5)
+    })?;
+    // An hour passes, and nobody comes.
+    cluster.database.execute("update event set at = at - interval '1 hour'")?;
+    cluster.database.execute("update step set ready_at = ready_at - interval '1 hour' where ready_at is not null")?;
+    let (mut found, mut before) = (Vec::new(), None::<String>);
+    loop {
+        let mut words = vec!["run", "list", "--status", "stuck", "--pipeline", "two", "--limit", "2", "-o", "json"];
+        words.extend(before.as_deref().map(|before| ["--before", before]).iter().flatten());
+        let page: RunList = serde_json::from_str(&cluster.pawl(&words)?)?;
+        ensure!(page.runs.len() <= 2 && found.len() < 5, "{found:?}, {page:?}");
+        found.extend(page.runs.iter().map(|run| run.id));
+        match page.next {
+            Some(next) => before = Some(next),
+            None => break,
+        }
+    }
+    let expected: BTreeSet<RunId> = runs.iter().copied().collect();
+    assert_eq!((found.len(), found.into_iter().collect::<BTreeSet<_>>()), (5, expected), "each once");
+    for wrong in ["x", "/1", &format!("{}/x", runs[0])] {
+        let wrong = cluster.client.get(&format!("/v1/runs?status=stuck&before={wrong}"))?.problem(400)?;
+        ensure!(wrong.detail.contains("`next` of the page before"), "{wrong:?}");
+    }
+    cluster.worker("b").set("PAWL_QUEUES", "gpu").start()?;
+    cluster.all_succeed(&runs, bounds::RUN)?;
+    cluster.finish()
+}
+
+#[test]
+fn a_persons_retry_is_counted_as_no_recovery_and_a_takeover_as_one() -> Result<()> {
+    let pipeline = "name = 'fails'\n[[step]]\nname = 'only'\nplugin = 'fetch'\nretry = { max_attempts = 1 }\n";
+    let (target, mut pawl) = (Target::start()?, Embedded::start("retry_no_recovery", &["fetch", "batch"], pipeline)?);
+    let batch = "name = 'batch'\n[[step]]\nname = 'batch'\nplugin = 'batch'\n";
+    std::fs::write(pawl.folder().join("pipelines/batch.toml"), batch)?;
+    pawl.said("pipeline batch")?;
+    let counted = |pawl: &Embedded| Ok::<_, anyhow::Error>(Scrape::of(&pawl.client)?.sum("pawl_recoveries_total", &[]));
+    target.next("/page", [Manner::Fail(503)]);
+    let run = pawl.submit("fails", &pipelines::get(&target.url("/page")))?;
+    wait::until_true(bounds::RUN, "it to fail", || Ok(pawl.client.run(run)?.summary.status == RunStatus::Failed))?;
+    pawl.client.retry(run)?;
+    pawl.succeeds(run, bounds::RUN)?;
+    ensure!(counted(&pawl)? == 0.0, "a retry is counted");
+
+    let run = pawl.submit("batch", &pipelines::batch_of(100, 20))?;
+    wait::until_true(bounds::RUN, "a checkpoint", || {
+        Ok(pawl.client.run(run)?.steps[0].checkpoint_position.is_some_and(|position| position > 2))
+    })?;
+    pawl.process()?.kill9();
+    pawl.start_process(&[])?;
+    pawl.succeeds(run, bounds::RECOVERY)?;
+    wait::until_true(bounds::RUN, "a takeover to be counted", || Ok(counted(&pawl)? == 1.0))?;
+    pawl.finish_with(&[])
 }

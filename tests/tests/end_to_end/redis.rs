@@ -1,12 +1,9 @@
 //! Redis as people run it: behind a name that moves, with TLS and users, as a cluster, full, shared, and behind things
 //! that cut connections. Delivery goes on by itself, and what it lacks is said.
 
-use std::path::Path;
-use std::process::Command;
-
 use anyhow::{Context as _, Result, ensure};
 use pawl_api::types::Readiness;
-use pawl_rehearsal::private::{PrivateRedis, free_port};
+use pawl_rehearsal::private::PrivateRedis;
 use pawl_tests::wait::Look;
 use pawl_tests::{Cluster, Proxy, Redis, RedisCluster, bounds, wait};
 use serde_json::json;
@@ -14,10 +11,10 @@ use serde_json::json;
 use crate::pipelines;
 
 /// What a worker says when it finds that a step was not delivered: that takes more than a lease.
-const FOUND_AS_LOST: &str = "ready steps without a message";
+pub(crate) const FOUND_AS_LOST: &str = "ready steps without a message";
 
 /// Waits until `/ready` says this, or that all is well.
-fn wait_until_ready_says(cluster: &Cluster, why: Option<&str>) -> Result<()> {
+pub(crate) fn wait_until_ready_says(cluster: &Cluster, why: Option<&str>) -> Result<()> {
     wait::until(bounds::PROCESS, &format!("/ready to say {why:?}"), || {
         let answer = cluster.client.get("/ready")?;
         let Readiness { reasons, .. } = serde_json::from_slice(&answer.body)?;
@@ -29,7 +26,7 @@ fn wait_until_ready_says(cluster: &Cluster, why: Option<&str>) -> Result<()> {
     })
 }
 
-fn said(cluster: &Cluster, process: &str) -> String {
+pub(crate) fn said(cluster: &Cluster, process: &str) -> String {
     std::fs::read_to_string(cluster.log(process)).unwrap_or_default()
 }
 
@@ -141,82 +138,16 @@ fn a_redis_that_is_full_is_named_as_that_and_work_goes_on_when_it_has_room() -> 
     cluster.finish()
 }
 
-/// What a user of Redis needs for Pawl, and nothing else.
-const RIGHTS: [&str; 10] = [
-    "resetkeys",
-    "~team:*",
-    "resetchannels",
-    "&team:*",
-    "+@stream",
-    "+@scripting",
-    "+@pubsub",
-    "+@connection",
-    "+scan",
-    "+cluster|slots",
-];
-
-#[test]
-fn a_redis_with_tls_and_users_serves_who_trusts_it_and_says_what_is_refused() -> Result<()> {
-    let mut cluster = Cluster::start("redis_tls")?;
-    let folder = cluster.folder().join("certificates");
-    certificates(&folder)?;
-    let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
-    let port = free_port()?.to_string();
-    let options = ["--tls-port", &port, "--tls-auth-clients", "no"];
-    let files = ["--tls-cert-file", &file("redis.pem"), "--tls-key-file", &file("redis.key")];
-    let server = PrivateRedis::start_with(&cluster.folder().join("secure"), &[&options[..], &files].concat())?;
-    let hands = Redis::new(&server.url())?;
-    hands.command::<String>(&[&["ACL", "SETUSER", "pawl", "on", ">a secret@/"][..], &RIGHTS].concat())?;
-    cluster.use_redis(&server.url())?;
-    let url = |password: &str| format!("rediss://pawl:{password}@localhost:{port}/");
-
-    // Not trusted, then not let in, then held to other keys: each is said.
-    cluster.set("PAWL_REDIS_PREFIX", "team:pawl");
-    cluster.start_api(&[("PAWL_REDIS_URL", &url("a%20secret%40%2F"))])?;
-    wait_until_ready_says(&cluster, Some("Redis is not available: it can't be reached"))?;
-    cluster.set("PAWL_REDIS_CA", file("ca.pem"));
-    cluster.start_api(&[("PAWL_REDIS_URL", &url("wrong"))])?;
-    wait_until_ready_says(&cluster, Some("(WRONGPASS)"))?;
-    cluster.set("PAWL_REDIS_URL", url("a%20secret%40%2F"));
-    cluster.start_api(&[("PAWL_REDIS_PREFIX", "other")])?;
-    wait_until_ready_says(&cluster, Some("(NOPERM)"))?;
-
-    cluster.start_api(&[])?;
-    wait_until_ready_says(&cluster, None)?;
-    pipelines::chain(&cluster, 2)?;
-    cluster.worker("a").default_lease().start()?;
-    for number in 0..5 {
-        let run = cluster.submit("chain-2", &json!(number))?;
-        cluster.succeeds(run, bounds::RUN)?;
-    }
-    cluster.client.queues()?;
-    ensure!(!said(&cluster, "a").contains(FOUND_AS_LOST), "a step was not delivered");
-    let keys: Vec<String> = hands.command(&["KEYS", "*"])?;
-    ensure!(!keys.is_empty() && keys.iter().all(|key| key.starts_with("team:pawl:")), "{keys:?}");
-    let refused: Vec<redis::Value> = hands.command(&["ACL", "LOG"])?;
-    cluster.worker("b").default_lease().start()?;
-    cluster.the("a")?.kill9();
-    let run = cluster.submit("chain-2", &json!(7))?;
-    cluster.succeeds(run, bounds::RECOVERY)?;
-    cluster.client.queues()?;
-    let now: Vec<redis::Value> = hands.command(&["ACL", "LOG"])?;
-    ensure!(now.len() == refused.len(), "refused in the end: {now:?}");
-    cluster.finish()
-}
-
-/// `ca.pem`, and `redis.pem` with `redis.key` that it has signed for `localhost`.
-fn certificates(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let make = |words: &str| {
-        let output = Command::new("openssl").args(words.split(' ')).current_dir(folder).output();
-        let output = output.context("openssl is missing; install it, for example with `apt-get install openssl`")?;
-        ensure!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
-    make(&format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=ours"))?;
-    let server = "-keyout redis.key -out redis.pem -subj /CN=localhost -addext subjectAltName=DNS:localhost";
-    make(&format!("req -x509 {key} -CA ca.pem -CAkey ca.key {server} -addext basicConstraints=critical,CA:FALSE"))
+/// What `pawl doctor` says of certificates: of what, how it stands, and for how many days more.
+pub(crate) fn certificates_of(cluster: &Cluster) -> Result<Vec<(String, String, i64)>> {
+    let told = cluster.try_pawl(&["doctor", "--quick", "-o", "json"])?;
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout)?;
+    let checks = told["checks"].as_array().context("a list")?.iter();
+    let text = |check: &serde_json::Value, key: &str| check[key].as_str().unwrap_or_default().to_owned();
+    let found = checks.filter(|check| check["check"] == "certificates");
+    Ok(found
+        .map(|check| (text(check, "subject"), text(check, "status"), check["figures"]["days"].as_i64().unwrap_or(-1)))
+        .collect())
 }
 
 #[test]
@@ -309,8 +240,12 @@ fn a_redis_that_is_away_is_named_by_explain_and_doctor() -> Result<()> {
     pipelines::chain(&cluster, 1)?;
     cluster.redis_server.stop();
     let run = cluster.submit("chain-1", &json!(null))?;
-    let explained = cluster.pawl(&["run", "explain", &run.to_string()])?;
-    ensure!(explained.contains("note: Redis ") && explained.contains("not delivered until it is back"), "{explained}");
+    // How Redis is may have been asked a second ago.
+    wait::until(bounds::QUIET, "Redis to be named", || {
+        let explained = cluster.pawl(&["run", "explain", &run.to_string()])?;
+        let is_named = explained.contains("note: Redis ") && explained.contains("not delivered until it is back");
+        Ok(if is_named { Look::Done(()) } else { Look::NotYet(explained) })
+    })?;
     let output = cluster.try_pawl(&["doctor"])?;
     let found = String::from_utf8(output.stdout)?;
     ensure!(output.status.code() == Some(1), "{found}");

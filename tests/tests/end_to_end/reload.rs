@@ -2,6 +2,8 @@
 //! component that its record names.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use pawl_api::types::{ActivatedPlugin, PushedPlugin};
@@ -14,7 +16,9 @@ use crate::waits;
 const VARIANTS: usize = 10;
 
 const ACTIVATIONS: usize = 50;
-const RUNS: usize = 5_000;
+
+/// Between two looks whether the last one has been made.
+const RUNS: usize = 500;
 
 /// What a variant says, and by which its bytes differ.
 fn name(number: usize) -> String {
@@ -60,8 +64,14 @@ fn fifty_activations_under_load_fail_no_step_and_each_runs_on_the_component_of_i
         cluster.worker(worker).default_slots().start()?;
     }
     let mut digests = BTreeMap::from([(push(&cluster, 0, true)?.digest, name(0))]);
-    let client = cluster.client.clone();
-    let load = std::thread::spawn(move || client.keep_in_flight("two", 32, RUNS));
+    let (client, is_over) = (cluster.client.clone(), Arc::new(AtomicBool::new(false)));
+    let ends = Arc::clone(&is_over);
+    let load = std::thread::spawn(move || {
+        while !ends.load(Ordering::Relaxed) {
+            client.keep_in_flight("two", 32, RUNS)?;
+        }
+        anyhow::Ok(())
+    });
     for round in 0..ACTIVATIONS {
         // New ones first, then back and forth between all of them.
         let number = 1 + round % VARIANTS;
@@ -73,9 +83,8 @@ fn fifty_activations_under_load_fail_no_step_and_each_runs_on_the_component_of_i
             assert_eq!(activate(&cluster, number)?.version, number.to_string());
         }
     }
-    let still_loaded = !load.is_finished();
+    is_over.store(true, Ordering::Relaxed);
     load.join().expect("the load does not panic")?;
-    assert!(still_loaded, "the runs had ended before the last activation: nothing was shown");
 
     let failed: i64 =
         cluster.database.value("select count(*) from step where status <> 'succeeded' or failures > 0")?;
@@ -163,5 +172,30 @@ fn a_worker_that_has_stopped_holds_an_activation_up_only_until_its_lease_ends() 
     let alive = cluster.client.workers()?.workers.iter().filter(|worker| worker.alive).count();
     assert_eq!(alive, 1, "it did not wait for the one that stopped");
     cluster.the("stops")?.sigcont()?;
+    cluster.finish()
+}
+
+#[test]
+fn a_second_rollback_goes_further_back_and_each_says_to_what() -> Result<()> {
+    let mut cluster = prepare("rollback_twice")?;
+    cluster.worker("a").start()?;
+    for number in [1, 2] {
+        push(&cluster, number, true)?;
+    }
+    let runs_on = |cluster: &Cluster| -> Result<Value> {
+        let run = cluster.submit("two", &json!(null))?;
+        cluster.succeeds(run, bounds::RUN)?;
+        cluster.client.output(run, "b")
+    };
+    assert_eq!(runs_on(&cluster)?, name(2));
+    for (now, before) in [(1, 2), (0, 1)] {
+        let told = cluster.pawl(&["plugin", "rollback", "variant"])?;
+        assert_eq!(told.trim(), format!("variant@{now} is active again; it went back from {before}"));
+        assert_eq!(runs_on(&cluster)?, name(now));
+    }
+    let refused = cluster.try_pawl(&["plugin", "rollback", "variant"])?;
+    let why = String::from_utf8(refused.stderr)?;
+    assert!(refused.status.code() == Some(1) && why.contains("use `activate`"), "{why}");
+    assert_eq!(runs_on(&cluster)?, name(0), "nothing was changed");
     cluster.finish()
 }

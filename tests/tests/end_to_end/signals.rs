@@ -39,12 +39,20 @@ fn a_signal_that_a_step_fails_by_is_not_met_again_by_a_retry() -> Result<()> {
     assert!(listed.contains("rejected: wait failed by it: the signal `go` does not fit at `by`"), "{listed}");
     let shown = cluster.pawl(&["run", "inbox", "get", &run.to_string(), "2"])?;
     assert!(shown.contains(r#"{"by":7}"#), "{shown}");
+    let explained = cluster.pawl(&["run", "explain", &run.to_string()])?;
+    assert!(explained.contains(&format!("pawl run inbox replace {run} 2 --payload JSON")), "{explained}");
+    let reason = explained.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(reason.contains("it failed by signal 2, \"go\", which is rejected"), "{explained}");
     cluster.client.retry(run)?;
     is_waiting(&cluster, run, "wait")?;
     assert_eq!(lies_there(&cluster, run)?, [(2, "go".to_owned(), true)]);
     let explained: Explanation = cluster.client.get(&format!("/v1/runs/{run}/explain"))?.read()?;
     let way = explained.reasons.first().and_then(|reason| reason.ways_out.first());
     assert_eq!(way.map(|way| way.command.as_str()), Some(&*format!("pawl run inbox return {run} 2")));
+    let message = explained.reasons.first().map(|reason| reason.message.as_str()).unwrap_or_default();
+    let says =
+        "signal 2 of that name was rejected, since a step has failed by it: the signal `go` does not fit at `by`";
+    assert!(message.contains(says), "{message}");
 
     // Put back, it fails the step again, and is rejected again.
     let returned = cluster.pawl(&["run", "inbox", "return", &run.to_string(), "2"])?;
@@ -135,9 +143,18 @@ fn a_signal_with_a_name_that_nobody_awaits_is_taken_and_the_answer_says_what_is_
     let run = cluster.submit("waits", &json!([awaits("approved", None), awaits("aproved", None)]))?;
     is_waiting(&cluster, run, "wait")?;
     let id = run.to_string();
+    // Nor is the wait over for those who look at it.
+    let report = cluster.pawl(&["run", "report", &id])?;
+    assert!(report.contains("durable.await-signal(\"approved\") -> no answer yet"), "{report}");
+    let replayed = cluster.pawl(&["run", "replay", &id, "wait"])?;
+    assert!(replayed.contains("durable.await-signal(\"approved\") would be new"), "{replayed}");
     let told = cluster.pawl(&["run", "signal", &id, "aproved"])?;
     assert!(told.contains("note: no step waits for \"aproved\" now; steps of the run wait for \"approved\""), "{told}");
     assert!(told.contains("did you mean \"approved\"?"), "{told}");
+    // Who has not seen that, or has lost it, finds it in the explanation.
+    let explained = cluster.pawl(&["run", "explain", &id])?;
+    let says = "note: a signal lies in the inbox for which no step waits now, \"aproved\" (the newest is number 1)";
+    assert!(explained.contains(says) && explained.contains("did you mean \"approved\"?"), "{explained}");
     // The one that is awaited comes, and then the other one is, too.
     let told = cluster.pawl(&["run", "signal", &id, "approved"])?;
     assert!(told.contains("was taken by wait") && !told.contains("note:"), "{told}");

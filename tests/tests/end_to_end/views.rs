@@ -174,7 +174,7 @@ fn who_may_read_the_views_may_do_nothing_else() -> Result<()> {
     let views = cluster
         .database
         .lines("select viewname::text from pg_views where viewname like 'pawl\\_view\\_%' order by 1")?;
-    assert_eq!(views.len(), 10, "{views:?}");
+    assert_eq!(views.len(), 13, "{views:?}");
     for view in &views {
         reader.execute(&format!("select * from {view} limit 20"))?;
         let updatable: String =

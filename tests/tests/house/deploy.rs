@@ -164,6 +164,9 @@ fn what_is_told_passes_prometheus_own_check() {
     }
     figures.workers.of(&["alive"]).set_count(1);
     figures.queue_steps.of(&["default"]).set_count(4);
+    figures.paused.of(&["run"]).set_count(2);
+    figures.circuits.of(&["open"]).set_count(1);
+    figures.dead_letters.of(&["failed"]).set_count(1);
     let mut told = BTreeSet::new();
     for role in [Role::Api, Role::Worker, Role::Dev] {
         let text = exposition(role);

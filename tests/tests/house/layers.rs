@@ -9,9 +9,10 @@ use serde_json::Value;
 use crate::tree;
 
 /// Our crates, from the ground up. A crate may name those of lower floors, none of its own.
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 8] = [
     &["pawl-base", "pawl-domain"],
     &["pawl-metrics"],
+    &["pawl-traces"],
     &["pawl-store", "pawl-queue", "pawl-engine"],
     &["pawl-dispatch"],
     &["pawl-worker", "pawl-api"],
@@ -26,7 +27,7 @@ const NEVER: [(&str, &str, &str); 2] = [
 ];
 
 /// Who names an outside crate that only some may know. Each of them does: a reason that has gone must go from here, too.
-const KNOWN_BY: [(&str, &[&str]); 10] = [
+const KNOWN_BY: [(&str, &[&str]); 11] = [
     // Only the store knows SQL. Rehearsals count commits and read history beside it, as an operator would.
     ("sqlx", &["pawl-rehearsal", "pawl-store"]),
     ("rusqlite", &["pawl-rehearsal", "pawl-store"]),
@@ -39,6 +40,8 @@ const KNOWN_BY: [(&str, &[&str]); 10] = [
     ("axum", &["pawl-api"]),
     // Only there do figures have names.
     ("prometheus", &["pawl-metrics"]),
+    // … and only there have spans fields.
+    ("prost", &["pawl-traces"]),
     ("hyper", &["pawl-api", "pawl-engine"]),
     // Below the command line an error is an enum that callers act on.
     ("anyhow", &["pawl", "pawl-rehearsal"]),
@@ -90,7 +93,7 @@ fn crates_name_only_lower_floors() {
 #[test]
 fn every_crate_of_the_host_has_a_floor() {
     let ours = dependencies().into_keys().filter(|name| name.starts_with("pawl"));
-    let beside = ["pawl-tests", "pawl-sdk", "pawl-sdk-macros"];
+    let beside = ["pawl-tests", "pawl-fuzz", "pawl-sdk", "pawl-sdk-macros"];
     let homeless: Vec<String> = ours.filter(|name| floor(name).is_none() && !beside.contains(&name.as_str())).collect();
     assert!(homeless.is_empty(), "give these a floor: {homeless:?}");
 }

@@ -1,8 +1,9 @@
 //! Why there is no answer, and what to do about it.
 
+use pawl_base::TlsFault;
 use reqwest::{StatusCode, Url};
 
-use crate::problem::kind::{BEING_BUILT, MISDIRECTED};
+use crate::problem::kind::{BEING_BUILT, INVALID_INPUT, MISDIRECTED};
 use crate::types::Problem;
 
 /// Why there is no answer, or not the wanted one.
@@ -52,6 +53,25 @@ fn describe(problem: &Problem) -> String {
     text
 }
 
+/// What to do when a handshake has failed.
+const fn help_with(fault: TlsFault) -> &'static str {
+    match fault {
+        TlsFault::Untrusted => {
+            "nobody who is trusted here has signed its certificate: name its CA with --api-ca, PAWL_API_CA or `api_ca`"
+        }
+        TlsFault::OtherName => "its certificate is for other names: say one of them in --api-url or PAWL_API_URL",
+        TlsFault::OutOfTime => "its certificate has ended, or is not good yet: renew it, and look at both clocks",
+        TlsFault::OfCa => "it shows the certificate of a CA itself: have that sign one for the API (tls_certificate)",
+        TlsFault::WantsOurs => {
+            "it wants a certificate of a client, or another one: PAWL_API_CERTIFICATE and PAWL_API_KEY name one and its key"
+        }
+        TlsFault::NoTls => {
+            "it speaks no TLS: say http:// in --api-url or PAWL_API_URL, if the whole way there is yours"
+        }
+        TlsFault::Other => "TLS with it fails: check the address, --api-url or PAWL_API_URL",
+    }
+}
+
 /// The innermost cause; the layers above it repeat the URL and each other.
 fn root(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
@@ -66,13 +86,21 @@ impl Error {
     #[must_use]
     pub fn help(&self) -> Option<&'static str> {
         match self {
+            Self::Unreachable { cause, .. } | Self::Broken { cause, .. } if TlsFault::of(cause).is_some() => {
+                TlsFault::of(cause).map(help_with)
+            }
             Self::Unreachable { .. } => {
                 Some("start one with `pawl dev` or `pawl api`, or say where it is with --api-url or PAWL_API_URL")
             }
+            Self::Broken { .. } => Some(
+                "what was asked for may have been done: look before you ask again. If that is not the API's address, say it with \
+                 --api-url or PAWL_API_URL",
+            ),
             Self::Foreign { .. } => Some("check the address: --api-url, PAWL_API_URL or `api_url` in pawl.toml"),
-            Self::Problem(problem) if problem.status == 401 => {
-                Some("set PAWL_API_TOKEN, or `api_token` in pawl.toml, to the token of the API")
-            }
+            Self::Problem(problem) if problem.status == 401 => Some(
+                "set PAWL_API_TOKEN, or `api_token` in pawl.toml, to a token of the API. That of a `pawl dev` is in its data folder \
+                 (.pawl/token), where commands of the same user on the same machine find it",
+            ),
             _ => None,
         }
     }
@@ -80,13 +108,20 @@ impl Error {
     /// Whether the API that is meant may be starting just now: nothing answers there yet, or somebody else does.
     #[must_use]
     pub fn is_early(&self) -> bool {
-        matches!(self, Self::Unreachable { .. }) || self.is_problem(MISDIRECTED.name)
+        matches!(self, Self::Unreachable { cause, .. } if TlsFault::of(cause).is_none())
+            || self.is_problem(MISDIRECTED.name)
     }
 
     /// Whether the pipeline may be there in a moment.
     #[must_use]
     pub fn is_being_built(&self) -> bool {
         self.is_problem(BEING_BUILT.name)
+    }
+
+    /// Whether what the run would get does not fit its first steps.
+    #[must_use]
+    pub fn is_of_input(&self) -> bool {
+        self.is_problem(INVALID_INPUT.name)
     }
 
     fn is_problem(&self, kind: &str) -> bool {

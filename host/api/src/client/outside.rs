@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pawl_base::tell;
+
 /// A folder with nothing of Pawl: whichever `pawl dev` has the usual address answers.
 #[derive(Debug)]
 pub(super) struct Outside {
@@ -18,7 +20,7 @@ impl Outside {
     /// Says once whose API it is that answers, if that is not what one would think here.
     pub(super) fn tell(&self, home: &Path) {
         if !is_near(&self.folder, home) && !self.is_told.swap(true, Ordering::Relaxed) {
-            eprintln!(
+            tell!(
                 "note: this talks to the `pawl dev` of {}, which is another folder's; --api-url or PAWL_API_URL says which API \
                  is meant",
                 home.display()

@@ -8,9 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::HeaderMap;
-use pawl_domain::decision::fail::check_message;
+use pawl_domain::decision::check_message;
 use pawl_domain::id::{RunId, StepId, StepNo};
 use pawl_domain::status::StepStatus;
 use pawl_store::control::{Resume, ResumeOn};
@@ -19,9 +18,11 @@ use pawl_store::dead_letters::{DeadOrder, DeadPlace, DeadState};
 use super::{Filter, LOOKED_AT, Named, named, place};
 use crate::component::{latest, to_resume_on};
 use crate::problem::Result;
+use crate::recorded::{Noted, noted};
 use crate::request::{Path, read_json, run_id};
 use crate::state::{AppState, step_name, step_named};
 use crate::types::{ActOnDeadLetters, Changed, DeadLetterRefused, DeadLetterVerb, DeadLettersDone, Problem, SkipStep};
+use crate::whose::Scoped;
 
 /// Runs about which one request does something.
 const RUNS: usize = 100;
@@ -29,11 +30,7 @@ const RUNS: usize = 100;
 /// What is around an output, and the members of a filter.
 const ENVELOPE_BYTES: usize = 64 << 10;
 
-pub(crate) async fn act(
-    State(state): State<AppState>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<DeadLettersDone>> {
+pub(crate) async fn act(Scoped(state): Scoped, headers: HeaderMap, body: Body) -> Result<Noted<DeadLettersDone>> {
     let limit = state.limits.output_bytes + ENVELOPE_BYTES;
     let asked: ActOnDeadLetters = read_json(body, &headers, "what is done about dead letters", limit).await?;
     let deed = Deed::of(&state, &asked)?;
@@ -49,12 +46,12 @@ pub(crate) async fn act(
         ..DeadLettersDone::default()
     };
     if asked.dry_run {
-        return Ok(Json(done));
+        return Ok(noted(false, done));
     }
     if let Do::Purge = deed.what {
         let steps: Vec<StepId> = piece.letters.iter().map(|letter| letter.row.place.step).collect();
         done.done = state.store.forget_dead_letters(&steps).await?;
-        return Ok(Json(done));
+        return Ok(noted(done.done > 0, done));
     }
     // A run fails once, however many of its steps are parked.
     let mut failed = BTreeSet::new();
@@ -73,11 +70,12 @@ pub(crate) async fn act(
             Err(problem) => return Err(problem),
         }
     }
-    Ok(Json(done))
+    // What was refused was asked for, and is worth a line as any other refusal is.
+    Ok(noted(done.done > 0 || !done.refused.is_empty(), done))
 }
 
 pub(crate) async fn skip(
-    State(state): State<AppState>,
+    Scoped(state): Scoped,
     Path((run, step)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
@@ -217,7 +215,12 @@ struct Piece {
 
 /// The letters of a run that are meant.
 async fn of_run(state: &AppState, run: RunId, deed: &Deed) -> Result<Piece> {
-    let (_, steps) = state.store.run(run, None).await?;
+    state.must_be_own(run).await?;
+    let (row, steps) = state.store.run(run, None).await?;
+    if let Some(step) = &deed.filter.step {
+        let pipeline = state.pipeline(row.pipeline_digest).await?;
+        step_named(&pipeline, step)?;
+    }
     let has_died = |status| matches!(status, StepStatus::Failed | StepStatus::Parked);
     let dead: Vec<StepId> =
         steps.iter().filter(|step| has_died(step.status)).map(|step| StepId { run, step: step.no }).collect();

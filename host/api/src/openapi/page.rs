@@ -1,5 +1,7 @@
-//! The tables of `docs/http.md`. `PAWL_BLESS=1 cargo nextest run --workspace -E 'test(the_tables_of_the_page)'` writes them
+//! The tables of `docs/http.md` and `docs/access.md`. `PAWL_BLESS=1 cargo nextest run --workspace -E 'test(the_tables_of_the_page)'` writes them
 //! anew.
+
+use pawl_domain::access::Role;
 
 use super::document;
 use crate::problem::kind;
@@ -16,6 +18,26 @@ pub fn routes_table() -> String {
         format!("| `{} {}{query}` | {} | {} |\n", route.method, route.path, route.what, answers(route))
     });
     format!("| route | what it does | answers |\n|---|---|---|\n{}", rows.collect::<String>())
+}
+
+/// The roles, and what each may do beside what those before it may.
+#[must_use]
+pub fn roles_table() -> String {
+    let rows = Role::ALL.iter().map(|role| format!("| `{role}` | {} |\n", role.what()));
+    format!("| role | what it may do, beside what those before it may |\n|---|---|\n{}", rows.collect::<String>())
+}
+
+/// The routes, and which role each wants; those that want the least first.
+#[must_use]
+pub fn access_table() -> String {
+    let all = routes::all();
+    let mut routes: Vec<&Route> = all.iter().flat_map(|(_, routes)| routes).collect();
+    routes.sort_by_key(|route| route.role());
+    let rows = routes.iter().map(|route| {
+        let role = route.role().map_or_else(|| "open".to_owned(), |role| format!("`{role}`"));
+        format!("| `{} {}` | {role} | {} |\n", route.method, route.path, if route.is_recorded() { "yes" } else { "" })
+    });
+    format!("| who asks for | needs | recorded |\n|---|---|---|\n{}", rows.collect::<String>())
 }
 
 /// The kinds of problems.

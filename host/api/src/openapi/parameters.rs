@@ -2,13 +2,15 @@
 
 use pawl_domain::id::{Digest, RunId, WorkerId};
 use pawl_domain::name::{Name, Version};
+use pawl_domain::namespace::Namespace;
+use pawl_domain::trace::{TRACEPARENT, TRACESTATE};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use crate::route::Route;
 use crate::routes::LAST_EVENT_ID;
-use crate::runs::KEY_LENGTH;
-use crate::types::IDEMPOTENCY_KEY;
+use crate::trusted::SIGNATURE;
+use crate::types::{IDEMPOTENCY_KEY, KEY_LENGTH, NAMESPACE};
 
 pub(super) fn of(route: &Route, generator: &mut SchemaGenerator) -> Vec<Value> {
     let names = route.path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
@@ -17,6 +19,9 @@ pub(super) fn of(route: &Route, generator: &mut SchemaGenerator) -> Vec<Value> {
         all.extend(in_query(query(generator).as_value()));
     }
     all.extend(route.headers.iter().map(|name| header(name)));
+    if route.is_scoped() {
+        all.push(header(NAMESPACE));
+    }
     all
 }
 
@@ -41,7 +46,13 @@ fn in_path(name: &str, generator: &mut SchemaGenerator) -> Value {
             ("A signal's name.", json!({"type": "string", "maxLength": 1024, "pattern": pattern}), json!("approved"))
         }
         "queue" => ("A queue's name.", schema_of::<Name>(generator), json!("default")),
+        "token" => ("A token's name.", schema_of::<Name>(generator), json!("ci")),
+        "secret" => {
+            let pattern = "^[A-Za-z_][A-Za-z0-9_]{0,63}$";
+            ("A secret's name.", json!({"type": "string", "pattern": pattern}), json!("shop_token"))
+        }
         "worker" => ("A worker's id.", schema_of::<WorkerId>(generator), json!("019a3c40-0d31-7a55-8f0e-2f7c9be1d4a6")),
+        "namespace" => ("A namespace's name.", schema_of::<Namespace>(generator), json!("team-a")),
         "number" => {
             ("A signal's number in its run.", json!({"type": "integer", "minimum": 1, "maximum": i32::MAX}), json!(1))
         }
@@ -99,11 +110,39 @@ fn header(name: &str) -> Value {
             json!({"type": "string", "pattern": format!("^[!-~]([ -~]{{0,{}}}[!-~])?$", KEY_LENGTH - 2)}),
             json!("order-17"),
         ),
+        NAMESPACE => (
+            "Pawl-Namespace",
+            "Whose things this is about, for tokens of all namespaces: of a run its own if nothing is said, else `default`. Others \
+             are about their own.",
+            json!({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$"}),
+            json!("default"),
+        ),
         LAST_EVENT_ID => (
             "Last-Event-ID",
             "The number of the last event, or line, that the reader of a stream has; before `after`.",
             json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}),
             json!(3),
+        ),
+        TRACEPARENT => (
+            "traceparent",
+            "The trace that the run is submitted in (W3C Trace Context); those of its attempts are linked to it. What is not of \
+             the standard's form is ignored.",
+            json!({"type": "string", "maxLength": 200}),
+            json!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ),
+        SIGNATURE => (
+            "Pawl-Signature",
+            "A signature of the component, where the installation trusts only some (`trusted_keys`).",
+            json!({"type": "string", "pattern": "^[0-9a-f]{128}$"}),
+            json!(
+                "04716dc230d56dc35fa2c95a6645b287186dcf9d9dbddf3a0a7c58e30802c5d28a437a539882743b8aa20c5ea9c4a62992510b7f1e98af60c5c1e8a9c7764405"
+            ),
+        ),
+        TRACESTATE => (
+            "tracestate",
+            "What vendors say of that trace.",
+            json!({"type": "string", "maxLength": 512}),
+            json!("congo=t61rcWkgMzE"),
         ),
         _ => unreachable!("nobody has said what the header {name} is"),
     };

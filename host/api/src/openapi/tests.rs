@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{EXAMPLES, document, problems_table, routes_table};
+use super::{EXAMPLES, access_table, document, problems_table, roles_table, routes_table};
 use crate::problem::kind;
 use crate::routes;
 
@@ -42,6 +42,17 @@ fn with(member: &str) -> Vec<(String, &'static Value)> {
     let mut found = Vec::new();
     all_with(document(), member, "", &mut found);
     found
+}
+
+#[test]
+fn an_answer_tells_of_each_problem_once() {
+    for (at, answer) in with("description") {
+        let said = answer["description"].as_str().unwrap_or_default();
+        for kind in kind::ALL {
+            let told = said.matches(&format!("`{}`: ", kind.uri())).count();
+            assert!(told <= 1, "{at} tells of {} {told} times: {said}", kind.uri());
+        }
+    }
 }
 
 #[test]
@@ -130,18 +141,22 @@ fn every_parameter_and_every_member_of_a_body_is_described() {
 
 #[test]
 fn the_tables_of_the_page_say_what_the_routes_say() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/http.md");
+    are_in("http.md", &[("| route |", routes_table()), ("| type |", problems_table())]);
+    are_in("access.md", &[("| role |", roles_table()), ("| who asks for |", access_table())]);
+}
+
+/// Holds tables of a page, by the beginnings of their heads; writes them if that is wanted.
+fn are_in(page: &str, tables: &[(&str, String)]) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
     let written = std::fs::read_to_string(&file).expect("the page is there");
-    let page = [("| route |", routes_table()), ("| type |", problems_table())]
-        .into_iter()
-        .fold(written.clone(), |page, (head, table)| with_table(&page, head, &table));
+    let right = tables.iter().fold(written.clone(), |page, (head, table)| with_table(&page, head, table));
     if std::env::var_os("PAWL_BLESS").is_some() {
-        std::fs::write(&file, &page).expect("the page can be written");
+        std::fs::write(&file, &right).expect("the page can be written");
         return;
     }
     assert!(
-        written == page,
-        "docs/http.md is out of date: PAWL_BLESS=1 cargo nextest run --workspace -E 'test(the_tables_of_the_page)'"
+        written == right,
+        "docs/{page} is out of date: PAWL_BLESS=1 cargo nextest run --workspace -E 'test(the_tables_of_the_page)'"
     );
 }
 

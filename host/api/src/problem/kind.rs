@@ -34,9 +34,12 @@ macro_rules! kinds {
 
 kinds! {
     BAD_REQUEST = 400 "bad-request", "Bad request",
-        "the body is no JSON, has an unknown field, or a parameter is wrong; with line and column";
-    UNAUTHORIZED = 401 "unauthorized", "Unauthorized", "the token is missing or wrong";
-    NOT_FOUND = 404 "not-found", "Not found", "no such route, run, step, signal or component";
+        "the body is no JSON, has an unknown field, or a parameter is wrong; with line and column; or it came without TLS to an address that speaks it";
+    UNAUTHORIZED = 401 "unauthorized", "Unauthorized", "the token is missing, wrong, expired or revoked; `detail` says which";
+    FORBIDDEN = 403 "forbidden", "Forbidden", "the token has a smaller role than the route wants, or is of another namespace; `detail` says which";
+    FOREIGN_ORIGIN = 403 "foreign-origin", "Foreign origin",
+        "a web page of another origin has sent the request (its header `Origin`)";
+    NOT_FOUND = 404 "not-found", "Not found", "no such route, namespace, run, step, signal or component";
     UNKNOWN_PIPELINE = 404 "unknown-pipeline", "Unknown pipeline", "no such pipeline";
     UNKNOWN_PLUGIN = 404 "unknown-plugin", "Unknown plugin", "no such plugin or version";
     METHOD_NOT_ALLOWED = 405 "method-not-allowed", "Method not allowed", "the route has other methods";
@@ -55,14 +58,22 @@ kinds! {
         "the body is of another `Content-Type` than the route takes";
     MISDIRECTED = 421 "misdirected", "Another folder's",
         "the client means the `pawl dev` of another folder (its header `pawl-folder`); `detail` names both";
+    UNKNOWN_HOST = 421 "unknown-host", "Unknown host",
+        "the request is for a host that this process does not go by (its header `Host`); `allowed_hosts` lists more";
+    UNTRUSTED_COMPONENT = 422 "untrusted-component", "Untrusted component",
+        "neither is the component's digest listed in `trusted_digests`, nor has the request a signature of it by one of `trusted_keys`";
     INVALID_COMPONENT = 422 "invalid-component", "Invalid component",
-        "the bytes are no component of the world `pawl:step/step` (the answer says what they are), need what Pawl does not have, are too intricate to compile, its schemas can't be enforced, or compiling it takes longer than `compile_timeout`";
+        "the bytes are no component of the world `pawl:step/step` (the answer says what they are), need what Pawl does not have, are too intricate to compile, its schemas can't be enforced, or compiling and describing it takes longer than `compile_timeout` or more than `compile_memory`, or crashes";
     INVALID_PIPELINE = 422 "invalid-pipeline", "Invalid pipeline",
         "`problems` lists everything that is wrong, with lines; also outputs that are never what the next step takes, and configs that do not fit";
     INVALID_INPUT = 422 "invalid-input", "Invalid input",
         "the run's input does not fit the schema of a first step's component; `detail` names step, path and reason";
+    OVER_QUOTA = 429 "over-quota", "Over quota",
+        "a quota of the namespace is used up ([namespaces](namespaces.md#quotas)); `detail` says which";
     TOO_MANY_READERS = 429 "too-many-readers", "Too many readers",
         "as many event streams and waits are open as may be (`readers`); a submission is taken all the same, and answered at once";
+    TOO_MANY_FAILURES = 429 "too-many-failures", "Too many failures",
+        "too many wrong tokens came from that address: of its further ones, one a second is looked at";
     INTERNAL = 500 "internal", "Internal error", "a bug; the log has the rest";
     DAMAGED = 500 "damaged", "Damaged", "stored bytes do not match their digest";
     TOO_MANY_CONNECTIONS = 503 "too-many-connections", "Too many connections",

@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::whole::whole;
+
 /// What has become of a dead letter's step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -159,7 +161,7 @@ pub struct ActOnDeadLetters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<DeadLetterState>,
     /// Only those that died at this time or later, ms since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole")]
     pub since_ms: Option<i64>,
     /// With `retry` and `resume`: on the versions that are active now.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -1,9 +1,11 @@
 //! Workers, queues, health.
 
-use pawl_domain::id::WorkerId;
+use pawl_domain::id::{RunId, WorkerId};
 use pawl_domain::pipeline::Priority;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::{Pause, PausedQueue};
 
 /// `GET /v1/workers`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -86,6 +88,12 @@ pub struct GoneWorker {
 pub struct QueueList {
     /// By queue, most urgent first.
     pub queues: Vec<Queue>,
+    /// Those that are paused, whether there is something in them or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paused: Vec<PausedQueue>,
+    /// What to know besides, a line for a person each: workers that live and read none of these streams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// One stream of a queue.
@@ -95,7 +103,7 @@ pub struct Queue {
     pub queue: String,
     /// A queue has one stream for each of the three.
     pub priority: Priority,
-    /// Messages in the stream, delivered or not.
+    /// Messages in the stream, delivered or not. Where one may have been lost, it is put in again: a step may have two.
     pub depth: u64,
     /// Messages delivered and not acknowledged.
     pub pending: u64,
@@ -118,6 +126,9 @@ pub struct QueueDetail {
     pub workers: Vec<WorkerId>,
     /// For how long its oldest ready step has been ready, ms; none if none is. By the store, whatever was delivered.
     pub oldest_ready_ms: Option<u64>,
+    /// A person has paused it: nothing of it starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
     /// The three, most urgent first.
     pub streams: Vec<QueueStream>,
 }
@@ -130,6 +141,10 @@ pub struct QueueStream {
     pub stream: Queue,
     /// Who has read from it, and not been deleted since.
     pub readers: Vec<QueueReader>,
+    /// Messages, of its first thousand, that tell of a step which an earlier one tells of: they were delivered again, and are
+    /// dropped when they are read.
+    #[serde(default)]
+    pub repeated: u64,
     /// Messages delivered and not acknowledged, the oldest 20.
     pub oldest_pending: Vec<PendingMessage>,
 }
@@ -156,6 +171,12 @@ pub struct PendingMessage {
     pub reader: String,
     /// Since it was delivered.
     pub idle_ms: u64,
+    /// The run whose step it tells of; none if it is no message of Pawl's, or was acknowledged just now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// The step that it tells of; none if its run is gone by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
 }
 
 /// `GET /v1/scale`.

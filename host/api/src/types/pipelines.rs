@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Pause;
+
 /// `GET /v1/pipelines`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PipelineList {
@@ -26,6 +28,9 @@ pub struct PipelineSummary {
     pub step_count: u32,
     /// When this version became the current one.
     pub updated_at_ms: i64,
+    /// A person has paused it: runs are taken, and nothing of them starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
 }
 
 /// `GET /v1/pipelines/{name}`.
@@ -79,6 +84,9 @@ pub struct PipelineStep {
     /// Given to the guest as it is.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub config: Value,
+    /// What it may reach, each as scheme, host and port; if it is not there, what the installation gives to such steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<String>>,
     /// What happens after a failure.
     pub retry: RetryPolicy,
     /// How long one attempt may take.

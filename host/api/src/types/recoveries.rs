@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::StepStatus;
+use super::whole::whole;
 
 /// `GET /v1/recoveries`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -136,7 +137,7 @@ pub struct Interrupted {
 #[serde(deny_unknown_fields)]
 pub struct RecoverRuns {
     /// For how long nothing must have happened in a run, ms; ten minutes if it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole")]
     pub threshold_ms: Option<u64>,
     /// Lets the runs go on; else they are only told.
     #[serde(default)]
@@ -162,7 +163,7 @@ pub struct RecoverySummary {
     pub entries_again: u64,
     /// From the end of a lease to the first new call, on average, ms.
     pub mean_ms: Option<u64>,
-    /// Runs in which a step has failed: they are never resumed like this. Interrupted ones, and the last that have failed.
+    /// Runs in which a step has failed: they are never resumed like this. Those of the newest dead letters, and interrupted ones.
     pub needs_person: Vec<NeedsPerson>,
 }
 

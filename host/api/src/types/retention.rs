@@ -38,6 +38,8 @@ pub struct RetentionSettings {
     pub cancelled: String,
     /// Versions of pipelines and plugins that nothing names any more, and their components.
     pub versions: String,
+    /// Lines of the record of changes.
+    pub audit: String,
 }
 
 /// What a pipeline says of its runs.
@@ -60,6 +62,9 @@ pub struct RetentionRun {
     pub plugin_versions: u64,
     /// Components.
     pub components: u64,
+    /// Lines of the record of changes.
+    #[serde(default)]
+    pub audit_lines: u64,
     /// There is more: ask again.
     pub more: bool,
 }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::{Pause, WayOut};
+
 /// `POST /v1/runs`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +63,9 @@ pub struct RunSummary {
     /// A person keeps it: it stays, however long ago it ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kept: bool,
+    /// A person has paused it itself, and not its pipeline or a queue: nothing of it starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
     /// The number of its last event.
     pub event_count: u32,
     /// As given at submission.
@@ -93,12 +98,22 @@ pub enum ListedStatus {
     /// It has begun and has not ended, and for a minute nobody has moved it: no live worker has a step of it, none waits for
     /// its turn in a queue that somebody serves, and none for a time to come, a signal or a person.
     Stuck,
+    /// A person has paused it itself, and it has not ended.
+    Paused,
 }
 
 impl ListedStatus {
     /// All of them.
-    pub const ALL: &[Self] =
-        &[Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Parked, Self::Stuck];
+    pub const ALL: &[Self] = &[
+        Self::Pending,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Parked,
+        Self::Stuck,
+        Self::Paused,
+    ];
 
     /// The word in JSON.
     #[must_use]
@@ -106,6 +121,7 @@ impl ListedStatus {
         match self {
             Self::Parked => "parked",
             Self::Stuck => "stuck",
+            Self::Paused => "paused",
             Self::Pending => RunStatus::Pending.as_str(),
             Self::Running => RunStatus::Running.as_str(),
             Self::Succeeded => RunStatus::Succeeded.as_str(),
@@ -135,9 +151,9 @@ impl std::str::FromStr for ListedStatus {
 pub struct RunList {
     /// One page.
     pub runs: Vec<RunSummary>,
-    /// What to pass as `before` for the next page; absent on the last.
+    /// What to pass as `before` for the next page; absent on the last. A run; with `status=stuck` a run, a `/` and a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<RunId>,
+    pub next: Option<String>,
 }
 
 /// `GET /v1/runs/{id}`.
@@ -178,6 +194,9 @@ pub struct Step {
     pub crashes: u32,
     /// Grows with every claim and takeover.
     pub fence: i64,
+    /// The trace of its last attempt, where the API sends spans, too: 32 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
     /// Who has it, or had it last.
     pub worker: Option<WorkerId>,
     /// Journal entries.
@@ -190,7 +209,7 @@ pub struct Step {
     pub progress_message: Option<String>,
     /// The failure of the last attempt, or why the step is parked.
     pub error: Option<Value>,
-    /// When it last became ready.
+    /// When it last became ready; none if it is ready and paused.
     pub ready_at_ms: Option<i64>,
     /// When it wakes.
     pub due_at_ms: Option<i64>,
@@ -216,15 +235,6 @@ pub struct StepDetail {
     /// What a person can do about a step that is parked, or has failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ways_out: Vec<WayOut>,
-}
-
-/// What a person can do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct WayOut {
-    /// A command of `pawl`.
-    pub command: String,
-    /// When to choose it.
-    pub what: String,
 }
 
 /// One line of a run's history.
@@ -268,67 +278,7 @@ pub struct EventList {
     pub ended: bool,
 }
 
-/// `GET /v1/runs/{id}/explain`: why the run has not ended, or why it has failed.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Explanation {
-    /// The run.
-    pub id: RunId,
-    /// Where it stands.
-    pub status: RunStatus,
-    /// One line for a person.
-    pub summary: String,
-    /// One for each step that has failed, or has not ended and waits for more than other steps.
-    pub reasons: Vec<Reason>,
-    /// What to know besides, a line for a person each.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub remarks: Vec<String>,
-}
-
-/// Why a step has not ended, or has failed.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Reason {
-    /// The step.
-    pub step: String,
-    /// Where it stands.
-    pub status: StepStatus,
-    /// What kind of reason.
-    pub because: Because,
-    /// One line for a person.
-    pub message: String,
-    /// The worker that has the step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub worker: Option<WorkerId>,
-    /// When this reason ends by itself: the end of the lease, the due time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until_ms: Option<i64>,
-    /// What a person can do about it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ways_out: Vec<WayOut>,
-}
-
-/// The kinds of reasons why a step has not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Because {
-    /// A live worker executes it.
-    Lease,
-    /// Its worker's lease ran out; the next sweep takes it over.
-    ExpiredLease,
-    /// It is in a queue.
-    Queue,
-    /// It waits for a time.
-    Due,
-    /// It waits for a signal.
-    Signal,
-    /// It waits for a person.
-    Person,
-    /// Another step has failed: it will not start.
-    Failing,
-    /// It has failed for good itself.
-    Failed,
-}
-
-/// The answer to cancel, fail, retry and resume.
+/// The answer to cancel, fail, pause, unpause, retry and resume.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Changed {
     /// The run.
@@ -359,7 +309,8 @@ pub struct SentSignal {
 }
 
 /// A line for people: not empty, without control characters.
-const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+pub(super) const LINE: &str =
+    r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
 
 /// `POST /v1/runs/{id}/fail`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -7,6 +7,7 @@ use pawl_domain::attempt::{Claim, Ingredients};
 use pawl_domain::id::{Digest, Fence, StepId};
 use pawl_domain::journal::History;
 use pawl_domain::pipeline::Pipeline;
+use pawl_domain::replay::is_open_wait;
 use pawl_store::runs::{StepRow, all_outputs};
 use pawl_store::{self as store, Store};
 
@@ -30,7 +31,8 @@ pub struct Context {
     pub config: String,
     /// JSON bytes: the run's input, or what is made of the outputs of the steps that it needs.
     pub input: Vec<u8>,
-    /// The checkpoint, and the entries that a replay touches.
+    /// The checkpoint, and the entries that a replay touches; without the wait in which the step is, which has no answer yet: a
+    /// replay ends there.
     pub history: History,
 }
 
@@ -78,7 +80,13 @@ pub async fn rebuild(
     let spec = pipeline.step(id.step);
     let name = spec.map_or_else(|| id.step.to_string(), |spec| spec.name.clone());
     let Some(component) = row.component else { return Err(NotRebuilt::NotStarted(name)) };
-    let history = history(store, id, &row, most_bytes).await?;
+    let mut history = history(store, id, &row, most_bytes).await?;
+    if let Some((_, entries)) = history.segments.last_mut()
+        && entries.last().is_some_and(|entry| is_open_wait(entry, row.awaits.as_deref()))
+    {
+        entries.pop();
+        history.length -= 1;
+    }
     let input = input(store, pipeline, id).await?;
     let config = spec.map_or_else(|| "null".to_owned(), |spec| spec.config.to_string());
     Ok(Context {

@@ -18,6 +18,8 @@ pub enum Standing {
     Waits,
     /// It waits for a person.
     Parked,
+    /// It is paused, or a step of it is, with its pipeline or its queue.
+    Paused,
     /// A step has failed: nothing new starts, and it ends with what runs.
     Failing,
     /// It has ended.
@@ -32,7 +34,8 @@ pub enum Standing {
 /// use pawl_dispatch::recovery::{Standing, standing};
 /// # let run = RunRow {
 /// #     id: RunId::new(), pipeline: "p".into(), pipeline_digest: Digest::of(b""), status: RunStatus::Succeeded,
-/// #     step_count: 1, live_steps: 0, failing: false, parked: false, kept: false, event_count: 5, idempotency_key: None,
+/// #     step_count: 1, live_steps: 0, failing: false, parked: false, kept: false, paused_at_ms: None,
+/// #     pause_reason: None, event_count: 5, idempotency_key: None,
 /// #     created_at_ms: 0, started_at_ms: Some(1), ended_at_ms: Some(2),
 /// # };
 /// assert_eq!(standing(&run, &[]), Standing::Ended(RunStatus::Succeeded));
@@ -45,11 +48,16 @@ pub fn standing(run: &RunRow, live: &[LiveStep]) -> Standing {
     if run.failing {
         return Standing::Failing;
     }
+    if run.paused_at_ms.is_some() {
+        return Standing::Paused;
+    }
     let any = |is_so: fn(&LiveStep) -> bool| live.iter().any(is_so);
     if any(is_interrupted) {
         Standing::Interrupted
     } else if any(|step| step.status == StepStatus::Running) {
         Standing::AtWork
+    } else if any(is_shelved) {
+        Standing::Paused
     } else if any(|step| step.status == StepStatus::Ready) {
         Standing::Queued
     } else if any(|step| step.status == StepStatus::Waiting) {
@@ -59,11 +67,15 @@ pub fn standing(run: &RunRow, live: &[LiveStep]) -> Standing {
     }
 }
 
+fn is_shelved(step: &LiveStep) -> bool {
+    step.status == StepStatus::Ready && step.ready_at_ms.is_none()
+}
+
 fn is_interrupted(step: &LiveStep) -> bool {
     let is_over = |at_ms: Option<i64>| at_ms.is_some_and(|at_ms| at_ms <= step.now_ms);
     match step.status {
         StepStatus::Running => step.lease_end_ms.is_none() || is_over(step.lease_end_ms),
-        StepStatus::Ready => step.queue_workers == 0,
+        StepStatus::Ready => step.queue_workers == 0 && !is_shelved(step),
         StepStatus::Waiting => is_over(step.due_at_ms),
         _ => false,
     }
@@ -78,6 +90,9 @@ pub enum NotResumed {
     /// It sleeps, or waits for a signal.
     #[error("run {0} is not interrupted: it waits; `pawl run explain {0}` tells for what, and how to end that")]
     Waits(RunId),
+    /// A person has paused it, or its pipeline, or the queue of a step.
+    #[error("run {0} is not interrupted: it is paused; `pawl run explain {0}` tells what ends that")]
+    Paused(RunId),
     /// A step is parked.
     #[error("a step of run {0} is parked until a person decides: `pawl run explain {0}` tells the ways out")]
     Parked(RunId),
@@ -114,6 +129,8 @@ mod tests {
             failing,
             parked: false,
             kept: false,
+            paused_at_ms: None,
+            pause_reason: None,
             event_count: 1,
             idempotency_key: None,
             created_at_ms: 0,
@@ -137,6 +154,8 @@ mod tests {
             queue_workers,
             ready_before: 0,
             error: None,
+            down: None,
+            doing: None,
             now_ms: 1_000,
         }
     }
@@ -160,6 +179,10 @@ mod tests {
         ] {
             assert_eq!(standing(&run(RunStatus::Running, false), &steps), expected, "{steps:?}");
         }
+        let shelved = LiveStep { ready_at_ms: None, ..step(Ready, None, 0) };
+        assert_eq!(standing(&run(RunStatus::Running, false), &[shelved]), Standing::Paused);
+        let paused = RunRow { paused_at_ms: Some(1), ..run(RunStatus::Running, false) };
+        assert_eq!(standing(&paused, &[step(Running, None, 1)]), Standing::Paused, "it goes on when that ends");
         assert_eq!(standing(&run(RunStatus::Running, true), &[step(Running, None, 1)]), Standing::Failing);
         let ended = run(RunStatus::Failed, true);
         assert_eq!(standing(&ended, &[]), Standing::Ended(RunStatus::Failed));

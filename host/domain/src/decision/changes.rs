@@ -32,6 +32,8 @@ pub struct Changes<'v> {
     pub inbox: Option<&'v InboxChange>,
     /// Signals that are taken from the inbox.
     pub given: Vec<Given>,
+    /// It is paused from now on, or no longer.
+    pub pause: Option<PauseChange<'v>>,
     /// What the history tells, in this order.
     pub told: Vec<Told>,
 }
@@ -42,6 +44,18 @@ impl Changes<'_> {
     pub fn are_none(&self) -> bool {
         self.steps.is_empty() && self.sent.is_none() && self.inbox.is_none() && self.told.is_empty()
     }
+}
+
+/// What becomes of a run's pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseChange<'v> {
+    /// It begins: nothing of the run starts.
+    Begins {
+        /// Why, in a person's words.
+        reason: Option<&'v str>,
+    },
+    /// It ends.
+    Ends,
 }
 
 /// A run's row. With its last step that was live, it has ended.

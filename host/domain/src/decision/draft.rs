@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::changes::{Changes, Given, GoesOn, RunChanged, StepChanged, Told};
+use super::changes::{Changes, Given, GoesOn, PauseChange, RunChanged, StepChanged, Told};
 use super::inbox::InboxChange;
 use super::known::{Known, StepState, TakenBy, Unread};
 use super::refusal::Refusal;
@@ -26,6 +26,7 @@ pub(super) struct Draft<'v> {
     inbox: Option<&'v InboxChange>,
     skipped: Option<(StepNo, &'v [u8])>,
     again: Vec<StepNo>,
+    pause: Option<PauseChange<'v>>,
     given: Vec<Given>,
     told: Vec<Told>,
 }
@@ -50,6 +51,7 @@ impl<'v> Draft<'v> {
             inbox: None,
             skipped: None,
             again: Vec::new(),
+            pause: None,
             given: Vec::new(),
             told: Vec::new(),
         }
@@ -132,6 +134,11 @@ impl<'v> Draft<'v> {
         self.touched.entry(no).or_default();
     }
 
+    /// The run's pause begins or ends.
+    pub(super) fn pause(&mut self, change: PauseChange<'v>) {
+        self.pause = Some(change);
+    }
+
     /// So many of these have no output.
     pub(super) fn unmet(&self, needs: &[StepNo]) -> u32 {
         let is_met = |need: &StepNo| self.known.steps.get(need).is_some_and(|need| need.status.is_met());
@@ -191,6 +198,7 @@ impl<'v> Draft<'v> {
             cut: self.cut,
             skipped: self.skipped,
             again: self.again,
+            pause: self.pause,
             sent: self.sent,
             inbox: self.inbox,
             given: self.given,

@@ -6,9 +6,6 @@ use super::draft::Draft;
 use super::known::Known;
 use super::refusal::Refusal;
 
-/// What a person may say, bytes.
-const MESSAGE_BYTES: usize = 4 << 10;
-
 pub(super) fn decide(known: Known, message: &str) -> Result<Changes<'static>, Refusal> {
     if known.run.status.is_ended() {
         return Err(Refusal::HasEnded(known.run.id));
@@ -17,22 +14,6 @@ pub(super) fn decide(known: Known, message: &str) -> Result<Changes<'static>, Re
     draft.stop_all()?;
     draft.known.run.failing = true;
     Ok(draft.finish(Some(message.to_owned())))
-}
-
-/// Checks why a person fails a run.
-///
-/// # Errors
-/// The rule that it breaks, to follow on "the message ".
-pub fn check_message(message: &str) -> Result<(), String> {
-    if message.trim().is_empty() {
-        Err("is empty: say why the run fails".to_owned())
-    } else if message.len() > MESSAGE_BYTES {
-        Err(format!("may have {MESSAGE_BYTES} bytes, this one has {}", message.len()))
-    } else if message.chars().any(char::is_control) {
-        Err("may have no control characters: it is one line".to_owned())
-    } else {
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -60,14 +41,6 @@ mod tests {
     fn what_has_ended_is_not_failed() {
         for status in [RunStatus::Succeeded, RunStatus::Failed, RunStatus::Cancelled] {
             assert!(matches!(decide(known(status, [step(Succeeded)]), "no"), Err(Refusal::HasEnded(_))), "{status}");
-        }
-    }
-
-    #[test]
-    fn a_message_says_something_in_a_line() {
-        assert_eq!(check_message("the input of June is wrong"), Ok(()));
-        for bad in ["", " ", "a\0b", "a\nb", &"x".repeat(MESSAGE_BYTES + 1)] {
-            assert!(check_message(bad).is_err(), "{bad:?}");
         }
     }
 }

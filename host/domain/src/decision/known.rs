@@ -91,6 +91,8 @@ pub struct RunState {
     pub failing: bool,
     /// A step was claimed.
     pub started: bool,
+    /// A person has paused it.
+    pub paused: bool,
     /// The number of its last event.
     pub event_count: u32,
     /// The number of its last signal.

@@ -17,25 +17,29 @@
 mod again;
 mod cancel;
 mod changes;
+pub mod circuit;
 mod draft;
-pub mod fail;
+mod fail;
 mod inbox;
 mod known;
 pub mod lease;
 pub mod outcome;
+mod pause;
 mod refusal;
 mod resume;
 mod retry;
 mod signal;
 mod skip;
+mod words;
 
-pub use changes::{Changes, Given, GoesOn, RunChanged, StepChanged, Told};
+pub use changes::{Changes, Given, GoesOn, PauseChange, RunChanged, StepChanged, Told};
 pub use inbox::{InboxChange, SignalChange};
 pub use known::{Known, Look, RunState, SentBefore, SignalState, StepState, TakenBy, Unread, Waits, Which};
 pub use refusal::Refusal;
 pub use resume::{Forget, Resume, ResumeOn, may_resume};
 pub use signal::{Signal, give};
 pub use skip::may_skip;
+pub use words::{check_message, check_reason};
 
 use std::collections::BTreeMap;
 
@@ -51,6 +55,13 @@ pub enum Verb {
         /// Why, in a person's words.
         message: String,
     },
+    /// Starts no new step of it from now on; what runs goes on to its end.
+    Pause {
+        /// Why, in a person's words.
+        reason: Option<String>,
+    },
+    /// Ends its pause.
+    Unpause,
     /// Reopens failed and parked steps, all or one, and with them the run. One that a person has failed or cancelled is
     /// opened with all that was stopped then.
     Retry {
@@ -91,7 +102,8 @@ impl Verb {
     #[must_use]
     pub fn look(&self) -> Look<'_> {
         match self {
-            Self::Cancel | Self::Fail { .. } => Look::at(Which::All),
+            Self::Cancel | Self::Fail { .. } | Self::Unpause => Look::at(Which::All),
+            Self::Pause { .. } => Look::default(),
             Self::Retry { .. } | Self::Skip { .. } => Look { inbox: true, ..Look::at(Which::All) },
             Self::Again { .. } => Look { inbox: true, taken: true, ..Look::at(Which::All) },
             Self::Resume { step, how } => resume::look(*step, how),
@@ -108,6 +120,8 @@ impl Verb {
         match self {
             Self::Cancel => cancel::decide(known),
             Self::Fail { message } => fail::decide(known, message),
+            Self::Pause { reason } => pause::decide(known, reason.as_deref()),
+            Self::Unpause => pause::end(known),
             Self::Retry { step, on } => retry::decide(known, *step, on),
             Self::Resume { step, how } => resume::decide(known, *step, how),
             Self::Skip { step, output } => skip::decide(known, *step, output),

@@ -50,6 +50,13 @@ pub enum Settlement {
     Parked(Vec<u8>),
     /// The worker gives it back without fault: it is ready again.
     Released,
+    /// A host that it would call is down: it waits until that is over, and nothing counts.
+    Deferred {
+        /// The host: scheme, name and port.
+        origin: String,
+        /// After how long it comes by itself.
+        delay_ms: u64,
+    },
 }
 
 /// What an attempt's end does to its step.
@@ -84,6 +91,7 @@ impl Settlement {
             Self::Suspended { .. } => "suspended",
             Self::Parked(_) => "parked",
             Self::Released => "released",
+            Self::Deferred { .. } => "deferred",
         }
     }
 
@@ -93,15 +101,16 @@ impl Settlement {
         match self {
             Self::Succeeded { output, .. } => Some(output),
             Self::Failed { error, .. } | Self::Retry { error, .. } | Self::Parked(error) => Some(error),
-            Self::Suspended { .. } | Self::Released => None,
+            Self::Suspended { .. } | Self::Released | Self::Deferred { .. } => None,
         }
     }
 
-    /// Why, for the history of the run: the line for people in its error.
+    /// Why, for the history of the run: the line for people in its error, or the host that is down.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         match self {
             Self::Failed { error, .. } | Self::Retry { error, .. } | Self::Parked(error) => message_of(error),
+            Self::Deferred { origin, .. } => Some(origin.clone()),
             Self::Succeeded { .. } | Self::Suspended { .. } | Self::Released => None,
         }
     }
@@ -144,6 +153,11 @@ impl Settlement {
                 ..Consequence::bare(StepChange::Parked, EventKind::StepParked)
             },
             Self::Released => Consequence::bare(StepChange::HandedBack, EventKind::StepHandedBack),
+            Self::Deferred { delay_ms, .. } => Consequence {
+                due_after_ms: Some(*delay_ms),
+                note: self.reason(),
+                ..Consequence::bare(StepChange::Deferred, EventKind::StepDeferred)
+            },
         }
     }
 }
@@ -216,6 +230,7 @@ mod tests {
         let sleep = Settlement::Suspended { wait: Wait::Sleep { duration_ms: 3 }, position: 4 };
         let awaits = Settlement::Suspended { wait: go, position: 4 };
         let failed = Settlement::Failed { error: ERROR.to_vec(), rejects_signal: false };
+        let deferred = Settlement::Deferred { origin: "http://a:80".into(), delay_ms: 7 };
         for (settlement, told, is_failure, error, due_after_ms, note) in [
             (success, EventKind::StepSucceeded, false, Some(None), None, None),
             (failed, EventKind::StepFailed, true, Some(Some(ERROR)), None, Some("no answer")),
@@ -231,6 +246,7 @@ mod tests {
                 Some("no answer"),
             ),
             (Settlement::Released, EventKind::StepHandedBack, false, None, None, None),
+            (deferred, EventKind::StepDeferred, false, None, Some(7), Some("http://a:80")),
         ] {
             let found = settlement.consequence();
             assert_eq!((found.told, found.is_failure, found.error), (told, is_failure, error), "{settlement:?}");

@@ -14,10 +14,13 @@ pub enum Refusal {
     #[error("run {0} has ended already")]
     HasEnded(RunId),
     /// No step has failed or is parked.
-    #[error("nothing to retry in run {0}: no step has failed or is parked")]
+    #[error("nothing to retry in run {0}: no step has failed or is parked; `pawl run explain {0}` says how it stands")]
     NothingToRetry(RunId),
     /// Nor has the one that was named.
-    #[error("nothing to retry in run {0}: that step neither has failed or is parked")]
+    #[error(
+        "nothing to retry in run {0}: that step has not failed, and is not parked; without a step, all is opened that was \
+         stopped with the run"
+    )]
     StepNotToRetry(RunId),
     /// A running step needs no help.
     #[error("the step is running: nothing to resume")]

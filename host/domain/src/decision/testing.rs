@@ -33,6 +33,7 @@ pub(super) fn known<const N: usize>(status: RunStatus, steps: [StepState; N]) ->
         running: count(|status| status == StepStatus::Running),
         failing: count(|status| status == StepStatus::Failed) > 0,
         started: status != RunStatus::Pending,
+        paused: false,
         event_count: 20,
         signal_count: 2,
     };

@@ -5,23 +5,22 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::draft::Draft;
+use super::fields::{Fields, did_you_mean, duration_in, list, name_in, text_in, unknown_word};
+use super::grants::{allow_in, secrets_in};
 use super::retention::retention_in;
-use super::source::{Key, Kind, Node};
-use super::words::{check_name, check_version, closest, parse_duration_ms};
+use super::source::{Kind, Node};
+use super::words::{check_name, check_version, closest};
 use super::{KnownPlugins, KnownSchemas, Report, Span, documents, graph};
 use crate::id::StepNo;
 use crate::limits::Limits;
 use crate::pipeline::{Pipeline, Priority, StepSpec, Versions, default_queue};
 use crate::retention::Retention;
 use crate::retry::{Backoff, RetryPolicy};
-use crate::secret::check_secret_name;
 
 const PIPELINE_KEYS: &[&str] = &["name", "versions", "retention", "step"];
-const STEP_KEYS: &[&str] = &["name", "plugin", "needs", "config", "secrets", "timeout", "queue", "priority", "retry"];
+const STEP_KEYS: &[&str] =
+    &["name", "plugin", "needs", "config", "secrets", "allow", "timeout", "queue", "priority", "retry"];
 const RETRY_KEYS: &[&str] = &["max_attempts", "backoff", "delay", "max_delay"];
-
-/// Longest timeout and delay: thirty days.
-const LONGEST_MS: u64 = 30 * 86_400_000;
 
 /// Checks everything; returns a pipeline if that much could be made of it. It is good only if nothing was
 /// reported.
@@ -108,6 +107,7 @@ fn draft<'a>(
         needs: Vec::new(),
         config: fields.get("config").map_or(Value::Null, Node::to_json),
         secrets: fields.get("secrets").map_or_else(Vec::new, |node| secrets_in(node, report)),
+        allow: fields.get("allow").map(|node| allow_in(node, report)),
         retry: fields.get("retry").map_or_else(RetryPolicy::default, |node| retry_in(node, report)),
         timeout_ms: timeout_ms.unwrap_or(limits.attempt_ms),
         queue: queue.unwrap_or_else(default_queue),
@@ -200,27 +200,6 @@ fn needs_in<'a>(node: &'a Node, report: &mut Report<'_>) -> Vec<(&'a str, Span)>
     texts.collect()
 }
 
-fn secrets_in(node: &Node, report: &mut Report<'_>) -> Vec<String> {
-    let Kind::Array(nodes) = &node.kind else {
-        let message = format!("`secrets` must be a list of names of secrets, it is {}", node.type_name());
-        report.problem(&node.span, message, "write secrets = [\"...\"]".to_owned());
-        return Vec::new();
-    };
-    let mut names: Vec<String> = Vec::new();
-    for node in nodes {
-        let Some(name) = text_in(node, "each of `secrets`", report) else { continue };
-        if let Err(rule) = check_secret_name(name) {
-            let help = "a worker finds its value in the variable PAWL_SECRET_<NAME IN UPPER CASE>".to_owned();
-            report.problem(&node.span, format!("the name of a secret {rule}"), help);
-        } else if names.iter().any(|other| other == name) {
-            report.problem(&node.span, format!("the secret `{name}` is granted twice"), "remove one".to_owned());
-        } else {
-            names.push(name.to_owned());
-        }
-    }
-    names
-}
-
 fn plugin_in(node: &Node, plugins: Option<&KnownPlugins>, report: &mut Report<'_>) -> (String, Option<String>) {
     let Some(text) = text_in(node, "`plugin`", report) else { return (String::new(), None) };
     let (name, version) = match text.split_once('@') {
@@ -241,7 +220,9 @@ fn plugin_in(node: &Node, plugins: Option<&KnownPlugins>, report: &mut Report<'_
 
 fn check_known(name: &str, version: Option<&str>, plugins: &KnownPlugins, span: &Span, report: &mut Report<'_>) {
     let Some(plugin) = plugins.0.get(name) else {
-        let push = format!("push it first: `pawl plugin push FILE --name {name}`");
+        let push = format!(
+            "push it first: `pawl plugin push FILE --name {name}`, or have it in the folder of plugins of `pawl dev`"
+        );
         let meant = closest(name, plugins.0.keys().map(String::as_str));
         let help = meant.map_or(push.clone(), |meant| format!("did you mean `{meant}`? otherwise {push}"));
         return report.problem(span, format!("there is no plugin `{name}`"), help);
@@ -316,91 +297,4 @@ fn priority_in(node: &Node, report: &mut Report<'_>) -> Priority {
         unknown_word(Some(node), "priority", text, &Priority::ALL.map(Priority::as_str), report);
         Priority::Normal
     })
-}
-
-fn unknown_word(node: Option<&Node>, key: &str, text: &str, known: &[&str], report: &mut Report<'_>) {
-    let span = node.map_or(0..0, |node| node.span.clone());
-    report.problem(
-        &span,
-        format!("`{key}` must be one of {}, not \"{text}\"", list(known)),
-        did_you_mean(text, known.iter().copied()),
-    );
-}
-
-fn duration_in(node: &Node, key: &str, report: &mut Report<'_>) -> Option<u64> {
-    if let Kind::Scalar(Value::Number(number)) = &node.kind {
-        let help = format!("write {key} = \"{number}s\" or \"{number}ms\"");
-        report.problem(&node.span, format!("`{key}` must be a text with a unit"), help);
-        return None;
-    }
-    match parse_duration_ms(text_in(node, &format!("`{key}`"), report)?) {
-        Ok(ms) if ms <= LONGEST_MS => Some(ms),
-        Ok(_) => {
-            report.problem(&node.span, format!("`{key}` is longer than 30 days"), None);
-            None
-        }
-        Err(help) => {
-            report.problem(&node.span, format!("`{key}` is not a duration"), help);
-            None
-        }
-    }
-}
-
-fn name_in(node: &Node, what: &str, report: &mut Report<'_>) -> Option<String> {
-    let text = text_in(node, what, report)?;
-    if let Err(rule) = check_name(text) {
-        let help = "a name is a letter, then letters, digits, - and _, 64 at most".to_owned();
-        report.problem(&node.span, format!("{what} {rule}"), help);
-    }
-    Some(text.to_owned())
-}
-
-pub(super) fn text_in<'a>(node: &'a Node, what: &str, report: &mut Report<'_>) -> Option<&'a str> {
-    if let Kind::Scalar(Value::String(text)) = &node.kind {
-        return Some(text);
-    }
-    report.problem(&node.span, format!("{what} must be a string, it is {}", node.type_name()), None);
-    None
-}
-
-/// A table's fields, with unknown ones reported.
-pub(super) struct Fields<'a> {
-    fields: &'a [(Key, Node)],
-    span: Span,
-}
-
-impl<'a> Fields<'a> {
-    pub(super) fn of(node: &'a Node, what: &str, known: &[&str], report: &mut Report<'_>) -> Option<Self> {
-        let Kind::Table(fields) = &node.kind else {
-            let help = format!("its keys are {}", list(known));
-            report.problem(&node.span, format!("{what} must be a table, it is {}", node.type_name()), help);
-            return None;
-        };
-        for (key, _) in fields.iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
-            let unused = known.iter().copied().filter(|known| fields.iter().all(|(key, _)| key.name != *known));
-            let help = did_you_mean(&key.name, unused).unwrap_or_else(|| format!("its keys are {}", list(known)));
-            report.problem(&key.span, format!("{what} has no key `{}`", key.name), help);
-        }
-        Some(Self { fields, span: node.span.clone() })
-    }
-
-    pub(super) fn get(&self, name: &str) -> Option<&'a Node> {
-        self.fields.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
-    }
-}
-
-fn did_you_mean<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    closest(text, known).map(|meant| format!("did you mean `{meant}`?"))
-}
-
-/// `a`, `b` and `c`.
-fn list(words: &[&str]) -> String {
-    const NAMED: usize = 12;
-    let quoted: Vec<String> = words.iter().take(NAMED).map(|word| format!("`{word}`")).collect();
-    match (quoted.split_last(), words.len() > NAMED) {
-        (None, _) => "none".to_owned(),
-        (Some(_), true) => format!("{} and {} more", quoted.join(", "), words.len() - NAMED),
-        (Some((last, [])), false) => last.clone(),
-        (Some((last, before)), false) => format!("{} and {last}", before.join(", ")),
-    }
 }

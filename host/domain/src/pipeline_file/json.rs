@@ -6,19 +6,23 @@ use serde_json::{Number, Value};
 use super::numbers::check_kept;
 use super::source::{Key, Kind, Node};
 use super::{Report, Span};
+use crate::json::BYTE_ORDER_MARK;
 
 /// Reads JSON, or reports why it is none.
 pub(super) fn read_json(report: &mut Report<'_>) -> Option<Node> {
-    if let Err(error) = serde_json::from_str::<Value>(report.text) {
+    let begins = if report.text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
+    if let Err(error) = serde_json::from_str::<Value>(&report.text[begins..]) {
         let line = error.line().max(1);
-        let start = report.lines.get(line - 1).copied().unwrap_or(0) + error.column().saturating_sub(1);
+        let of_line = if line == 1 { begins } else { report.lines.get(line - 1).copied().unwrap_or(0) };
+        let start = of_line + error.column().saturating_sub(1);
         let message = error.to_string();
         let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-        let help = "pipelines are sent as TOML (content-type application/toml) or as JSON (application/json)";
+        let help = "a file is read as JSON if its name ends with .json, a request if its content-type is application/json; \
+                    else as TOML";
         report.syntax(&(start..start), format!("not valid JSON: {message}"), help.to_owned());
         return None;
     }
-    let mut walk = Walk { text: report.text, at: 0, repeated: Vec::new(), numbers: Vec::new() };
+    let mut walk = Walk { text: report.text, at: begins, repeated: Vec::new(), numbers: Vec::new() };
     let node = walk.value();
     for (span, number) in walk.numbers {
         let literal = report.text.get(span.clone()).unwrap_or_default();

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Report;
-use super::check::{Fields, text_in};
+use super::fields::{Fields, text_in};
 use super::source::{Kind, Node};
 use crate::retention::{KEEP, Retention, Term};
 

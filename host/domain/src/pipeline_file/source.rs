@@ -6,6 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::numbers::check_kept;
 use super::{Report, Span};
+use crate::json::BYTE_ORDER_MARK;
 
 /// A value and where it stands.
 pub(super) struct Node {
@@ -53,12 +54,33 @@ impl Node {
 /// Reads TOML. What can't be read is reported; the rest is returned.
 pub(super) fn read_toml(report: &mut Report<'_>) -> Option<Node> {
     let (table, errors) = DeTable::parse_recoverable(report.text);
+    if let (false, Some((span, what))) = (errors.is_empty(), another_format(report.text)) {
+        let help = "write it in TOML; or in JSON, in a file whose name ends with .json".to_owned();
+        report.syntax(&span, format!("not valid TOML: this looks like {what}"), help);
+        return None;
+    }
     for error in errors {
         let span = error.span().unwrap_or(0..0);
         let message = error.message().lines().collect::<Vec<_>>().join(", ");
         report.syntax(&span, format!("not valid TOML: {message}"), toml_help(&message));
     }
     Some(Node { span: 0..report.text.len().min(1), kind: read_table(table.get_ref(), report) })
+}
+
+/// What somebody may have written who thought of another tool's files: by the first line that says something.
+fn another_format(text: &str) -> Option<(Span, &'static str)> {
+    let says = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let line = text.trim_start_matches(BYTE_ORDER_MARK).lines().find(says)?;
+    let (start, word) = (line.as_ptr().addr() - text.as_ptr().addr(), line.trim());
+    let key = word.split(':').next().unwrap_or_default();
+    let is_key = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "-_ \"'".contains(c));
+    let what = match word {
+        _ if word.starts_with('{') => "JSON",
+        "---" => "YAML",
+        _ if key.len() < word.len() && is_key(key) => "YAML",
+        _ => return None,
+    };
+    Some((start..start + line.len(), what))
 }
 
 fn toml_help(message: &str) -> Option<String> {

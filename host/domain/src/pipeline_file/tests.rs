@@ -212,7 +212,7 @@ plugin = "demo load"
             "1:1 a pipeline has no key `nam` (did you mean `name`?)",
             "1:1 the pipeline has no name (add `name = \"...\"` at the top)",
             "5:10 there is no plugin `demo-laod` (did you mean `demo-load`? otherwise push it first: \
-             `pawl plugin push FILE --name demo-laod`)",
+             `pawl plugin push FILE --name demo-laod`, or have it in the folder of plugins of `pawl dev`)",
             "6:11 `timeout` is not a duration (write a whole number and one of ms, s, m, h, d, for example \
              \"500ms\" or \"2m\")",
             "7:1 a step has no key `retrys` (did you mean `retry`?)",
@@ -279,7 +279,8 @@ fn problems_of_json_have_lines_too() {
     assert_eq!(
         found,
         [
-            "6:62 not valid JSON: number out of range (pipelines are sent as TOML (content-type application/toml) or as JSON (application/json))"
+            "6:62 not valid JSON: number out of range (a file is read as JSON if its name ends with .json, a request if its \
+             content-type is application/json; else as TOML)"
         ]
     );
     assert_eq!(
@@ -292,6 +293,32 @@ fn problems_of_json_have_lines_too() {
             "6:42 `needs` must be a list of names of steps, it is a string (write needs = [\"...\"])",
         ]
     );
+}
+
+#[test]
+fn a_file_of_another_format_is_called_so_once() {
+    let json = "{\"name\": \"p\", \"step\": [{\"name\": \"a\", \"plugin\": \"b\"}]}";
+    for (text, what) in [
+        ("name: p\nstep:\n  - name: a\n", "1:1 not valid TOML: this looks like YAML"),
+        ("# mine\n\n---\nname: p\n", "3:1 not valid TOML: this looks like YAML"),
+        (json, "1:1 not valid TOML: this looks like JSON"),
+    ] {
+        let [found] = &problems(read_toml(text))[..] else { panic!("one problem: {text}") };
+        assert!(found.starts_with(what) && found.contains("write it in TOML; or in JSON"), "{found}");
+    }
+    let found = problems(read_toml("name = \"a: b\nstep = 1\n"));
+    assert!(!found.is_empty() && !found.iter().any(|problem| problem.contains("looks like")), "{found:?}");
+    assert!(problems(read_json("name = \"p\"\n"))[0].contains("if its name ends with .json"));
+}
+
+#[test]
+fn marks_that_editors_put_at_the_beginning_change_nothing() {
+    let (toml, json) = (GOOD.to_owned(), "{\"name\": \"p\", \"step\": [{\"name\": \"a\", \"plugin\": \"b\"}]}");
+    assert_eq!(read_toml(&format!("\u{feff}{toml}")).unwrap().digest(), read_toml(&toml).unwrap().digest());
+    assert_eq!(read_json(&format!("\u{feff}{json}")).unwrap().digest(), read_json(json).unwrap().digest());
+    let [found] = &problems(read_json(&format!("\u{feff}{json}]")))[..] else { panic!("one problem") };
+    assert!(found.contains(&format!("1:{} not valid JSON: trailing", json.len() + 2)), "{found}");
+    assert_eq!(read_toml(&toml.replace('\n', "\r\n")).unwrap().digest(), read_toml(&toml).unwrap().digest());
 }
 
 #[test]

@@ -46,7 +46,8 @@ impl<'a> Call<'a> {
             | Entry::OnceKept { .. }
             | Entry::Context { .. }
             | Entry::Elapsed { .. }
-            | Entry::Again { .. } => Self::Note,
+            | Entry::Again { .. }
+            | Entry::Seeded { .. } => Self::Note,
         }
     }
 

@@ -4,7 +4,7 @@
 use super::call::Call;
 use super::once::Finished;
 use super::{Called, Facts, Fault, Replay, Step, notice};
-use crate::attempt::Divergence;
+use crate::attempt::{Divergence, Restored};
 use crate::journal::Entry;
 
 impl Replay {
@@ -53,6 +53,7 @@ impl Replay {
         self.random_position = checkpoint.random_position;
         self.effect_ordinal = checkpoint.effect_ordinal;
         self.resumed_from = Some(position);
+        self.replayed_before = self.replayed;
         self.facts_recorded = false;
         self.facts_aged = true;
         self.finished.clear();
@@ -94,6 +95,7 @@ impl Replay {
             }
             Entry::Elapsed { monotonic_ns } => self.elapsed_ns = Some(monotonic_ns),
             Entry::Again { round } => self.round = Some(round),
+            Entry::Seeded { seed } => self.seed = Some(seed),
             _ => {}
         }
     }
@@ -115,9 +117,18 @@ impl Replay {
         found.map(|(_, facts)| facts)
     }
 
+    /// How far the guest has come since it went on from its checkpoint.
+    fn restored(&self) -> Option<Restored> {
+        let replayed = self.replayed - self.replayed_before;
+        self.resumed_from.map(|checkpoint| Restored { checkpoint, replayed, is_other_call: false })
+    }
+
     pub(super) fn diverged(&self, expected: Option<Call<'_>>, actual: Call<'_>) -> Fault {
         let mut divergence = self.divergence(expected, actual.to_string());
         divergence.difference = expected.and_then(|expected| actual.difference_from(expected));
+        if let Some(restored) = &mut divergence.restored {
+            restored.is_other_call = expected.is_some() && divergence.difference.is_none();
+        }
         Fault::Diverged(Box::new(divergence))
     }
 
@@ -131,6 +142,7 @@ impl Replay {
             component: None,
             recorded_by: self.recorded_by,
             backtrace: None,
+            restored: self.restored(),
         }
     }
 }

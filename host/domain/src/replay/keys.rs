@@ -2,6 +2,7 @@
 //! same in every attempt and on every worker, so nothing else goes in.
 
 use crate::id::{Digest, StepId};
+use crate::seed::drawn;
 
 /// What an effect's key is made of, besides run and step.
 #[derive(Debug, Clone, Copy)]
@@ -37,19 +38,9 @@ pub(super) fn key(step: StepId, round: Option<i64>, of: KeyOf<'_>) -> Digest {
     Digest(*hasher.finalize().as_bytes())
 }
 
-/// `len` bytes of the step's random stream from `position` on. A `once` has a stream of its own, since a
-/// finished one is skipped with all that was drawn inside.
+/// `len` bytes of the step's random stream from `position` on.
 pub(super) fn random(step: StepId, once: Option<Digest>, position: u64, len: u32) -> Vec<u8> {
-    let mut hasher = blake3::Hasher::new_derive_key("pawl random bytes of a step, v1");
-    hasher.update(step.run.0.as_bytes()).update(&step.step.0.to_be_bytes());
-    if let Some(once) = once {
-        hasher.update(&once.0);
-    }
-    let mut stream = hasher.finalize_xof();
-    stream.set_position(position);
-    let mut bytes = vec![0; len as usize];
-    stream.fill(&mut bytes);
-    bytes
+    drawn(blake3::Hasher::new_derive_key("pawl random bytes of a step, v1"), step, once, position, len)
 }
 
 /// What hash maps are seeded with.
@@ -60,4 +51,26 @@ pub(super) fn seed(step: StepId) -> (u64, u64) {
     hasher.finalize_xof().fill(&mut bytes);
     let [first, second] = [0, 8].map(|at| u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index])));
     (first, second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{RunId, StepNo};
+    use crate::namespace::Namespace;
+
+    /// Computed by another program than this one: a step that was begun by an older build draws on where it was.
+    #[test]
+    fn random_bytes_are_the_same_in_every_build() {
+        let run = RunId::from_idempotency_key(&Namespace::default(), "order-17");
+        let step = |number| StepId { run, step: StepNo(number) };
+        let once = Some(Digest::of(b"once"));
+        for (drawn, expected) in [
+            (random(step(0), None, 0, 8), 0x1181_bb01_b22a_746c_u64),
+            (random(step(0), None, 70, 8), 0xac13_ab0e_fbd1_9e36),
+            (random(step(3), once, 0, 8), 0x3c3f_3bd0_3bc8_a73c),
+        ] {
+            assert_eq!(drawn, expected.to_be_bytes());
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::attempt::Cut;
 use crate::id::{RunId, StepNo};
-use crate::journal::HttpAnswer;
+use crate::journal::{Held, HttpAnswer};
 
 /// A past that is handed out so many entries at a time, and what it takes until it can't be read.
 #[derive(Debug)]

@@ -6,14 +6,17 @@
 //! - an effect whose answer is durable is not sent again, and a `once` whose value is durable is not done
 //!   again;
 //! - no signal is given twice, and none that was given back is lost;
+//! - a seed that is durable stays the step's;
 //! - what is left at the end replays to the same output without a question to the world.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::pieces::InPieces;
 use super::*;
+use crate::attempt::Cut;
 use crate::id::{RunId, StepNo};
 use crate::journal::HttpAnswer;
+use crate::seed::Seed;
 use crate::wait::Wait;
 
 #[test]
@@ -51,6 +54,7 @@ enum Op {
     Context,
     Now,
     Random(u32),
+    Secure(u32),
     Fetch(String),
     /// With a name or without, to a URL of its own.
     Effect(bool, String),
@@ -82,15 +86,16 @@ fn random_ops(dice: &mut Dice, place: &str, may_nest: bool) -> Vec<Op> {
 }
 
 fn random_op(dice: &mut Dice, place: String, may_nest: bool) -> Op {
-    match dice.roll(if may_nest { 9 } else { 6 }) {
+    match dice.roll(if may_nest { 10 } else { 7 }) {
         0 => Op::Context,
         1 => Op::Now,
         2 => Op::Random(1 + u32::try_from(dice.roll(90)).unwrap()),
         3 => Op::Fetch(place),
         4 => Op::Effect(false, place),
         5 => Op::Effect(true, place),
-        6 => Op::Sleep(dice.roll(100)),
-        7 => Op::Await(dice.roll(2) == 0),
+        6 => Op::Secure(1 + u32::try_from(dice.roll(90)).unwrap()),
+        7 => Op::Sleep(dice.roll(100)),
+        8 => Op::Await(dice.roll(2) == 0),
         _ => {
             let inside = random_ops(dice, &place, false);
             Op::Once(place, inside)
@@ -124,6 +129,8 @@ struct World {
     inbox: Vec<u64>,
     given: BTreeMap<u32, u64>,
     signals: u64,
+    /// The seed that is durable.
+    seed: Option<Seed>,
 }
 
 impl World {
@@ -142,6 +149,7 @@ impl World {
             inbox: vec![],
             given: BTreeMap::new(),
             signals: 0,
+            seed: None,
         }
     }
 
@@ -208,6 +216,7 @@ impl World {
             match &entry {
                 Entry::Answered { key, .. } => drop(self.answered.insert(*key)),
                 Entry::OnceFinished { name, .. } => drop(self.done.insert(name.clone())),
+                Entry::Seeded { seed } => self.seed = Some(*seed),
                 _ => {}
             }
             self.journal.push(entry);
@@ -309,6 +318,15 @@ impl Guest<'_> {
                 u64::from(facts.attempt) << 32 | facts.deadline_ms
             }
             Op::Random(len) => self.replay.random(*len).into_iter().fold(0, |sum, byte| mix(sum ^ u64::from(byte))),
+            Op::Secure(len) => {
+                if self.replay.wants_seed() {
+                    assert_eq!(self.world.seed, None, "a seed that is durable was lost");
+                    let chance = self.world.ask().to_be_bytes();
+                    self.record(Entry::Seeded { seed: Seed(std::array::from_fn(|at| chance[at % 8])) });
+                }
+                let bytes = self.replay.secure_random(*len).unwrap();
+                bytes.into_iter().fold(0, |sum, byte| mix(sum ^ u64::from(byte)))
+            }
             Op::Now => match self.replay.now().unwrap() {
                 Step::Recorded(now) => now,
                 Step::Live => {

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 
-use crate::journal::{Checkpoint, Entry, History};
+use crate::journal::{Checkpoint, Entry, History, Knowledge};
 
 /// Where what is not in memory of a step's past is read from. Each call may take as long as a server's answer does.
 pub trait Rest: fmt::Debug + Send {
@@ -46,6 +46,14 @@ pub enum Unread {
     /// It is not there, or not what was written.
     #[error("{0}")]
     Damaged(String),
+    /// Another build has written it, which knows more than this one.
+    #[error("{what}")]
+    Newer {
+        /// Who knows that can read it.
+        needs: Knowledge,
+        /// What it is, in a sentence.
+        what: String,
+    },
 }
 
 #[derive(Debug)]

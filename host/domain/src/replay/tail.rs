@@ -11,6 +11,7 @@ use std::collections::HashSet;
 
 use crate::id::Digest;
 use crate::journal::Entry;
+use crate::seed::Seed;
 
 /// The entries since the last checkpoint, reduced to what a cut needs.
 #[derive(Debug)]
@@ -26,11 +27,13 @@ pub(super) struct Tail {
     /// The position of the last entry that told the guest of the world: neither of the clock nor of its attempt, and no
     /// note.
     told_at: Option<u32>,
+    /// The last seed, with its position.
+    seeded: Option<(u32, Seed)>,
 }
 
 impl Tail {
     pub(super) fn new(start: u32) -> Self {
-        Self { start, kept_until: start, end: start, left: Vec::new(), told_at: None }
+        Self { start, kept_until: start, end: start, left: Vec::new(), told_at: None, seeded: None }
     }
 
     /// The checkpoint's position.
@@ -53,6 +56,7 @@ impl Tail {
                 | Entry::OnceKept { .. }
                 | Entry::Elapsed { .. }
                 | Entry::Again { .. }
+                | Entry::Seeded { .. }
         );
         if !tells_nothing {
             self.told_at = Some(position);
@@ -63,6 +67,7 @@ impl Tail {
             Entry::Elapsed { .. } | Entry::OnceFinished { .. } | Entry::OnceKept { .. } => self.kept_until = self.end,
             // Keys are made with it.
             Entry::Again { .. } => self.kept_until = self.end,
+            Entry::Seeded { seed } => self.seeded = Some((position, *seed)),
             Entry::Intent { key, .. } | Entry::Attempted { key, .. } => self.left.push((position, *key)),
             _ => {}
         }
@@ -76,6 +81,12 @@ impl Tail {
     /// Where a retry cuts the journal.
     pub(super) fn cut_at(&self, from_checkpoint: bool) -> u32 {
         if from_checkpoint { self.start } else { self.kept_until }
+    }
+
+    /// The seed that a cut at `at` would drop. The next attempt goes on with it: what has left under a key may be made of it.
+    pub(super) fn seed_since(&self, at: u32) -> Option<Entry> {
+        let (_, seed) = self.seeded.filter(|(position, _)| *position >= at)?;
+        Some(Entry::Seeded { seed })
     }
 
     /// The keys that left in what is dropped by a cut at `at`, each once, in order.

@@ -2,9 +2,9 @@
 //! `random_programs`.
 
 use super::*;
-use crate::attempt::Divergence;
+use crate::attempt::{Cut, Divergence, Restored};
 use crate::id::{RunId, StepNo};
-use crate::journal::HttpAnswer;
+use crate::journal::{Held, HttpAnswer};
 
 pub(super) fn step() -> StepId {
     StepId { run: RunId(uuid::Uuid::from_u128(7)), step: StepNo(3) }
@@ -16,7 +16,7 @@ pub(super) fn replay(entries: Vec<Entry>) -> Replay {
 }
 
 /// A step whose first `prelude` entries come before `restore`, with a checkpoint at `position`.
-fn resumed(prelude: Option<u32>, before: Vec<Entry>, position: u32, after: Vec<Entry>) -> Replay {
+pub(super) fn resumed(prelude: Option<u32>, before: Vec<Entry>, position: u32, after: Vec<Entry>) -> Replay {
     let length = position + after.len() as u32;
     let checkpoint = Checkpoint {
         ordinal: 4,
@@ -58,11 +58,11 @@ pub(super) fn now(unix_ns: u64) -> Entry {
     Entry::Now { unix_ns }
 }
 
-fn begun(name: &str) -> Entry {
+pub(super) fn begun(name: &str) -> Entry {
     Entry::OnceBegun { name: name.into() }
 }
 
-fn finished(name: &str, value: &[u8]) -> Entry {
+pub(super) fn finished(name: &str, value: &[u8]) -> Entry {
     Entry::OnceFinished { name: name.into(), value: value.into() }
 }
 
@@ -275,7 +275,7 @@ fn random_bytes_go_on_where_they_were() {
     assert_eq!(resumed.random(8), whole_stream(108)[100..]);
 }
 
-fn whole_stream(len: u32) -> Vec<u8> {
+pub(super) fn whole_stream(len: u32) -> Vec<u8> {
     replay(vec![]).random(len)
 }
 
@@ -294,6 +294,24 @@ fn restore_jumps_over_what_lies_before_the_checkpoint() {
         replay.checkpoint(vec![]).unwrap().map(|save| (save.checkpoint.ordinal, save.checkpoint.prelude)),
         Some((5, Some(1)))
     );
+}
+
+#[test]
+fn a_divergence_after_a_checkpoint_tells_how_far_the_guest_had_gone_on_from_there() {
+    let after = |entries| {
+        let mut replay = resumed(Some(0), vec![], 40, entries);
+        replay.restore().unwrap();
+        replay
+    };
+    let restored = |replayed, is_other_call| Some(Restored { checkpoint: 40, replayed, is_other_call });
+    let asks = |replay: &mut Replay| divergence(replay.fetch(&request("http://a/")).unwrap_err()).restored;
+    assert_eq!(asks(&mut after(vec![now(41)])), restored(0, true), "a question before the work that was done");
+    let mut later = after(vec![now(41), now(42)]);
+    assert_eq!((later.now(), asks(&mut later)), (Ok(Step::Recorded(41)), restored(1, true)));
+    assert_eq!(divergence(after(vec![now(41)]).finish("return").unwrap_err()).restored, restored(0, false));
+    let other = Entry::Fetched { request: request("http://b/"), answer: answer(200) };
+    assert_eq!(asks(&mut after(vec![other])), restored(0, false), "the same call with other arguments");
+    assert_eq!(asks(&mut resumed(Some(1), vec![now(1)], 40, vec![])), None, "it has not come so far");
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub fn tell(entry: &Entry, signal: Option<&[u8]>) -> Told {
         Entry::OnceKept { name, .. } => format!("note: the result of once {name:?}"),
         Entry::Elapsed { .. } => "note: the guest's own clock at the checkpoint".to_owned(),
         Entry::Again { .. } => "note: a person had it done again from its start".to_owned(),
+        Entry::Seeded { .. } => "note: what its secure random bytes are made of".to_owned(),
         _ => Call::of(entry).to_string(),
     };
     let answer = match entry {
@@ -35,9 +36,17 @@ pub fn tell(entry: &Entry, signal: Option<&[u8]>) -> Told {
         Entry::Awaited { .. } => signal.map_or_else(|| "the time was over".to_owned(), text),
         Entry::Elapsed { monotonic_ns } => format!("{monotonic_ns} ns"),
         Entry::Again { round } => format!("round {round}"),
-        Entry::OnceBegun { .. } | Entry::Slept { .. } => String::new(),
+        // The seed of a step is for nobody to see.
+        Entry::OnceBegun { .. } | Entry::Slept { .. } | Entry::Seeded { .. } => String::new(),
     };
     Told { call, answer }
+}
+
+/// Whether an entry, the last one of a step that awaits a signal of this name, is the wait in which the step is: it stands in the
+/// journal since the commit that suspended the step, and has no answer yet.
+#[must_use]
+pub fn is_open_wait(entry: &Entry, awaits: Option<&str>) -> bool {
+    matches!(entry, Entry::Awaited { name, .. } if awaits == Some(name))
 }
 
 fn answered(answer: &HttpAnswer) -> String {
@@ -63,6 +72,16 @@ fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_is_open_as_long_as_the_step_awaits_its_signal() {
+        let wait = Entry::Awaited { name: "approved".into(), timeout_ms: Some(1) };
+        assert!(is_open_wait(&wait, Some("approved")));
+        // A retry that is waited for comes after waits that are over.
+        assert!(!is_open_wait(&wait, None) && !is_open_wait(&wait, Some("paid")));
+        assert!(!is_open_wait(&Entry::Now { unix_ns: 7 }, Some("approved")));
+    }
+
     use crate::id::Digest;
     use crate::journal::RequestSummary;
 

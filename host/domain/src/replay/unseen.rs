@@ -51,6 +51,7 @@ impl Unseen {
     pub fn cut(self) -> Cut {
         let sent = |key| self.sent.get(&key).map(|request| Entry::Attempted { key, request: request.clone() });
         let mut notes: Vec<Entry> = self.round.map(|round| Entry::Again { round }).into_iter().collect();
+        notes.extend(self.tail.seed_since(self.start));
         notes.extend(self.elapsed_ns.map(|monotonic_ns| Entry::Elapsed { monotonic_ns }));
         notes.extend(self.tail.left_since(self.start).into_iter().filter_map(sent));
         notes.extend(self.finished.into_iter().map(|(name, value)| Entry::OnceKept { name, value }));

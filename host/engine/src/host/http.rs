@@ -9,6 +9,7 @@
 //! the same key. A request of which the host can make none is answered by an entry as well: what is valid, and the text
 //! that says why not, changes with the libraries of the host. So the journal is asked before the request is looked at.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_base::fault;
@@ -19,10 +20,18 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
 use super::bindings::pawl::step::http::{Error, Host, Request, Response};
+use super::calling::Calling;
+use super::context::lacks;
 use super::counted;
 use super::durable::check_name;
-use super::outgoing::Kind;
+use super::filling::{self, Unfilled};
+use super::gate::Gate;
+use super::leaving::Leaving;
+use super::outgoing::{Kind, Sending};
 use crate::guest::{Guest, Halt};
+
+#[cfg(test)]
+mod tests;
 
 /// How long the whole answer may take if the guest does not say.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -80,8 +89,11 @@ fn fetch(guest: &mut Guest, request: Outbound) -> Result<HttpAnswer, Halt> {
             Ok(answer)
         }
         Step::Live => {
+            check(guest, &request)?;
             guest.dispatches();
-            let answer = send(guest, request.wire, Kind::Fetch, request.timeout)?;
+            let calling = Calling::begin(guest, &request.wire, request.timeout, TIMEOUT)?;
+            let answer = send(guest, request.wire, Kind::Fetch, request.timeout, false)?;
+            was_answered(guest, calling, &answer)?;
             fetched(guest, request.summary, answer)
         }
     }
@@ -98,19 +110,23 @@ fn effect(guest: &mut Guest, mut request: Outbound) -> Result<HttpAnswer, Halt> 
     if let Some(name) = &request.effect {
         check_name(name)?;
     }
-    let (key, again) = match guest.replay.effect(request.effect.as_deref(), &request.summary)? {
+    let (key, again, calling) = match guest.replay.effect(request.effect.as_deref(), &request.summary)? {
         EffectStep::Recorded(answer) => {
             guest.has_replayed();
             return Ok(answer);
         }
         EffectStep::Resend(key) => {
             guest.has_replayed();
+            check(guest, &request)?;
             guest.dispatches();
-            (key, true)
+            (key, true, Calling::begin(guest, &request.wire, request.timeout, TIMEOUT)?)
         }
         EffectStep::Live(key) => {
+            // Before anything of it is recorded.
+            check(guest, &request)?;
+            let calling = Calling::begin(guest, &request.wire, request.timeout, TIMEOUT)?;
             guest.record(&Entry::Intent { key, request: request.summary })?;
-            (key, false)
+            (key, false, calling)
         }
     };
     let value = HeaderValue::from_str(&key.to_string()).expect("hexadecimal digits are a header value");
@@ -119,16 +135,37 @@ fn effect(guest: &mut Guest, mut request: Outbound) -> Result<HttpAnswer, Halt> 
     }
     guest.barrier()?;
     fault::point("effect.intent_durable.before_send");
-    let answer = send(guest, request.wire, Kind::Effect, request.timeout)?;
+    let answer = send(guest, request.wire, Kind::Effect, request.timeout, again)?;
     // Without a connection, nothing has left.
     if !matches!(answer, HttpAnswer::Connect(_) | HttpAnswer::Invalid(_)) {
         counted::left(counted::Kind::Request, again);
     }
+    was_answered(guest, calling, &answer)?;
     fault::point("effect.answered.before_journal");
     let entry = Entry::Answered { key, answer };
     guest.record(&entry)?;
     let Entry::Answered { answer, .. } = entry else { unreachable!("it was just made") };
     Ok(answer)
+}
+
+/// Whether the step may call that host at all, and with the secrets that the request is to have. Nobody is asked, and nothing
+/// recorded, if not.
+fn check(guest: &Guest, request: &Outbound) -> Result<(), Halt> {
+    match &request.wire {
+        Ok(wire) if guest.recorder()?.sends() => {
+            guest.way.check(wire.url())?;
+            filling::check(wire, guest.secrets()).map_err(|unfilled| match unfilled {
+                Unfilled::Refused(why) => Halt::Withheld(why),
+                Unfilled::Lacking(name, why) => lacks(guest, name, why),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the answer says of the host that was asked: while that is down, the attempt ends here.
+fn was_answered(guest: &Guest, calling: Option<Calling>, answer: &HttpAnswer) -> Result<(), Halt> {
+    calling.map_or(Ok(()), |calling| calling.was_answered(guest, answer))
 }
 
 /// The one way out. A request that was sent by another version of the host, and is none to this one, stays here.
@@ -137,23 +174,37 @@ fn send(
     wire: Result<reqwest::Request, String>,
     kind: Kind,
     timeout: Duration,
+    again: bool,
 ) -> Result<HttpAnswer, Halt> {
-    let wire = match wire {
+    let mut wire = match wire {
         Ok(wire) => wire,
         Err(why) => return Ok(HttpAnswer::Invalid(why)),
     };
+    let leaving = Leaving::of(guest, &mut wire, again)?;
+    let answer = leave(guest, wire, kind, timeout);
+    if let Some(leaving) = leaving {
+        leaving.came_to(guest, &answer);
+    }
+    answer
+}
+
+fn leave(guest: &Guest, wire: reqwest::Request, kind: Kind, timeout: Duration) -> Result<HttpAnswer, Halt> {
     let limit = guest.limits.entry_bytes;
     // Before the lease is looked at, since it may take its time.
     let _room_for_answer = guest.memory.budget().take_outlasting(limit)?;
+    let sending = |gate: Option<&Arc<Gate>>, wire| {
+        let sending = Sending { way: &guest.way, gate, secrets: guest.secrets(), timeout, limit };
+        guest.sign.away(|| guest.way.http().send(wire, &sending, || guest.halt()))
+    };
     if matches!(kind, Kind::Fetch) {
         guest.clear_to_ask()?;
-        return guest.sign.away(|| guest.http.send(wire, None, timeout, limit, || guest.halt()));
+        return sending(None, wire);
     }
     loop {
         guest.clear_to_leave()?;
         let gate = guest.gate()?;
         let copy = wire.try_clone().expect("its body is in memory");
-        let answer = guest.sign.away(|| guest.http.send(copy, Some(&gate), timeout, limit, || guest.halt()))?;
+        let answer = sending(Some(&gate), copy)?;
         // Held back at the last moment, nothing has left: whoever has lost the step hears so now, others begin again.
         if !gate.was_shut() {
             return Ok(answer);
@@ -266,110 +317,5 @@ fn seen(answer: HttpAnswer) -> Result<Response, Error> {
         HttpAnswer::Broken(reason) => Err(Error::Broken(reason)),
         HttpAnswer::TooLarge(size) => Err(Error::TooLarge(size)),
         HttpAnswer::Invalid(why) => Err(Error::Invalid(why)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::in_memory::InMemory;
-    use crate::{Config, Engine};
-    use pawl_domain::journal::History;
-    use pawl_domain::replay::Replay;
-
-    fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Request {
-        Request {
-            method: method.into(),
-            url: url.into(),
-            headers: headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
-            body: Vec::new(),
-            effect: None,
-            timeout_ms: None,
-        }
-    }
-
-    #[test]
-    fn requests_that_are_not_valid_say_why() {
-        let url = "http://localhost/";
-        for (asked, why) in [
-            (request("get", url, &[]), "upper case"),
-            (request("G T", url, &[]), "no HTTP method"),
-            (request("CONNECT", url, &[]), "not for steps"),
-            (request(&"G".repeat(METHOD_BYTES + 1), url, &[]), "64 bytes"),
-            (request("GET", "localhost", &[]), "no URL"),
-            (request("GET", "file:///etc/passwd", &[]), "neither http nor https"),
-            (request("GET", "https://ann:secret@localhost/", &[]), "in the header `authorization`"),
-            (request("GET", "https://ann@localhost/", &[]), "in the header `authorization`"),
-            (request("GET", &format!("{url}{}", "x".repeat(URL_BYTES)), &[]), "8192 bytes"),
-            (request("POST", url, &[("Idempotency-Key", "mine")]), "name the effect"),
-            (request("POST", url, &[("Host", "elsewhere")]), "set by the host"),
-            (request("POST", url, &[("a b", "c")]), "no header name"),
-            (request("POST", url, &[("a", "b\r\nc: d")]), "not valid"),
-        ] {
-            let method = asked.method.clone();
-            let reason = Outbound::new(asked).and_then(|outbound| outbound.wire).err().unwrap_or_default();
-            assert!(reason.contains(why), "{method}: {reason:?} should say {why:?}");
-            assert!(!reason.contains("secret@"), "{reason}");
-        }
-    }
-
-    #[test]
-    fn only_reading_methods_are_safe() {
-        for (method, safe) in [
-            ("GET", true),
-            ("HEAD", true),
-            ("OPTIONS", true),
-            ("TRACE", true),
-            ("POST", false),
-            ("PUT", false),
-            ("BREW", false),
-        ] {
-            let outbound = Outbound::new(request(method, "https://example.org", &[])).unwrap();
-            assert_eq!(outbound.is_safe(), safe, "{method}");
-        }
-    }
-
-    fn guest(memory: &Arc<InMemory>, entries: Vec<Entry>) -> Guest {
-        let nobody = Engine::new(Config { slots: 1, ..Config::default() }).expect("the engine starts").nobody();
-        let length = entries.len() as u32;
-        let past = History { segments: vec![(0, entries)], length, ..History::default() };
-        Guest { recorder: Some(memory.clone()), replay: Replay::new(nobody.step, past), ..nobody }
-    }
-
-    #[test]
-    fn a_password_in_a_url_is_refused_and_stands_in_no_journal() {
-        let memory = Arc::new(InMemory::default());
-        for method in ["GET", "POST"] {
-            let answer = guest(&memory, vec![]).send(request(method, "http://ann:secret@127.0.0.1:1/", &[])).unwrap();
-            assert!(matches!(&answer, Err(Error::Invalid(why)) if why.contains("authorization")), "{answer:?}");
-        }
-        assert!(memory.entries().is_empty(), "{:?}", memory.entries());
-    }
-
-    #[test]
-    fn what_was_no_request_is_answered_in_a_replay_as_it_was() {
-        let memory = Arc::new(InMemory::default());
-        let asked = || request("POST", "no url", &[]);
-        let Ok(Err(Error::Invalid(why))) = guest(&memory, vec![]).send(asked()) else { panic!("it was valid") };
-        let [Entry::Fetched { request: summary, answer }] = &memory.entries()[..] else { panic!("one entry") };
-        assert_eq!(answer, &HttpAnswer::Invalid(why));
-
-        // Another version of the host has said it otherwise, or took for no request what is one now.
-        let said = |summary: &RequestSummary| Entry::Fetched {
-            request: summary.clone(),
-            answer: HttpAnswer::Invalid("said otherwise".into()),
-        };
-        let valid = request("GET", "http://127.0.0.1:1/", &[]);
-        let known = RequestSummary { url: valid.url.clone(), method: "GET".into(), ..summary.clone() };
-        for (asked, recorded) in [(asked(), said(summary)), (valid, said(&known))] {
-            let answer = guest(&memory, vec![recorded]).send(asked).unwrap();
-            assert!(matches!(&answer, Err(Error::Invalid(why)) if why == "said otherwise"), "{answer:?}");
-        }
-        // An older Pawl recorded nothing.
-        let mut older = guest(&memory, vec![Entry::Now { unix_ns: 7 }]);
-        assert!(matches!(older.send(asked()), Ok(Err(Error::Invalid(_)))));
-        assert_eq!((older.replay.now(), memory.entries().len()), (Ok(Step::Recorded(7)), 1));
     }
 }

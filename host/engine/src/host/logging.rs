@@ -1,5 +1,6 @@
 //! `pawl:step/logging`: what people see of a step while it runs. Not journaled; silent while the guest
-//! replays, since it has been said before. Each line goes to the log of the process, and to the recorder, if that keeps it.
+//! replays, since it has been said before. Each line goes to the recorder: for the log of the process, and to be kept, if it
+//! keeps lines.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -11,6 +12,7 @@ pub(crate) use super::bindings::pawl::step::logging::Level;
 use crate::guest::Guest;
 use crate::recorder::Recorder;
 use crate::secrets::Secrets;
+use crate::spoken::Spoken;
 use crate::trap::Panicked;
 use pawl_domain::id::StepId;
 use pawl_domain::limits::Limits;
@@ -88,8 +90,9 @@ pub(crate) struct Log {
     dropped: AtomicU64,
     /// Whether the guest makes history; before that, it repeats itself.
     is_heard: AtomicBool,
-    /// Who keeps the lines, if somebody does.
-    keeper: Option<Arc<dyn Recorder>>,
+    /// Who has the lines; whether it keeps them.
+    recorder: Option<Arc<dyn Recorder>>,
+    is_kept: bool,
 }
 
 impl fmt::Debug for Log {
@@ -116,7 +119,8 @@ impl Log {
             is_full: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
             is_heard: AtomicBool::new(false),
-            keeper: recorder.filter(|recorder| recorder.keeps_log()),
+            is_kept: recorder.as_ref().is_some_and(|recorder| recorder.keeps_log()),
+            recorder,
         }
     }
 
@@ -152,8 +156,8 @@ impl Log {
         };
         self.left_bytes.store(bytes, Ordering::Relaxed);
         self.left_lines.store(lines, Ordering::Relaxed);
-        self.emit(level, &line);
-        if let Some(keeper) = &self.keeper {
+        self.print(level, line);
+        if let Some(keeper) = self.keeper() {
             let (message, fields) = cut(&message, &fields, self.line_bytes());
             keeper.says(level.into(), message, &fields);
         }
@@ -170,33 +174,21 @@ impl Log {
 
     /// A line of the host's own, whatever the attempt has said.
     fn note(&self, text: &str) {
-        self.emit(Level::Warn, text);
-        if let Some(keeper) = &self.keeper {
+        self.print(Level::Warn, text.to_owned());
+        if let Some(keeper) = self.keeper() {
             keeper.says(Level::Warn.into(), text.to_owned(), &[]);
         }
     }
 
-    fn emit(&self, level: Level, line: &str) {
-        macro_rules! event {
-            ($level:ident, $message:expr) => {
-                tracing::event!(
-                    target: "guest",
-                    tracing::Level::$level,
-                    run.id = %self.step.run,
-                    step.no = %self.step.step,
-                    step.name = %self.step_name,
-                    "{}",
-                    $message
-                )
-            };
+    fn print(&self, level: Level, text: String) {
+        let (step, step_name, level) = (self.step, self.step_name.clone(), level.into());
+        if let Some(recorder) = &self.recorder {
+            recorder.prints(Spoken { step, step_name, level, text });
         }
-        match level {
-            Level::Trace => event!(TRACE, line),
-            Level::Debug => event!(DEBUG, line),
-            Level::Info => event!(INFO, line),
-            Level::Warn => event!(WARN, line),
-            Level::Error => event!(ERROR, line),
-        }
+    }
+
+    fn keeper(&self) -> Option<&Arc<dyn Recorder>> {
+        self.recorder.as_ref().filter(|_| self.is_kept)
     }
 }
 

@@ -9,14 +9,19 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::guest::Guest;
 
+mod calling;
 mod context;
 mod counted;
 mod durable;
+mod filling;
 pub(crate) mod gate;
 mod http;
+mod leaving;
 mod logging;
 pub(super) mod outgoing;
+mod redirect;
 mod wait;
+pub(crate) mod way;
 
 /// Generated from the WIT.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]

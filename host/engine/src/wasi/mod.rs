@@ -5,7 +5,7 @@
 //!  wall clock       journaled
 //!  monotonic clock  the guest's own: it moves when it is read, and while the guest waits
 //!  poll             all but timers is ready at once; that a timer was waited for is journaled
-//!  random           the step's own generator, "insecure" or not
+//!  random           of a seed from the system, which is journaled; "insecure": the step's own generator
 //!  http             `pawl:step/http` under another name: journaled, effects with their keys
 //!  stdout, stderr   the step's log, line by line
 //!  stdin, environment, arguments, folders: empty

@@ -112,6 +112,7 @@ mod tests {
     use super::*;
     use crate::guest::Guest;
     use crate::in_memory::InMemory;
+    use crate::secrets::Secrets;
     use crate::wasi::interfaces::table;
     use crate::wasi::tests::guest;
     use pawl_domain::journal::{Entry, History};
@@ -143,6 +144,13 @@ mod tests {
         text.lines().filter_map(line).collect()
     }
 
+    /// A guest whose lines this one prints.
+    fn heard() -> Guest {
+        let (guest, recorder) = (guest(), Arc::new(InMemory::default()));
+        let log = Log::new(guest.step, "tested".to_owned(), Secrets::default(), &guest.limits, Some(recorder.clone()));
+        Guest { recorder: Some(recorder), log: Arc::new(log), ..guest }
+    }
+
     fn print(guest: &mut Guest, text: &str, is_error: bool) {
         let stream = match is_error {
             true => stderr::Host::get_stderr(&mut guest.cli()).unwrap(),
@@ -154,7 +162,7 @@ mod tests {
     #[test]
     fn what_is_printed_is_logged_line_by_line_in_its_order() {
         let lines = logged(|| {
-            let mut guest = Guest { recorder: Some(Arc::new(InMemory::default())), ..guest() };
+            let mut guest = heard();
             print(&mut guest, "one\ntw", false);
             print(&mut guest, "careful\n", true);
             print(&mut guest, "o\nthe rest", false);
@@ -168,11 +176,10 @@ mod tests {
         let lines = logged(|| {
             let mut describing = guest();
             print(&mut describing, "described\n", false);
-            let recorder = Arc::new(InMemory::default());
             let history =
                 History { segments: vec![(0, vec![Entry::Now { unix_ns: 1 }])], length: 1, ..History::default() };
             let replay = Replay::new(describing.step, history);
-            let mut replaying = Guest { recorder: Some(recorder), replay, ..guest() };
+            let mut replaying = Guest { replay, ..heard() };
             print(&mut replaying, "said before\n", false);
             replaying.replay.now().unwrap();
             print(&mut replaying, "new\n", false);

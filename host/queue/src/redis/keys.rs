@@ -12,14 +12,13 @@
 //! round trip; and what a node can deliver bounds an installation, which is far more than a database commits.
 //! Installations are spread over the nodes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use pawl_domain::id::InstallationId;
 use pawl_domain::pipeline::Priority;
 use redis::{ErrorKind, RedisError, RedisResult};
-use tokio::sync::OnceCell;
 
 use crate::{Source, Stream};
 
@@ -84,23 +83,25 @@ impl Keys {
 pub(super) struct Naming {
     prefix: String,
     installation: WhichInstallation,
-    keys: OnceCell<Keys>,
+    keys: OnceLock<Keys>,
 }
 
 impl Naming {
     pub(super) fn new(prefix: &str, installation: WhichInstallation) -> Self {
-        Self { prefix: prefix.to_owned(), installation, keys: OnceCell::new() }
+        Self { prefix: prefix.to_owned(), installation, keys: OnceLock::new() }
     }
 
     pub(super) async fn keys(&self) -> RedisResult<&Keys> {
         let unknown = |why| RedisError::from((ErrorKind::Client, "the installation is not known yet", why));
-        let ask = async || {
-            let installation = (self.installation)().await.map_err(|error| unknown(pawl_base::chain(&*error)))?;
-            Ok(Keys::new(&self.prefix, installation))
-        };
-        // Others who ask are waited for, too.
-        let told = tokio::time::timeout(TOLD_WITHIN, self.keys.get_or_try_init(ask)).await;
-        told.unwrap_or_else(|_| Err(unknown("no answer in time".to_owned())))
+        if let Some(keys) = self.keys.get() {
+            return Ok(keys);
+        }
+        // Each for itself: whoever waits for the answer of others waits for the sum of all times in which none came.
+        let told = tokio::time::timeout(TOLD_WITHIN, (self.installation)()).await;
+        let installation = told
+            .unwrap_or_else(|_| Err("no answer in time".into()))
+            .map_err(|error| unknown(pawl_base::chain(&*error)))?;
+        Ok(self.keys.get_or_init(|| Keys::new(&self.prefix, installation)))
     }
 }
 

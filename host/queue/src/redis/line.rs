@@ -88,7 +88,10 @@ impl Line {
     {
         let mut left = self.0.times;
         loop {
-            let (connection, number) = within(CONNECT_WITHIN, self.connection()).await?;
+            let (connection, number) = match tokio::time::timeout(CONNECT_WITHIN, self.connection()).await {
+                Ok(connected) => connected?,
+                Err(_) => return Err(silent(format!("no connection to {} in time", self.0.servers.addresses()))),
+            };
             let answer = within(self.0.answer_within, send(connection)).await;
             if !ends_connection(&answer) {
                 return answer;
@@ -107,8 +110,11 @@ impl Line {
 
 /// Bounds a conversation: a server that has gone silent resets nothing.
 pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    let silent = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(RedisError::from(silent())))
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(silent("no answer in time".to_owned())))
+}
+
+fn silent(why: String) -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, why).into()
 }
 
 /// Whether the connection has no future. What a server refuses is an answer like others.

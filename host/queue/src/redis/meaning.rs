@@ -5,6 +5,7 @@
 //! replica, is loading, has lost its cluster. Whatever is asked there is refused, for as long as the connection lives. So
 //! it ends, the server's name is resolved anew, and who has the name by then is asked.
 
+use pawl_base::TlsFault;
 use redis::{ErrorKind, RedisError, ServerError};
 
 /// What an error means.
@@ -61,6 +62,9 @@ pub(super) fn of(error: &RedisError) -> Meaning {
         // Of several the one that explains the most: an unknown one may only follow from it.
         return meanings.max_by_key(|meaning| (meaning.ends_connection, *meaning != ANSWER)).unwrap_or(ANSWER);
     }
+    if let Some(fault) = TlsFault::of(error) {
+        return ends(of_tls(fault));
+    }
     match error.kind() {
         ErrorKind::AuthenticationFailed => ends("it refuses the user or password of redis_url (WRONGPASS)"),
         ErrorKind::Client => stays("it is not known yet which installation this is"),
@@ -69,6 +73,23 @@ pub(super) fn of(error: &RedisError) -> Meaning {
         ErrorKind::Io => ends("it can't be reached"),
         _ if error.is_unrecoverable_error() => ends("it speaks another language"),
         _ => ANSWER,
+    }
+}
+
+/// What a handshake has failed by.
+const fn of_tls(fault: TlsFault) -> &'static str {
+    match fault {
+        TlsFault::Untrusted => "nobody who is trusted here has signed its certificate: name its CA in redis_ca",
+        TlsFault::OtherName => {
+            "its certificate is for other names: name it in redis_url as that does, or have one made for this name"
+        }
+        TlsFault::OutOfTime => "its certificate has ended, or is not good yet: renew it, and look at both clocks",
+        TlsFault::OfCa => {
+            "it shows the certificate of a CA itself: have that sign one for it, with basicConstraints=CA:FALSE"
+        }
+        TlsFault::WantsOurs => "it wants a certificate of a client, or another one: redis_certificate and redis_key",
+        TlsFault::NoTls => "it speaks no TLS: redis_url begins with redis:// then, or its port is another one",
+        TlsFault::Other => "TLS with it fails",
     }
 }
 

@@ -164,6 +164,10 @@ impl Queue for RedisStreams {
         inspect::pending(&mut self.connection.clone(), stream, limit).await.map_err(away)
     }
 
+    async fn repeated(&self, stream: &Stream, limit: usize) -> Result<usize> {
+        inspect::repeated(&mut self.connection.clone(), stream, limit).await.map_err(away)
+    }
+
     async fn server(&self) -> Result<Option<ServerState>> {
         server::state(&mut self.connection.clone()).await.map(Some).map_err(away)
     }

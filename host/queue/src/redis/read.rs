@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pawl_domain::id::WorkerId;
+use pawl_metrics::figures;
 use redis::streams::{StreamId, StreamReadReply};
 use redis::{RedisError, RedisResult, Script};
 
@@ -41,6 +42,12 @@ pub(super) struct GroupReader {
     is_drained: bool,
     /// A read has failed since the last one that was answered in full.
     has_missed: bool,
+    /// The groups were there: if they are gone, all that Redis held is.
+    had_groups: bool,
+    /// It has said who it is.
+    has_said: bool,
+    /// They are gone, and nobody has asked since.
+    has_lost: bool,
 }
 
 struct Watched {
@@ -78,13 +85,31 @@ impl Reader for GroupReader {
         };
         read.map_err(away)
     }
+
+    fn has_lost(&mut self) -> bool {
+        std::mem::take(&mut self.has_lost)
+    }
 }
 
 impl GroupReader {
     pub(super) fn new(line: Line, consumer: WorkerId, streams: Vec<Arc<Stream>>, block: Duration) -> Self {
         let take_in_order = Script::new(TAKE_IN_ORDER);
         let (watched, turn) = Default::default();
-        Self { line, consumer, streams, watched, block, turn, take_in_order, is_drained: false, has_missed: false }
+        let (is_drained, has_missed, had_groups, has_said, has_lost) = (false, false, false, false, false);
+        Self {
+            line,
+            consumer,
+            streams,
+            watched,
+            block,
+            turn,
+            take_in_order,
+            is_drained,
+            has_missed,
+            had_groups,
+            has_said,
+            has_lost,
+        }
     }
 
     async fn read_once(&mut self, count: usize) -> RedisResult<Vec<Delivery>> {
@@ -96,6 +121,9 @@ impl GroupReader {
                 seen: FROM_THE_START.to_owned(),
             };
             self.watched = self.streams.iter().map(watched).collect();
+        }
+        if !std::mem::replace(&mut self.has_said, true) {
+            self.say_who_reads().await;
         }
         if self.has_missed {
             let missed = self.read_from(count, |watched| &watched.seen).await;
@@ -122,6 +150,16 @@ impl GroupReader {
         let next = self.read_from(most, |_| ">").await;
         self.is_drained = matches!(&next, Ok(reply) if reply.keys.iter().all(|read| read.ids.len() < most));
         self.answer(next).await
+    }
+
+    /// So that people see who reads here before the first message comes: servers before 7.2 know of a consumer by then alone. In
+    /// one stream, which is enough to be found: each is looked after in each stream in which it is. Reading needs none of it, so
+    /// what goes wrong with it is nobody's trouble.
+    async fn say_who_reads(&mut self) {
+        let Some(first) = self.watched.first() else { return };
+        let mut create = redis::cmd("XGROUP");
+        create.arg("CREATECONSUMER").arg(&first.key).arg(GROUP).arg(self.consumer.to_string());
+        let _: RedisResult<()> = create.exec_async(&mut self.line).await;
     }
 
     /// What is there, most urgent first. Queues of one priority come in turn.
@@ -153,7 +191,10 @@ impl GroupReader {
 
     async fn answer(&mut self, read: RedisResult<StreamReadReply>) -> RedisResult<Vec<Delivery>> {
         let error = match read {
-            Ok(reply) => return Ok(self.deliveries(reply)),
+            Ok(reply) => {
+                self.had_groups = true;
+                return Ok(self.deliveries(reply));
+            }
             Err(error) => error,
         };
         self.has_missed = true;
@@ -162,7 +203,13 @@ impl GroupReader {
         }
         // The streams are new, or Redis was emptied.
         if has_no_group(&error) {
+            if std::mem::take(&mut self.had_groups) {
+                tracing::warn!("the queue has lost what it held: what was not claimed is delivered again");
+                figures().queue_losses.one();
+                self.has_lost = true;
+            }
             self.create_groups().await?;
+            self.say_who_reads().await;
             return Ok(Vec::new());
         }
         Err(error)

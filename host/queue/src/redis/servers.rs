@@ -11,6 +11,7 @@
 //!
 //! A name is resolved with every connection: who has it now is asked.
 
+use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -116,6 +117,11 @@ impl Servers {
         self.left.subscribe()
     }
 
+    /// Where they are, for people; nothing else of the URL.
+    pub(super) fn addresses(&self) -> String {
+        self.all().iter().map(|server| server.addr().to_string()).collect::<Vec<_>>().join(", ")
+    }
+
     /// The number of the database, which is the same everywhere.
     pub(super) fn database(&self) -> i64 {
         self.named.first().map_or(0, |server| server.redis_settings().db())
@@ -146,7 +152,26 @@ async fn takes_deliveries(connection: &mut MultiplexedConnection, keys: &Keys) -
 async fn open(server: &ConnectionInfo) -> RedisResult<MultiplexedConnection> {
     // What is waited for is bounded by those who ask.
     let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-    Client::open(server.clone())?.get_multiplexed_async_connection_with_config(&config).await
+    let opened = Client::open(server.clone())?.get_multiplexed_async_connection_with_config(&config).await;
+    opened.map_err(|error| with_address(server, error))
+}
+
+/// What the network said, with the address that was tried: of several servers one may be away, and a name leads somewhere.
+fn with_address(server: &ConnectionInfo, error: RedisError) -> RedisError {
+    if !error.is_io_error() {
+        return error;
+    }
+    let kind = if error.is_timeout() { io::ErrorKind::TimedOut } else { io::ErrorKind::NotConnected };
+    io::Error::new(kind, At { address: server.addr().to_string(), said: error }).into()
+}
+
+/// What was said, and where: what it means is still to be found in it.
+#[derive(Debug, thiserror::Error)]
+#[error("{address}: {said}")]
+struct At {
+    address: String,
+    #[source]
+    said: RedisError,
 }
 
 /// The nodes of the server's cluster; an error if it is none.
@@ -181,6 +206,20 @@ fn at(server: &ConnectionInfo, address: &str) -> Option<ConnectionInfo> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_network_said_is_told_with_the_address_and_without_the_password() {
+        let server = Client::open("redis://me:hunter2@cache:1/").expect("a URL").get_connection_info().clone();
+        let refused = RedisError::from(io::Error::from(io::ErrorKind::ConnectionRefused));
+        let told = pawl_base::chain(&super::super::away(with_address(&server, refused)));
+        assert!(told.contains("it can't be reached: cache:1: ") && !told.contains("hunter2"), "{told}");
+        let silent = with_address(&server, RedisError::from(io::Error::from(io::ErrorKind::TimedOut)));
+        assert!(silent.is_timeout(), "what it means stays: {silent}");
+        let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let untrusted = RedisError::from(io::Error::new(io::ErrorKind::InvalidData, untrusted));
+        let why = meaning::of(&with_address(&server, untrusted)).why;
+        assert!(why.contains("redis_ca"), "{why}");
+    }
 
     #[test]
     fn another_address_keeps_all_but_the_place() {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pawl_api::client::Client;
+use pawl_base::tell;
 use pawl_domain::pipeline_file::parse_duration_ms;
 use serde::Serialize;
 
@@ -99,9 +100,9 @@ struct Plan {
 impl Bench {
     /// Floor, load, floor.
     async fn measure(&mut self, plan: Plan) -> anyhow::Result<Report> {
-        eprintln!("measuring the floor");
+        tell!("measuring the floor");
         let before = self.observer.floor(FLOOR_TIME).await?;
-        eprintln!("measuring {}", plan.bench);
+        tell!("measuring {}", plan.bench);
         let measured = plan.load.run(&self.client, &mut self.observer).await?;
         let after = self.observer.floor(FLOOR_TIME).await?;
         Ok(report(&plan, &measured, [before, after]))

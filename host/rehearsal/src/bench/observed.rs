@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use pawl_base::owner_only;
+use pawl_queue::RedisConfig;
 
 use crate::observer::Observer;
 
@@ -36,8 +38,8 @@ impl Observed {
     ///
     /// # Errors
     /// If one of them can't be reached.
-    pub async fn servers(database_url: &str, redis_url: &str) -> anyhow::Result<Self> {
-        Ok(Self::Servers(Box::new(Observer::connect(database_url, redis_url).await?)))
+    pub async fn servers(database_url: &str, redis: &RedisConfig) -> anyhow::Result<Self> {
+        Ok(Self::Servers(Box::new(Observer::connect(database_url, redis).await?)))
     }
 
     pub(super) async fn look(&mut self) -> anyhow::Result<Look> {
@@ -91,7 +93,7 @@ struct Scratch(PathBuf);
 fn scratch(folder: &Path) -> anyhow::Result<Scratch> {
     anyhow::ensure!(folder.is_dir(), "there is no folder {}: give that of a running `pawl dev`", folder.display());
     let file = folder.join(format!("floor-{}.sqlite", std::process::id()));
-    std::fs::write(&file, "").with_context(|| format!("can't write {}", file.display()))?;
+    owner_only::write(&file, b"").with_context(|| format!("can't write {}", file.display()))?;
     Ok(Scratch(file))
 }
 

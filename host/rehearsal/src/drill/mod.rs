@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use pawl_api::client::Trust;
+use pawl_queue::RedisConfig;
 
 mod recovery;
 mod servers;
@@ -30,12 +32,14 @@ pub struct Recovery {
     pub task_length: Duration,
     /// The port of the API that is started; a free one if there is none.
     pub port: Option<u16>,
-    /// The Postgres and Redis to be used, by their URLs, in place of private ones.
-    pub existing_services: Option<(String, String)>,
+    /// The Postgres and Redis to be used, as they are reached, in place of private ones.
+    pub existing_services: Option<(String, RedisConfig)>,
     /// The API to be used, which works on the same servers, in place of one that is started.
     pub existing_coordinator: Option<String>,
     /// The token of the API.
     pub api_token: Option<String>,
+    /// Whom its clients trust, if it speaks TLS.
+    pub trust: Trust,
     /// Stop what was started when all is done.
     pub shutdown_after: bool,
     /// Work on the queue `default`, which others may use too: its depth is then told, not checked.

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use pawl_api::client::Client;
 use pawl_api::types::{EventList, Requeued, Run, RunStatus, StepDetail, SubmitRun};
+use pawl_base::tell;
 use pawl_domain::id::{Digest, RunId};
 use pawl_domain::pipeline_file::Format;
-use pawl_queue::{Queue as _, RedisConfig, RedisStreams};
+use pawl_queue::{Queue as _, RedisStreams};
 use pawl_store::Postgres;
 use pawl_store::doctor::Invariants as _;
 use serde::Deserialize;
@@ -44,7 +45,7 @@ struct Output {
 /// Plays the drill; what is found goes into the summary.
 pub(super) async fn play(args: &Recovery, servers: &mut Servers, summary: &mut Summary) -> anyhow::Result<()> {
     let client = servers.coordinator(args).await?;
-    let mut observer = Observer::connect(&servers.database_url, &servers.redis_url).await?;
+    let mut observer = Observer::connect(&servers.database_url, &servers.redis_config).await?;
     let queue = if args.shared_queue { "default" } else { OWN_QUEUE };
     prepare(args, &client, queue).await?;
 
@@ -53,7 +54,7 @@ pub(super) async fn play(args: &Recovery, servers: &mut Servers, summary: &mut S
     let run = submit(&client, items).await?;
     summary.run = Some(run);
     summary.items = items;
-    eprintln!("run {run}: one step of {items} items");
+    tell!("run {run}: one step of {items} items");
 
     // In the middle: late enough that there is something to lose, early enough that something is left.
     let wanted = i32::try_from(items / 5).unwrap_or(i32::MAX).max(2);
@@ -70,10 +71,10 @@ pub(super) async fn play(args: &Recovery, servers: &mut Servers, summary: &mut S
     servers.worker(first).kill9();
     let killed_at_ms = observer.now_ms().await?;
     summary.checkpoint_at_kill = observer.step(run.0, 0).await?.checkpoints;
-    eprintln!("killed worker-1 (pid {pid}) at item {} or later", summary.checkpoint_at_kill);
+    tell!("killed worker-1 (pid {pid}) at item {} or later", summary.checkpoint_at_kill);
 
     let second = servers.start_worker(queue)?;
-    eprintln!("started worker-2; asking for the step to be delivered again");
+    tell!("started worker-2; asking for the step to be delivered again");
     wait("the replacement to take the step over", PATIENCE, async |waited: Duration| {
         servers.worker(second).ensure_running()?;
         // Workers find a dead one's steps by themselves; the runbook asks besides.
@@ -90,7 +91,7 @@ pub(super) async fn play(args: &Recovery, servers: &mut Servers, summary: &mut S
         Ok(taken)
     })
     .await?;
-    eprintln!("taken over after {} ms", summary.takeover_ms.unwrap_or_default());
+    tell!("taken over after {} ms", summary.takeover_ms.unwrap_or_default());
 
     wait("the run to end", args.task_length * 3 + PATIENCE, async |_| {
         servers.worker(second).ensure_running()?;
@@ -157,7 +158,7 @@ async fn verify(
 
     // Messages are acknowledged after the commit, so the last one may be on its way.
     let store = Postgres::new(&servers.database_url, 1, PATIENCE)?;
-    let streams = RedisStreams::of(&RedisConfig::new(&servers.redis_url), store.installation().await?)?;
+    let streams = RedisStreams::of(&servers.redis_config, store.installation().await?)?;
     let quiet = wait("the queue to be empty", Duration::from_secs(10), async |_| {
         let states = streams.streams().await?;
         let own = states.iter().filter(|state| state.stream.queue == queue);
@@ -167,7 +168,7 @@ async fn verify(
     });
     let quiet = quiet.await.is_ok();
     if args.shared_queue {
-        eprintln!("the queue is shared: its depth is told, not checked");
+        tell!("the queue is shared: its depth is told, not checked");
     } else {
         summary.check("the queue is empty and nothing is pending", quiet);
     }
@@ -179,7 +180,7 @@ async fn verify(
         Ok(violations.is_empty())
     });
     let sound = sound.await.is_ok();
-    violations.iter().for_each(|violation| eprintln!("invariant {}: {}", violation.invariant, violation.what));
+    violations.iter().for_each(|violation| tell!("invariant {}: {}", violation.invariant, violation.what));
     summary.check("all invariants of the database hold", sound);
     Ok(())
 }

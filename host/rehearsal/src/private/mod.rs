@@ -45,6 +45,19 @@ pub fn free_port() -> anyhow::Result<u16> {
         .context("no free port between 16000 and 31999 on 127.0.0.1")
 }
 
+/// Starts a server on a free port; on another one, if somebody has taken it meanwhile.
+fn on_free_port(mut start: impl FnMut(u16) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut attempts = 1;
+    loop {
+        let port = free_port()?;
+        let is_taken = || TcpListener::bind(("127.0.0.1", port)).is_err();
+        match start(port) {
+            Err(_) if attempts < START_ATTEMPTS && is_taken() => attempts += 1,
+            ended => return ended,
+        }
+    }
+}
+
 /// Waits until `ready` says so; fails with what it waited for after `limit`.
 ///
 /// # Errors

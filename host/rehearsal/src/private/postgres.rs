@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use rustix::process::Signal;
 
-use super::{PATIENCE, Process, START_ATTEMPTS, free_port, in_path, tail, wait_until};
+use super::{PATIENCE, Process, free_port, in_path, on_free_port, tail, wait_until};
 
 /// A running Postgres server on 127.0.0.1 with trusted connections; dropping it stops it.
 #[derive(Debug)]
@@ -41,15 +41,12 @@ impl PrivatePostgres {
             _ => folder.clone(),
         };
         let programs = find_programs()?;
-        let mut server = Self { programs, folder, home, user, port: free_port()?, process: None };
+        let mut server = Self { programs, folder, home, user, port: 0, process: None };
         server.init()?;
-        let mut attempts = 1;
-        while let Err(error) = server.launch() {
-            let taken = std::net::TcpListener::bind(("127.0.0.1", server.port)).is_err();
-            anyhow::ensure!(taken && attempts < START_ATTEMPTS, error);
-            attempts += 1;
-            server.port = free_port()?;
-        }
+        on_free_port(|port| {
+            server.port = port;
+            server.launch()
+        })?;
         Ok(server)
     }
 
@@ -71,6 +68,11 @@ impl PrivatePostgres {
         self.port
     }
 
+    /// Whether its process has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
+    }
+
     /// Where the server writes its log.
     #[must_use]
     pub fn log(&self) -> PathBuf {
@@ -84,7 +86,9 @@ impl PrivatePostgres {
     /// If it does not start.
     pub fn restart_immediate(&mut self) -> anyhow::Result<()> {
         self.end(Signal::QUIT)?;
-        self.launch()
+        // Else it begins by syncing each of its files, which takes longer than a lease where the disk is busy. The system goes on,
+        // and has what was written.
+        self.launch_with(&["fsync=off"])
     }
 
     /// Starts the server again after [`Self::stop`], on the same port and data.
@@ -92,10 +96,15 @@ impl PrivatePostgres {
     /// # Errors
     /// If it does not start.
     pub fn launch(&mut self) -> anyhow::Result<()> {
+        self.launch_with(&[])
+    }
+
+    fn launch_with(&mut self, besides: &[&str]) -> anyhow::Result<()> {
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data());
-        for (name, value) in self.settings() {
-            command.arg("-c").arg(format!("{name}={value}"));
+        let settings = self.settings().into_iter().map(|(name, value)| format!("{name}={value}"));
+        for setting in settings.chain(besides.iter().map(|setting| (*setting).to_owned())) {
+            command.arg("-c").arg(setting);
         }
         let mut process = Process::spawn("postgres", command, &self.log())?;
         // The server writes its state into the eighth line of this file; pg_ctl waits in the same way.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{PATIENCE, Process, START_ATTEMPTS, free_port, in_path, wait_until};
+use super::{PATIENCE, Process, in_path, on_free_port, wait_until};
 
 /// A running Redis server on 127.0.0.1; dropping it stops it.
 #[derive(Debug)]
@@ -37,18 +37,12 @@ impl PrivateRedis {
     pub fn start_with(folder: &Path, options: &[&str]) -> anyhow::Result<Self> {
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
         std::fs::create_dir_all(folder).with_context(|| format!("can't create {}", folder.display()))?;
-        let folder = folder.canonicalize()?;
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let mut server =
-                Self { folder: folder.clone(), port: free_port()?, options: options.clone(), process: None };
-            match server.launch() {
-                Ok(()) => return Ok(server),
-                Err(_) if attempts < START_ATTEMPTS && port_is_taken(server.port) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let mut server = Self { folder: folder.canonicalize()?, port: 0, options, process: None };
+        on_free_port(|port| {
+            server.port = port;
+            server.launch()
+        })?;
+        Ok(server)
     }
 
     /// For `PAWL_REDIS_URL`.
@@ -61,6 +55,11 @@ impl PrivateRedis {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether its process has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
     }
 
     /// Where the server writes its log.
@@ -119,10 +118,6 @@ fn answers(port: u16) -> bool {
         Ok(&answer == b"+PONG")
     };
     ping().unwrap_or(false)
-}
-
-fn port_is_taken(port: u16) -> bool {
-    std::net::TcpListener::bind(("127.0.0.1", port)).is_err()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Postgres;
 use crate::doctor::{Invariants, Violation};
-use crate::{Result, within};
+use crate::{Result, ms, within};
 
 /// How long all of it may take; a server that has died tells nobody.
 const LONGEST_LOOK: Duration = Duration::from_secs(3_600);
@@ -62,7 +62,7 @@ impl Postgres {
         for setting in ["plan_cache_mode = force_custom_plan", "enable_hashjoin = on"] {
             sqlx::query(sqlx::AssertSqlSafe(format!("set {setting}"))).execute(&mut conn).await?;
         }
-        let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
+        let grace_ms = ms(grace);
         let mut violations = Vec::new();
         let mut after = Uuid::nil();
         loop {

@@ -167,7 +167,15 @@ misfiled as (
                  lag(lines_until) over (partition by run_id, step_no order by first) as before
           from step_log where run_id = any ($2)) as l
     where l.lines_until <> l.before + l.length
+),
+-- 14 What is on the shelf is there by a pause, which will take it off.
+forgotten as (
+    select 14, format('step %s/%s is on the shelf, and nothing is paused that put it there', s.run_id, s.step_no)
+    from step s join run r on r.id = s.run_id
+    where s.run_id = any ($2) and s.status = 'ready' and s.ready_at >= pawl_shelved_v1()
+      and case when s.shelved_by is null then r.paused_at is null
+               else not exists (select from pause p where p.id = s.shelved_by) end
 )
 select * from unowned union all select * from immobile union all select * from miscounted
 union all select * from misnumbered union all select * from torn union all select * from open
-union all select * from missed union all select * from odd union all select * from misfiled
+union all select * from missed union all select * from odd union all select * from misfiled union all select * from forgotten

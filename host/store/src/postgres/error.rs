@@ -1,6 +1,6 @@
 //! What Postgres says, by what a caller does about it.
 
-use super::NAME;
+use super::{NAME, tls};
 use crate::Error;
 use crate::error::Source;
 
@@ -15,6 +15,10 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
                 Self::Refused(NAME, error.into())
             }
+            sqlx::Error::Tls(said) => match said.downcast_ref::<tls::Unsafe>() {
+                Some(refused) => Self::Unsafe(NAME, refused.fix, refused.to_string().into()),
+                None => Self::Unavailable(NAME, error.into()),
+            },
             sqlx::Error::RowNotFound | sqlx::Error::ColumnNotFound(_) => Self::Refused(NAME, error.into()),
             _ => Self::Unavailable(NAME, error.into()),
         }
@@ -31,11 +35,18 @@ fn of_code(code: &str) -> fn(&'static str, Source) -> Error {
         "57014" => Error::Slow,
         // lock_not_available, by the lock timeout.
         "55P03" => Error::Held,
+        // invalid_authorization_specification, invalid_catalog_name.
+        _ if is_denied(code) => Error::Denied,
         _ if blames_content(code) => Error::Refused,
         // Whatever else it is, another server, another time or an operator may change it, and what was sent is kept until
-        // then: a server that is read only, is full or shuts down, a password that was changed, a database that is gone.
+        // then: a server that is read only, is full or shuts down.
         _ => Error::Unavailable,
     }
+}
+
+/// Whether a session was refused for its user, its password or its database.
+fn is_denied(code: &str) -> bool {
+    code.starts_with("28") || code == "3D000"
 }
 
 /// Whether it is about what was sent: sent again, it is refused again.
@@ -55,6 +66,12 @@ pub(super) fn ends_session(code: &str) -> bool {
 impl From<sqlx::migrate::MigrateError> for Error {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         match error {
+            // insufficient_privilege: it is another role that owns the schema.
+            sqlx::migrate::MigrateError::Execute(sqlx::Error::Database(error))
+                if error.code().as_deref() == Some("42501") =>
+            {
+                Self::Denied(NAME, error.message().into())
+            }
             sqlx::migrate::MigrateError::Execute(error) => error.into(),
             sqlx::migrate::MigrateError::VersionMissing(found) => {
                 Self::Schema { found, needed: super::needed_version() }
@@ -73,6 +90,7 @@ mod tests {
             Error::Slow(..) => "slow",
             Error::Held(..) => "held",
             Error::Refused(..) => "refused",
+            Error::Denied(..) => "denied",
             _ => "away",
         }
     }
@@ -87,11 +105,12 @@ mod tests {
             ("23514", "refused"),
             ("54000", "refused"),
             ("P0001", "refused"),
-            // Read only, a changed password, a dropped database and table, no connection left, a full disk, a crash, a role
+            ("28P01", "denied"),
+            ("28000", "denied"),
+            ("3D000", "denied"),
+            // Read only, a dropped table, no connection left, a full disk, a crash, a role
             // that was taken its rights, an error of the server's own.
             ("25006", "away"),
-            ("28P01", "away"),
-            ("3D000", "away"),
             ("42P01", "away"),
             ("53300", "away"),
             ("53100", "away"),

@@ -7,9 +7,9 @@ use pawl_domain::namespace::Namespace;
 use sqlx::Row as _;
 
 use super::Postgres;
-use crate::Result;
 use crate::doctor::{Condition, FAILED_LOOKED_AT, Inspections, Troubles};
 use crate::live::PARKED_LOOKED_AT;
+use crate::{Result, ms};
 
 #[async_trait]
 impl Inspections for Postgres {
@@ -48,7 +48,7 @@ impl Inspections for Postgres {
                      where f.ended_at > clock_timestamp() - $2 * interval '1 millisecond') as failed",
         )
         .bind(namespace.as_str())
-        .bind(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        .bind(ms(since))
         .bind(i64::from(PARKED_LOOKED_AT))
         .bind(i64::from(FAILED_LOOKED_AT))
         .fetch_one(&self.sweeps)

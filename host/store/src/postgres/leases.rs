@@ -19,6 +19,22 @@ use super::{Postgres, ready_of};
 use crate::Result;
 use crate::leases::{Heartbeat, Look, Pulse, ReadyFrom, Renewal, Sweeps, Watch};
 
+/// The streams that hold ready steps, as `stream`: from one to the next in the index, however many steps are in each.
+macro_rules! streams {
+    () => {
+        "with recursive stream as (
+             (select queue, priority from step where ready_at is not null order by queue, priority limit 1)
+             union all
+             select n.queue, n.priority from stream t
+             cross join lateral (select s.queue, s.priority from step s
+                                 where s.ready_at is not null and (s.queue, s.priority) > (t.queue, t.priority)
+                                 order by s.queue, s.priority limit 1) as n
+         )"
+    };
+}
+
+pub(super) use streams;
+
 /// Begins or renews a worker's lease.
 pub(super) async fn heartbeat(conn: &mut PgConnection, beat: &Heartbeat<'_>) -> Result<Renewal> {
     let row =
@@ -99,8 +115,8 @@ impl Postgres {
 impl Sweeps for Postgres {
     async fn look(&self, look: &Look<'_>) -> Result<Pulse> {
         let query = sqlx::query(
-            "select now_ms, next_lease_end_ms, next_due_ms, oldest_ready_ms, newest_wanted_us
-             from pawl_look_v1($1, $2, $3, $4, $5, $6, $7)",
+            "select now_ms, next_lease_end_ms, next_due_ms, oldest_ready_ms, newest_wanted_us, releases, circuits
+             from pawl_look_v3($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(look.worker.0)
         .bind(look.due_from_ms)
@@ -116,6 +132,8 @@ impl Sweeps for Postgres {
             next_due_ms: row.try_get("next_due_ms")?,
             oldest_ready_ms: row.try_get("oldest_ready_ms")?,
             newest_wanted_us: row.try_get("newest_wanted_us")?,
+            releases: row.try_get("releases")?,
+            circuits: row.try_get("circuits")?,
         })
     }
 
@@ -146,19 +164,14 @@ impl Sweeps for Postgres {
     }
 
     async fn redeliver_ready(&self, limit: usize) -> Result<Vec<Ready>> {
-        let query = sqlx::query(
-            // From one stream to the next in the index, and of each the oldest.
-            "with recursive stream as (
-                 (select queue, priority from step where ready_at is not null order by queue, priority limit 1)
-                 union all
-                 select n.queue, n.priority from stream t
-                 cross join lateral (select s.queue, s.priority from step s
-                                     where s.ready_at is not null and (s.queue, s.priority) > (t.queue, t.priority)
-                                     order by s.queue, s.priority limit 1) as n
-             ), oldest as (
+        // Of each stream the oldest.
+        let query = sqlx::query(concat!(
+            streams!(),
+            ", oldest as (
                  select o.run_id, o.step_no from stream t
                  cross join lateral (select s.run_id, s.step_no, s.ready_at from step s
-                                     where s.queue = t.queue and s.priority = t.priority and s.ready_at is not null
+                                     where s.queue = t.queue and s.priority = t.priority
+                                       and s.ready_at < pawl_shelved_v1()
                                      order by s.ready_at limit $1) as o
                  order by o.ready_at limit $1
              ), found as (
@@ -169,7 +182,7 @@ impl Sweeps for Postgres {
              where s.run_id = found.run_id and s.step_no = found.step_no and s.status = 'ready'
              returning s.run_id, s.step_no, s.queue, s.priority,
                        (extract(epoch from s.ready_at) * 1000)::bigint as ready_at_ms",
-        );
+        ));
         let rows = query.bind(i32::try_from(limit).unwrap_or(i32::MAX)).fetch_all(&self.pool).await?;
         rows.iter().map(ready_of).collect()
     }
@@ -182,7 +195,8 @@ impl Sweeps for Postgres {
                  join run r on r.id = q.run_id
                  join pipeline_step p on p.digest = r.pipeline_digest and p.step_no = q.step_no
                  join step s on s.run_id = q.run_id and s.step_no = q.step_no
-                 where s.status = 'ready'
+                 -- Said so that the index of ready steps does not do for it: these are found by their keys.
+                 where s.status = 'ready' and coalesce(s.ready_at, 'infinity') < pawl_shelved_v1()
                  order by s.run_id, s.step_no
                  for no key update of s skip locked
              )
@@ -219,6 +233,8 @@ impl Sweeps for Postgres {
                  where s.run_id = r.run_id and s.step_no = r.step_no and s.fence = r.fence
              ), charged as (
                  delete from charge where worker_id = $1 returning runs, steps, fences
+             ), had_not_died as (
+                 delete from incident where kind = 'worker.died' and subject = $1::text
              )
              update step s set crashes = s.crashes - 1
              from charged c cross join lateral unnest(c.runs, c.steps, c.fences) as n (run_id, step_no, fence)

@@ -14,6 +14,8 @@ use uuid::Uuid;
 
 use crate::{Error, Link, Result, Schema, Store, within};
 
+mod audit;
+mod circuits;
 mod components;
 mod control;
 mod dead_letters;
@@ -22,20 +24,29 @@ mod error;
 mod events;
 mod history;
 mod inbox;
+mod incidents;
 mod inspect;
 mod leases;
 mod link;
 mod live;
 mod logs;
+mod namespaces;
+mod pauses;
 mod pipelines;
 mod plugins;
 mod pool;
 mod readiness;
 mod recoveries;
+mod restore;
 mod retention;
+mod roles;
 mod runs;
+mod secrets;
 mod servers;
 mod submit;
+mod tls;
+mod tokens;
+mod traces;
 mod workers;
 mod write;
 
@@ -117,6 +128,14 @@ impl Postgres {
         within(self.pool.patience(), connecting).await
     }
 
+    /// A session as it is for anybody who has the URL: nothing is set in it. For those who look at the database beside Pawl.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the URL is not one, [`Error::Unavailable`] and the like if there is no session.
+    pub async fn session(database_url: &str) -> Result<PgConnection> {
+        Ok(Servers::of(database_url, Vec::new())?.open().await?)
+    }
+
     /// The schema whose builds still work with this one, if that is newer than this build's: a newer schema says so itself.
     async fn oldest_build(&self) -> Result<i64> {
         let told = sqlx::query_scalar::<_, i32>("select oldest from works_with").fetch_optional(&self.pool).await;
@@ -184,7 +203,13 @@ impl Schema for Postgres {
     }
 
     async fn check_connections(&self) -> Result<()> {
-        within(self.pool.patience(), self.servers.check_sessions()).await
+        within(self.pool.patience(), self.servers.check_sessions()).await.map_err(|error| match error {
+            Error::Silent => {
+                let silent = format!("{} did not answer in time", self.servers.addresses());
+                Error::Unavailable(NAME, silent.into())
+            }
+            error => error,
+        })
     }
 
     fn link(&self) -> Box<dyn Link> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pawl_domain::id::Digest;
+use pawl_domain::id::{Digest, StepNo};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::{Pipeline, StepSpec};
 use sqlx::Row;
@@ -48,12 +48,11 @@ impl Pipelines for Postgres {
         Ok((summary, pipeline))
     }
 
-    async fn named_queues(&self, namespace: &Namespace) -> Result<Vec<String>> {
+    async fn named_queues(&self) -> Result<Vec<String>> {
         let queues = sqlx::query_scalar(
-            "select distinct s.queue from pipeline p join pipeline_step s on s.digest = p.digest
-             where p.namespace = $1 order by s.queue",
+            "select distinct s.queue from pipeline p join pipeline_step s on s.digest = p.digest order by s.queue",
         );
-        Ok(queues.bind(namespace.as_str()).fetch_all(&self.pool).await?)
+        Ok(queues.fetch_all(&self.pool).await?)
     }
 
     async fn unknown_pipeline(&self, namespace: &Namespace, name: &str) -> Error {
@@ -114,36 +113,32 @@ impl Postgres {
     }
 }
 
-/// The rows that server-side functions decide with; the edges come flat, since SQL has no ragged arrays.
+/// The rows that server-side functions decide with. Edges come as texts of arrays, since SQL has no ragged ones, and are
+/// joined to nothing: without statistics a join of 10,000 steps compares each with each.
 async fn insert_steps(transaction: &mut PgConnection, pipeline: &Pipeline, digest: Digest) -> Result<()> {
-    let edges = || pipeline.numbered().flat_map(|(number, step)| step.needs.iter().map(move |need| (number.0, need.0)));
     let column = |of: fn(&StepSpec) -> &str| pipeline.steps.iter().map(of).collect::<Vec<_>>();
     sqlx::query(
-        "with edge as (
-             select * from unnest($6::int[], $7::int[]) with ordinality as e (step, need, place)
-         ), needs as (
-             select step, array_agg(need order by place) as needs from edge group by step
-         ), successors as (
-             select need as step, array_agg(step order by step) as successors from edge group by need
-         )
-         insert into pipeline_step (digest, step_no, plugin, version, needs, successors, queue, priority)
-         select $1, s.place - 1, s.plugin, s.version, coalesce(n.needs, '{}'), coalesce(u.successors, '{}'),
-                s.queue, s.priority
-         from unnest($2::text[], $3::text[], $4::text[], $5::text[]) with ordinality
-             as s (plugin, version, queue, priority, place)
-         left join needs n on n.step = s.place - 1
-         left join successors u on u.step = s.place - 1",
+        "insert into pipeline_step (digest, step_no, plugin, version, queue, priority, needs, successors)
+         select $1, s.place - 1, s.plugin, s.version, s.queue, s.priority, s.needs::int[], s.successors::int[]
+         from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) with ordinality
+             as s (plugin, version, queue, priority, needs, successors, place)",
     )
     .bind(&digest.0[..])
     .bind(column(|step| &step.plugin))
     .bind(pipeline.steps.iter().map(|step| step.version.as_deref()).collect::<Vec<_>>())
     .bind(column(|step| &step.queue))
     .bind(column(|step| step.priority.as_str()))
-    .bind(edges().map(|(step, _)| step).collect::<Vec<_>>())
-    .bind(edges().map(|(_, need)| need).collect::<Vec<_>>())
+    .bind(pipeline.steps.iter().map(|step| array_text(&step.needs)).collect::<Vec<_>>())
+    .bind(pipeline.successors().iter().map(|steps| array_text(steps)).collect::<Vec<_>>())
     .execute(transaction)
     .await?;
     Ok(())
+}
+
+/// An array of integers as Postgres reads it.
+fn array_text(steps: &[StepNo]) -> String {
+    let numbers: Vec<_> = steps.iter().map(|step| step.0.to_string()).collect();
+    format!("{{{}}}", numbers.join(","))
 }
 
 fn pipeline_row(row: &PgRow) -> Result<PipelineRow> {

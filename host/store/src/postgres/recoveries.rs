@@ -1,18 +1,17 @@
 //! Recoveries, as people read them, and how interrupted runs go on at their word: `migrations/0023_recovery.sql`.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use pawl_domain::id::{Fence, RunId, StepId, StepNo, WorkerId};
-use pawl_domain::namespace::Namespace;
 use pawl_domain::ready::Ready;
 use pawl_domain::suspicion::Suspicion;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::{Postgres, digest_of, parse, ready_of};
-use crate::Result;
-use crate::recoveries::{InterruptedRow, LOOKED_AT, Recoveries, RecoveryFilter, RecoveryId, RecoveryRow};
+use crate::recoveries::{
+    InterruptedFilter, InterruptedRow, LOOKED_AT, Recoveries, RecoveryFilter, RecoveryId, RecoveryRow,
+};
+use crate::{Result, ms};
 
 /// A page, as it stands in an index: of all, or of one run, whose records are few.
 macro_rules! page_where {
@@ -63,12 +62,15 @@ impl Recoveries for Postgres {
         query.fetch_all(&self.pool).await?.iter().map(recovery_row).collect()
     }
 
-    async fn interrupted(&self, namespace: &Namespace, threshold: Duration, limit: u32) -> Result<Vec<InterruptedRow>> {
+    async fn interrupted_page(&self, filter: &InterruptedFilter<'_>) -> Result<Vec<InterruptedRow>> {
         let rows = sqlx::query(include_str!("interrupted.sql"))
-            .bind(namespace.as_str())
-            .bind(i64::try_from(threshold.as_millis()).unwrap_or(i64::MAX))
+            .bind(filter.namespace.as_str())
+            .bind(ms(filter.threshold))
             .bind(i64::from(LOOKED_AT))
-            .bind(i64::from(limit))
+            .bind(i64::from(filter.limit))
+            .bind(filter.pipeline)
+            .bind(filter.after.map(|place| place.since_ms))
+            .bind(filter.after.map(|place| place.run.0))
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(interrupted_row).collect()

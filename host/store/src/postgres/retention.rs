@@ -14,24 +14,25 @@ use crate::retention::{
     Bounds, Due, GoneVersions, LOOKED_AT, Lane, Piece, PipelineRetention, Place, Remains, Retentions, Turn, VERSIONS,
 };
 use crate::runs::no_run;
-use crate::{Error, Result};
+use crate::{Error, Result, ms};
 
 #[async_trait]
 impl Retentions for Postgres {
     async fn take_turn(&self, holder: WorkerId, time: Duration, policy: &Policy) -> Result<bool> {
-        let taken = sqlx::query_scalar("select pawl_retention_turn_v1($1, $2, $3, $4, $5, $6)")
+        let taken = sqlx::query_scalar("select pawl_retention_turn_v2($1, $2, $3, $4, $5, $6, $7)")
             .bind(holder.0)
             .bind(ms(time))
             .bind(policy.succeeded.ms().map(u64::cast_signed))
             .bind(policy.failed.ms().map(u64::cast_signed))
             .bind(policy.cancelled.ms().map(u64::cast_signed))
-            .bind(ms(policy.grace));
+            .bind(ms(policy.grace))
+            .bind(policy.audit.ms().map(u64::cast_signed));
         Ok(taken.fetch_one(&self.sweeps).await?)
     }
 
     async fn turn(&self) -> Result<Option<Turn>> {
         let row = sqlx::query(
-            "select holder_id, until > clock_timestamp() as holds, succeeded_ms, failed_ms, cancelled_ms, grace_ms
+            "select holder_id, until > clock_timestamp() as holds, succeeded_ms, failed_ms, cancelled_ms, grace_ms, audit_ms
              from retention where is_this",
         );
         row.fetch_optional(&self.pool).await?.as_ref().map(turn_of).transpose()
@@ -153,6 +154,12 @@ impl Retentions for Postgres {
         self.delete_plugin_versions(grace, &mut gone).await?;
         Ok(gone)
     }
+
+    async fn delete_audit(&self, term_ms: u64, lines: u32) -> Result<u64> {
+        let deleting = sqlx::query_scalar("select pawl_delete_audit_v1($1, $2)");
+        let gone: i32 = deleting.bind(term_ms.cast_signed()).bind(lines.cast_signed()).fetch_one(&self.sweeps).await?;
+        Ok(u64::from(gone.cast_unsigned()))
+    }
 }
 
 impl Postgres {
@@ -222,10 +229,6 @@ impl Postgres {
     }
 }
 
-fn ms(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
-}
-
 fn count(row: &PgRow, column: &str) -> Result<u64> {
     Ok(u64::from(row.try_get::<i32, _>(column)?.cast_unsigned()))
 }
@@ -243,6 +246,7 @@ fn turn_of(row: &PgRow) -> Result<Turn> {
             failed: term("failed_ms")?,
             cancelled: term("cancelled_ms")?,
             grace: Duration::from_millis(row.try_get::<i64, _>("grace_ms")?.cast_unsigned()),
+            audit: term("audit_ms")?,
         },
     })
 }

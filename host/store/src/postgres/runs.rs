@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
+use pawl_domain::ready::unless_shelved;
 use pawl_domain::status::RunStatus;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -18,10 +19,11 @@ use crate::{Result, verified};
 /// What is read of a run; a macro, so that statements stay constants.
 macro_rules! run_columns {
     () => {
-        "r.id, r.pipeline, r.pipeline_digest, r.status, r.steps as step_count, r.live, r.failing, r.kept, r.event_count,
+        "r.id, r.pipeline, r.pipeline_digest, r.status, r.steps as step_count, r.live, r.failing, r.kept, r.event_count, r.pause_reason,
          r.idempotency_key, (extract(epoch from r.created_at) * 1000)::bigint as run_created_at_ms,
          (extract(epoch from r.started_at) * 1000)::bigint as run_started_at_ms,
          (extract(epoch from r.ended_at) * 1000)::bigint as run_ended_at_ms,
+         (extract(epoch from r.paused_at) * 1000)::bigint as run_paused_at_ms,
          case when r.status = 'running' and r.running = 0 and not r.failing
               then exists (select from step p where p.run_id = r.id and p.parked_at is not null and p.status = 'parked')
               else false end as parked"
@@ -257,6 +259,8 @@ pub(super) fn run_row(row: &PgRow) -> Result<RunRow> {
         failing: row.try_get("failing")?,
         parked: row.try_get("parked")?,
         kept: row.try_get("kept")?,
+        paused_at_ms: row.try_get("run_paused_at_ms")?,
+        pause_reason: row.try_get("pause_reason")?,
         event_count: count("event_count")?,
         idempotency_key: row.try_get("idempotency_key")?,
         created_at_ms: row.try_get("run_created_at_ms")?,
@@ -281,7 +285,7 @@ fn step_row(row: &PgRow) -> Result<StepRow> {
         progress: row.try_get("progress")?,
         progress_message: row.try_get("progress_message")?,
         error: row.try_get("error")?,
-        ready_at_ms: row.try_get("ready_at_ms")?,
+        ready_at_ms: unless_shelved(row.try_get("ready_at_ms")?),
         due_at_ms: row.try_get("due_at_ms")?,
         awaits: row.try_get("awaits")?,
         claimed_at_ms: row.try_get("claimed_at_ms")?,

@@ -4,12 +4,15 @@
 //! (<https://www.postgresql.org/docs/15/libpq-connect.html#LIBPQ-CONNSTRING>) Settings are made by a statement, and not in
 //! the packet that begins a session: a pooler in between may know nothing of those.
 
+use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use pawl_base::one_by_one;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
+use super::tls;
 use crate::{Error, Result};
 
 /// The servers of one database, in the order in which they are tried.
@@ -35,7 +38,7 @@ impl Servers {
             Some("read-write" | "primary") => true,
             Some(other) => {
                 return Err(Error::Config(format!(
-                    "the database URL asks for a server that is {other}: Pawl writes, use target_session_attrs=read-write"
+                    "database_url asks for a server that is {other}: Pawl writes, use target_session_attrs=read-write"
                 )));
             }
         };
@@ -58,7 +61,8 @@ impl Servers {
         Ok(conn)
     }
 
-    async fn open(&self) -> sqlx::Result<PgConnection> {
+    /// The same with nothing set in it.
+    pub(super) async fn open(&self) -> sqlx::Result<PgConnection> {
         let mut last = sqlx::Error::PoolClosed;
         for server in &*self.servers {
             match self.open_one(server).await {
@@ -70,12 +74,17 @@ impl Servers {
     }
 
     async fn open_one(&self, server: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-        let mut conn = PgConnection::connect_with(server).await?;
+        let mut conn = PgConnection::connect_with(server).await.map_err(|error| at(server, error))?;
         if self.writable {
             // Refused where it is read only, with the reason.
             sqlx::raw_sql("begin read write; commit").execute(&mut conn).await?;
         }
         Ok(conn)
+    }
+
+    /// Where they are, for people; nothing else of the URL.
+    pub(super) fn addresses(&self) -> String {
+        self.servers.iter().map(address).collect::<Vec<_>>().join(", ")
     }
 
     /// Whether each connection has a session of its own, which a pooler that lends servers for single transactions does not
@@ -92,7 +101,7 @@ impl Servers {
             Ok(_) => Ok(()),
             // assert_failure
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("P0004") => Err(Error::Config(
-                "the database URL leads to a pooler that gives each transaction another session (PgBouncer's \
+                "database_url leads to a pooler that gives each transaction another session (PgBouncer's \
                  `pool_mode = transaction`), and Pawl needs its own: use `pool_mode = session`, or name Postgres itself"
                     .to_owned(),
             )),
@@ -101,36 +110,55 @@ impl Servers {
     }
 }
 
+/// Host and port, or the folder of a socket.
+fn address(server: &PgConnectOptions) -> String {
+    match server.get_socket() {
+        Some(folder) => folder.display().to_string(),
+        None if server.get_host().contains(':') => format!("[{}]:{}", server.get_host(), server.get_port()),
+        None => format!("{}:{}", server.get_host(), server.get_port()),
+    }
+}
+
+/// What the network said, with the address that was tried: a URL may name several servers, and a name leads somewhere.
+fn at(server: &PgConnectOptions, error: sqlx::Error) -> sqlx::Error {
+    if let Some(refused) = tls::unsafe_by(server, &address(server), &error) {
+        return sqlx::Error::Tls(refused.into());
+    }
+    match error {
+        sqlx::Error::Io(said) => sqlx::Error::Io(io::Error::new(said.kind(), format!("{}: {said}", address(server)))),
+        sqlx::Error::Tls(said) => sqlx::Error::Tls(format!("{}: {said}", address(server)).into()),
+        other => other,
+    }
+}
+
 /// One URL for each server, and what is asked of them (`target_session_attrs`).
 fn split(url: &str) -> (Vec<String>, Option<String>) {
-    let Some((scheme, rest)) = url.split_once("://") else { return (vec![url.to_owned()], None) };
-    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (place, query) = url.split_once('?').unwrap_or((url, ""));
     let (attributes, others): (Vec<&str>, Vec<&str>) =
         query.split('&').filter(|pair| !pair.is_empty()).partition(|pair| pair.starts_with("target_session_attrs="));
-    let (authority, path) = place.split_at(place.find('/').unwrap_or(place.len()));
-    let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(user, hosts)| (user, hosts));
-    let (at, asks) = (if user.is_empty() { "" } else { "@" }, if others.is_empty() { "" } else { "?" });
-    let urls = hosts.split(',').map(|host| format!("{scheme}://{user}{at}{host}{path}{asks}{}", others.join("&")));
+    let asks = if others.is_empty() { "" } else { "?" };
     let attributes = attributes.last().and_then(|pair| pair.split_once('=')).map(|(_, value)| value.to_owned());
-    (urls.collect(), attributes)
+    (one_by_one(&format!("{place}{asks}{}", others.join("&"))), attributes)
 }
 
 fn options(url: &str) -> Result<PgConnectOptions> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err(Error::Config(
-            "the database URL begins with `postgres://`: `postgres://USER@HOST/DATABASE`".to_owned(),
+            "database_url is not valid: it begins with `postgres://`, for example postgres://USER:PASSWORD@HOST:5432/DATABASE"
+                .to_owned(),
         ));
     }
     let options = PgConnectOptions::from_str(url).map_err(|error| {
         Error::Config(format!(
-            "the database URL is not valid: {error}. What is special in a URL is encoded in user and password: / as %2F, \
+            "database_url is not valid: {error}. It looks like postgres://USER:PASSWORD@HOST:5432/DATABASE. What is special in a URL is encoded in user and password: / as %2F, \
              @ as %40, # as %23"
         ))
     })?;
     // An IPv6 address stands in brackets in a URL, and nowhere else.
     let host = options.get_host().trim_start_matches('[').trim_end_matches(']').to_owned();
     // Numbers are sent as such, not as text; poolers know nothing of it.
-    Ok(options.host(&host).extra_float_digits(None).application_name("pawl"))
+    let options = options.host(&host).extra_float_digits(None).application_name("pawl");
+    tls::secured(options, url, &|name| std::env::var(name).ok())
 }
 
 #[cfg(test)]
@@ -170,6 +198,18 @@ mod tests {
     #[test]
     fn an_address_of_ipv6_is_an_address() {
         assert_eq!(options("postgres://[::1]:5433/db").unwrap().get_host(), "::1");
+    }
+
+    #[test]
+    fn what_the_network_said_is_told_with_the_address_and_without_the_password() {
+        for (url, where_) in [
+            ("postgres://ann:hunter2@db.example.org/pawl", "db.example.org:5432"),
+            ("postgres://ann:hunter2@[::1]:5433/pawl", "[::1]:5433"),
+        ] {
+            let refused = sqlx::Error::Io(io::ErrorKind::ConnectionRefused.into());
+            let told = Error::from(at(&options(url).unwrap(), refused)).chain();
+            assert!(told.contains(&format!(" {where_}: ")) && !told.contains("hunter2"), "{told}");
+        }
     }
 
     #[test]

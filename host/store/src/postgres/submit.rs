@@ -1,4 +1,5 @@
-//! Submissions, many in one round trip to `pawl_submit_v2` (see `migrations/0008_submit.sql` and `0011_listed.sql`).
+//! Submissions, many in one round trip to `pawl_submit_v2` (see `migrations/0008_submit.sql` and `0011_listed.sql`), or, if
+//! some came in a trace, to `pawl_submit_traced_v1` (`0036_traces.sql`).
 
 use std::collections::HashMap;
 
@@ -24,6 +25,15 @@ struct SubmissionRow {
     input: Vec<u8>,
     key: Option<String>,
     request_digest: [u8; 32],
+}
+
+/// `pawl_traced_v1`, see `migrations/0036_traces.sql`.
+#[derive(Debug, sqlx::Type)]
+#[sqlx(type_name = "pawl_traced_v1")]
+struct TracedRow {
+    place: i32,
+    run_id: Uuid,
+    trace: String,
 }
 
 #[derive(Debug, sqlx::Type)]
@@ -56,7 +66,15 @@ pub(super) async fn submit(conn: &mut PgConnection, runs: &[NewRun]) -> Result<(
         key: run.idempotency_key.clone(),
         request_digest: run.request_digest().0,
     });
-    let submitting = sqlx::query("select unmade, ready from pawl_submit_v2($1)").bind(submissions.collect::<Vec<_>>());
+    let traced = (1..).zip(runs).filter_map(|(place, run)| {
+        let trace = run.trace.as_ref()?.to_string();
+        Some(TracedRow { place, run_id: run.id.0, trace })
+    });
+    let (submissions, traced): (Vec<_>, Vec<_>) = (submissions.collect(), traced.collect());
+    let submitting = match traced.is_empty() {
+        true => sqlx::query("select unmade, ready from pawl_submit_v2($1)").bind(submissions),
+        false => sqlx::query("select unmade, ready from pawl_submit_traced_v1($1, $2)").bind(submissions).bind(traced),
+    };
     let submitted = match submitting.fetch_one(&mut *conn).await {
         Ok(submitted) => submitted,
         Err(error) => return Err(or_being_deleted(conn, runs, error).await),

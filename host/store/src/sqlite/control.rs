@@ -2,7 +2,7 @@
 //! as it was read.
 
 use async_trait::async_trait;
-use pawl_domain::decision::{Changes, GoesOn, StepChanged, Verb};
+use pawl_domain::decision::{Changes, GoesOn, PauseChange, StepChanged, Verb};
 use pawl_domain::id::{Digest, RunId, StepId};
 use pawl_domain::journal::{Entry, Segment};
 use pawl_domain::ready::Ready;
@@ -85,6 +85,14 @@ fn apply(ledger: &Ledger<'_>, id: RunId, changes: &Changes<'_>) -> Result<Vec<Re
         (changes.run.status, changes.run.live, changes.run.running, changes.run.failing);
     let ended_at = (live == 0).then(|| run.ended_at.unwrap_or(ledger.now_ms));
     Run { status, live, running, failing, ended_at, ..run }.write(ledger.conn)?;
+    if let Some(pause) = changes.pause {
+        let (paused_at, reason) = match pause {
+            PauseChange::Begins { reason } => (Some(ledger.now_ms), reason),
+            PauseChange::Ends => (None, None),
+        };
+        let sql = "update run set paused_at = ?2, pause_reason = ?3 where id = ?1";
+        ledger.conn.execute(sql, (id.0, paused_at, reason))?;
+    }
     let ready = changes.steps.iter().filter(|step| step.status == StepStatus::Ready);
     ledger.ready_of(ready.map(|step| StepId { run: id, step: step.no }))
 }

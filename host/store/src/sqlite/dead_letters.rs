@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::ledger::now_ms;
 use super::rows::Step;
-use super::runs::{run_query, run_row};
+use super::runs::{page_bound, run_query, run_row};
 use super::{Sqlite, digest_of, parse, row, rows};
 use crate::Result;
 use crate::dead_letters::{COUNTED, DeadGroup, DeadGroupKey, DeadLetter, DeadLetters, DeadOrder, DeadPlace};
@@ -126,16 +126,7 @@ impl DeadLetters for Sqlite {
     ) -> Result<Vec<RunRow>> {
         let (namespace, pipeline) = (namespace.to_string(), pipeline.map(str::to_owned));
         self.read(move |conn| {
-            let mut bound = match before {
-                None => (i64::MAX, Uuid::max()),
-                Some(run) => {
-                    let sql = "select created_at from run where id = ?1";
-                    match row(conn, sql, [run.0], |row| Ok(row.get("created_at")?))? {
-                        Some(at) => (at, run.0),
-                        None => return Ok(Vec::new()),
-                    }
-                }
-            };
+            let Some(mut bound) = page_bound(conn, before)? else { return Ok(Vec::new()) };
             let mut runs = Vec::new();
             while runs.len() < limit as usize {
                 let Some(next) = next_parked(conn, &namespace, pipeline.as_deref(), bound)? else { break };

@@ -11,14 +11,14 @@ use rusqlite::Connection;
 use super::ledger::{needs_of, now_ms, read_pipeline};
 use super::rows::{Run, Step};
 use super::{Sqlite, rows};
-use crate::Result;
 use crate::doctor::{Invariants, Violation};
+use crate::{Result, ms};
 
 #[async_trait]
 impl Invariants for Sqlite {
     async fn doctor(&self, grace: Duration, quiet: bool) -> Result<Vec<Violation>> {
         self.read(move |conn| {
-            let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
+            let grace_ms = ms(grace);
             let mut violations = rows(conn, include_str!("doctor.sql"), (grace_ms, now_ms(), quiet), |row| {
                 let run = row.get::<_, Option<_>>(1)?.map(|run| format!("run {}: ", RunId(run))).unwrap_or_default();
                 Ok(Violation { invariant: row.get(0)?, what: format!("{run}{}", row.get::<_, String>(2)?) })

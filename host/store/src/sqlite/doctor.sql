@@ -142,6 +142,14 @@ misfiled as (
           from step_log)
     where lines_until <> before + length
 ),
+-- 14 What is on the shelf is there by a pause, which will take it off.
+forgotten as (
+    select 14, s.run_id, format('step %d is on the shelf, and nothing is paused that put it there', s.step_no)
+    from step s join run r on r.id = s.run_id
+    where s.status = 'ready' and s.ready_at >= 253370764800000
+      and case when s.shelved_by is null then r.paused_at is null
+               else not exists (select 1 from pause p where p.id = s.shelved_by) end
+),
 -- 3 What workers say they run is what the tables say; only when things are quiet.
 astray as (
     select 3, null, format('a worker says that it runs %d steps, the tables say %d', w.running, n.running)
@@ -152,4 +160,4 @@ astray as (
 )
 select * from unowned union all select * from immobile union all select * from miscounted
 union all select * from misnumbered union all select * from torn union all select * from open
-union all select * from missed union all select * from orphaned union all select * from undead union all select * from misfiled union all select * from astray
+union all select * from missed union all select * from orphaned union all select * from undead union all select * from misfiled union all select * from forgotten union all select * from astray

@@ -7,9 +7,9 @@ use pawl_domain::namespace::Namespace;
 
 use super::ledger::now_ms;
 use super::{Sqlite, row};
-use crate::Result;
 use crate::doctor::{Condition, FAILED_LOOKED_AT, Inspections, Troubles};
 use crate::live::PARKED_LOOKED_AT;
+use crate::{Result, ms};
 
 #[async_trait]
 impl Inspections for Sqlite {
@@ -25,7 +25,7 @@ impl Inspections for Sqlite {
     async fn troubles(&self, namespace: &Namespace, since: Duration) -> Result<Troubles> {
         let namespace = namespace.as_str().to_owned();
         self.read(move |conn| {
-            let after_ms = now_ms().saturating_sub(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+            let after_ms = now_ms().saturating_sub(ms(since));
             let sql = "select count(*) as parked, coalesce(sum(is_new), 0) as since
                        from (select exists (select 1 from event e
                                             where e.run_id = s.run_id and e.step_no = s.step_no

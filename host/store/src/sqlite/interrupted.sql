@@ -7,7 +7,9 @@ with standing as (
     where s.status = 'running' and (w.expires_at is null or w.expires_at <= ?2)
     union all
     select * from (select s.run_id, s.step_no, s.status, s.queue, null from step s
-                   where s.ready_at <= ?2 order by s.ready_at limit ?4)
+                   where s.ready_at <= ?2
+                     and not exists (select 1 from pause u where u.ended_at is null and u.kind = 'queue' and u.name = s.queue)
+                   order by s.ready_at limit ?4)
     union all
     select * from (select s.run_id, s.step_no, s.status, s.queue, null from step s
                    where s.due_at <= ?2 order by s.due_at limit ?4)
@@ -19,6 +21,10 @@ with standing as (
            ) as last_activity
     from standing t join run r on r.id = t.run_id
     where r.namespace = ?1 and r.status = 'running'
+      -- What a person has paused is not interrupted.
+      and r.paused_at is null
+      and not exists (select 1 from pause u where u.ended_at is null and u.kind = 'pipeline' and u.namespace = r.namespace
+                                              and u.name = r.pipeline)
       -- Somebody is at work on another step of it.
       and not exists (select 1 from step o join worker w on w.id = o.worker_id
                       where o.run_id = t.run_id and o.status = 'running' and w.expires_at > ?3)

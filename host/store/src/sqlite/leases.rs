@@ -1,11 +1,13 @@
-//! The heartbeat and the look, as `pawl_heartbeat_v2` and `pawl_look_v1` do them for Postgres
+//! The heartbeat and the look, as `pawl_heartbeat_v2` and `pawl_look_v2` do them for Postgres
 //! (`migrations/0012_sweeps.sql`).
 
 use pawl_domain::id::WorkerId;
 use pawl_domain::pipeline::Priority;
 use rusqlite::Connection;
 
+use super::circuits::are_there;
 use super::ledger::{Ledger, now_ms};
+use super::pauses::has_ended;
 use super::row;
 use crate::Result;
 use crate::leases::{Heartbeat, Pulse, Renewal};
@@ -54,6 +56,7 @@ pub(super) fn look(
         let oldest = row(conn, sql, (queue, priority.as_str(), before_ms), |row| Ok(row.get("oldest")?))?;
         oldest_ready_ms.push(oldest.flatten());
     }
+    let (releases, circuits) = (has_ended(conn)?, are_there(conn)?);
     let sql = "select (select min(expires_at) from worker where id <> ?1) as next_lease_end,
                       (select min(due_at) from step where due_at is not null) as next_due,
                       (select max(wanted_at) from plugin_version) as newest_wanted";
@@ -64,6 +67,8 @@ pub(super) fn look(
             next_due_ms: row.get("next_due")?,
             oldest_ready_ms,
             newest_wanted_us: row.get("newest_wanted")?,
+            releases,
+            circuits,
         })
     })?;
     Ok(pulse.unwrap_or_default())

@@ -22,7 +22,7 @@ use super::plugins::component_of;
 use super::row;
 use super::rows::{Run, Step};
 use crate::pipelines::pipeline_of;
-use crate::{Error, Result};
+use crate::{Error, Result, ms};
 
 /// Plans kept in memory.
 const PLANS: usize = 1_000;
@@ -206,8 +206,7 @@ impl<'c> Ledger<'c> {
 
 /// The store's clock: this machine's, in ms since 1970.
 pub(super) fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+    ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// A pipeline version.

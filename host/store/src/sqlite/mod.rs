@@ -3,7 +3,7 @@
 //! ([`thread`]), which decides with the state machines of `domain` and writes row by row ([`ledger`]).
 
 use std::collections::HashSet;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -14,16 +14,22 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use super::{Error, Link, Result, Schema, Store};
+use folder::{has_room, keep_from_others, lock_folder, nothing_left, unusable};
 use ledger::{Ledger, Plans};
 use thread::Thread;
 
+mod audit;
+pub(crate) mod backup;
+mod circuits;
 mod components;
 mod control;
 mod dead_letters;
 mod doctor;
 mod events;
+mod folder;
 mod history;
 mod inbox;
+mod incidents;
 mod inspect;
 mod journal;
 mod leases;
@@ -31,33 +37,37 @@ mod ledger;
 mod link;
 mod live;
 mod logs;
+mod namespaces;
+mod pauses;
 mod pipelines;
 mod plugins;
 mod readiness;
 mod recoveries;
+pub(crate) mod restore;
 mod retention;
 mod rows;
 mod runs;
+mod seal;
+mod secrets;
 mod signals;
 mod space;
 mod submit;
 mod sweeps;
 mod thread;
+mod tokens;
+mod traces;
 mod workers;
 mod write;
 
 /// The database, in its folder.
 const FILE: &str = "pawl.sqlite";
 
-/// What the disk must have room for, bytes: a commit that finds room in the log proves nothing about the next one.
-const PROBE_BYTES: usize = 64 << 10;
-
 /// For people.
 const NAME: &str = "SQLite";
 
 /// The tables, and each change of them since: a file's `user_version` counts what it has been through. What has landed
 /// is frozen, as migrations are.
-const SCHEMA: [&str; 10] = [
+const SCHEMA: [&str; 18] = [
     include_str!("schema/0001_tables.sql"),
     include_str!("schema/0002_listed.sql"),
     include_str!("schema/0003_inbox.sql"),
@@ -68,6 +78,14 @@ const SCHEMA: [&str; 10] = [
     include_str!("schema/0008_retention.sql"),
     include_str!("schema/0009_logs.sql"),
     include_str!("schema/0010_dead_letters.sql"),
+    include_str!("schema/0011_pause.sql"),
+    include_str!("schema/0012_traces.sql"),
+    include_str!("schema/0013_circuits.sql"),
+    include_str!("schema/0014_incidents.sql"),
+    include_str!("schema/0015_tokens.sql"),
+    include_str!("schema/0016_audit_retention.sql"),
+    include_str!("schema/0017_secrets.sql"),
+    include_str!("schema/0018_namespaces.sql"),
 ];
 
 /// A database file that this process owns; cheap to clone.
@@ -89,21 +107,12 @@ impl Sqlite {
     /// since, so their steps may be taken over at once.
     ///
     /// # Errors
-    /// [`Error::Config`] if the folder can't be used or another process has it; [`Error::Schema`] if it was made
-    /// by another version.
+    /// [`Error::Config`] if the folder can't be used, others may write to it, or another process has it; [`Error::Schema`] if
+    /// it was made by another version.
     pub fn open(folder: &Path) -> Result<Self> {
-        let unusable =
-            |error: std::io::Error| Error::Config(format!("can't use the folder {}: {error}", folder.display()));
-        std::fs::create_dir_all(folder).map_err(unusable)?;
-        let lock = File::create(folder.join("lock")).map_err(unusable)?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => {
-                let folder = folder.display();
-                Error::Config(format!("another pawl uses {folder}: stop it, or choose another folder with --data"))
-            }
-            TryLockError::Error(error) => unusable(error),
-        })?;
+        let lock = lock_folder(folder)?;
         let file = folder.join(FILE);
+        keep_from_others(&file).map_err(|error| unusable(folder, &error))?;
         let conn = thread::open(&file)?;
         prepare(&conn)?;
         Ok(Self {
@@ -121,12 +130,9 @@ impl Sqlite {
     /// # Errors
     /// [`Error::Config`] if there is none; [`Error::Schema`] or [`Error::ForeignSchema`] if it was made by another version.
     pub fn look(folder: &Path) -> Result<Self> {
-        let unusable = |error: std::io::Error| {
-            Error::Config(format!("`pawl dev` has left nothing in {}: {error}", folder.display()))
-        };
         let file = folder.join(FILE);
         // Opening it would make one.
-        let kept = File::open(&file).map_err(unusable)?;
+        let kept = File::open(&file).map_err(|error| nothing_left(folder, &error))?;
         let reading = || {
             let conn = thread::open(&file)?;
             conn.execute_batch("pragma query_only = on")?;
@@ -171,23 +177,28 @@ impl Sqlite {
     }
 }
 
-fn has_room(probe: &Path) -> Result<()> {
-    let written = std::fs::write(probe, [0; PROBE_BYTES]);
-    let _ = std::fs::remove_file(probe);
-    written.map_err(|error| Error::Unavailable("room on the disk of the database", error.into()))
-}
-
 /// Whether the tables are those of this build.
 fn is_ours(conn: &Connection, schema: &[&str]) -> Result<()> {
-    let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let (found, needed) = (pragma("user_version")?, schema.len() as i64);
+    let (found, needed) = (pragma(conn, "user_version")?, schema.len() as i64);
     if found != needed {
         return Err(Error::Schema { found, needed });
     }
-    if pragma("application_id")? != mark_of(schema) {
+    version(found, pragma(conn, "application_id")?, schema).map(drop)
+}
+
+/// How many of the changes tables have been through that say so, and bear that mark.
+fn version(found: i64, mark: i64, schema: &[&str]) -> Result<usize> {
+    let newer = || Error::Schema { found, needed: schema.len() as i64 };
+    let through = usize::try_from(found).ok().and_then(|count| schema.get(..count)).ok_or_else(newer)?;
+    if found > 0 && mark != mark_of(through) {
         return Err(Error::ForeignSchema { version: found });
     }
-    Ok(())
+    Ok(through.len())
+}
+
+/// A number that SQLite tells of a file.
+fn pragma(conn: &Connection, name: &str) -> Result<i64> {
+    Ok(conn.pragma_query_value(None, name, |row| row.get(0))?)
 }
 
 /// Brings the tables up to date, and ends the leases of a process that was here before.
@@ -199,16 +210,10 @@ fn prepare(conn: &Connection) -> Result<()> {
 }
 
 fn upgrade(conn: &Connection, schema: &[&str]) -> Result<()> {
-    let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let (found, needed) = (pragma("user_version")?, schema.len() as i64);
-    let newer = || Error::Schema { found, needed };
-    let (before, missing) =
-        usize::try_from(found).ok().and_then(|count| schema.split_at_checked(count)).ok_or_else(newer)?;
-    if found > 0 && pragma("application_id")? != mark_of(before) {
-        return Err(Error::ForeignSchema { version: found });
-    }
+    let through = version(pragma(conn, "user_version")?, pragma(conn, "application_id")?, schema)?;
+    let missing = &schema[through..];
     if !missing.is_empty() {
-        let (missing, mark) = (missing.concat(), mark_of(schema));
+        let (missing, mark, needed) = (missing.concat(), mark_of(schema), schema.len());
         conn.execute_batch(&format!(
             "begin; {missing} pragma user_version = {needed}; pragma application_id = {mark}; commit"
         ))?;

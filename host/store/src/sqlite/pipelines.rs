@@ -68,12 +68,11 @@ impl Pipelines for Sqlite {
         }
     }
 
-    async fn named_queues(&self, namespace: &Namespace) -> Result<Vec<String>> {
-        let namespace = namespace.to_string();
+    async fn named_queues(&self) -> Result<Vec<String>> {
         self.read(move |conn| {
-            let sql = "select digest from pipeline where namespace = ?1";
+            let sql = "select distinct digest from pipeline";
             let mut queues = BTreeSet::new();
-            for digest in rows(conn, sql, [namespace], |row| digest_of(row, "digest"))? {
+            for digest in rows(conn, sql, [], |row| digest_of(row, "digest"))? {
                 queues.extend(read_pipeline(conn, digest)?.steps.into_iter().map(|step| step.queue));
             }
             Ok(queues.into_iter().collect())

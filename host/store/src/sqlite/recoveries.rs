@@ -1,12 +1,9 @@
 //! Recoveries, as `migrations/0023_recovery.sql` does them for Postgres: what takeovers, claims and replacements note, what
 //! people read of it, and how a run goes on at their word.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use pawl_domain::event::EventKind;
 use pawl_domain::id::{Fence, RunId, StepId, StepNo, WorkerId};
-use pawl_domain::namespace::Namespace;
 use pawl_domain::ready::Ready;
 use pawl_domain::recovery::{Outcome, Record, Recovered};
 use pawl_domain::status::StepStatus;
@@ -17,8 +14,10 @@ use uuid::Uuid;
 use super::ledger::{Happened, Ledger, now_ms};
 use super::rows::Step;
 use super::{Sqlite, digest_of, live, parse, row, rows, sweeps};
-use crate::Result;
-use crate::recoveries::{InterruptedRow, LOOKED_AT, Recoveries, RecoveryFilter, RecoveryId, RecoveryRow};
+use crate::recoveries::{
+    InterruptedFilter, InterruptedRow, LOOKED_AT, Recoveries, RecoveryFilter, RecoveryId, RecoveryRow,
+};
+use crate::{Result, ms};
 
 impl Ledger<'_> {
     /// A step was taken over, which the history tells as `told`.
@@ -48,6 +47,18 @@ impl Ledger<'_> {
                    where run_id = ?1 and step_no = ?2 and outcome is null";
         self.conn.prepare_cached(sql)?.execute((step.id.run.0, step.id.step.0, replacement.0, self.now_ms))?;
         Ok(())
+    }
+
+    /// Whether a takeover of the step is on record that its worker has not come through yet.
+    pub(super) fn recovers(&self, step: &Step) -> Result<bool> {
+        // What no takeover has touched pays nothing.
+        if !step.has_been_raised() {
+            return Ok(false);
+        }
+        let sql =
+            "select 1 from recovery where run_id = ?1 and step_no = ?2 and outcome is null and replacement_id = ?3";
+        let worker = step.worker.map(|worker| worker.0);
+        Ok(row(self.conn, sql, (step.id.run.0, step.id.step.0, worker), |_| Ok(()))?.is_some())
     }
 
     /// What a replacement tells of its recovery, which is noted once; what the history tells of it.
@@ -102,9 +113,10 @@ impl Recoveries for Sqlite {
         .await
     }
 
-    async fn interrupted(&self, namespace: &Namespace, threshold: Duration, limit: u32) -> Result<Vec<InterruptedRow>> {
-        let namespace = namespace.as_str().to_owned();
-        let threshold_ms = i64::try_from(threshold.as_millis()).unwrap_or(i64::MAX);
+    async fn interrupted_page(&self, filter: &InterruptedFilter<'_>) -> Result<Vec<InterruptedRow>> {
+        let (namespace, pipeline) = (filter.namespace.as_str().to_owned(), filter.pipeline.map(str::to_owned));
+        let (after, limit) = (filter.after, filter.limit);
+        let threshold_ms = ms(filter.threshold);
         self.read(move |conn| {
             let now_ms = now_ms();
             let served = live::served_queues(conn, now_ms)?;
@@ -119,7 +131,9 @@ impl Recoveries for Sqlite {
             // Of each run its first step; then those that stand longest.
             found.sort_by_key(|found| (found.run, found.next));
             found.dedup_by_key(|found| found.run);
-            found.sort_by_key(|found| (found.last_activity_ms, found.run));
+            found.retain(|found| pipeline.as_ref().is_none_or(|pipeline| *pipeline == found.pipeline));
+            found.retain(|found| after.is_none_or(|place| found.standing() > place));
+            found.sort_by_key(InterruptedRow::standing);
             found.truncate(limit as usize);
             Ok(found)
         })

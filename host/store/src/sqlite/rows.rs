@@ -5,7 +5,7 @@ use pawl_domain::decision::Waits;
 use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Priority;
-use pawl_domain::ready::Ready;
+use pawl_domain::ready::{Ready, unless_shelved};
 use pawl_domain::status::{RunStatus, StepStatus};
 use pawl_domain::transition::{self, StepChange};
 use rusqlite::{Connection, named_params};
@@ -19,6 +19,9 @@ pub(super) struct Run {
     pub(super) id: RunId,
     pub(super) namespace: Namespace,
     pub(super) pipeline: Digest,
+    pub(super) pipeline_name: String,
+    /// A person has paused it.
+    pub(super) paused: bool,
     pub(super) status: RunStatus,
     pub(super) live: u32,
     pub(super) running: u32,
@@ -50,6 +53,8 @@ pub(super) struct Step {
     pub(super) checkpoint_position: Option<u32>,
     pub(super) checkpoint_ordinal: u32,
     pub(super) ready_at: Option<i64>,
+    pub(super) shelved_by: Option<i64>,
+    pub(super) deferred_by: Option<i64>,
     pub(super) due_at: Option<i64>,
     pub(super) awaits_position: Option<u32>,
     pub(super) awaits_until: Option<i64>,
@@ -65,7 +70,7 @@ pub(super) struct Step {
 impl Run {
     pub(super) fn read(conn: &Connection, id: RunId) -> Result<Option<Self>> {
         let sql =
-            "select namespace, pipeline_digest, status, live, running, failing, event_count, signal_count, started_at,
+            "select namespace, pipeline_digest, pipeline, paused_at is not null as paused, status, live, running, failing, event_count, signal_count, started_at,
                           ended_at
                    from run where id = ?1";
         row(conn, sql, [id.0], |row| {
@@ -73,6 +78,8 @@ impl Run {
                 id,
                 namespace: parse(row, "namespace")?,
                 pipeline: digest_of(row, "pipeline_digest")?,
+                pipeline_name: row.get("pipeline")?,
+                paused: row.get("paused")?,
                 status: parse(row, "status")?,
                 live: row.get("live")?,
                 running: row.get("running")?,
@@ -111,7 +118,7 @@ impl Run {
 macro_rules! step_columns {
     () => {
         "run_id, step_no, queue, priority, status, unmet, fence, worker_id, component, recorded_by, attempts, failures, crashes,
-         alone, crash_mark, journal_length, checkpoint_position, checkpoint_ordinal, ready_at, due_at, awaits_position,
+         alone, crash_mark, journal_length, checkpoint_position, checkpoint_ordinal, ready_at, shelved_by, deferred_by, due_at, awaits_position,
          awaits_until, awaits, claimed_at, started_at, ended_at, error, progress, progress_message"
     };
 }
@@ -159,6 +166,8 @@ impl Step {
             checkpoint_position: row.get("checkpoint_position")?,
             checkpoint_ordinal: row.get("checkpoint_ordinal")?,
             ready_at: row.get("ready_at")?,
+            shelved_by: row.get("shelved_by")?,
+            deferred_by: row.get("deferred_by")?,
             due_at: row.get("due_at")?,
             awaits_position: row.get("awaits_position")?,
             awaits_until: row.get("awaits_until")?,
@@ -177,7 +186,8 @@ impl Step {
             "update step set status = :status, unmet = :unmet, fence = :fence, worker_id = :worker, component = :component,
                  recorded_by = :recorded_by, attempts = :attempts, failures = :failures, crashes = :crashes, alone = :alone, crash_mark = :crash_mark,
                  journal_length = :journal_length, checkpoint_position = :checkpoint_position,
-                 checkpoint_ordinal = :checkpoint_ordinal, ready_at = :ready_at, due_at = :due_at,
+                 checkpoint_ordinal = :checkpoint_ordinal, ready_at = :ready_at, shelved_by = :shelved_by, deferred_by = :deferred_by,
+                 due_at = :due_at,
                  awaits_position = :awaits_position, awaits_until = :awaits_until, awaits = :awaits,
                  claimed_at = :claimed_at, started_at = :started_at, ended_at = :ended_at, error = :error,
                  progress = :progress, progress_message = :progress_message
@@ -201,6 +211,8 @@ impl Step {
             ":checkpoint_position": self.checkpoint_position,
             ":checkpoint_ordinal": self.checkpoint_ordinal,
             ":ready_at": self.ready_at,
+            ":shelved_by": self.shelved_by,
+            ":deferred_by": self.deferred_by,
             ":due_at": self.due_at,
             ":awaits_position": self.awaits_position,
             ":awaits_until": self.awaits_until,
@@ -240,6 +252,7 @@ impl Step {
         if self.status != StepStatus::Waiting {
             self.due_at = None;
         }
+        self.deferred_by = None;
         // A step that is stopped while it is suspended stays so, for a reopening.
         if !matches!(self.status, StepStatus::Waiting | StepStatus::Cancelled) {
             (self.awaits_position, self.awaits_until, self.awaits) = (None, None, None);
@@ -251,6 +264,7 @@ impl Step {
     pub(super) fn claim(&mut self, change: StepChange, worker: WorkerId, component: Digest, now_ms: i64) -> Result<()> {
         self.change(change, now_ms)?;
         self.worker = Some(worker);
+        self.shelved_by = None;
         self.component = Some(component);
         self.attempts += 1;
         self.claimed_at = Some(now_ms);
@@ -273,9 +287,9 @@ impl Step {
         self.awaits_position.map(|position| Waits { position, signal: self.awaits.clone() })
     }
 
-    /// Its message, if it is ready.
+    /// Its message, if it is ready and not on the shelf.
     pub(super) fn ready(&self) -> Option<Ready> {
-        let ready_at_ms = self.ready_at?;
+        let ready_at_ms = unless_shelved(self.ready_at)?;
         Some(Ready { id: self.id, queue: self.queue.clone(), priority: self.priority, ready_at_ms, start: None })
     }
 

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
+use pawl_domain::ready::unless_shelved;
 use pawl_domain::status::RunStatus;
-use rusqlite::Row;
+use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 use super::{Sqlite, digest_of, maybe_digest_of, parse, row, rows};
@@ -17,7 +18,7 @@ use crate::{Result, verified};
 /// What is read of a run; a macro, so that statements stay constants.
 macro_rules! run_query {
     () => {
-        "select r.id, r.pipeline, r.pipeline_digest, r.status, r.steps, r.live, r.failing, r.kept, r.event_count,
+        "select r.id, r.pipeline, r.pipeline_digest, r.status, r.steps, r.live, r.failing, r.kept, r.event_count, r.paused_at, r.pause_reason,
                 r.idempotency_key, r.created_at, r.started_at, r.ended_at,
                 case when r.status = 'running' and r.running = 0 and not r.failing
                      then exists (select 1 from step p where p.run_id = r.id and p.status = 'parked') else 0 end as parked
@@ -63,14 +64,7 @@ impl Runs for Sqlite {
         let (limit, statuses) = (filter.limit, filter.statuses().to_vec());
         let (before, is_filtered) = (filter.before, filter.status.is_some() || pipeline.is_some());
         self.read(move |conn| {
-            let sql = "select created_at from run where id = ?1";
-            let bound = match before {
-                None => (i64::MAX, Uuid::max()),
-                Some(run) => match row(conn, sql, [run.0], |row| Ok(row.get("created_at")?))? {
-                    Some(at) => (at, run.0),
-                    None => return Ok(Vec::new()),
-                },
-            };
+            let Some(bound) = page_bound(conn, before)? else { return Ok(Vec::new()) };
             if !is_filtered {
                 return rows(conn, NEWEST, (namespace, limit, bound.0, bound.1), run_row);
             }
@@ -219,6 +213,13 @@ fn output(conn: &rusqlite::Connection, run: RunId, step: StepNo) -> Result<Optio
     })
 }
 
+/// Before what a page of runs begins, newest first: before this run, or before none. `None`: there is no such run.
+pub(super) fn page_bound(conn: &Connection, before: Option<RunId>) -> Result<Option<(i64, Uuid)>> {
+    let Some(run) = before else { return Ok(Some((i64::MAX, Uuid::max()))) };
+    let sql = "select created_at from run where id = ?1";
+    row(conn, sql, [run.0], |row| Ok((row.get("created_at")?, run.0)))
+}
+
 pub(super) fn run_row(row: &Row<'_>) -> Result<RunRow> {
     Ok(RunRow {
         id: RunId(row.get("id")?),
@@ -230,6 +231,8 @@ pub(super) fn run_row(row: &Row<'_>) -> Result<RunRow> {
         failing: row.get("failing")?,
         parked: row.get("parked")?,
         kept: row.get("kept")?,
+        paused_at_ms: row.get("paused_at")?,
+        pause_reason: row.get("pause_reason")?,
         event_count: row.get("event_count")?,
         idempotency_key: row.get("idempotency_key")?,
         created_at_ms: row.get("created_at")?,
@@ -253,7 +256,7 @@ fn step_row(row: &Row<'_>) -> Result<StepRow> {
         progress: row.get("progress")?,
         progress_message: row.get("progress_message")?,
         error: row.get("error")?,
-        ready_at_ms: row.get("ready_at")?,
+        ready_at_ms: unless_shelved(row.get("ready_at")?),
         due_at_ms: row.get("due_at")?,
         awaits: row.get("awaits")?,
         claimed_at_ms: row.get("claimed_at")?,

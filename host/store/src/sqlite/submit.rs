@@ -75,8 +75,8 @@ fn create(ledger: &Ledger<'_>, run: &NewRun, plan: &Plan, components: &[Option<D
     }
     let mut insert = ledger.conn.prepare_cached(
         "insert into run (id, namespace, pipeline, pipeline_digest, status, input, idempotency_key, request_digest, steps, live,
-                          event_count, created_at)
-         values (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?7, ?8, ?8, 0, ?9)",
+                          event_count, created_at, trace)
+         values (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?7, ?8, ?8, 0, ?9, ?10)",
     )?;
     insert.execute((
         run.id.0,
@@ -88,6 +88,7 @@ fn create(ledger: &Ledger<'_>, run: &NewRun, plan: &Plan, components: &[Option<D
         &run.request_digest().0[..],
         plan.pipeline.steps.len() as i64,
         ledger.now_ms,
+        run.trace.as_ref().map(ToString::to_string),
     ))?;
     let mut insert = ledger.conn.prepare_cached(
         "insert into step (run_id, step_no, queue, priority, status, unmet, ready_at, component)

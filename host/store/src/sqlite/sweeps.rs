@@ -1,11 +1,12 @@
 //! The sweeps, as `migrations/0012_sweeps.sql` does them for Postgres.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use pawl_domain::decision::lease::{self, Orphan};
 use pawl_domain::event::EventKind;
 use pawl_domain::id::{Fence, RunId, StepId, StepNo, WorkerId};
-use pawl_domain::ready::Ready;
-use pawl_domain::status::StepStatus;
+use pawl_domain::ready::{Ready, SHELVED_MS, unless_shelved};
 use pawl_domain::suspicion::Suspicion;
 use pawl_domain::transition::StepChange;
 use rusqlite::Connection;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use super::ledger::{Happened, Ledger, now_ms};
 use super::rows::Step;
-use super::{Sqlite, leases, rows};
+use super::{Sqlite, incidents, leases, rows};
 use crate::Result;
 use crate::leases::{Look, Pulse, ReadyFrom, Sweeps};
 
@@ -47,8 +48,8 @@ impl Sweeps for Sqlite {
 
     async fn redeliver_ready(&self, limit: usize) -> Result<Vec<Ready>> {
         self.change(move |ledger| {
-            let sql = "select run_id, step_no from step where ready_at is not null order by ready_at limit ?1";
-            ready_anew(ledger, &steps(ledger.conn, sql, [limit as i64])?)
+            let sql = "select run_id, step_no from step where ready_at < ?2 order by ready_at limit ?1";
+            ready_anew(ledger, &steps(ledger.conn, sql, (limit as i64, SHELVED_MS))?)
         })
         .await
     }
@@ -58,7 +59,7 @@ impl Sweeps for Sqlite {
         self.change(move |ledger| {
             let mut found = Vec::new();
             for id in steps {
-                if ledger.step(id)?.is_some_and(|step| step.status == StepStatus::Ready) {
+                if ledger.step(id)?.is_some_and(|step| unless_shelved(step.ready_at).is_some()) {
                     found.push(id);
                 }
             }
@@ -89,7 +90,7 @@ impl Sweeps for Sqlite {
             let past =
                 "update step set crashes = crashes - 1 where ready_at is not null and worker_id = ?1 and crashes > 0";
             ledger.conn.prepare_cached(past)?.execute([worker.0])?;
-            Ok(())
+            incidents::had_not_died(ledger.conn, worker)
         })
         .await
     }
@@ -130,8 +131,13 @@ pub(super) fn take_over_run(ledger: &Ledger<'_>, run: RunId, suspicion: Suspicio
                and not exists (select 1 from worker w where w.id = s.worker_id and w.expires_at > ?2)
                order by step_no";
     let (mut expired, mut moved) = (Vec::new(), Vec::new());
+    let mut died = BTreeMap::<Uuid, u32>::new();
     for id in steps(ledger.conn, sql, (run.0, ledger.now_ms))? {
         let Some(mut step) = ledger.step(id)? else { continue };
+        // One that has forgiven its steps says that it did not die.
+        if let Some(dead) = step.worker.filter(|_| step.crash_mark >= 0) {
+            *died.entry(dead.0).or_default() += 1;
+        }
         let (dead, kind) = (step.worker, expire(&mut step, failing, suspicion, ledger.now_ms)?);
         step.write(ledger.conn)?;
         ledger.begin_recovery(&step, kind)?;
@@ -142,6 +148,9 @@ pub(super) fn take_over_run(ledger: &Ledger<'_>, run: RunId, suspicion: Suspicio
     let steps: Vec<StepId> = moved.iter().map(|event| event.step).collect();
     expired.append(&mut moved);
     ledger.record(&expired)?;
+    for (dead, steps) in died {
+        incidents::died(ledger, WorkerId(dead), steps)?;
+    }
     Ok(steps)
 }
 

@@ -17,15 +17,18 @@ use pawl_domain::decision::outcome::{needs_met, told_of_claim};
 use pawl_domain::event::EventKind;
 use pawl_domain::id::{Digest, RunId, StepId, WorkerId};
 use pawl_domain::journal::Checkpoint;
+use pawl_domain::ready::SHELVED_MS;
 use pawl_domain::status::StepStatus;
 use pawl_domain::succession::Succession;
 use pawl_domain::transition::StepChange;
 
+use super::circuits::of_run;
 use super::ledger::{Happened, Ledger};
+use super::pauses::Standing;
 use super::row;
 use super::rows::Step;
-use crate::Result;
 use crate::write::{Ahead, Batch, Member, Segment, Settlement, Verdict, Written};
+use crate::{Error, Result};
 
 mod answer;
 
@@ -35,6 +38,9 @@ struct Writing<'l, 'c> {
     worker: WorkerId,
     /// Runs in which nothing new starts, and those that join them by this batch.
     failing: HashSet<RunId>,
+    /// What is paused, and the runs of which therefore nothing is taken that was run ahead.
+    standing: Standing<'c>,
+    not_ahead: HashSet<RunId>,
     newly_failing: HashSet<RunId>,
     happened: Vec<Happened>,
     /// What recoveries have come to: told before all else.
@@ -58,10 +64,13 @@ enum Found {
 
 /// Writes a batch of `worker`.
 pub(super) fn write(ledger: &Ledger<'_>, worker: WorkerId, batch: &Batch) -> Result<Written> {
+    let mut standing = Standing::new(ledger.conn);
     let mut writing = Writing {
         ledger,
         worker,
         failing: HashSet::new(),
+        not_ahead: standing.not_ahead(ledger, &batch.members)?,
+        standing,
         newly_failing: HashSet::new(),
         happened: Vec::new(),
         recovered: Vec::new(),
@@ -160,6 +169,11 @@ impl Writing<'_, '_> {
             step.write_output(self.ledger.conn, output)?;
         }
         step.due_at = means.due_after_ms.map(|ms| now_ms.saturating_add_unsigned(ms));
+        if let Settlement::Deferred { origin, .. } = settlement {
+            step.deferred_by = of_run(self.ledger.conn, step.id.run, origin)?;
+            // If the circuit has closed meanwhile, it goes on at once.
+            step.due_at = step.due_at.filter(|_| step.deferred_by.is_some()).or(Some(now_ms));
+        }
         if let Some(Waits { position, signal }) = means.waits {
             self.look_at_inbox |= signal.is_some();
             (step.awaits_position, step.awaits_until, step.awaits) = (Some(position), step.due_at, signal);
@@ -188,7 +202,8 @@ impl Writing<'_, '_> {
         };
         let stands = step.fence == member.fence.0 - 1
             && self.ledger.component_for(&step)? == component
-            && !self.failing.contains(&member.id.run);
+            && !self.failing.contains(&member.id.run)
+            && !self.not_ahead.contains(&member.id.run);
         let Some(Settlement::Succeeded { output, .. }) = &member.settlement else { return Ok(Found::Lost) };
         let Some(claim) = claim.filter(|_| stands) else { return self.judge(member, &step) };
         let now_ms = self.ledger.now_ms;
@@ -318,14 +333,20 @@ impl Writing<'_, '_> {
             }
             step.unmet = step.unmet.saturating_sub(needs);
             if step.unmet == 0 {
-                let (change, told) = needs_met(wanted);
-                if wanted {
+                let run = self.ledger.run(id.run)?.ok_or_else(|| Error::Damaged(format!("run {}", id.run)))?;
+                let may_start = !self.standing.holds(&run)? && !self.standing.holds_queue(&step.queue)?;
+                let goes_on = wanted && may_start;
+                let (change, told) = needs_met(goes_on);
+                if goes_on {
                     let component = self.ledger.component_for(&step)?;
                     step.claim(change, self.worker, component, self.ledger.now_ms)?;
                     self.happened.push(Happened::to(&step, told).by(self.worker));
                     self.continued.push(id);
                 } else {
                     step.change(change, self.ledger.now_ms)?;
+                    if run.paused {
+                        step.ready_at = Some(SHELVED_MS);
+                    }
                     self.happened.push(Happened::to(&step, told));
                 }
             }
@@ -341,6 +362,11 @@ impl Writing<'_, '_> {
                 continue;
             };
             if step.status == StepStatus::Ready {
+                let run = self.ledger.run(id.run)?.ok_or_else(|| Error::Damaged(format!("run {}", id.run)))?;
+                if self.standing.shelve(&run, &mut step)? {
+                    step.write(self.ledger.conn)?;
+                    continue;
+                }
                 let component = self.ledger.component_for(&step)?;
                 step.claim(StepChange::Claimed, self.worker, component, self.ledger.now_ms)?;
                 step.write(self.ledger.conn)?;

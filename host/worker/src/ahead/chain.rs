@@ -31,12 +31,14 @@ impl RunAhead {
             return None;
         }
         let prepared = self.guests.guess(next)?;
+        let id = StepId { run: session.claim.run(), step: next.step };
+        let secrets = self.guests.secrets_at_hand(version, id)?;
         let input = Ingredients::Outputs(vec![output.to_vec()]);
         let guess = Claim {
             pipeline: version.plan.digest,
             component: prepared.digest(),
             input: ClaimedInput::Whole(input.clone()),
-            ..Claim::bare(StepId { run: session.claim.run(), step: next.step }, FIRST)
+            ..Claim::bare(id, FIRST)
         };
         let ahead = Session::ahead_of(session, guess);
         ahead.is_of(version);
@@ -46,6 +48,6 @@ impl RunAhead {
             return None;
         }
         let (version, history) = (Arc::clone(version), History::default());
-        Some((ahead, Loading { prepared, version, history, past: None, input }))
+        Some((ahead, Loading { prepared, version, history, past: None, input, secrets }))
     }
 }

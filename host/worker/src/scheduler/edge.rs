@@ -22,6 +22,10 @@ const SHARE: u32 = 100;
 /// How often everything is looked through, if that takes no time.
 const EVERYTHING_EVERY: Duration = Duration::from_secs(60);
 
+/// So many times longer than usual a pause may become, and no more: one answer that came late says little of the next, on a
+/// machine that was busy or behind somebody's lock, and whoever waits for the question should not wait for minutes.
+const LONGEST: u32 = 8;
+
 /// The edges of one worker's looks, ms since 1970 by the store's clock; `None`: everything is looked through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edges {
@@ -47,13 +51,13 @@ impl Edges {
 /// When everything is looked through again, after a look that did and took so long: rarely enough to cost little.
 #[must_use]
 pub fn pause_after(took: Duration) -> Duration {
-    EVERYTHING_EVERY.max(took.saturating_mul(SHARE))
+    paced(EVERYTHING_EVERY, took)
 }
 
-/// When something is asked again that is asked every `interval` and took so long: the same for shorter intervals.
+/// When something is asked again that is asked every `interval` and took so long.
 #[must_use]
 pub fn paced(interval: Duration, took: Duration) -> Duration {
-    interval.max(took.saturating_mul(SHARE))
+    took.saturating_mul(SHARE).clamp(interval, interval * LONGEST)
 }
 
 #[cfg(test)]
@@ -86,5 +90,6 @@ mod tests {
         assert_eq!(pause_after(ms(1)), EVERYTHING_EVERY);
         assert_eq!(pause_after(ms(2_000)), ms(200_000));
         assert_eq!((paced(ms(5_000), ms(1)), paced(ms(5_000), ms(100))), (ms(5_000), ms(10_000)));
+        assert_eq!(paced(ms(5_000), ms(10_000)), ms(40_000), "and never not at all");
     }
 }

@@ -7,6 +7,8 @@
 //! | [`takeover`] | a lease ends, or was ended | running steps of dead workers become ready |
 //! | [`timers`] | a step is due | waiting steps become ready |
 //! | [`lost`] | a ready step is older than its stream's watermark | it is delivered again |
+//! | [`circuits`] | an outside host is down, or was | workers learn of it, a step probes, what was deferred goes on |
+//! | [`pauses`] | a pause has ended | what was on the shelf by it is delivered |
 //! | [`consumers`] | once a lease | messages of dead consumers are adopted |
 //!
 //! What to do when is read off the look's answer (the pulse), so that an idle installation costs no queries besides. A
@@ -23,10 +25,12 @@ use pawl_store::SharedStore;
 use pawl_store::leases::Pulse;
 use tokio::sync::{Notify, mpsc, watch};
 
+pub mod circuits;
 pub mod consumers;
 pub mod edge;
 pub mod look;
 pub mod lost;
+pub mod pauses;
 pub mod takeover;
 pub mod timers;
 

@@ -25,7 +25,7 @@ pub async fn run(mut scheduler: Scheduler) {
         };
         let begun = Instant::now();
         let mut taken = run_once(&scheduler, strays).await;
-        if strays {
+        if strays && taken.is_ok() {
             pause = paced(scheduler.lease * 2, begun.elapsed());
         }
         // A worker may leave more than one sweep takes.

@@ -56,6 +56,8 @@ impl Session {
         }
         self.queue_bulk(&state);
         self.changed.notify_all();
+        drop(state);
+        self.print_early();
         true
     }
 

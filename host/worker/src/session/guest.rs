@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use pawl_domain::journal::{Checkpoint, Entry};
+use pawl_domain::attempt::Deferral;
+use pawl_domain::decision::circuit::{Probe, Sign};
+use pawl_domain::journal::{Checkpoint, Entry, Knowledge};
 use pawl_domain::log::Level;
 use pawl_domain::recovery::Stage;
-use pawl_engine::recorder::{Interrupt, Recorder, Stop};
+use pawl_domain::trace::TraceContext;
+use pawl_engine::Spoken;
+use pawl_engine::recorder::{Interrupt, Recorder, Sent, Stop};
 
 use super::{BULK_BYTES, Session, TRUST_CHECK};
 
@@ -58,6 +62,22 @@ impl Recorder for Session {
         self.stop().is_none() && self.trust.is_fresh()
     }
 
+    fn may_call(&self, origin: &str, timeout: Duration) -> Result<Option<Probe>, Deferral> {
+        self.circuits.get().map_or(Ok(None), |circuits| circuits.may_call(self.claim.id.run, origin, timeout))
+    }
+
+    fn called(&self, origin: &str, probe: Option<Probe>, sign: Sign) -> Option<Deferral> {
+        self.circuits.get()?.called((self.claim.id, self.claim.fence), origin, probe, &sign)
+    }
+
+    fn lacks_secret(&self, name: &str, why: &str) -> Option<Deferral> {
+        self.circuits.get()?.lacks_secret(self.claim.id.run, name, why)
+    }
+
+    fn leaves_to_newer(&self, needs: Knowledge, why: &str) -> Option<Deferral> {
+        self.circuits.get()?.leaves_to_newer(self.claim.id.run, needs, why)
+    }
+
     fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Stop> {
         let mut state = self.state();
         if let Some(stop) = state.stop {
@@ -89,12 +109,29 @@ impl Recorder for Session {
         self.state().pending.progress = Some((fraction.clamp(0.0, 1.0) as f32, message.replace('\0', "")));
     }
 
-    fn recovers(&self) -> bool {
-        self.claim.recovers
+    fn awaits_stages(&self) -> bool {
+        self.claim.recovers || self.traces_stages()
     }
 
     fn passed(&self, stage: Stage, replayed: u32) {
         self.pass(stage, replayed);
+    }
+
+    fn instantiated(&self, took: Duration) {
+        let began_ns = |now_ns: u64| now_ns.saturating_sub(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        self.trace_part("instantiate", self.now_if_traced().map(began_ns));
+    }
+
+    fn leaves(&self) -> Option<TraceContext> {
+        self.context_of_request()
+    }
+
+    fn was_answered(&self, sent: Sent) {
+        self.trace_request(sent);
+    }
+
+    fn prints(&self, line: Spoken) {
+        self.print(line);
     }
 
     fn keeps_log(&self) -> bool {

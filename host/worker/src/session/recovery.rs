@@ -22,6 +22,8 @@ impl Session {
     }
 
     pub(super) fn pass(&self, stage: Stage, replayed: u32) {
+        self.trace_stage(stage, replayed);
+        self.tell_parts();
         let mut state = self.state();
         let at_ms = self.now_ms();
         if let Some(passed) = &mut state.recovering {
@@ -42,6 +44,9 @@ impl Session {
     pub(super) fn recovery_ends(&self, state: &mut State, end: Option<&Settlement>) {
         if let Some(passed) = state.recovering.take() {
             state.recovered = passed.told(end, self.now_ms());
+            if let Some(Recovered { ready_ms: Some(_), replayed, .. }) = state.recovered {
+                self.trace_stage(Stage::ReadyForDispatch, replayed);
+            }
             if state.recovered.is_none() {
                 state.recovering = Some(passed);
             }
@@ -131,7 +136,7 @@ mod tests {
     #[test]
     fn what_was_not_taken_over_has_nothing_to_tell() {
         let session = session(false);
-        assert!(!session.recovers());
+        assert!(!session.awaits_stages());
         session.passed(Stage::Replay, 4);
         session.record(&entry()).expect("recorded");
         assert_eq!(taken(&session).expect("an entry").recovered, None);

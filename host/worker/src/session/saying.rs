@@ -3,11 +3,13 @@
 //! such an attempt.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use pawl_base::lock;
 use pawl_domain::id::WorkerId;
 use pawl_domain::log::{self, Level, Line};
+use pawl_engine::Spoken;
 use pawl_metrics::{Count, figures};
 use pawl_store::logs::NewLines;
 
@@ -15,7 +17,7 @@ use super::Session;
 use crate::logbook::Logbook;
 
 /// Handle for lines that there was no room for, made once.
-static DROPPED: LazyLock<Count> = LazyLock::new(|| figures().log_lines_dropped.of(&["room"]));
+pub(super) static DROPPED: LazyLock<Count> = LazyLock::new(|| figures().log_lines_dropped.of(&["room"]));
 
 /// The lines of one attempt.
 #[derive(Default)]
@@ -23,6 +25,16 @@ pub(super) struct Saying {
     /// Where they go, and under whose name; none if nobody keeps them.
     kept: OnceLock<(Arc<Logbook<Session>>, WorkerId)>,
     lines: Mutex<Lines>,
+    /// What the process has not printed yet: see `printing`. Never taken while the session's state is held.
+    pub(super) early: Mutex<Vec<Spoken>>,
+    /// Whether there was a line at all.
+    pub(super) has_said: AtomicBool,
+}
+
+impl Saying {
+    pub(super) fn logbook(&self) -> Option<&Logbook<Session>> {
+        self.kept.get().map(|(logbook, _)| &**logbook)
+    }
 }
 
 #[derive(Default)]
@@ -88,6 +100,8 @@ impl Session {
         if is_ahead {
             let forgotten = std::mem::take(&mut *lines).waiting;
             logbook.give_back(forgotten.iter().map(Line::size).sum());
+            drop(lines);
+            self.forget_early();
             return Said::Nothing;
         }
         lines.tell_dropped(self.now_ms(), logbook);

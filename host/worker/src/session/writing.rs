@@ -103,6 +103,11 @@ impl Session {
         if state.has_something_to_write() {
             self.queue(&mut state);
         }
+        let is_first = member.ahead.is_some() && !state.is_ahead();
         self.changed.notify_all();
+        drop(state);
+        if is_first {
+            self.print_early();
+        }
     }
 }

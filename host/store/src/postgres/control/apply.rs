@@ -1,8 +1,11 @@
 //! Changes as `pawl_apply_v2` takes them: see `migrations/0006_control.sql` and `0013_signals.sql`; with
 //! a change of the inbox, as `pawl_change_signal_v1` does (`0017_inbox.sql`); with an output that a person gives, or steps that
-//! are done again, as `pawl_apply_v3` does (`0029_dead_letters.sql`).
+//! are done again, as `pawl_apply_v3` does (`0029_dead_letters.sql`); with a pause, as `pawl_pause_run_v1` does
+//! (`0035_pause.sql`).
 
-use pawl_domain::decision::{Changes, Forget, Given, InboxChange, Signal, SignalChange, StepChanged, Told};
+use pawl_domain::decision::{
+    Changes, Forget, Given, InboxChange, PauseChange, Signal, SignalChange, StepChanged, Told,
+};
 use pawl_domain::id::{Digest, RunId, StepNo};
 use pawl_domain::journal::{Entry, Segment};
 use pawl_domain::ready::Ready;
@@ -36,6 +39,15 @@ pub(super) async fn apply(conn: &mut PgConnection, run: RunId, changes: &Changes
             .bind(changes.again.iter().map(|step| step.0).collect::<Vec<_>>())
             .bind(firsts.iter().map(|bytes| Digest::of(bytes).0.to_vec()).collect::<Vec<_>>())
             .bind(firsts)
+        }
+        None if changes.pause.is_some() => {
+            let (is_paused, reason) = match changes.pause {
+                Some(PauseChange::Begins { reason }) => (true, reason),
+                _ => (false, None),
+            };
+            sqlx::query("select * from pawl_pause_run_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)")
+                .bind(is_paused)
+                .bind(reason)
         }
         None => sqlx::query("select * from pawl_apply_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"),
         Some(InboxChange { signal, how }) => sqlx::query(

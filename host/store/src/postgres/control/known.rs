@@ -44,7 +44,8 @@ pub(super) async fn read(conn: &mut PgConnection, run: RunId, look: &Look<'_>) -
 
 async fn run_state(conn: &mut PgConnection, run: RunId) -> Result<RunState> {
     let found = sqlx::query(
-        "select status, live, running, failing, started_at is not null as started, event_count, signal_count
+        "select status, live, running, failing, started_at is not null as started, paused_at is not null as paused,
+                event_count, signal_count
          from run where id = $1",
     )
     .bind(run.0)
@@ -58,6 +59,7 @@ async fn run_state(conn: &mut PgConnection, run: RunId) -> Result<RunState> {
         running: count(&row, "running")?,
         failing: row.try_get("failing")?,
         started: row.try_get("started")?,
+        paused: row.try_get("paused")?,
         event_count: count(&row, "event_count")?,
         signal_count: count(&row, "signal_count")?,
     })

@@ -144,7 +144,9 @@ fn row<'a>(place: i32, leader: i32, member: &'a Member, payloads: &mut Payloads<
         }
         // The row has no place of its own for it: see `migrations/0017_inbox.sql`.
         Some(Settlement::Failed { rejects_signal, .. }) => row.next_joins = *rejects_signal,
-        Some(Settlement::Retry { delay_ms, .. }) => row.delay_ms = Some(delay_ms.cast_signed()),
+        Some(Settlement::Retry { delay_ms, .. } | Settlement::Deferred { delay_ms, .. }) => {
+            row.delay_ms = Some(delay_ms.cast_signed())
+        }
         Some(Settlement::Suspended { wait, position }) => {
             row.delay_ms = wait.due_after_ms().map(u64::cast_signed);
             row.awaits = wait.signal().map(str::to_owned);

@@ -30,6 +30,7 @@ pub(super) fn read(ledger: &Ledger<'_>, id: RunId, look: &Look<'_>) -> Result<Kn
         running: run.running,
         failing: run.failing,
         started: run.started_at.is_some(),
+        paused: run.paused,
         event_count: run.event_count,
         signal_count: run.signal_count,
     };

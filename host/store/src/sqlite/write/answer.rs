@@ -51,7 +51,7 @@ impl Writing<'_, '_> {
             crashes: step.crashes,
             journal_length: step.journal_length,
             checkpoint_position: step.checkpoint_position,
-            recovers: step.has_been_raised(),
+            recovers: self.ledger.recovers(step)?,
             input: self.claimed_input(step.id.run, needs)?,
         })
     }

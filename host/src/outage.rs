@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pawl_api::client::{Error, Result};
+use pawl_base::tell;
 
 /// Pause before the API is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -33,7 +34,7 @@ impl Outage {
     /// It is away: said once for each outage.
     pub(super) async fn pass(&mut self, error: &Error) {
         if !std::mem::replace(&mut self.is_told, true) {
-            eprintln!("the connection is lost ({error}); trying again");
+            tell!("there is no answer now ({error}); trying again");
         }
         tokio::time::sleep(PAUSE).await;
     }

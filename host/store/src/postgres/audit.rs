@@ -1,0 +1,72 @@
+//! The record of changes, as `migrations/0040_tokens.sql` keeps it.
+
+use async_trait::async_trait;
+use pawl_domain::id::RunId;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::Postgres;
+use crate::Result;
+use crate::audit::{Asked, AuditRow, Audits};
+
+macro_rules! page {
+    ($of:literal) => {
+        concat!(
+            "select id, (extract(epoch from at) * 1000)::bigint as at_ms, who, source, what, target, subject, run_id, status
+             from audit where id < $1 ",
+            $of,
+            " order by id desc limit $2"
+        )
+    };
+}
+
+#[async_trait]
+impl Audits for Postgres {
+    async fn ask(&self, asked: &Asked) -> Result<i64> {
+        let query = sqlx::query_scalar(
+            "insert into audit (who, source, what, target, run_id) values ($1, $2, $3, $4, $5) returning id",
+        )
+        .bind(&asked.who)
+        .bind(&asked.source)
+        .bind(&asked.what)
+        .bind(&asked.target)
+        .bind(asked.run.map(|run| run.0));
+        Ok(query.fetch_one(&self.pool).await?)
+    }
+
+    async fn answered(&self, id: i64, status: u16, subject: Option<&str>) -> Result<()> {
+        let query = sqlx::query("update audit set status = $2, subject = $3 where id = $1");
+        query.bind(id).bind(i32::from(status)).bind(subject).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    async fn take_back(&self, id: i64) -> Result<()> {
+        sqlx::query("delete from audit where id = $1").bind(id).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    async fn audit(&self, run: Option<RunId>, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>> {
+        let page = |sql: &'static str| sqlx::query(sql).bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
+        let query = match run {
+            None => page(page!("")),
+            Some(run) => page(page!("and run_id = $3")).bind(run.0),
+        };
+        query.fetch_all(&self.pool).await?.iter().map(line).collect()
+    }
+}
+
+fn line(row: &PgRow) -> Result<AuditRow> {
+    Ok(AuditRow {
+        id: row.try_get("id")?,
+        at_ms: row.try_get("at_ms")?,
+        asked: Asked {
+            who: row.try_get("who")?,
+            source: row.try_get("source")?,
+            what: row.try_get("what")?,
+            target: row.try_get("target")?,
+            run: row.try_get::<Option<_>, _>("run_id")?.map(RunId),
+        },
+        subject: row.try_get("subject")?,
+        status: row.try_get::<Option<i32>, _>("status")?.and_then(|status| u16::try_from(status).ok()),
+    })
+}

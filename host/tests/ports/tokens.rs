@@ -1,0 +1,125 @@
+//! Tokens and the record of changes: what both stores keep of them, and tell.
+
+use std::time::{Duration, Instant};
+
+use pawl_dispatch::retention::{Pace, Sweeper};
+use pawl_domain::access::Role;
+use pawl_domain::id::RunId;
+use pawl_domain::namespace::Namespace;
+use pawl_domain::retention::{Policy, Term};
+use pawl_domain::token::{RANDOM_BYTES, TokenText};
+use pawl_store::audit::Asked;
+use pawl_store::tokens::{NewToken, Standing};
+use pawl_store::{Error, SharedStore};
+
+fn new(byte: u8, name: &str, role: Role) -> NewToken {
+    let digest = TokenText::of([byte; RANDOM_BYTES]).digest();
+    NewToken { digest, name: name.to_owned(), role, namespace: None, created_by: None, expires_in_ms: None }
+}
+
+pub async fn a_token_is_found_by_its_digest_until_it_is_over(store: &SharedStore) {
+    assert!(!store.has_tokens().await.expect("an answer"));
+    let first = new(1, "ada", Role::Admin);
+    store.create_token(&first).await.expect("made");
+    assert!(store.has_tokens().await.expect("an answer"));
+    let second = NewToken {
+        namespace: Some(Namespace::default()),
+        created_by: Some("ada".to_owned()),
+        expires_in_ms: Some(3_600_000),
+        ..new(2, "ci", Role::Deploy)
+    };
+    store.create_token(&second).await.expect("made");
+    let same = NewToken { namespace: Some(Namespace::default()), ..new(3, "ci", Role::Read) };
+    let taken = store.create_token(&same).await.expect_err("the name is taken");
+    assert!(matches!(&taken, Error::Conflict(why) if why.contains("`ci`")), "{taken}");
+
+    let found = store.token(second.digest).await.expect("an answer").expect("it is there");
+    assert_eq!((&*found.name, found.role, found.digest), ("ci", Role::Deploy, second.digest));
+    assert_eq!((found.namespace, found.created_by.as_deref()), (second.namespace.clone(), Some("ada")));
+    assert_eq!(found.expires_at_ms.expect("a time") - found.created_at_ms, 3_600_000);
+    assert!(matches!(found.standing, Standing::Good(Some(3_590_000..=3_600_000))), "{:?}", found.standing);
+    let unknown = TokenText::of([9; RANDOM_BYTES]).digest();
+    assert_eq!(store.token(unknown).await.expect("an answer"), None);
+
+    assert!(store.revoke_token(second.digest).await.expect("revoked"));
+    assert!(!store.revoke_token(second.digest).await.expect("an answer"), "it is over");
+    let over = store.token(second.digest).await.expect("an answer").expect("whoever sends it is told");
+    assert!(over.standing == Standing::Revoked && over.revoked_at_ms.is_some());
+    let short = NewToken { expires_in_ms: Some(0), ..new(3, "ci", Role::Read) };
+    store.create_token(&short).await.expect("its name is free again");
+    let expired = store.token(short.digest).await.expect("an answer").expect("it is there");
+    assert_eq!(expired.standing, Standing::Expired);
+    let listed = store.tokens(None).await.expect("listed");
+    let told: Vec<_> = listed.iter().map(|token| (&*token.name, token.standing == Standing::Revoked)).collect();
+    assert_eq!(told, [("ada", false), ("ci", false), ("ci", true)]);
+}
+
+pub async fn changes_are_recorded_before_they_are_made_and_completed_after(store: &SharedStore) {
+    let run = RunId::new();
+    let asked = |what: &str, run| Asked {
+        who: Some("ada".to_owned()),
+        source: "192.0.2.1".to_owned(),
+        what: what.to_owned(),
+        target: format!("/v1/{what}"),
+        run,
+    };
+    let first = store.ask(&asked("cancelRun", Some(run))).await.expect("recorded");
+    let second = store.ask(&Asked { who: None, ..asked("applyPipeline", None) }).await.expect("recorded");
+    assert!(second > first, "numbers grow");
+    store.answered(second, 201, Some("hello")).await.expect("completed");
+
+    let all = store.audit(None, None, 10).await.expect("read");
+    assert_eq!(all.iter().map(|line| line.id).collect::<Vec<_>>(), [second, first], "the newest first");
+    assert_eq!(
+        (all[0].status, all[0].subject.as_deref(), all[0].asked.who.as_deref()),
+        (Some(201), Some("hello"), None)
+    );
+    assert_eq!((all[1].status, &all[1].asked), (None, &asked("cancelRun", Some(run))));
+    let of_run = store.audit(Some(run), None, 10).await.expect("read");
+    assert_eq!(of_run, all[1..]);
+    assert_eq!(store.audit(None, Some(second), 10).await.expect("read"), all[1..]);
+    assert_eq!(store.audit(None, None, 1).await.expect("read"), all[..1]);
+    assert_eq!(store.audit(Some(RunId::new()), None, 10).await.expect("read"), []);
+
+    // What has changed nothing leaves no line, and no other goes with it.
+    let third = store.ask(&asked("applyPipeline", None)).await.expect("recorded");
+    store.take_back(third).await.expect("taken back");
+    assert_eq!(store.audit(None, None, 10).await.expect("read"), all);
+}
+
+pub async fn changes_go_oldest_first_when_their_term_has_ended(store: &SharedStore) {
+    const HOUR_MS: u64 = 3_600_000;
+    let ask = async || {
+        let asked = Asked { who: None, source: "::1".into(), what: "cancelRun".into(), target: "/".into(), run: None };
+        store.ask(&asked).await.expect("recorded")
+    };
+    let left =
+        async || store.audit(None, None, 1_000).await.expect("read").iter().map(|line| line.id).collect::<Vec<_>>();
+    let mut lines = left().await;
+    for _ in 0..25 {
+        lines.insert(0, ask().await);
+    }
+    assert_eq!(store.delete_audit(HOUR_MS, 1_000).await.expect("looked at"), 0, "none is an hour old");
+    // They are older than nothing as soon as the clock has moved on.
+    let until = Instant::now() + Duration::from_secs(60);
+    while store.delete_audit(0, 10).await.expect("deleted") == 0 {
+        assert!(Instant::now() < until, "they stay");
+    }
+    assert!(left().await.len() >= lines.len() - 10, "no more than so many go in one piece");
+    assert_eq!(left().await, lines[..left().await.len()], "the oldest go first");
+    let policy = |audit| Policy { audit, ..Policy::default() };
+    let mut sweeper = Sweeper::default();
+    sweeper.sweep(&**store, &policy(Term::Ms(HOUR_MS)), Pace::Now, until).await.expect("a pass");
+    assert!(!left().await.is_empty(), "what is younger than its term stays");
+    let last = ask().await;
+    let mut gone = 0;
+    while left().await.contains(&last) {
+        assert!(Instant::now() < until, "the last one stays");
+        gone += Sweeper::default()
+            .sweep(&**store, &policy(Term::Ms(0)), Pace::Now, until)
+            .await
+            .expect("a pass")
+            .audit_lines;
+    }
+    assert!(gone >= 15, "{gone} lines went");
+}
