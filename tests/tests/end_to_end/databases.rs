@@ -84,6 +84,8 @@ fn a_role_whose_password_was_changed_waits_and_loses_nothing() -> Result<()> {
         "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'pawl' and application_name = 'pawl'",
     )?;
     wait::until_true(bounds::PROCESS, "the API to say so", || Ok(!ready(&cluster)?.0))?;
+    let refused = cluster.client.post("/v1/runs", "application/json", json!({"pipeline": "naps-5"}).to_string())?;
+    assert_eq!(refused.status, 503, "it may come again: {}", String::from_utf8_lossy(&refused.body));
     cluster.database.execute("alter role pawl login")?;
     cluster.all_succeed(&runs, bounds::RECOVERY)?;
     nothing_was_refused(&cluster)?;
