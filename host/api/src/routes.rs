@@ -2,7 +2,7 @@
 //! document ([`super::openapi`]) and the table in `docs/http.md` are made of it.
 
 use axum::http::Method;
-use pawl_domain::access::Role::{Deploy, Operate, Read, Submit};
+use pawl_domain::access::Role::{Admin, Deploy, Operate, Read, Submit};
 use pawl_domain::trace::{TRACEPARENT, TRACESTATE};
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ use super::types::{
 };
 use super::{
     dead_letters, events, inbox, journal, logs, pauses, pipelines, plugins, recoveries, report, retention, runs,
-    signals, verbs,
+    sealing, signals, verbs,
 };
 
 mod operations;
@@ -123,6 +123,10 @@ fn runs() -> Vec<Route> {
             .wants(Operate)
             .says("resumeRun", "lets a run go on that nobody moves: steps whose worker is gone are taken over, what is past its time is woken, what is ready is delivered again")
             .or(&CONFLICT, "if somebody is at work on it, it waits, a step is parked or has failed, or it has ended; `detail` tells what to do"),
+        Route::new(Method::DELETE, "/v1/runs/{run}/key", sealing::erase_run)
+            .wants(Admin)
+            .says("eraseRunKey", "erases the key of a run that has ended: its payloads are not read any more, for good; asking twice is fine")
+            .or(&CONFLICT, "if it has not ended, or its payloads are in the clear"),
     ]
 }
 

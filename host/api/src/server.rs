@@ -297,6 +297,7 @@ fn prepare(
         limits: config.limits,
         trusted: config.trusted.clone(),
         secret_keys: config.secrets.clone(),
+        seals: Arc::new(Seals::new(config.secrets.clone())),
         namespace: Namespace::default(),
         whose: Arc::default(),
         quotas: Arc::default(),

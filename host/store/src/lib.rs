@@ -34,6 +34,7 @@ pub mod readiness;
 pub mod recoveries;
 pub mod retention;
 pub mod runs;
+pub mod sealing;
 pub mod secrets;
 mod sqlite;
 pub mod submit;
@@ -78,6 +79,7 @@ pub trait Store:
     + recoveries::Recoveries
     + retention::Retentions
     + runs::Runs
+    + sealing::Seals
     + secrets::Secrets
     + tokens::Tokens
     + traces::Traces

@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use pawl_domain::decision::check_message;
 use pawl_domain::id::{RunId, StepId, StepNo};
+use pawl_domain::sealed::Place;
 use pawl_domain::status::StepStatus;
 use pawl_store::control::{Resume, ResumeOn};
 use pawl_store::dead_letters::{DeadOrder, DeadPlace, DeadState};
@@ -101,6 +102,7 @@ async fn skip_step(state: &AppState, id: StepId, output: Vec<u8>) -> Result<Chan
             Problem::invalid_input(format!("the output does not fit what step `{name}` puts out: {misfit}"))
         })?;
     }
+    let output = state.sealed(id.run, Place::Output(id.step), output).await?;
     let ready = state.store.skip(id.run, id.step, output).await?;
     state.may_end(id.run, &pipeline, &ready).await
 }
