@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pawl_domain::id::{RunId, StepId, StepNo};
 use pawl_domain::namespace::Namespace;
+use pawl_domain::sealed::Seal;
 use pawl_domain::status::{RunStatus, StepStatus};
 use pawl_domain::suspicion::Suspicion;
 use pawl_domain::transition::StepChange;
@@ -194,7 +195,7 @@ impl World {
                 let from_checkpoint = chance.below(2) == 0;
                 let resume = async |store: &SharedStore| {
                     let forget = match from_checkpoint {
-                        true => since_checkpoint(&**store, StepId { run: id, step }).await.map(Some),
+                        true => since_checkpoint(&**store, StepId { run: id, step }, &Seal::CLEAR).await.map(Some),
                         false => Ok(None),
                     };
                     let Ok(forget) = forget else { return false };
