@@ -41,9 +41,11 @@ pub(super) enum Verb {
         components: Option<u32>,
     },
     /// Have payloads of a namespace's new runs kept sealed, or in the clear
-    #[command(after_help = "Inputs, outputs, journals, checkpoints and signals are sealed, under a key for each run. Master keys are those\n\
+    #[command(
+        after_help = "Inputs, outputs, journals, checkpoints and signals are sealed, under a key for each run. Master keys are those\n\
                             of secrets: the API and all workers need them. Runs that are there stay as they are.\n\n\
-                            Examples:\n  pawl namespace seal team-a on\n  pawl namespace seal team-a on --new-key")]
+                            Examples:\n  pawl namespace seal team-a on\n  pawl namespace seal team-a on --new-key"
+    )]
     Seal {
         /// Which one
         name: Namespace,
@@ -59,8 +61,10 @@ pub(super) enum Verb {
         name: Namespace,
     },
     /// Erase the keys of a namespace: all that was sealed under them is unreadable for good
-    #[command(after_help = "Runs, their states and histories stay, payloads can't be read any more, wherever copies of the keys are gone as\n\
-                            well (backups). Runs that have not ended are in the way.\n\nExample:\n  pawl namespace erase team-a --yes")]
+    #[command(
+        after_help = "Runs, their states and histories stay, payloads can't be read any more, wherever copies of the keys are gone as\n\
+                            well (backups). Runs that have not ended are in the way.\n\nExample:\n  pawl namespace erase team-a --yes"
+    )]
     Erase {
         /// Which one
         name: Namespace,

@@ -6,9 +6,9 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use pawl_domain::id::RunId;
 use pawl_domain::pipeline::Pipeline;
-use pawl_domain::sealed::Place;
 use pawl_store::control::SignalChange;
 use pawl_store::inbox::SignalRow;
+use pawl_store::seal::Place;
 use schemars::JsonSchema;
 use serde::Deserialize;
 

@@ -6,7 +6,6 @@ use pawl_domain::id::{StepId, StepNo};
 use pawl_domain::journal::Entry;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::replay::{is_open_wait, tell};
-use pawl_domain::sealed::{Place, Seal};
 use pawl_domain::status::StepStatus;
 use pawl_store as store;
 use pawl_store::history::{Row, entries_of, opened};
@@ -15,6 +14,7 @@ use pawl_store::logs::Wanted;
 use pawl_store::plugins::PluginRow;
 use pawl_store::recoveries::RecoveryFilter;
 use pawl_store::runs::{RunRow, StepRow};
+use pawl_store::seal::{Place, Seal};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 

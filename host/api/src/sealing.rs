@@ -9,8 +9,8 @@ use pawl_base::sealing::is_sealed;
 use pawl_dispatch::seals::{Unopened, keep_sealing};
 use pawl_domain::id::RunId;
 use pawl_domain::namespace::Namespace;
-use pawl_domain::sealed::{Place, Seal};
 use pawl_store::history::opened;
+use pawl_store::seal::{Place, Seal};
 use pawl_store::sealing::{NamespaceKeyRow, sealing_of};
 use pawl_store::submit::NewRun;
 
@@ -69,7 +69,11 @@ pub(super) async fn set(
     body: Body,
 ) -> Result<Noted<NamespaceKeys>> {
     let SealNamespace { sealed, new_key } = read_json(body, &headers, "a request to seal", REQUEST_BYTES).await?;
-    subject.is(format!("{namespace}: {}{}", if sealed { "on" } else { "off" }, if new_key { ", a new key" } else { "" }));
+    subject.is(format!(
+        "{namespace}: {}{}",
+        if sealed { "on" } else { "off" },
+        if new_key { ", a new key" } else { "" }
+    ));
     if new_key && !sealed {
         return Err(Problem::bad_request("`new_key` goes with `sealed`: what is in the clear has none"));
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use pawl_base::envelope::Keys;
 use pawl_base::tell;
 use pawl_dispatch::Ports;
+use pawl_dispatch::seals::Seals;
 use pawl_dispatch::submissions::Submissions;
 use pawl_domain::limits::Limits;
 use pawl_domain::namespace::Namespace;

@@ -5,9 +5,9 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
 use pawl_domain::id::RunId;
 use pawl_domain::json;
-use pawl_domain::sealed::Place;
 use pawl_domain::wait::check_signal_name;
 use pawl_store::control::{Sent, Signal};
+use pawl_store::seal::Place;
 
 use super::explain::EXPLAINED_STEPS;
 use super::problem::{Result, SizeLimit};

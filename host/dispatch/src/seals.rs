@@ -1,5 +1,5 @@
 //! Payloads at rest, where keys and rows meet: the API seals what comes in and opens what people read, workers open what a step is
-//! given and seal what it leaves. [`pawl_domain::sealed`] says what a payload is, `migrations/0044_sealing.sql` how keys are kept.
+//! given and seal what it leaves. [`pawl_store::seal`] says what a payload is, `migrations/0044_sealing.sql` how keys are kept.
 //!
 //! What is kept of keys in memory is forgotten after [`FRESH`]: so long, at most, what was erased is still read by who read it
 //! before.
@@ -13,7 +13,8 @@ use pawl_base::lock;
 use pawl_base::sealing::{GroupKey, Key};
 use pawl_domain::id::{Digest, RunId};
 use pawl_domain::namespace::Namespace;
-use pawl_domain::sealed::{Place, Seal, Sealing};
+use pawl_domain::sealed::Sealing;
+use pawl_store::seal::{Place, Seal};
 use pawl_store::sealing::{NamespaceKeyRow, RunKeyRow, WrappedKey, sealing_of};
 use pawl_store::submit::{NewRun, SealedRun};
 use pawl_store::{self as store, Store};

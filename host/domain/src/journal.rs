@@ -17,8 +17,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{Digest, StepNo};
-use super::sealed::{Place, Seal};
+use super::id::Digest;
 use super::seed::Seed;
 
 #[cfg(test)]
@@ -237,12 +236,6 @@ impl Segment {
     pub fn of(first: u32, entries: &[Entry]) -> Self {
         Self { first, length: u32::try_from(entries.len()).unwrap_or(u32::MAX), bytes: pack(entries) }
     }
-
-    /// The same as it is kept, of that step.
-    #[must_use]
-    pub fn sealed(self, step: StepNo, seal: &Seal) -> Self {
-        Self { bytes: seal.seal(Place::Row(step, self.first), self.bytes), ..self }
-    }
 }
 
 /// Reads the entries of one segment.
@@ -308,14 +301,6 @@ pub struct Checkpoint {
     pub state: Vec<u8>,
     /// What the state is charged to, for as long as somebody holds it.
     pub held: Held,
-}
-
-impl Checkpoint {
-    /// The same as it is kept, of that step.
-    #[must_use]
-    pub fn sealed(self, step: StepNo, seal: &Seal) -> Self {
-        Self { state: seal.seal(Place::State(step, self.ordinal), self.state), ..self }
-    }
 }
 
 /// Something that is given back when the last copy of this is dropped. It says nothing of the value that it goes along

@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 use pawl_api::client::Client;
 use pawl_api::types::{
-    Changed, EventList, Explanation, FailRun, KeptRun, ListedStatus, PauseRequest, Run, RunList, RunReport, RunStatus,
-    SentSignal, SkipStep, StepDetail,
+    Changed, ErasedRun, EventList, Explanation, FailRun, KeptRun, ListedStatus, PauseRequest, Run, RunList, RunReport,
+    RunStatus, SentSignal, SkipStep, StepDetail,
 };
 
 pub(super) use self::id::{complete, run_id};

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::seal::Seal;
 use async_trait::async_trait;
 use pawl_domain::attempt::Cut;
 use pawl_domain::decision::{Refusal, Verb, may_resume};
 use pawl_domain::id::{Digest, Fence, RunId, StepId, StepNo};
 use pawl_domain::ready::Ready;
 use pawl_domain::replay::Unseen;
-use pawl_domain::sealed::Seal;
 
 pub use pawl_domain::decision::{Forget, InboxChange, Resume, ResumeOn, Signal, SignalChange};
 
@@ -166,5 +166,5 @@ pub async fn since_checkpoint(store: &dyn Store, id: StepId, seal: &Seal) -> Res
     let Cut { at, notes, .. } = unseen.cut();
     let (first, mut entries) = store.entries_before_cut(id, at, seal).await?.unwrap_or((at, Vec::new()));
     entries.extend(notes);
-    Ok(Forget { fence, kept, segment: Segment::of(first, &entries).sealed(id.step, seal) })
+    Ok(Forget { fence, kept, segment: seal.segment(id.step, Segment::of(first, &entries)) })
 }

@@ -6,12 +6,12 @@
 //!                     └─▶ part, part … of its state        └─▶ part, part … of a large row
 //! ```
 
+use crate::seal::{Place, Seal};
 use async_trait::async_trait;
 use pawl_base::sealing::is_sealed;
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Digest, Fence, StepId, WorkerId};
 use pawl_domain::journal::{Checkpoint, Entry, History, Unreadable, unpack};
-use pawl_domain::sealed::{Place, Seal};
 
 use super::{Error, Result, verified};
 
@@ -293,7 +293,9 @@ pub fn entries_of(id: StepId, row: &Row, bytes: Vec<u8>, seal: &Seal) -> Result<
         Unreadable::Newer(needs) => Error::Newer { what: what(), needs },
         error => Error::Damaged(format!("{} ({error})", what())),
     })?;
-    if entries.len() != row.length as usize || is_note && !entries.iter().all(|entry| matches!(entry, Entry::Again { .. })) {
+    if entries.len() != row.length as usize
+        || is_note && !entries.iter().all(|entry| matches!(entry, Entry::Again { .. }))
+    {
         return Err(Error::Damaged(what()));
     }
     Ok(entries)

@@ -34,6 +34,7 @@ pub mod readiness;
 pub mod recoveries;
 pub mod retention;
 pub mod runs;
+pub mod seal;
 pub mod sealing;
 pub mod secrets;
 mod sqlite;

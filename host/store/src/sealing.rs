@@ -36,10 +36,10 @@ impl NamespaceKeyRow {
 /// What is done with the payloads of new runs, by a namespace's keys in their order.
 #[must_use]
 pub fn sealing_of(keys: &[NamespaceKeyRow]) -> Sealing {
-    Sealing::of(keys.last().map(|newest| NewestKey {
-        is_retired: newest.retired_at_ms.is_some(),
-        is_erased: newest.sealed.is_none(),
-    }))
+    Sealing::of(
+        keys.last()
+            .map(|newest| NewestKey { is_retired: newest.retired_at_ms.is_some(), is_erased: newest.sealed.is_none() }),
+    )
 }
 
 /// A run's key, under one of its namespace's.
@@ -101,13 +101,8 @@ pub trait Seals {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    async fn wrap_namespace_key(
-        &self,
-        namespace: &Namespace,
-        version: u32,
-        before: &str,
-        key: &Sealed,
-    ) -> Result<bool>;
+    async fn wrap_namespace_key(&self, namespace: &Namespace, version: u32, before: &str, key: &Sealed)
+    -> Result<bool>;
 
     /// Erases all keys of a namespace; how many there were.
     ///

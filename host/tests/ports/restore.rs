@@ -20,7 +20,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use crate::stores::{HERE, conforms, worker};
 
 /// What has the same name in both stores, and how it is told as text.
-const CARRIED: [(&str, &str); 20] = [
+const CARRIED: [(&str, &str); 22] = [
     ("component", "digest:bytes bytes:bytes created_at:ms"),
     ("plugin", "namespace:text name:text active_version:text previous_version:text earlier_versions:texts"),
     (

@@ -51,7 +51,10 @@ pub async fn a_runs_key_comes_with_its_submission_and_is_erased_after_its_end(st
         let key = WrappedKey { version: 1, wrapped: wrapped.to_vec() };
         let request = pawl_domain::id::Digest::of(b"what is asked for");
         let input = [&[0xf5][..], wrapped].concat();
-        NewRun { sealed: Some(SealedRun { key, request }), ..NewRun::new(HERE.clone(), pipeline.into(), input, Some("sealed-1".into())) }
+        NewRun {
+            sealed: Some(SealedRun { key, request }),
+            ..NewRun::new(HERE.clone(), pipeline.into(), input, Some("sealed-1".into()))
+        }
     };
     let clear = NewRun::new(HERE.clone(), pipeline.into(), b"1".to_vec(), None);
     let (one, again) = (sealed(b"one"), sealed(b"another"));

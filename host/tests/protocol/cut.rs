@@ -3,9 +3,9 @@
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Digest, Fence};
 use pawl_domain::journal::{Checkpoint, Entry, Held, History, RequestSummary};
-use pawl_domain::sealed::Seal;
 use pawl_store::control::{Resume, ResumeOn, since_checkpoint};
 use pawl_store::runs::StepRow;
+use pawl_store::seal::Seal;
 use pawl_store::write::{Batch, Member, Segment, Settlement, Verdict};
 use pawl_store::{Error, SharedStore};
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use pawl_domain::id::{RunId, StepId, StepNo};
 use pawl_domain::namespace::Namespace;
-use pawl_domain::sealed::Seal;
 use pawl_domain::status::{RunStatus, StepStatus};
 use pawl_domain::suspicion::Suspicion;
 use pawl_domain::transition::StepChange;
 use pawl_domain::wait::Wait;
 use pawl_store::control::{Resume, ResumeOn, Sent, Signal, SignalChange, since_checkpoint};
+use pawl_store::seal::Seal;
 use pawl_store::{Error, SharedStore};
 
 use crate::chance::Chance;

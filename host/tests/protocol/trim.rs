@@ -3,9 +3,9 @@
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Fence, WorkerId};
 use pawl_domain::journal::{Checkpoint, Entry, Held};
-use pawl_domain::sealed::Seal;
 use pawl_store::SharedStore;
 use pawl_store::history::{PIECE_BYTES, TRIM_ROWS};
+use pawl_store::seal::Seal;
 use pawl_store::write::{Batch, Member, Segment, Verdict};
 
 use crate::world::claimed;
@@ -41,7 +41,9 @@ pub async fn trimmed_by_its_worker(store: &SharedStore) {
     link.write(worker, &Batch { members: vec![member], ..Batch::default() }).await.expect("saved");
 
     let claim = Claim { journal_length: 2 * ROWS, checkpoint_position: Some(901), ..Claim::bare(id, fence) };
-    let past = async || store.history(&claim, usize::MAX, &Seal::CLEAR).await.expect("the history").expect("it is not limited");
+    let past = async || {
+        store.history(&claim, usize::MAX, &Seal::CLEAR).await.expect("the history").expect("it is not limited")
+    };
     let whole = past().await;
     let entries: usize = whole.segments.iter().map(|(_, entries)| entries.len()).sum();
     assert_eq!(entries, 5 + 99, "on {}", store.name());

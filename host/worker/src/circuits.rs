@@ -230,7 +230,10 @@ impl Circuits {
                         tracing::warn!(secret, reason, "steps wait for a secret: no attempt is used up")
                     }
                     (None, None) if key_in(origin).is_some() => {
-                        tracing::warn!(reason, "steps wait for a worker with the right master key: no attempt is used up")
+                        tracing::warn!(
+                            reason,
+                            "steps wait for a worker with the right master key: no attempt is used up"
+                        )
                     }
                     (None, Some(_)) => tracing::warn!(
                         reason,

@@ -6,9 +6,9 @@ use pawl_domain::attempt::{Cause, Claim, ClaimedInput, Failure, Ingredients};
 use pawl_domain::id::{StepId, StepNo};
 use pawl_domain::limits::Limits;
 use pawl_domain::pipeline::Pipeline;
-use pawl_domain::sealed::{Place, Seal};
 use pawl_store::history::{self, PIECE_BYTES};
 use pawl_store::runs::next_outputs;
+use pawl_store::seal::{Place, Seal};
 use pawl_store::{self as store};
 
 use crate::reading::{Missed, Reading};

@@ -15,11 +15,11 @@ use pawl_domain::journal::History;
 use pawl_domain::pipeline::default_timeout_ms;
 use pawl_domain::reach::Asked;
 use pawl_domain::schema::Schemas;
-use pawl_domain::sealed::Seal;
 use pawl_domain::succession::Next;
 use pawl_engine::recorder::{self, Recorder};
 use pawl_engine::{Attempt, Engine, Executed, LoadError, Prepared, Secrets};
 use pawl_store::history::Large;
+use pawl_store::seal::Seal;
 use tokio::sync::Semaphore;
 
 use crate::ingredients::{self, are_sealed, opened};

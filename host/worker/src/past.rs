@@ -6,10 +6,10 @@ use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Digest, StepId};
 use pawl_domain::journal::{Entry, History};
 use pawl_domain::replay::Unread;
-use pawl_domain::sealed::{Place, Seal};
 use pawl_engine::recorder;
 use pawl_store::Error;
 use pawl_store::history::{Large, Past, opened};
+use pawl_store::seal::{Place, Seal};
 use tokio::runtime::Handle;
 
 use crate::reading::{Missed, Reading};

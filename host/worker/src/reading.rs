@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use pawl_domain::id::{Digest, StepId};
 use pawl_domain::journal::Entry;
-use pawl_domain::sealed::Seal;
 use pawl_store::history::{Large, PIECE_BYTES, Parts, Row, between, check_order, entries_of};
+use pawl_store::seal::Seal;
 use pawl_store::{self as store, SharedStore, Store, within};
 use tokio::sync::Semaphore;
 

@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 use pawl_base::{lock, or_poisoned};
 use pawl_domain::attempt::{Claim, Cut};
 use pawl_domain::recovery::Passed;
-use pawl_domain::sealed::{Place, Seal};
 use pawl_domain::wait::Wait;
 use pawl_engine::recorder::{Interrupt, Stop};
 use pawl_queue::Delivery;
+use pawl_store::seal::{Place, Seal};
 use pawl_store::write::{Segment, Settlement};
 
 use self::saying::Saying;

@@ -109,7 +109,8 @@ const NAMESPACE: &str = "team-a";
 /// From now on, a token is wanted: everybody else has one of all, and the one that is returned is the namespace's.
 fn tokens(cluster: &mut Cluster) -> anyhow::Result<String> {
     let create = |cluster: &Cluster, words: &[&str]| -> anyhow::Result<String> {
-        let made: Value = serde_json::from_str(&cluster.pawl(&[&["token", "create"], words, &["-o", "json"]].concat())?)?;
+        let made: Value =
+            serde_json::from_str(&cluster.pawl(&[&["token", "create"], words, &["-o", "json"]].concat())?)?;
         Ok(made["token"].as_str().context("a token")?.to_owned())
     };
     let all = create(cluster, &["all", "--role", "admin"])?;

@@ -43,9 +43,8 @@ fn payloads(cluster: &Cluster, runs: &[RunId]) -> Result<(i64, i64)> {
         of("signal", "payload", "run_id"),
     ]
     .join(" union all ");
-    let count = |such: &str| {
-        cluster.database.value::<i64>(&format!("select count(*) filter (where {such}) from ({all}) x"))
-    };
+    let count =
+        |such: &str| cluster.database.value::<i64>(&format!("select count(*) filter (where {such}) from ({all}) x"));
     Ok((count("get_byte(bytes, 0) <> 245")?, count("true")?))
 }
 

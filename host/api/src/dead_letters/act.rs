@@ -11,10 +11,10 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use pawl_domain::decision::check_message;
 use pawl_domain::id::{RunId, StepId, StepNo};
-use pawl_domain::sealed::Place;
 use pawl_domain::status::StepStatus;
 use pawl_store::control::{Resume, ResumeOn};
 use pawl_store::dead_letters::{DeadOrder, DeadPlace, DeadState};
+use pawl_store::seal::Place;
 
 use super::{Filter, LOOKED_AT, Named, named, place};
 use crate::component::{latest, to_resume_on};

@@ -8,7 +8,9 @@ use super::{PROMETHEUS, paused};
 use crate::problem::kind::{CONFLICT, NOT_FOUND};
 use crate::route::Route;
 use crate::types::{CloseCircuit, CreateToken, NamespaceQuota, SealNamespace};
-use crate::{circuits, health, incidents, metrics, namespaces, openapi, operations, pauses, quotas, recorded, sealing, tokens};
+use crate::{
+    circuits, health, incidents, metrics, namespaces, openapi, operations, pauses, quotas, recorded, sealing, tokens,
+};
 
 pub(super) fn operations() -> Vec<Route> {
     vec![

@@ -8,9 +8,9 @@ use pawl_domain::id::{Digest, Fence, StepId, StepNo};
 use pawl_domain::journal::History;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::replay::is_open_wait;
-use pawl_domain::sealed::{Place, Seal};
 use pawl_store::history::opened;
 use pawl_store::runs::{StepRow, all_outputs};
+use pawl_store::seal::{Place, Seal};
 use pawl_store::{self as store, Store};
 
 /// How long a piece of what is read may take.
@@ -65,7 +65,7 @@ pub enum NotRebuilt {
 /// # async fn example(ports: pawl_dispatch::Ports, id: pawl_domain::id::StepId) -> Result<(), Box<dyn std::error::Error>> {
 /// use pawl_dispatch::recovery::rebuild;
 /// let pipeline = ports.store.pipeline_version(ports.store.pipeline_of_run(id.run).await?).await?;
-/// let context = rebuild(&*ports.store, &pipeline, id, 16 << 20, &pawl_domain::sealed::Seal::CLEAR).await?;
+/// let context = rebuild(&*ports.store, &pipeline, id, 16 << 20, &pawl_store::seal::Seal::CLEAR).await?;
 /// println!("attempt {} on {} goes on from {:?}", context.failures + 1, context.component, context.history.checkpoint);
 /// # Ok(())
 /// # }

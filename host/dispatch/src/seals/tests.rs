@@ -44,7 +44,7 @@ async fn a_namespace_in_the_clear_submits_as_ever_and_one_that_seals_under_a_key
 
     // A journal's entries, at their place.
     let segment = pawl_store::write::Segment::of(3, &[Entry::Now { unix_ns: 5 }]);
-    let kept = segment.clone().sealed(pawl_domain::id::StepNo(1), &opened);
+    let kept = opened.segment(pawl_domain::id::StepNo(1), segment.clone());
     assert_ne!(kept.bytes, segment.bytes);
     assert_eq!(opened.open(Place::Row(pawl_domain::id::StepNo(1), 3), kept.bytes), Ok(segment.bytes));
 }

@@ -84,7 +84,7 @@ impl Table {
 }
 
 /// All that is carried, in an order in which nothing is named before it is there.
-pub(crate) static TABLES: [Table; 22] = [
+pub(crate) static TABLES: [Table; 24] = [
     table("component", Rows::Of("component"), &[col("digest", Bytes), col("bytes", Bytes), col("created_at", Ms)]),
     // A plugin names its versions, and they name it.
     table("plugin", Rows::Of("plugin"), PLUGIN)

@@ -87,9 +87,10 @@ impl Seals for Sqlite {
 
     async fn erase_run_key(&self, run: RunId) -> Result<bool> {
         self.change(move |ledger| {
-            let ended = row(ledger.conn, "select ended_at is not null as ended from run where id = ?1", [run.0], |row| {
-                Ok(row.get::<_, bool>("ended")?)
-            })?;
+            let ended =
+                row(ledger.conn, "select ended_at is not null as ended from run where id = ?1", [run.0], |row| {
+                    Ok(row.get::<_, bool>("ended")?)
+                })?;
             match ended {
                 None => return Err(no_run(run)),
                 Some(false) => return Err(still_runs(run)),

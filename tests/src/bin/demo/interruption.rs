@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use pawl_api::types::Step;
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Fence, RunId, StepId};
-use pawl_domain::sealed::Seal;
+use pawl_store::seal::Seal;
 use pawl_tests::runtime::block_on;
 use pawl_tests::{Embedded, wait};
 use serde_json::Value;
