@@ -114,8 +114,8 @@ fn what_a_namespace_seals_nobody_reads_without_its_keys_and_a_replacement_goes_o
         let log = std::fs::read_to_string(cluster.log(process))?;
         ensure!(!log.contains(SEALED), "{process}: {log}");
     }
-    let report = cluster.pawl(&["run", "report", &called.to_string()])?;
-    ensure!(report.contains(SEALED), "a report reads its journal: {report}");
+    let journal = cluster.client.get(&format!("/v1/runs/{called}/steps/call/journal"))?;
+    ensure!(String::from_utf8_lossy(&journal.body).contains(SEALED), "what a replay elsewhere needs is opened, too");
     erased(&cluster, called, waits)?;
     cluster.finish()
 }
@@ -138,7 +138,7 @@ fn erased(cluster: &Cluster, one: RunId, other: RunId) -> Result<()> {
     let erased = cluster.pawl(&["namespace", "erase", "default", "--yes"])?;
     ensure!(erased.contains("unreadable for good"), "{erased}");
     get(output(other))?.problem(410)?;
-    let body = serde_json::to_vec(&json!({ "pipeline": "calls", "input": 1 }))?;
+    let body = serde_json::to_vec(&json!({ "pipeline": "waits", "input": [] }))?;
     let refused = wait::until(bounds::RUN, "submissions to be refused", || {
         let answer = cluster.client.post("/v1/runs", "application/json", body.clone())?;
         Ok(if answer.status == 410 { wait::Look::Done(answer) } else { wait::Look::NotYet(answer.status.to_string()) })
