@@ -1,7 +1,7 @@
 //! Why a run has not ended, or why it has failed, in words. Pure: what is known of the run goes in, an explanation comes out.
 
 use pawl_base::duration;
-use pawl_domain::decision::circuit::{journal_in, secret_in};
+use pawl_domain::decision::circuit::{journal_in, key_in, secret_in};
 use pawl_domain::decision::outcome::message_of;
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
@@ -296,6 +296,12 @@ fn deferred(step: &LiveStep, host: &DownHost) -> (Because, String, Option<i64>) 
         let message = format!(
             "it waits for a worker that has the secret `{secret}`, which the first that was asked for it, {since} ago, had not \
              ({reason}): then it goes on by itself"
+        );
+        return (Because::Secret, message, Some(host.retry_at_ms));
+    }
+    if let Some(key) = key_in(origin) {
+        let message = format!(
+            "its run's payloads are sealed under the master key {key}, which the first worker that came to it, {since} ago, had not              ({reason}): then it goes on by itself"
         );
         return (Because::Secret, message, Some(host.retry_at_ms));
     }

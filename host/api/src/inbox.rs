@@ -8,6 +8,7 @@ use pawl_domain::id::RunId;
 use pawl_domain::pipeline::Pipeline;
 use pawl_store::control::SignalChange;
 use pawl_store::inbox::SignalRow;
+use pawl_store::seal::Place;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -55,7 +56,7 @@ pub(super) async fn show(
     let pipeline = state.pipeline_of(id).await?;
     let (row, payload) = state.store.inbox_signal(id, number).await?;
     // One that was sent to an older Pawl may be text that nobody can read.
-    let payload = to_raw(payload)?;
+    let payload = to_raw(state.opened(id, Place::Signal, payload).await?)?;
     Ok(Json(SignalDetail { signal: signal_of(&pipeline, row), payload }))
 }
 
@@ -86,6 +87,10 @@ pub(super) async fn give_back(
 async fn change(state: &AppState, run: &str, number: &str, how: SignalChange) -> Result<Json<Changed>> {
     let (id, number) = signal_id(run, number)?;
     let pipeline = state.pipeline_of(id).await?;
+    let how = match how {
+        SignalChange::Replace(payload) => SignalChange::Replace(state.sealed(id, Place::Signal, payload).await?),
+        other => other,
+    };
     let ready = state.store.change_signal(id, number, how).await?;
     state.changed(id, &pipeline, &ready).await.map(Json)
 }

@@ -26,7 +26,7 @@ pub(super) async fn show(
     let run = run_id(&run)?;
     let pipeline = state.pipeline_of(run).await?;
     let id = StepId { run, step: step_named(&pipeline, &step)? };
-    let found = rebuild(&*state.store, &pipeline, id, LARGEST).await.map_err(problem)?;
+    let found = rebuild(&*state.store, &pipeline, id, LARGEST, &state.seal_of(run).await?).await.map_err(problem)?;
     let Context { component, recorded_by, failures, config, input, history, .. } = found;
     let spec = pipeline.step(id.step);
     let (length, recorded_by) = (history.length, recorded_by.unwrap_or(component));

@@ -60,6 +60,7 @@ mod route;
 mod routes;
 mod runs;
 mod schemas;
+mod sealing;
 mod secrets;
 mod server;
 mod signals;

@@ -8,12 +8,13 @@ use pawl_domain::pipeline::Pipeline;
 use pawl_domain::replay::{is_open_wait, tell};
 use pawl_domain::status::StepStatus;
 use pawl_store as store;
-use pawl_store::history::{Row, entries_of};
+use pawl_store::history::{Row, entries_of, opened};
 use pawl_store::live::LiveStep;
 use pawl_store::logs::Wanted;
 use pawl_store::plugins::PluginRow;
 use pawl_store::recoveries::RecoveryFilter;
 use pawl_store::runs::{RunRow, StepRow};
+use pawl_store::seal::{Place, Seal};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
@@ -127,6 +128,10 @@ async fn step(
 /// reports.
 async fn journal(state: &AppState, id: StepId, step: &StepRow) -> Result<Vec<JournalLine>> {
     let length = step.journal_length;
+    let seal = match state.seals.of(&*state.store, id.run).await {
+        Ok(seal) => seal,
+        Err(error) => return Ok(vec![note(0, &error.to_string())]),
+    };
     let mut told = Vec::new();
     let mut next = length.saturating_sub(ENTRIES);
     while next < length {
@@ -134,8 +139,8 @@ async fn journal(state: &AppState, id: StepId, step: &StepRow) -> Result<Vec<Jou
         let Some(last) = rows.last() else { break };
         let after = last.first + last.length;
         for row in rows {
-            match read(id, &row) {
-                Some(Ok(entries)) => told.extend(lines(state, id, step, row.first, &entries, next).await?),
+            match read(id, &row, &seal) {
+                Some(Ok(entries)) => told.extend(lines(state, id, step, row.first, &entries, next, &seal).await?),
                 Some(Err(error)) => told.push(note(row.first, &error.to_string())),
                 None => told.push(note(row.first, &format!("{} entries, more than 1 MiB", row.length))),
             }
@@ -145,8 +150,8 @@ async fn journal(state: &AppState, id: StepId, step: &StepRow) -> Result<Vec<Jou
     Ok(told)
 }
 
-fn read(id: StepId, row: &Row) -> Option<store::Result<Vec<Entry>>> {
-    row.bytes.clone().map(|bytes| entries_of(id, row, bytes))
+fn read(id: StepId, row: &Row, seal: &Seal) -> Option<store::Result<Vec<Entry>>> {
+    row.bytes.clone().map(|bytes| entries_of(id, row, bytes, seal))
 }
 
 async fn lines(
@@ -156,11 +161,15 @@ async fn lines(
     first: u32,
     entries: &[Entry],
     from: u32,
+    seal: &Seal,
 ) -> Result<Vec<JournalLine>> {
     let mut lines = Vec::new();
     for (position, entry) in (first..).zip(entries).filter(|(position, _)| *position >= from) {
         let signal = match entry {
-            Entry::Awaited { .. } => state.store.signal_at(id, position).await?,
+            Entry::Awaited { .. } => match state.store.signal_at(id, position).await? {
+                Some(kept) => Some(opened(seal, Place::Signal, kept)?),
+                None => None,
+            },
             _ => None,
         };
         let told = tell(entry, signal.as_deref());

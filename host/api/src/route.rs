@@ -14,7 +14,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::access::Caller;
 use super::problem::Result;
 use super::problem::kind::{
-    BAD_REQUEST, DAMAGED, FORBIDDEN, FOREIGN_ORIGIN, INTERNAL, Kind, MISDIRECTED, NOT_FOUND, TOO_LARGE,
+    BAD_REQUEST, DAMAGED, ERASED, FORBIDDEN, FOREIGN_ORIGIN, INTERNAL, Kind, MISDIRECTED, NOT_FOUND, SEALED, TOO_LARGE,
     TOO_MANY_CONNECTIONS, TOO_MANY_FAILURES, TOO_SLOW, UNAUTHORIZED, UNAVAILABLE, UNKNOWN_HOST, UNSUPPORTED_MEDIA_TYPE,
 };
 use super::recorded::{Noted, Subject};
@@ -199,6 +199,11 @@ impl Route {
     pub(super) fn or(mut self, kind: &'static Kind, condition: &'static str) -> Self {
         self.refusals.push((kind, condition));
         self
+    }
+
+    /// It opens payloads of runs, or seals some.
+    pub(super) fn handles_payloads(self) -> Self {
+        self.or(&ERASED, "").or(&SEALED, "")
     }
 
     /// All problems that it may answer with; those of its own first.

@@ -2,7 +2,7 @@
 //! document ([`super::openapi`]) and the table in `docs/http.md` are made of it.
 
 use axum::http::Method;
-use pawl_domain::access::Role::{Deploy, Operate, Read, Submit};
+use pawl_domain::access::Role::{Admin, Deploy, Operate, Read, Submit};
 use pawl_domain::trace::{TRACEPARENT, TRACESTATE};
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ use super::types::{
 };
 use super::{
     dead_letters, events, inbox, journal, logs, pauses, pipelines, plugins, recoveries, report, retention, runs,
-    signals, verbs,
+    sealing, signals, verbs,
 };
 
 mod operations;
@@ -67,6 +67,7 @@ fn runs() -> Vec<Route> {
             .at_location()
             .or(&UNKNOWN_PIPELINE, "")
             .or(&IDEMPOTENCY_CONFLICT, "if the key was used for another")
+            .handles_payloads()
             .or(&INVALID_INPUT, "")
             .or(&OVER_QUOTA, "if the namespace has as many runs, or submissions in a second, as it may")
             .or(&BEING_BUILT, "")
@@ -81,6 +82,7 @@ fn runs() -> Vec<Route> {
         Route::get("/v1/runs/{run}/output", runs::output)
             .wants(Read)
             .says("showOutput", "the output as the steps wrote it")
+            .handles_payloads()
             .gives::<Value>()
             .or(&CONFLICT, "if it has none"),
         Route::get("/v1/runs/{run}/events", events::events)
@@ -123,6 +125,10 @@ fn runs() -> Vec<Route> {
             .wants(Operate)
             .says("resumeRun", "lets a run go on that nobody moves: steps whose worker is gone are taken over, what is past its time is woken, what is ready is delivered again")
             .or(&CONFLICT, "if somebody is at work on it, it waits, a step is parked or has failed, or it has ended; `detail` tells what to do"),
+        Route::new(Method::DELETE, "/v1/runs/{run}/key", sealing::erase_run)
+            .wants(Admin)
+            .says("eraseRunKey", "erases the key of a run that has ended: its payloads are not read any more, for good; asking twice is fine")
+            .or(&CONFLICT, "if it has not ended, or its payloads are in the clear"),
     ]
 }
 
@@ -148,16 +154,19 @@ fn signals() -> Vec<Route> {
             .takes::<Value>()
             .or_nothing()
             .with(&[(202, "")])
+            .handles_payloads()
             .or(&CONFLICT, "if the run has ended, its inbox is full and no step waits for it, or the key was used for another signal"),
         Route::get("/v1/runs/{run}/inbox", inbox::list)
             .wants(Read)
             .says("listInbox", "signals that no step has taken, and those that a step has failed by (`rejected` says which step, and how), without what they carry; `next` is the `after` of the next page"),
         Route::get("/v1/runs/{run}/inbox/{number}", inbox::show)
             .wants(Read)
-            .says("showSignal", "one of them, with what it carries"),
+            .says("showSignal", "one of them, with what it carries")
+            .handles_payloads(),
         Route::new(Method::PUT, "/v1/runs/{run}/inbox/{number}", inbox::replace)
             .wants(Operate)
             .says("replaceSignal", "lets it carry the body, any JSON; one that was rejected returns to the inbox")
+            .handles_payloads()
             .takes::<Value>()
             .or_nothing()
             .or(&CONFLICT, "if a step has it"),
@@ -176,7 +185,8 @@ fn steps() -> Vec<Route> {
     vec![
         Route::get("/v1/runs/{run}/steps/{step}", runs::show_step)
             .wants(Read)
-            .says("showStep", "a step with its output and error"),
+            .says("showStep", "a step with its output and error")
+            .handles_payloads(),
         logged(Route::get("/v1/runs/{run}/steps/{step}/logs", logs::of_step))
             .wants(Read)
             .says("listStepLogs", "the same of one step"),
@@ -188,17 +198,20 @@ fn steps() -> Vec<Route> {
             .wants(Operate)
             .says("resumeStep", "lets a parked step go on: `{\"on\": \"pinned\"}`, `\"latest\"` or the first digits of a component's digest; with `\"from_checkpoint\": true` without what it did after its last checkpoint")
             .takes::<ResumeStep>()
+            .handles_payloads()
             .or(&CONFLICT, "if it is not parked, or has moved meanwhile"),
         Route::post("/v1/runs/{run}/steps/{step}/skip", dead_letters::act::skip)
             .wants(Operate)
             .says("skipStep", "gives a step that has failed or is parked the output that it has not got: `{\"output\": {...}}`; those who need it go on with that")
             .takes::<SkipStep>()
+            .handles_payloads()
             .or(&CONFLICT, "if it is neither")
             .or(&INVALID_INPUT, "if its component would not put that out")
             .or(&BUSY, ""),
         Route::get("/v1/runs/{run}/steps/{step}/journal", journal::show)
             .wants(Read)
             .says("showJournal", "what a replay elsewhere needs: input, config, checkpoint, packed entries; bytes in hexadecimal digits")
+            .handles_payloads()
             .or(&CONFLICT, "if it moves on meanwhile, or waits for the steps that it needs")
             .or(&TOO_LARGE, "if it has more than 128 MiB"),
     ]

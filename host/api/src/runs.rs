@@ -1,5 +1,6 @@
 //! Runs over HTTP: submit, list, look, wait. What a person does to one: [`verbs`](super::verbs).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -14,6 +15,7 @@ use pawl_domain::pipeline::Pipeline;
 use pawl_store::logs::Wanted;
 use pawl_store::recoveries::{InterruptedFilter, Standing};
 use pawl_store::runs::{RunFilter, RunRow, StepRow};
+use pawl_store::seal::Place;
 use pawl_store::submit::{NewRun, Submission};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -95,6 +97,7 @@ pub(super) async fn submit(
     // refuse it for that would be a pity.
     let end = wait_of(params.wait_ms).and_then(|wait| Some((wait, state.reader().ok()?)));
     let end = end.map(|(wait, place)| (wait, state.watch.await_end_of_new(id), place));
+    let run = state.seal_new(run).await?;
     let submission = state.submissions.submit(run).await.map_err(|refused| match refused {
         Refused::Unavailable(_) | Refused::TooMany | Refused::TooMuch => Problem::unavailable(refused.to_string()),
         Refused::Content(_) => Problem::internal(&refused),
@@ -271,7 +274,10 @@ pub(super) async fn show_step(
     let number = step_named(&pipeline, &step)?;
     let (_, rows) = state.store.run(id, Some(number)).await?;
     let row = rows.into_iter().next().ok_or_else(|| Problem::not_found(format!("run {id} has no step `{step}`")))?;
-    let output = state.store.step_output(id, number).await?.map(to_raw).transpose()?;
+    let output = match state.store.step_output(id, number).await? {
+        Some(kept) => Some(to_raw(state.opened(id, Place::Output(number), kept).await?)?),
+        None => None,
+    };
     let ways_out = match row.status {
         StepStatus::Parked => ways_out(id, &step, row.error.as_deref()),
         StepStatus::Failed => again(id, &step),
@@ -283,7 +289,11 @@ pub(super) async fn show_step(
 pub(super) async fn output(Scoped(state): Scoped, Path(run): Path<String>) -> Result<Response> {
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
-    let output = state.store.run_output(id, &pipeline).await?;
+    let mut outputs = BTreeMap::new();
+    for (step, kept) in state.store.last_outputs(id, &pipeline).await? {
+        outputs.insert(step, state.opened(id, Place::Output(step), kept).await?);
+    }
+    let output = pipeline.output_of(&outputs).ok_or_else(|| Problem::not_found(format!("run {id} has no output")))?;
     Ok(([(CONTENT_TYPE, "application/json")], output).into_response())
 }
 

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::Extension;
 use axum::http::{HeaderMap, StatusCode};
+use pawl_dispatch::seals;
 use pawl_dispatch::secrets::{Change, Refused, Rotated, change, rotate as rotate_piece};
 use pawl_domain::name::Name;
 use pawl_domain::pipeline_file::closest;
@@ -148,7 +149,14 @@ pub(super) async fn rotate(
     Params(AfterParams { after }): Params<AfterParams>,
 ) -> Result<Noted<RotatedSecrets>> {
     match rotate_piece(&*state.store, &state.secret_keys, &state.namespace, after.as_deref()).await {
-        Ok(Rotated { rotated, stuck, next }) => {
+        Ok(Rotated { mut rotated, mut stuck, next }) => {
+            if after.is_none() {
+                // The keys of payloads are few: they go with the first piece.
+                let keys = seals::rotate(&*state.store, &state.secret_keys, &state.namespace).await?;
+                rotated += keys.rotated;
+                let named = |(version, why)| (format!("key {version} of the namespace {}", state.namespace), why);
+                stuck.extend(keys.stuck.into_iter().map(named));
+            }
             let stuck = stuck.into_iter().map(|(name, reason)| StuckSecret { name, reason }).collect();
             Ok(noted(rotated > 0, RotatedSecrets { rotated, stuck, next }))
         }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use pawl_base::envelope::Keys;
 use pawl_base::tell;
 use pawl_dispatch::Ports;
+use pawl_dispatch::seals::Seals;
 use pawl_dispatch::submissions::Submissions;
 use pawl_domain::limits::Limits;
 use pawl_domain::namespace::Namespace;
@@ -297,6 +298,7 @@ fn prepare(
         limits: config.limits,
         trusted: config.trusted.clone(),
         secret_keys: config.secrets.clone(),
+        seals: Arc::new(Seals::new(config.secrets.clone())),
         namespace: Namespace::default(),
         whose: Arc::default(),
         quotas: Arc::default(),

@@ -7,6 +7,7 @@ use pawl_domain::id::RunId;
 use pawl_domain::json;
 use pawl_domain::wait::check_signal_name;
 use pawl_store::control::{Sent, Signal};
+use pawl_store::seal::Place;
 
 use super::explain::EXPLAINED_STEPS;
 use super::problem::{Result, SizeLimit};
@@ -31,6 +32,7 @@ pub(super) async fn send(
     check_signal_name(&name).map_err(|rule| Problem::bad_request(format!("the name of a signal {rule}")))?;
     let key = idempotency_key(&headers)?;
     let pipeline = state.pipeline_of(id).await?;
+    let payload = state.sealed(id, Place::Signal, payload).await?;
     let signal = Signal { name: name.clone(), payload, key, room: state.limits.inbox_signals };
     let (created, ready) = match state.store.signal(id, signal).await? {
         Sent::New(ready) => (true, ready),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use pawl_base::envelope::Keys;
 use pawl_base::lock;
 use pawl_dispatch::retention::Sweeper;
+use pawl_dispatch::seals::Seals;
 use pawl_dispatch::submissions::Submissions;
 use pawl_domain::id::{Digest, RunId, StepNo};
 use pawl_domain::limits::Limits;
@@ -63,8 +64,10 @@ pub(super) struct AppState {
     pub(super) limits: Limits,
     /// Which components are let in.
     pub(super) trusted: Policy,
-    /// What seals secrets.
+    /// What seals secrets, and the keys of payloads.
     pub(super) secret_keys: Keys,
+    /// What payloads of runs are sealed with.
+    pub(super) seals: Arc<Seals>,
     /// Whose pipelines, plugins and runs a request is about; `default` where none was asked for.
     pub(super) namespace: Namespace,
     /// What is known of whose runs are.

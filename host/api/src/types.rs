@@ -23,6 +23,7 @@ mod recoveries;
 mod report;
 mod retention;
 mod runs;
+mod sealing;
 mod secrets;
 mod tokens;
 mod whole;
@@ -43,6 +44,7 @@ pub use recoveries::*;
 pub use report::*;
 pub use retention::*;
 pub use runs::*;
+pub use sealing::*;
 pub use secrets::*;
 pub use tokens::*;
 

@@ -122,7 +122,9 @@ pub(super) async fn resume_step(
     let number = step_named(&pipeline, &step)?;
     let on = to_resume_on(&state, &pipeline, &step, &request.on).await?;
     let forget = match request.from_checkpoint {
-        true => Some(since_checkpoint(&*state.store, StepId { run: id, step: number }).await?),
+        true => {
+            Some(since_checkpoint(&*state.store, StepId { run: id, step: number }, &state.seal_of(id).await?).await?)
+        }
         false => None,
     };
     let ready = state.store.resume(id, number, Resume { on, forget }).await?;

@@ -120,6 +120,12 @@ impl Keys {
         self.0.first().map(|key| key.id.as_str())
     }
 
+    /// Whether one has that id.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.0.iter().any(|key| key.id == id)
+    }
+
     /// Seals a text that is about `about`.
     ///
     /// # Errors
@@ -181,7 +187,7 @@ impl Key {
 }
 
 /// None of another length.
-fn key_of(bytes: &[u8]) -> Option<LessSafeKey> {
+pub(crate) fn key_of(bytes: &[u8]) -> Option<LessSafeKey> {
     Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, bytes).ok()?))
 }
 
@@ -194,7 +200,7 @@ fn about_key(about: &str, key_id: &str) -> Vec<u8> {
 }
 
 /// The nonce, the text under it, and the tag. A data key seals once; a master key so few that nonces of chance don't meet.
-fn seal(key: &LessSafeKey, text: &[u8], about: &[u8]) -> Result<Vec<u8>, Closed> {
+pub(crate) fn seal(key: &LessSafeKey, text: &[u8], about: &[u8]) -> Result<Vec<u8>, Closed> {
     let nonce = random::<NONCE_LEN>()?;
     let mut sealed = text.to_vec();
     let under = Nonce::assume_unique_for_key(nonce);
@@ -202,7 +208,7 @@ fn seal(key: &LessSafeKey, text: &[u8], about: &[u8]) -> Result<Vec<u8>, Closed>
     Ok([&nonce[..], &sealed[..]].concat())
 }
 
-fn open(key: &LessSafeKey, sealed: &[u8], about: &[u8]) -> Result<Vec<u8>, Closed> {
+pub(crate) fn open(key: &LessSafeKey, sealed: &[u8], about: &[u8]) -> Result<Vec<u8>, Closed> {
     let (nonce, text) = sealed.split_at_checked(NONCE_LEN).ok_or(Closed::Damaged)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Closed::Damaged)?;
     let mut text = text.to_vec();
@@ -211,7 +217,7 @@ fn open(key: &LessSafeKey, sealed: &[u8], about: &[u8]) -> Result<Vec<u8>, Close
     Ok(text)
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Closed> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Closed> {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).map_err(|_| Closed::NoRandomness)?;
     Ok(bytes)

@@ -1,6 +1,6 @@
 //! What is committed to the store first and told to the queue after it, for everybody who does so: [`submissions`] (HTTP,
 //! schedules, `pawl dev`, tests), [`requeue`], the sweeps as a person asks for them, [`pauses`], for what goes on after one, and [`recovery`], for what is interrupted. And [`retention`],
-//! which takes what has ended away, [`incidents`], what a process sees of the whole installation, [`secrets`], sealed and opened, and
+//! which takes what has ended away, [`incidents`], what a process sees of the whole installation, [`secrets`], sealed and opened, [`seals`], which do so with payloads, and
 //! [`elsewhere()`], who has another queue: they have nothing to tell the queue.
 //!
 //! A crash between the commit and the telling loses nothing: steps that were not delivered are found as lost.
@@ -14,6 +14,7 @@ pub mod pauses;
 pub mod recovery;
 pub mod requeue;
 pub mod retention;
+pub mod seals;
 pub mod secrets;
 pub mod submissions;
 pub mod whose;

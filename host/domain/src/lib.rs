@@ -23,6 +23,7 @@ pub mod replay;
 pub mod retention;
 pub mod retry;
 pub mod schema;
+pub mod sealed;
 pub mod secret;
 pub mod seed;
 pub mod status;

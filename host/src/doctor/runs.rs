@@ -1,7 +1,7 @@
 //! Runs: what nobody moves, what waits for a person, what has failed lately; and whether retention keeps pace.
 
 use pawl_dispatch::retention::Standing;
-use pawl_domain::decision::circuit::{journal_in, secret_in};
+use pawl_domain::decision::circuit::{journal_in, key_in, secret_in};
 use pawl_store::circuits::CircuitRow;
 use pawl_store::doctor::{FAILED_LOOKED_AT, Troubles};
 use pawl_store::live::PausedCount;
@@ -75,7 +75,8 @@ pub(super) fn paused(count: PausedCount) -> Check {
 /// What steps wait for that is not here: outside hosts that are down, secrets that workers lack, and workers that can read their
 /// journals. Somebody may have to mend them.
 pub(super) fn circuits(rows: Vec<CircuitRow>, now_ms: i64) -> [Check; 3] {
-    let (secrets, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| secret_in(&row.origin).is_some());
+    let is_lacking = |row: &CircuitRow| secret_in(&row.origin).or_else(|| key_in(&row.origin)).is_some();
+    let (secrets, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_lacking);
     let (journals, hosts): (Vec<_>, Vec<_>) = others.into_iter().partition(|row| journal_in(&row.origin).is_some());
     [down(&hosts, now_ms), lacking(&secrets, now_ms), unknown(&journals, now_ms)]
 }
@@ -127,9 +128,11 @@ fn lacking(rows: &[CircuitRow], now_ms: i64) -> Check {
         Some(first) => {
             let named: Vec<String> = rows
                 .iter()
-                .filter_map(|row| secret_in(&row.origin))
+                .filter_map(|row| {
+                    let secret = secret_in(&row.origin).map(|name| format!("`{name}`"));
+                    secret.or_else(|| key_in(&row.origin).map(|id| format!("the master key {id}")))
+                })
                 .take(NAMED)
-                .map(|name| format!("`{name}`"))
                 .collect();
             Check::warn(
                 "secrets",
@@ -141,7 +144,8 @@ fn lacking(rows: &[CircuitRow], now_ms: i64) -> Check {
                     steps_wait(deferred(rows)),
                 ),
                 "start workers with PAWL_SECRET_NAME in their environment, the name in capitals, or store them with \
-                 `pawl secret set`; `pawl circuits` tells what each lacks, and steps go on by themselves then",
+                 `pawl secret set`, or give them the master keys that the API has; `pawl circuits` tells what each lacks, and steps go on \
+                 by themselves then",
             )
         }
     };

@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 use pawl_api::client::Client;
 use pawl_api::types::{
-    Changed, EventList, Explanation, FailRun, KeptRun, ListedStatus, PauseRequest, Run, RunList, RunReport, RunStatus,
-    SentSignal, SkipStep, StepDetail,
+    Changed, ErasedRun, EventList, Explanation, FailRun, KeptRun, ListedStatus, PauseRequest, Run, RunList, RunReport,
+    RunStatus, SentSignal, SkipStep, StepDetail,
 };
 
 pub(super) use self::id::{complete, run_id};
@@ -90,6 +90,15 @@ pub(super) enum Verb {
         /// The run's id, or its first digits
         #[arg(value_parser = run_id)]
         run: String,
+    },
+    /// Erase the key of a run that has ended: its sealed payloads are unreadable for good
+    Erase {
+        /// The run's id, or its first digits
+        #[arg(value_parser = run_id)]
+        run: String,
+        /// Without it nothing is done
+        #[arg(long)]
+        yes: bool,
     },
     /// End a run as failed, and say why: running steps are stopped, `pawl run retry` opens it again
     Fail {
@@ -201,6 +210,7 @@ impl Verb {
             | Self::Explain { run }
             | Self::Report { run }
             | Self::Cancel { run }
+            | Self::Erase { run, .. }
             | Self::Fail { run, .. }
             | Self::Pause { run, .. }
             | Self::Unpause { run }
@@ -296,6 +306,14 @@ pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> 
         }
         Verb::Report { run } => {
             output.print(&client.get::<RunReport>(&["v1", "runs", &run, "report"], &[]).await?)?;
+        }
+        Verb::Erase { run, yes: false } => {
+            return Err(usage(format!(
+                "the payloads of run {run} would be unreadable for good: add --yes, if that is meant"
+            )));
+        }
+        Verb::Erase { run, yes: true } => {
+            output.print(&client.delete::<ErasedRun>(&["v1", "runs", &run, "key"]).await?)?;
         }
         Verb::Cancel { run } => {
             output.print(&client.post_empty::<Changed>(&["v1", "runs", &run, "cancel"]).await?)?;

@@ -1,8 +1,8 @@
 //! How runs, steps, events and explanations look to people.
 
 use pawl_api::types::{
-    Changed, Event, EventList, Explanation, Run, RunList, RunStatus, RunSummary, SentSignal, Step, StepDetail,
-    StepStatus, SubmittedRun, WayOut,
+    Changed, ErasedRun, Event, EventList, Explanation, Run, RunList, RunStatus, RunSummary, SentSignal, Step,
+    StepDetail, StepStatus, SubmittedRun, WayOut,
 };
 use pawl_domain::attempt::Divergence;
 use serde_json::Value;
@@ -260,6 +260,19 @@ impl Answer for Changed {
             steps => format!("; ready again: {}", steps.join(", ")),
         };
         format!("run {} is {}{steps}{}", self.id, self.status, remarks(&self.remarks))
+    }
+}
+
+impl Answer for ErasedRun {
+    fn ids(&self) -> Vec<String> {
+        vec![self.id.to_string()]
+    }
+
+    fn text(&self) -> String {
+        match self.changed {
+            true => format!("run {}: its key is erased; its payloads are unreadable for good", self.id),
+            false => format!("run {}: its key was erased before", self.id),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::seal::Seal;
 use async_trait::async_trait;
 use pawl_domain::attempt::Cut;
 use pawl_domain::decision::{Refusal, Verb, may_resume};
@@ -143,7 +144,7 @@ impl From<Refusal> for Error {
 ///
 /// # Errors
 /// As [`Control::resume`]; [`Error::Damaged`].
-pub async fn since_checkpoint(store: &dyn Store, id: StepId) -> Result<Forget> {
+pub async fn since_checkpoint(store: &dyn Store, id: StepId, seal: &Seal) -> Result<Forget> {
     let (_, steps) = store.run(id.run, Some(id.step)).await?;
     let step = steps.into_iter().next().ok_or_else(|| no_run(id.run))?;
     // A step that runs may write under the fence that was read.
@@ -153,7 +154,7 @@ pub async fn since_checkpoint(store: &dyn Store, id: StepId) -> Result<Forget> {
     let mut unseen = Unseen::since(kept);
     let mut next = kept;
     while next < length {
-        let entries = store.entries(id, next, length).await?;
+        let entries = store.entries(id, next, length, seal).await?;
         if entries.is_empty() {
             return Err(Error::Damaged(format!("the journal of step {id}, which lacks position {next},")));
         }
@@ -163,7 +164,7 @@ pub async fn since_checkpoint(store: &dyn Store, id: StepId) -> Result<Forget> {
         }
     }
     let Cut { at, notes, .. } = unseen.cut();
-    let (first, mut entries) = store.entries_before_cut(id, at).await?.unwrap_or((at, Vec::new()));
+    let (first, mut entries) = store.entries_before_cut(id, at, seal).await?.unwrap_or((at, Vec::new()));
     entries.extend(notes);
-    Ok(Forget { fence, kept, segment: Segment::of(first, &entries) })
+    Ok(Forget { fence, kept, segment: seal.segment(id.step, Segment::of(first, &entries)) })
 }

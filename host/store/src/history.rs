@@ -6,7 +6,9 @@
 //!                     └─▶ part, part … of its state        └─▶ part, part … of a large row
 //! ```
 
+use crate::seal::{Place, Seal};
 use async_trait::async_trait;
+use pawl_base::sealing::is_sealed;
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Digest, Fence, StepId, WorkerId};
 use pawl_domain::journal::{Checkpoint, Entry, History, Unreadable, unpack};
@@ -122,12 +124,12 @@ pub trait Histories: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Damaged`] if stored bytes do not match their digest or can't be read.
-    async fn entries_before_cut(&self, id: StepId, at: u32) -> Result<Option<(u32, Vec<Entry>)>> {
+    async fn entries_before_cut(&self, id: StepId, at: u32, seal: &Seal) -> Result<Option<(u32, Vec<Entry>)>> {
         let Some(row) = self.rows(id, at, at.saturating_add(1)).await?.into_iter().next() else { return Ok(None) };
         if row.first >= at || row.first + row.length <= at {
             return Ok(None);
         }
-        let mut entries = entries_of(id, &row, self.bytes_of(id, &row).await?)?;
+        let mut entries = entries_of(id, &row, self.bytes_of(id, &row).await?, seal)?;
         entries.truncate((at - row.first) as usize);
         Ok(Some((row.first, entries)))
     }
@@ -136,12 +138,12 @@ pub trait Histories: Send + Sync {
     ///
     /// # Errors
     /// As [`Histories::entries_before_cut`].
-    async fn entries(&self, id: StepId, from: u32, until: u32) -> Result<Vec<Entry>> {
+    async fn entries(&self, id: StepId, from: u32, until: u32, seal: &Seal) -> Result<Vec<Entry>> {
         let mut all = Vec::new();
         let mut next = from;
         for row in self.rows(id, from, until).await? {
             check_order(id, &row, next)?;
-            let entries = entries_of(id, &row, self.bytes_of(id, &row).await?)?;
+            let entries = entries_of(id, &row, self.bytes_of(id, &row).await?, seal)?;
             all.extend(between(row.first, entries, next, until));
             next = row.first + row.length;
         }
@@ -153,7 +155,7 @@ pub trait Histories: Send + Sync {
     ///
     /// # Errors
     /// As [`Histories::entries_before_cut`].
-    async fn history(&self, claim: &Claim, most: usize) -> Result<Option<History>> {
+    async fn history(&self, claim: &Claim, most: usize, seal: &Seal) -> Result<Option<History>> {
         let id = claim.id;
         let Past { checkpoint, recorded_by } = self.past(claim).await?;
         let mut left = most;
@@ -164,7 +166,8 @@ pub trait Histories: Send + Sync {
             left = rest;
             let mut parts = Parts::new(Large::State(id, saved.checkpoint.ordinal), saved.digest);
             while !parts.take(self.part(parts.of, parts.offset(), PIECE_BYTES).await?, PIECE_BYTES) {}
-            history.checkpoint = Some(Checkpoint { state: parts.whole()?, ..saved.checkpoint });
+            let state = opened(seal, Place::State(id.step, saved.checkpoint.ordinal), parts.whole()?)?;
+            history.checkpoint = Some(Checkpoint { state, ..saved.checkpoint });
         }
         for (mut from, until) in touched(history.checkpoint.as_ref(), history.length) {
             while from < until {
@@ -177,12 +180,12 @@ pub trait Histories: Send + Sync {
                     let bytes = self.bytes_of(id, &row).await?;
                     let Some(rest) = left.checked_sub(bytes.len()) else { return Ok(None) };
                     left = rest;
-                    let entries: Vec<_> = between(row.first, entries_of(id, &row, bytes)?, from, until).collect();
+                    let entries: Vec<_> = between(row.first, entries_of(id, &row, bytes, seal)?, from, until).collect();
                     for (position, entry) in (from..).zip(&entries) {
                         if let Entry::Awaited { .. } = entry
                             && let Some(signal) = self.signal_at(id, position).await?
                         {
-                            history.signals.push((position, signal));
+                            history.signals.push((position, opened(seal, Place::Signal, signal)?));
                         }
                     }
                     history.segments.push((from, entries));
@@ -280,17 +283,34 @@ fn hole(id: StepId, position: u32) -> Error {
 ///
 /// # Errors
 /// [`Error::Damaged`] if the bytes do not match their digest, or can't be read; [`Error::Newer`].
-pub fn entries_of(id: StepId, row: &Row, bytes: Vec<u8>) -> Result<Vec<Entry>> {
+pub fn entries_of(id: StepId, row: &Row, bytes: Vec<u8>, seal: &Seal) -> Result<Vec<Entry>> {
     let what = || format!("the journal of step {id} at position {}", row.first);
     let bytes = verified(bytes, row.digest, what)?;
+    // What a store notes itself says nothing of any payload, and no store has a key.
+    let is_note = !seal.is_clear() && !is_sealed(&bytes);
+    let bytes = if is_note { bytes } else { opened(seal, Place::Row(id.step, row.first), bytes)? };
     let entries = unpack(&bytes).map_err(|error| match error {
         Unreadable::Newer(needs) => Error::Newer { what: what(), needs },
         error => Error::Damaged(format!("{} ({error})", what())),
     })?;
-    if entries.len() != row.length as usize {
+    if entries.len() != row.length as usize
+        || is_note && !entries.iter().all(|entry| matches!(entry, Entry::Again { .. }))
+    {
         return Err(Error::Damaged(what()));
     }
     Ok(entries)
+}
+
+/// A payload that was read, with what its run's payloads are sealed with.
+///
+/// # Errors
+/// [`Error::Damaged`] if it was sealed with something else, or for another place.
+pub fn opened(seal: &Seal, place: Place, kept: Vec<u8>) -> Result<Vec<u8>> {
+    // Only a guest's state may begin as it likes.
+    if seal.is_clear() && is_sealed(&kept) && !matches!(place, Place::State(..)) {
+        return Err(Error::Damaged(format!("a sealed payload ({place}), whose key is not there, or it")));
+    }
+    seal.open(place, kept).map_err(|_| Error::Damaged(format!("a sealed payload ({place})")))
 }
 
 /// Those of a row's entries that have these positions.

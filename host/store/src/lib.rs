@@ -34,6 +34,8 @@ pub mod readiness;
 pub mod recoveries;
 pub mod retention;
 pub mod runs;
+pub mod seal;
+pub mod sealing;
 pub mod secrets;
 mod sqlite;
 pub mod submit;
@@ -78,6 +80,7 @@ pub trait Store:
     + recoveries::Recoveries
     + retention::Retentions
     + runs::Runs
+    + sealing::Seals
     + secrets::Secrets
     + tokens::Tokens
     + traces::Traces

@@ -1,6 +1,7 @@
 //! Runs, as people read them: lists and states without payloads, payloads one by one and verified by their
 //! digest.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -178,11 +179,11 @@ pub trait Runs {
     /// [`Error::Unavailable`].
     async fn failed_steps(&self, run: RunId, limit: u32) -> Result<Vec<StepRow>>;
 
-    /// The output of a run that has succeeded, made of its last steps' outputs.
+    /// The outputs of the last steps of a run that has succeeded, of which [`Pipeline::output_of`] makes the run's.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] if it has not succeeded; [`Error::Damaged`].
-    async fn run_output(&self, run: RunId, pipeline: &Pipeline) -> Result<Vec<u8>>;
+    async fn last_outputs(&self, run: RunId, pipeline: &Pipeline) -> Result<BTreeMap<StepNo, Vec<u8>>>;
 
     /// The output of one step, if it has one.
     ///

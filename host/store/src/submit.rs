@@ -4,6 +4,8 @@ use pawl_domain::id::{Digest, RunId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::trace::TraceContext;
 
+use super::sealing::WrappedKey;
+
 /// A run that somebody wants.
 #[derive(Debug, Clone)]
 pub struct NewRun {
@@ -13,12 +15,23 @@ pub struct NewRun {
     pub namespace: Namespace,
     /// By name; the version is the current one at the commit.
     pub pipeline: String,
-    /// JSON bytes.
+    /// JSON bytes, or the same sealed.
     pub input: Vec<u8>,
     /// The key, if the client gave one.
     pub idempotency_key: Option<String>,
     /// The trace that it is submitted in, if there is one. It is kept with the run, and no part of what is asked for.
     pub trace: Option<TraceContext>,
+    /// What its payloads are sealed with; `None`: they are in the clear.
+    pub sealed: Option<SealedRun>,
+}
+
+/// What goes with a run whose input is sealed.
+#[derive(Debug, Clone)]
+pub struct SealedRun {
+    /// The run's key.
+    pub key: WrappedKey,
+    /// Two submissions with one key are the same if this is: the bytes of an input differ each time that it is sealed.
+    pub request: Digest,
 }
 
 impl NewRun {
@@ -27,7 +40,7 @@ impl NewRun {
     pub fn new(namespace: Namespace, pipeline: String, input: Vec<u8>, idempotency_key: Option<String>) -> Self {
         let of_key = |key: &str| RunId::from_idempotency_key(&namespace, key);
         let id = idempotency_key.as_deref().map_or_else(RunId::new, of_key);
-        Self { id, namespace, pipeline, input, idempotency_key, trace: None }
+        Self { id, namespace, pipeline, input, idempotency_key, trace: None, sealed: None }
     }
 
     /// The same, submitted in a trace.
@@ -38,7 +51,15 @@ impl NewRun {
 
     /// Two submissions with one key are the same if this is.
     pub(super) fn request_digest(&self) -> Digest {
-        Digest::of_request(&self.pipeline, &self.input)
+        match &self.sealed {
+            Some(sealed) => sealed.request,
+            None => Digest::of_request(&self.pipeline, &self.input),
+        }
+    }
+
+    /// The input, if a message may carry it: sealed, it would be of no use without the run's key.
+    pub(super) fn told_input(&self) -> Option<&[u8]> {
+        self.sealed.is_none().then_some(&self.input)
     }
 }
 

@@ -10,6 +10,7 @@ use pawl_domain::journal::{Checkpoint, Entry, Held, Segment};
 use pawl_domain::status::{RunStatus, StepStatus};
 use pawl_rehearsal::private::PrivatePostgres;
 use pawl_store::dead_letters::{DeadLetter, DeadOrder, DeadState};
+use pawl_store::seal::Seal;
 use pawl_store::submit::NewRun;
 use pawl_store::write::{Batch, Member, Settlement, Verdict};
 use pawl_store::{Error, Link, Postgres, Schema as _, SharedStore};
@@ -169,7 +170,10 @@ pub async fn what_is_done_again_begins_with_nothing_but_its_round(store: &Shared
     let (_, rows) = store.run(run, Some(StepNo(0))).await.expect("the step");
     let step = &rows[0];
     assert_eq!((step.journal_length, step.checkpoint_position, step.error.is_none()), (1, None, true));
-    assert_eq!(store.entries(steps[0], 0, 1).await.expect("the entry"), [Entry::Again { round: step.fence }]);
+    assert_eq!(
+        store.entries(steps[0], 0, 1, &Seal::CLEAR).await.expect("the entry"),
+        [Entry::Again { round: step.fence }]
+    );
     assert_eq!(store.step_output(run, StepNo(0)).await.expect("an answer"), None);
     let kept = store.run(run, Some(StepNo(1))).await.expect("the step").1;
     assert_eq!(kept[0].checkpoint_position, Some(1), "what had failed goes on from its checkpoint");

@@ -18,6 +18,7 @@ mod restore;
 mod retention;
 mod runs;
 mod schema;
+mod sealing;
 mod secrets;
 mod seen;
 mod stores;

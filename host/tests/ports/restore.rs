@@ -20,7 +20,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use crate::stores::{HERE, conforms, worker};
 
 /// What has the same name in both stores, and how it is told as text.
-const CARRIED: [(&str, &str); 20] = [
+const CARRIED: [(&str, &str); 22] = [
     ("component", "digest:bytes bytes:bytes created_at:ms"),
     ("plugin", "namespace:text name:text active_version:text previous_version:text earlier_versions:texts"),
     (
@@ -71,6 +71,11 @@ const CARRIED: [(&str, &str); 20] = [
     ),
     ("remains", "run_id:uuid at:ms"),
     ("namespace", "name:text created_at:ms created_by:text"),
+    (
+        "namespace_key",
+        "namespace:text version:int key_id:text wrapped:bytes sealed:bytes created_at:ms created_by:text retired_at:ms erased_at:ms",
+    ),
+    ("run_key", "run_id:uuid version:int wrapped:bytes erased_at:ms"),
     ("quota", "namespace:text runs:int submissions:int components:int"),
     ("retention", "is_this:bool holder_id:uuid until:ms succeeded_ms:int failed_ms:int cancelled_ms:int grace_ms:int audit_ms:int"),
     (

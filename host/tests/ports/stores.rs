@@ -53,6 +53,10 @@ use crate::runs::{
     an_inbox_has_a_limit, outputs_are_there_when_a_run_has_succeeded, runs_are_listed_newest_first,
     submissions_are_the_same_under_one_key, what_waits_can_be_named,
 };
+use crate::sealing::{
+    a_namespaces_keys_are_numbered_and_what_is_erased_leaves_its_row,
+    a_runs_key_comes_with_its_submission_and_is_erased_after_its_end,
+};
 use crate::secrets::a_secret_is_kept_sealed_and_of_two_changes_at_once_one_is_refused;
 use crate::seen::{an_inbox_is_seen_and_changed, queues_that_are_named_or_unserved_are_told};
 use crate::tokens::{
@@ -131,6 +135,8 @@ pub async fn conforms(store: &SharedStore) {
     changes_are_recorded_before_they_are_made_and_completed_after(store).await;
     changes_go_oldest_first_when_their_term_has_ended(store).await;
     a_secret_is_kept_sealed_and_of_two_changes_at_once_one_is_refused(store).await;
+    a_namespaces_keys_are_numbered_and_what_is_erased_leaves_its_row(store).await;
+    a_runs_key_comes_with_its_submission_and_is_erased_after_its_end(store, "pair").await;
     let violations = store.doctor(Duration::from_secs(60), false).await.expect("checked");
     assert_eq!(violations, []);
 }

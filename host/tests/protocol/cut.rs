@@ -5,6 +5,7 @@ use pawl_domain::id::{Digest, Fence};
 use pawl_domain::journal::{Checkpoint, Entry, Held, History, RequestSummary};
 use pawl_store::control::{Resume, ResumeOn, since_checkpoint};
 use pawl_store::runs::StepRow;
+use pawl_store::seal::Seal;
 use pawl_store::write::{Batch, Member, Segment, Settlement, Verdict};
 use pawl_store::{Error, SharedStore};
 
@@ -41,25 +42,25 @@ pub async fn cut_by_a_person(store: &SharedStore) {
         let (_, steps) = store.run(id.run, Some(id.step)).await.expect("the step");
         let StepRow { journal_length, checkpoint_position, .. } = steps[0].clone();
         let claim = Claim { journal_length, checkpoint_position, ..Claim::bare(id, Fence(0)) };
-        store.history(&claim, usize::MAX).await.expect("the history").expect("it is not limited")
+        store.history(&claim, usize::MAX, &Seal::CLEAR).await.expect("the history").expect("it is not limited")
     };
     let whole = history().await;
     let other = ResumeOn::Component(Digest::of(COMPONENTS[1].1));
-    let too_late = Some(since_checkpoint(&**store, id).await.expect("what to forget"));
+    let too_late = Some(since_checkpoint(&**store, id, &Seal::CLEAR).await.expect("what to forget"));
     store.resume(id.run, id.step, Resume::on(other)).await.expect("resumed");
     let moved = store.resume(id.run, id.step, Resume { on: other, forget: too_late }).await;
     assert!(matches!(moved, Err(Error::Conflict(_))), "{moved:?} on {}", store.name());
     let recorded_by = Some(Digest::of(COMPONENTS[0].1));
     assert_eq!(history().await, History { recorded_by, ..whole }, "nothing is lost by it on {}", store.name());
 
-    let forget = Some(since_checkpoint(&**store, id).await.expect("what to forget"));
+    let forget = Some(since_checkpoint(&**store, id, &Seal::CLEAR).await.expect("what to forget"));
     let ready = store.resume(id.run, id.step, Resume { on: ResumeOn::Pinned, forget }).await.expect("resumed");
     assert_eq!(ready.iter().map(|ready| ready.id).collect::<Vec<_>>(), [id]);
     let cut = history().await;
     let notes = [Entry::Attempted { key, request }, Entry::OnceKept { name: "x".into(), value: b"1".to_vec() }];
     let [attempted, kept] = notes;
     assert_eq!(cut.segments, [(1, vec![attempted.clone(), kept.clone()])], "on {}", store.name());
-    let row = store.entries(id, 0, 3).await.expect("the row");
+    let row = store.entries(id, 0, 3, &Seal::CLEAR).await.expect("the row");
     assert_eq!(row, [now, attempted, kept], "what stands before the cut in its row stays, on {}", store.name());
     assert_eq!((cut.length, cut.recorded_by), (3, recorded_by), "on {}", store.name());
     let events = store.events(id.run, 0, 100).await.expect("the events");

@@ -9,6 +9,7 @@ use pawl_domain::suspicion::Suspicion;
 use pawl_domain::transition::StepChange;
 use pawl_domain::wait::Wait;
 use pawl_store::control::{Resume, ResumeOn, Sent, Signal, SignalChange, since_checkpoint};
+use pawl_store::seal::Seal;
 use pawl_store::{Error, SharedStore};
 
 use crate::chance::Chance;
@@ -194,7 +195,7 @@ impl World {
                 let from_checkpoint = chance.below(2) == 0;
                 let resume = async |store: &SharedStore| {
                     let forget = match from_checkpoint {
-                        true => since_checkpoint(&**store, StepId { run: id, step }).await.map(Some),
+                        true => since_checkpoint(&**store, StepId { run: id, step }, &Seal::CLEAR).await.map(Some),
                         false => Ok(None),
                     };
                     let Ok(forget) = forget else { return false };

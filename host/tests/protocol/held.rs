@@ -10,6 +10,7 @@ use pawl_store::events::EventRow;
 use pawl_store::inbox::SignalRow;
 use pawl_store::recoveries::{RecoveryFilter, RecoveryRow};
 use pawl_store::runs::{RunRow, StepRow};
+use pawl_store::seal::Seal;
 
 /// All that a store holds of a run, but for times.
 #[derive(Debug, PartialEq)]
@@ -49,7 +50,9 @@ impl Held {
                 checkpoint_position: step.checkpoint_position,
                 ..Claim::bare(StepId { run: id, step: step.no }, Fence(0))
             };
-            histories.push(store.history(&claim, usize::MAX).await.expect("the history").expect("it is not limited"));
+            histories.push(
+                store.history(&claim, usize::MAX, &Seal::CLEAR).await.expect("the history").expect("it is not limited"),
+            );
         }
         let mut inbox = Vec::new();
         for signal in store.inbox(id, 0, 1_000).await.expect("the inbox") {

@@ -5,6 +5,7 @@ use pawl_domain::id::{Fence, WorkerId};
 use pawl_domain::journal::{Checkpoint, Entry, Held};
 use pawl_store::SharedStore;
 use pawl_store::history::{PIECE_BYTES, TRIM_ROWS};
+use pawl_store::seal::Seal;
 use pawl_store::write::{Batch, Member, Segment, Verdict};
 
 use crate::world::claimed;
@@ -40,11 +41,13 @@ pub async fn trimmed_by_its_worker(store: &SharedStore) {
     link.write(worker, &Batch { members: vec![member], ..Batch::default() }).await.expect("saved");
 
     let claim = Claim { journal_length: 2 * ROWS, checkpoint_position: Some(901), ..Claim::bare(id, fence) };
-    let past = async || store.history(&claim, usize::MAX).await.expect("the history").expect("it is not limited");
+    let past = async || {
+        store.history(&claim, usize::MAX, &Seal::CLEAR).await.expect("the history").expect("it is not limited")
+    };
     let whole = past().await;
     let entries: usize = whole.segments.iter().map(|(_, entries)| entries.len()).sum();
     assert_eq!(entries, 5 + 99, "on {}", store.name());
-    assert_eq!(store.history(&claim, 3 * PIECE_BYTES).await.expect("its size"), None, "it is larger");
+    assert_eq!(store.history(&claim, 3 * PIECE_BYTES, &Seal::CLEAR).await.expect("its size"), None, "it is larger");
     let rows = async || store.rows(id, 0, 2 * ROWS).await.expect("rows").len();
     assert_eq!(rows().await, ROWS as usize - 1, "the large row comes by itself");
 

@@ -14,7 +14,7 @@ use pawl_base::{fault, lock};
 use pawl_dispatch::whose::Whose;
 use pawl_domain::attempt::Deferral;
 use pawl_domain::decision::circuit::{
-    May, Open, PROBE_SLACK, Probe, Rules, Sign, deferred_ms, journal_in, may_call, secret_in,
+    May, Open, PROBE_SLACK, Probe, Rules, Sign, deferred_ms, journal_in, key_in, may_call, secret_in,
 };
 use pawl_domain::id::{Fence, RunId, StepId, WorkerId};
 use pawl_store::circuits::{Known, Opening, Probed, Probing};
@@ -228,6 +228,12 @@ impl Circuits {
                 match (secret_in(origin), journal_in(origin)) {
                     (Some(secret), _) => {
                         tracing::warn!(secret, reason, "steps wait for a secret: no attempt is used up")
+                    }
+                    (None, None) if key_in(origin).is_some() => {
+                        tracing::warn!(
+                            reason,
+                            "steps wait for a worker with the right master key: no attempt is used up"
+                        )
                     }
                     (None, Some(_)) => tracing::warn!(
                         reason,

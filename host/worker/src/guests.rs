@@ -21,11 +21,16 @@ use pawl_store::write::Segment;
 use crate::circuits::Circuits;
 use crate::desk::Desk;
 use crate::gate::{Gate, Pass};
-use crate::loaded::{GivenUp, Loaded, Loading};
+use crate::loaded::{GivenUp, Loaded, Loading, Unready, unreadable};
 use crate::logbook::Logbook;
 use crate::reading::{Missed, Reading};
 use crate::session::Session;
 use crate::version::Version;
+
+/// A master key is missing.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Lacking(String);
 
 /// Where an incarnation's steps are made ready and executed.
 pub struct Guests {
@@ -130,7 +135,9 @@ impl Guests {
         let given_up = || session.stop().is_some();
         let began_ns = session.now_if_traced();
         let loading = match self.loaded.load(&self.reading, claim, &given_up).await {
-            Ok(loading) => loading.map_err(Outcome::Failed),
+            Ok(Ok(loading)) => Ok(loading),
+            Ok(Err(Unready::Failed(failure))) => Err(Outcome::Failed(failure)),
+            Ok(Err(Unready::LacksKey { key, why })) => Err(self.without_key(session, key, why).await),
             Err(GivenUp) => Err(session.stop().unwrap_or(Stop::LeaseLost).into()),
         };
         self.count_start(loading.as_ref().map_or(session, |loading| session.is_of(&loading.version)));
@@ -138,6 +145,15 @@ impl Guests {
         let loading = loading?;
         let pass = self.enter(session).await?;
         Ok((loading, pass))
+    }
+
+    /// A step whose run's payloads this process can't open: it waits for one that can.
+    async fn without_key(&self, session: &Session, key: String, why: String) -> Outcome {
+        let failed = Outcome::Failed(unreadable(&Lacking(why.clone())));
+        let Some(circuits) = self.circuits.clone() else { return failed };
+        let run = session.claim.run();
+        let deferred = tokio::task::spawn_blocking(move || circuits.lacks_key(run, &key, &why)).await;
+        deferred.ok().flatten().map_or(failed, Outcome::Deferred)
     }
 
     /// Waits until the step may be executed beside the others, or alone.
@@ -186,7 +202,7 @@ impl Guests {
     pub async fn row_of_cut(&self, session: &Session, cut: &Cut) -> Option<Segment> {
         let id = session.claim.id;
         let given_up = || session.stop() == Some(Stop::LeaseLost);
-        match self.reading.entries_before_cut(id, cut.at, &given_up).await {
+        match self.reading.entries_before_cut(id, cut.at, session.seal(), &given_up).await {
             Ok(row) => {
                 let (first, mut entries) = row.unwrap_or((cut.at, Vec::new()));
                 entries.extend_from_slice(&cut.notes);

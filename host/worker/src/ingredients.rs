@@ -1,12 +1,15 @@
 //! What a step's input is made of, if that is more than a claim carries: read after the claim, outside its transaction,
 //! in pieces, so that a wide join holds up nobody and gets there however slow the link is.
 
+use pawl_base::sealing::is_sealed;
 use pawl_domain::attempt::{Cause, Claim, ClaimedInput, Failure, Ingredients};
-use pawl_domain::id::StepNo;
+use pawl_domain::id::{StepId, StepNo};
 use pawl_domain::limits::Limits;
 use pawl_domain::pipeline::Pipeline;
-use pawl_store::history::PIECE_BYTES;
+use pawl_store::history::{self, PIECE_BYTES};
 use pawl_store::runs::next_outputs;
+use pawl_store::seal::{Place, Seal};
+use pawl_store::{self as store};
 
 use crate::reading::{Missed, Reading};
 
@@ -31,6 +34,32 @@ pub async fn of(
         needs if needs.len() > 1 && bytes > limits.joined_bytes as u64 => Ok(Err(too_much(bytes, limits))),
         needs => Ok(Ok(Ingredients::Outputs(outputs(reading, claim, needs, given_up).await?))),
     }
+}
+
+/// Whether payloads of their run are sealed: all are, or none.
+pub fn are_sealed(ingredients: &Ingredients) -> bool {
+    match ingredients {
+        Ingredients::Run(input) => is_sealed(input),
+        Ingredients::Outputs(outputs) => outputs.first().is_some_and(|output| is_sealed(output)),
+    }
+}
+
+/// What was sealed, in the clear.
+///
+/// # Errors
+/// [`store::Error::Damaged`].
+pub fn opened(ingredients: Ingredients, seal: &Seal, pipeline: &Pipeline, id: StepId) -> store::Result<Ingredients> {
+    if !are_sealed(&ingredients) {
+        return Ok(ingredients);
+    }
+    Ok(match ingredients {
+        Ingredients::Run(input) => Ingredients::Run(history::opened(seal, Place::Input, input)?),
+        Ingredients::Outputs(outputs) => {
+            let needs = pipeline.step(id.step).map_or(&[][..], |spec| &spec.needs);
+            let open = |(need, output): (&StepNo, _)| history::opened(seal, Place::Output(*need), output);
+            Ingredients::Outputs(needs.iter().zip(outputs).map(open).collect::<store::Result<_>>()?)
+        }
+    })
 }
 
 async fn outputs(

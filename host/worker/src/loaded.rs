@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pawl_base::envelope::Keys;
 use pawl_base::lock;
+use pawl_dispatch::seals::{Seals, Unopened};
 use pawl_dispatch::whose::Whose;
 use pawl_domain::attempt::{Cause, Claim, ClaimedInput, Failure, Ingredients};
 use pawl_domain::id::{Digest, StepId, StepNo};
@@ -18,9 +19,10 @@ use pawl_domain::succession::Next;
 use pawl_engine::recorder::{self, Recorder};
 use pawl_engine::{Attempt, Engine, Executed, LoadError, Prepared, Secrets};
 use pawl_store::history::Large;
+use pawl_store::seal::Seal;
 use tokio::sync::Semaphore;
 
-use crate::ingredients;
+use crate::ingredients::{self, are_sealed, opened};
 use crate::past::StepPast;
 use crate::reading::{Missed, Reading, until};
 use crate::secrets::StoredSecrets;
@@ -46,6 +48,8 @@ pub struct Loaded {
     pub secrets: Arc<StoredSecrets>,
     /// Whose runs are.
     pub whose: Arc<Whose>,
+    /// What their payloads are sealed with.
+    seals: Arc<Seals>,
 }
 
 /// Everything that an attempt starts from.
@@ -62,6 +66,8 @@ pub struct Loading {
     pub input: Ingredients,
     /// What the step is given, and what not.
     pub secrets: Secrets,
+    /// What its run's payloads are sealed with.
+    pub seal: Seal,
 }
 
 impl Loaded {
@@ -72,8 +78,9 @@ impl Loaded {
         let compiling = Arc::new(Semaphore::new(cores));
         let (versions, latest, flights) = Default::default();
         let whose = Arc::<Whose>::default();
+        let seals = Arc::new(Seals::new(keys.clone()));
         let secrets = Arc::new(StoredSecrets::new(keys, Arc::clone(&whose)));
-        Self { engine, versions, most_versions, latest, flights, compiling, whose, secrets }
+        Self { engine, versions, most_versions, latest, flights, compiling, whose, secrets, seals }
     }
 
     /// What the claim needs, if nothing has to be read for it.
@@ -86,7 +93,9 @@ impl Loaded {
         let prepared = self.checked(claim.component)?;
         let version = self.version(claim)?;
         let secrets = self.secrets_at_hand(&version, claim.id)?;
-        Some(Loading { prepared, version, history: History::default(), past: None, input: input.clone(), secrets })
+        let seal = if are_sealed(input) { self.seals.at_hand(claim.run())? } else { Seal::CLEAR };
+        let input = opened(input.clone(), &seal, &version.plan.pipeline, claim.id).ok()?;
+        Some(Loading { prepared, version, history: History::default(), past: None, input, secrets, seal })
     }
 
     /// The secrets of a step, if the store need not be asked for them.
@@ -136,7 +145,7 @@ impl Loaded {
         reading: &Reading,
         claim: &Claim,
         given_up: &(impl Fn() -> bool + ?Sized),
-    ) -> Result<Result<Loading, Failure>, GivenUp> {
+    ) -> Result<Result<Loading, Unready>, GivenUp> {
         let store = reading.store();
         let loading = async {
             let version = self.read_version(reading, claim.pipeline, given_up).await?;
@@ -145,27 +154,60 @@ impl Loaded {
             let input = ingredients::of(reading, claim, pipeline, self.engine.limits(), given_up).await?;
             let secrets =
                 self.secrets.read(reading, claim.id.run, pipeline, pipeline.step(claim.id.step), given_up).await?;
+            let input = match input {
+                Ok(kept) => self.open(reading, claim, &version, kept, given_up).await?,
+                Err(failure) => Err(failure.into()),
+            };
             Ok::<_, Missed>((version, past, input, secrets))
         };
-        let (version, past, input, secrets) = match loading.await {
-            Ok((_, _, Err(failure), _)) => return Ok(Err(failure)),
+        let (version, past, (input, seal), secrets) = match loading.await {
+            Ok((_, _, Err(unready), _)) => return Ok(Err(unready)),
             Ok((version, past, Ok(input), secrets)) => (version, past, input, secrets),
             Err(Missed::GivenUp) => return Err(GivenUp),
-            Err(Missed::Error(error)) => return Ok(Err(unloadable(&error))),
+            Err(Missed::Error(error)) => return Ok(Err(unloadable(&error).into())),
         };
         let prepared = match self.component(reading, claim.component, given_up).await? {
             Ok(prepared) => prepared,
-            Err(failure) => return Ok(Err(failure)),
+            Err(failure) => return Ok(Err(failure.into())),
         };
         let has_past = claim.journal_length > 0 || claim.checkpoint_position.is_some();
-        let (history, past) = StepPast::of(claim, past, reading.clone());
+        let (history, past) = StepPast::of(claim, past, reading.clone(), seal.clone());
         let past = has_past.then(|| Arc::new(past) as Arc<dyn recorder::Past>);
-        Ok(Ok(Loading { prepared, version, history, past, input, secrets }))
+        Ok(Ok(Loading { prepared, version, history, past, input, secrets, seal }))
+    }
+
+    /// What the input is made of in the clear, and the run's seal; the inner error says why it does not open here.
+    async fn open(
+        &self,
+        reading: &Reading,
+        claim: &Claim,
+        version: &Version,
+        kept: Ingredients,
+        given_up: &(impl Fn() -> bool + ?Sized),
+    ) -> Result<Result<(Ingredients, Seal), Unready>, Missed> {
+        let (store, run) = (reading.store(), claim.run());
+        let seal = match are_sealed(&kept) {
+            false => Ok(Seal::CLEAR),
+            true => match self.seals.at_hand(run) {
+                Some(seal) => Ok(seal),
+                None => self.seals.opened(run, reading.ask(given_up, || store.run_key(run)).await?),
+            },
+        };
+        Ok(match seal {
+            Ok(seal) => {
+                let input = opened(kept, &seal, &version.plan.pipeline, claim.id)?;
+                Ok((input, seal))
+            }
+            Err(Unopened::Keys { why, needs: Some(key) }) => Err(Unready::LacksKey { key, why }),
+            Err(Unopened::Store(error)) => return Err(error.into()),
+            Err(error) => Err(unreadable(&error).into()),
+        })
     }
 
     /// Executes the attempt that `session` stands for; blocks.
     #[must_use]
     pub fn execute(&self, loading: Loading, session: &Arc<Session>) -> Executed {
+        session.seal_with(&loading.seal);
         let prepared = Arc::clone(&loading.prepared);
         let recorder: Arc<dyn Recorder> = Arc::clone(session) as _;
         self.engine.execute(&prepared, loading.attempt(&session.claim), recorder)
@@ -254,6 +296,26 @@ impl Loaded {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GivenUp;
 
+/// Why a step can't begin here.
+#[derive(Debug)]
+pub enum Unready {
+    /// Its attempt has failed.
+    Failed(Failure),
+    /// Its run's payloads are sealed under that master key, which this process has not.
+    LacksKey {
+        /// The key's id.
+        key: String,
+        /// What is wrong, and how it is mended.
+        why: String,
+    },
+}
+
+impl From<Failure> for Unready {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 enum Unloaded {
     GivenUp,
     Failed(Failure),
@@ -305,6 +367,11 @@ impl Loading {
             past: self.past,
         }
     }
+}
+
+/// A step whose input nobody can read, any more or at all.
+pub(crate) fn unreadable(error: &dyn std::error::Error) -> Failure {
+    Failure { cause: Cause::InvalidInput, ..unloadable(error) }
 }
 
 /// A step that this worker has not got everything for.

@@ -8,7 +8,8 @@ use pawl_domain::journal::{Entry, History};
 use pawl_domain::replay::Unread;
 use pawl_engine::recorder;
 use pawl_store::Error;
-use pawl_store::history::{Large, Past};
+use pawl_store::history::{Large, Past, opened};
+use pawl_store::seal::{Place, Seal};
 use tokio::runtime::Handle;
 
 use crate::reading::{Missed, Reading};
@@ -20,23 +21,24 @@ pub struct StepPast {
     id: StepId,
     /// Ordinal, digest and size of the checkpoint's state.
     state: Option<(u32, Digest, u64)>,
+    seal: Seal,
 }
 
 impl StepPast {
     /// What goes before the journal, and where the rest is read from. On a runtime.
     #[must_use]
-    pub fn of(claim: &Claim, past: Past, reading: Reading) -> (History, Self) {
+    pub fn of(claim: &Claim, past: Past, reading: Reading, seal: Seal) -> (History, Self) {
         let Past { checkpoint, recorded_by } = past;
         let state = checkpoint.as_ref().map(|saved| (saved.checkpoint.ordinal, saved.digest, saved.size_bytes));
         let checkpoint = checkpoint.map(|saved| saved.checkpoint);
         let history = History { checkpoint, length: claim.journal_length, recorded_by, ..History::default() };
-        (history, Self { reading, runtime: Handle::current(), id: claim.id, state })
+        (history, Self { reading, runtime: Handle::current(), id: claim.id, state, seal })
     }
 }
 
 impl recorder::Past for StepPast {
     fn entries(&self, from: u32, until: u32, given_up: &dyn Fn() -> bool) -> Result<Vec<Entry>, Unread> {
-        self.runtime.block_on(self.reading.entries(self.id, from, until, given_up)).map_err(unread)
+        self.runtime.block_on(self.reading.entries(self.id, from, until, &self.seal, given_up)).map_err(unread)
     }
 
     fn state_bytes(&self) -> u64 {
@@ -45,12 +47,20 @@ impl recorder::Past for StepPast {
 
     fn state(&self, given_up: &dyn Fn() -> bool) -> Result<Vec<u8>, Unread> {
         let Some((ordinal, digest, _)) = self.state else { return Ok(Vec::new()) };
-        self.runtime.block_on(self.reading.whole(Large::State(self.id, ordinal), digest, given_up)).map_err(unread)
+        let kept = self.reading.whole(Large::State(self.id, ordinal), digest, given_up);
+        self.opened(Place::State(self.id.step, ordinal), self.runtime.block_on(kept).map_err(unread)?)
     }
 
     fn signal(&self, position: u32, given_up: &dyn Fn() -> bool) -> Result<Option<Vec<u8>>, Unread> {
         let store = self.reading.store();
-        self.runtime.block_on(self.reading.ask(given_up, || store.signal_at(self.id, position))).map_err(unread)
+        let kept = self.runtime.block_on(self.reading.ask(given_up, || store.signal_at(self.id, position)));
+        kept.map_err(unread)?.map(|kept| self.opened(Place::Signal, kept)).transpose()
+    }
+}
+
+impl StepPast {
+    fn opened(&self, place: Place, kept: Vec<u8>) -> Result<Vec<u8>, Unread> {
+        opened(&self.seal, place, kept).map_err(|error| Unread::Damaged(error.chain()))
     }
 }
 

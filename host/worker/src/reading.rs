@@ -9,6 +9,7 @@ use std::time::Duration;
 use pawl_domain::id::{Digest, StepId};
 use pawl_domain::journal::Entry;
 use pawl_store::history::{Large, PIECE_BYTES, Parts, Row, between, check_order, entries_of};
+use pawl_store::seal::Seal;
 use pawl_store::{self as store, SharedStore, Store, within};
 use tokio::sync::Semaphore;
 
@@ -123,6 +124,7 @@ impl Reading {
         id: StepId,
         from: u32,
         until: u32,
+        seal: &Seal,
         given_up: &(impl Fn() -> bool + ?Sized),
     ) -> Result<Vec<Entry>, Missed> {
         let store = self.store();
@@ -131,7 +133,7 @@ impl Reading {
         for mut row in self.ask(given_up, || store.rows(id, from, until)).await? {
             check_order(id, &row, next)?;
             let bytes = self.bytes_of(id, &mut row, given_up).await?;
-            all.extend(between(row.first, entries_of(id, &row, bytes)?, next, until));
+            all.extend(between(row.first, entries_of(id, &row, bytes, seal)?, next, until));
             next = row.first + row.length;
         }
         Ok(all)
@@ -145,6 +147,7 @@ impl Reading {
         &self,
         id: StepId,
         at: u32,
+        seal: &Seal,
         given_up: &(impl Fn() -> bool + ?Sized),
     ) -> Result<Option<(u32, Vec<Entry>)>, Missed> {
         let store = self.store();
@@ -153,7 +156,7 @@ impl Reading {
             return Ok(None);
         };
         let bytes = self.bytes_of(id, &mut row, given_up).await?;
-        let entries = between(row.first, entries_of(id, &row, bytes)?, row.first, at).collect();
+        let entries = between(row.first, entries_of(id, &row, bytes, seal)?, row.first, at).collect();
         Ok(Some((row.first, entries)))
     }
 

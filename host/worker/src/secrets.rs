@@ -59,6 +59,12 @@ impl StoredSecrets {
         Self { keys, whose, kept: Mutex::default() }
     }
 
+    /// Whether this process has the master key of that id.
+    #[must_use]
+    pub fn has_key(&self, id: &str) -> bool {
+        self.keys.has(id)
+    }
+
     /// The secrets of a run's step, if nothing has to be read for them.
     #[must_use]
     pub fn at_hand(&self, run: RunId, pipeline: &Pipeline, spec: Option<&StepSpec>) -> Option<Secrets> {

@@ -23,6 +23,7 @@ use pawl_domain::recovery::Passed;
 use pawl_domain::wait::Wait;
 use pawl_engine::recorder::{Interrupt, Stop};
 use pawl_queue::Delivery;
+use pawl_store::seal::{Place, Seal};
 use pawl_store::write::{Segment, Settlement};
 
 use self::saying::Saying;
@@ -63,6 +64,8 @@ pub struct Session {
     pub depth: u32,
     /// Once somebody has had it at hand.
     version: OnceLock<Arc<Version>>,
+    /// What its run's payloads are sealed with, once its guest begins.
+    seal: OnceLock<Seal>,
     this: Weak<Session>,
     outbox: Arc<Outbox<Session>>,
     trust: Arc<Trust>,
@@ -102,6 +105,7 @@ impl Session {
             in_a_row,
             depth,
             version: OnceLock::new(),
+            seal: OnceLock::new(),
             this: this.clone(),
             outbox,
             trust,
@@ -125,6 +129,16 @@ impl Session {
         self
     }
 
+    /// What it writes is sealed with this.
+    pub fn seal_with(&self, seal: &Seal) {
+        self.seal.get_or_init(|| seal.clone());
+    }
+
+    /// What its run's payloads are sealed with. What has not begun writes none.
+    pub fn seal(&self) -> &Seal {
+        self.seal.get().unwrap_or(&Seal::CLEAR)
+    }
+
     /// The pipeline version, if somebody has had it at hand.
     pub fn version(&self) -> Option<Arc<Version>> {
         self.version.get().cloned()
@@ -134,6 +148,10 @@ impl Session {
     /// position on are dropped, and it stands there instead.
     pub fn hand_over(&self, settlement: Settlement, cut: Option<Segment>) {
         self.trace_handed_over();
+        let settlement = match settlement {
+            Settlement::Succeeded { output, then } => Settlement::Succeeded { output: self.as_kept(output), then },
+            other => other,
+        };
         let mut state = self.state();
         if let Some(rest) = cut {
             state.pending.cut = Some(rest.first);
@@ -152,6 +170,11 @@ impl Session {
         if state.next.is_none() {
             self.stir(&state);
         }
+    }
+
+    /// Its output, as it is kept.
+    pub fn as_kept(&self, output: Vec<u8>) -> Vec<u8> {
+        self.seal().seal(Place::Output(self.claim.id.step), output)
     }
 
     /// Ends the attempt, and with it the journal for now: the step waits. Large checkpoints go before it, since

@@ -1,5 +1,6 @@
 //! `make bench`: the five loads of `pawl bench` on private servers with fsync on, an API and one worker, and
-//! each figure as a ratio to this machine's own floor, beside what it must reach; then the same on a `pawl dev`.
+//! each figure as a ratio to this machine's own floor, beside what it must reach; then the same in a namespace of its own with its
+//! token, and with that one's payloads sealed; then on a `pawl dev`.
 
 #![expect(clippy::print_stdout, reason = "it is what the program is for")]
 
@@ -65,14 +66,28 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<bool> {
     println!("{:<48} {:>9} {:>9} {:>9} {:>8}  goal", "load", "steps/s", "p50 ms", "floor/s", "ratio");
     let mut cluster = Cluster::start_in(binary::programs()?.join("bench-servers"))?;
+    cluster.set("PAWL_SECRETS_KEY", "7".repeat(64));
+    cluster.start_api(&[])?;
     cluster.worker("worker").default_lease().default_slots().start()?;
     let mut all_reached = true;
+    let mut plain = Vec::new();
     for load in &LOADS {
         let ratio = measure(load, "", |words| cluster.try_pawl(words))?;
+        plain.push(ratio);
         let reached = load.goal.is_reached(ratio);
         all_reached &= reached;
         let aim = load.aim.map(|aim| format!(" (aim {aim})")).unwrap_or_default();
         println!("{}{aim}{}", load.goal, if reached { "" } else { "  MISSED" });
+    }
+    let token = tokens(&mut cluster)?;
+    for (place, sealing) in [("with a token: ", "off"), ("sealed: ", "on")] {
+        cluster.pawl(&["namespace", "seal", NAMESPACE, sealing])?;
+        for (load, plain) in LOADS.iter().zip(&plain) {
+            let ratio = measure(load, place, |words| {
+                Ok(cluster.command()?.env("PAWL_API_TOKEN", &token).args(words).output()?)
+            })?;
+            println!("{:.2} of the first", ratio / plain);
+        }
     }
     cluster.finish()?;
 
@@ -86,6 +101,23 @@ fn run() -> anyhow::Result<bool> {
     }
     dev.finish_with(&[])?;
     Ok(all_reached)
+}
+
+/// Whose the loads are from then on.
+const NAMESPACE: &str = "team-a";
+
+/// From now on, a token is wanted: everybody else has one of all, and the one that is returned is the namespace's.
+fn tokens(cluster: &mut Cluster) -> anyhow::Result<String> {
+    let create = |cluster: &Cluster, words: &[&str]| -> anyhow::Result<String> {
+        let made: Value =
+            serde_json::from_str(&cluster.pawl(&[&["token", "create"], words, &["-o", "json"]].concat())?)?;
+        Ok(made["token"].as_str().context("a token")?.to_owned())
+    };
+    let all = create(cluster, &["all", "--role", "admin"])?;
+    cluster.set("PAWL_API_TOKEN", &all);
+    cluster.client.show(&all);
+    cluster.pawl(&["namespace", "create", NAMESPACE])?;
+    create(cluster, &["bench", "--role", "admin", "--namespace", NAMESPACE])
 }
 
 /// Puts on one load and prints its line, but for the goal; returns the ratio. The report's file is kept for a closer

@@ -155,6 +155,10 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     reader.ask("PUT /v1/namespaces/{namespace}", "", "", "")?;
     reader.ask("PUT /v1/namespaces/{namespace}/quota", "", JSON, "{\"runs\": 10}")?;
     reader.ask("GET /v1/namespaces", "", "", "")?;
+    reader.ask("PUT /v1/namespaces/{namespace}/sealing", "", JSON, "{\"sealed\": true}")?;
+    reader.ask("GET /v1/namespaces/{namespace}/keys", "", "", "")?;
+    reader.ask("DELETE /v1/namespaces/{namespace}/keys", "", "", "")?;
+    reader.ask("DELETE /v1/runs/{run}/key", "", "", "")?;
 
     secrets(&mut reader)?;
     reader.ask("GET /v1/audit", "?limit=3", "", "")?;

@@ -74,6 +74,7 @@ mod resume;
 mod retention;
 mod runbooks;
 mod schemas;
+mod sealed;
 mod secrets;
 mod settings;
 mod side_by_side;

@@ -14,6 +14,7 @@ use pawl_domain::id::{RunId, StepId, StepNo};
 use pawl_domain::status::StepStatus;
 use pawl_store::control::{Resume, ResumeOn};
 use pawl_store::dead_letters::{DeadOrder, DeadPlace, DeadState};
+use pawl_store::seal::Place;
 
 use super::{Filter, LOOKED_AT, Named, named, place};
 use crate::component::{latest, to_resume_on};
@@ -101,6 +102,7 @@ async fn skip_step(state: &AppState, id: StepId, output: Vec<u8>) -> Result<Chan
             Problem::invalid_input(format!("the output does not fit what step `{name}` puts out: {misfit}"))
         })?;
     }
+    let output = state.sealed(id.run, Place::Output(id.step), output).await?;
     let ready = state.store.skip(id.run, id.step, output).await?;
     state.may_end(id.run, &pipeline, &ready).await
 }

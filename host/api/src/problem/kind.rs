@@ -52,6 +52,8 @@ kinds! {
         "a live worker can't load the component, which is stored and not active; `detail` names worker and reason";
     WORKERS_NOT_READY = 409 "workers-not-ready", "Workers not ready",
         "a live worker did not say in time whether it can load the component, which is stored and not active";
+    ERASED = 410 "erased", "Erased",
+        "the key that its payloads are sealed under was erased ([sealing](sealing.md)), or the keys of the namespace were, and nobody has said what becomes of new runs";
     TOO_LARGE = 413 "too-large", "Too large",
         "the body is over its limit: input 1 MiB, signal 1 MiB, component 64 MiB ([settings](settings.md#limits)), pipeline 4 MiB";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported-media-type", "Unsupported media type",
@@ -80,6 +82,8 @@ kinds! {
         "as many connections are open as may be (`connections`)";
     BEING_BUILT = 503 "being-built", "Being built", "`pawl dev` is still building the pipeline: submit it again";
     BUSY = 503 "busy", "Busy", "other components are being pushed or compiled, or too many documents checked";
+    SEALED = 503 "sealed", "Sealed",
+        "the payloads are sealed under a master key that this API has not ([sealing](sealing.md)); `detail` says which";
     UNAVAILABLE = 503 "unavailable", "Unavailable",
         "the store or the queue is away; `Retry-After` says when to try again";
 }

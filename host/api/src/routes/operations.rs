@@ -7,8 +7,10 @@ use serde_json::Value;
 use super::{PROMETHEUS, paused};
 use crate::problem::kind::{CONFLICT, NOT_FOUND};
 use crate::route::Route;
-use crate::types::{CloseCircuit, CreateToken, NamespaceQuota};
-use crate::{circuits, health, incidents, metrics, namespaces, openapi, operations, pauses, quotas, recorded, tokens};
+use crate::types::{CloseCircuit, CreateToken, NamespaceQuota, SealNamespace};
+use crate::{
+    circuits, health, incidents, metrics, namespaces, openapi, operations, pauses, quotas, recorded, sealing, tokens,
+};
 
 pub(super) fn operations() -> Vec<Route> {
     vec![
@@ -110,5 +112,21 @@ pub(super) fn namespaces() -> Vec<Route> {
             .says("setQuota", "says what a namespace may take of what all share: `{\"runs\": 1000, \"submissions\": 50, \"components\": 20}`; what is left out is not bounded")
             .takes::<NamespaceQuota>()
             .or(&NOT_FOUND, "if nobody has made the namespace"),
+        Route::get("/v1/namespaces/{namespace}/keys", sealing::keys)
+            .wants(Admin)
+            .of_all()
+            .says("listNamespaceKeys", "whether payloads of its new runs are sealed, and its keys without the keys")
+            .or(&NOT_FOUND, "if nobody has made the namespace"),
+        Route::new(Method::PUT, "/v1/namespaces/{namespace}/sealing", sealing::set)
+            .wants(Admin)
+            .of_all()
+            .says("sealNamespace", "has payloads of runs sealed that are submitted from now on, or not: `{\"sealed\": true}`; with `\"new_key\": true` under a new key, though there is one; asking twice is fine without it")
+            .takes::<SealNamespace>()
+            .or(&NOT_FOUND, "if nobody has made the namespace"),
+        Route::new(Method::DELETE, "/v1/namespaces/{namespace}/keys", sealing::erase_namespace)
+            .wants(Admin)
+            .of_all()
+            .says("eraseNamespaceKeys", "erases its keys: no sealed payload of it is read any more, for good; asking twice is fine")
+            .or(&CONFLICT, "if runs of it have not ended"),
     ]
 }

@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use pawl_domain::attempt::{Claim, Ingredients};
-use pawl_domain::id::{Digest, Fence, StepId};
+use pawl_domain::id::{Digest, Fence, StepId, StepNo};
 use pawl_domain::journal::History;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::replay::is_open_wait;
+use pawl_store::history::opened;
 use pawl_store::runs::{StepRow, all_outputs};
+use pawl_store::seal::{Place, Seal};
 use pawl_store::{self as store, Store};
 
 /// How long a piece of what is read may take.
@@ -56,13 +58,14 @@ pub enum NotRebuilt {
     Store(#[from] store::Error),
 }
 
-/// Rebuilds a step's context, as it was at one moment; its past may have `most_bytes`. Reading only.
+/// Rebuilds a step's context, as it was at one moment; its past may have `most_bytes`, and `seal` is what its run's payloads are
+/// sealed with ([`Seals::of`](crate::seals::Seals::of)). Reading only.
 ///
 /// ```no_run
 /// # async fn example(ports: pawl_dispatch::Ports, id: pawl_domain::id::StepId) -> Result<(), Box<dyn std::error::Error>> {
 /// use pawl_dispatch::recovery::rebuild;
 /// let pipeline = ports.store.pipeline_version(ports.store.pipeline_of_run(id.run).await?).await?;
-/// let context = rebuild(&*ports.store, &pipeline, id, 16 << 20).await?;
+/// let context = rebuild(&*ports.store, &pipeline, id, 16 << 20, &pawl_store::seal::Seal::CLEAR).await?;
 /// println!("attempt {} on {} goes on from {:?}", context.failures + 1, context.component, context.history.checkpoint);
 /// # Ok(())
 /// # }
@@ -75,19 +78,20 @@ pub async fn rebuild(
     pipeline: &Pipeline,
     id: StepId,
     most_bytes: usize,
+    seal: &Seal,
 ) -> Result<Context, NotRebuilt> {
     let row = step_row(store, id).await?;
     let spec = pipeline.step(id.step);
     let name = spec.map_or_else(|| id.step.to_string(), |spec| spec.name.clone());
     let Some(component) = row.component else { return Err(NotRebuilt::NotStarted(name)) };
-    let mut history = history(store, id, &row, most_bytes).await?;
+    let mut history = history(store, id, &row, most_bytes, seal).await?;
     if let Some((_, entries)) = history.segments.last_mut()
         && entries.last().is_some_and(|entry| is_open_wait(entry, row.awaits.as_deref()))
     {
         entries.pop();
         history.length -= 1;
     }
-    let input = input(store, pipeline, id).await?;
+    let input = input(store, pipeline, id, seal).await?;
     let config = spec.map_or_else(|| "null".to_owned(), |spec| spec.config.to_string());
     Ok(Context {
         id,
@@ -108,25 +112,32 @@ async fn step_row(store: &dyn Store, id: StepId) -> Result<StepRow, NotRebuilt> 
 }
 
 /// It is read in several parts, which must be of one moment.
-async fn history(store: &dyn Store, id: StepId, row: &StepRow, most_bytes: usize) -> Result<History, NotRebuilt> {
+async fn history(
+    store: &dyn Store,
+    id: StepId,
+    row: &StepRow,
+    most_bytes: usize,
+    seal: &Seal,
+) -> Result<History, NotRebuilt> {
     let (journal_length, checkpoint_position) = (row.journal_length, row.checkpoint_position);
     let claim = Claim { journal_length, checkpoint_position, ..Claim::bare(id, Fence(row.fence)) };
     // Told before it is in memory.
-    let history = store.history(&claim, most_bytes).await?.ok_or(NotRebuilt::TooLarge(most_bytes))?;
+    let history = store.history(&claim, most_bytes, seal).await?.ok_or(NotRebuilt::TooLarge(most_bytes))?;
     let after = step_row(store, id).await?;
     let same = |row: &StepRow| (row.fence, row.status, row.journal_length, row.checkpoint_position);
     if same(row) == same(&after) { Ok(history) } else { Err(NotRebuilt::HasMoved(id)) }
 }
 
-async fn input(store: &dyn Store, pipeline: &Pipeline, id: StepId) -> Result<Vec<u8>, NotRebuilt> {
+async fn input(store: &dyn Store, pipeline: &Pipeline, id: StepId, seal: &Seal) -> Result<Vec<u8>, NotRebuilt> {
     let made_of = match pipeline.step(id.step).map_or(&[][..], |spec| &spec.needs) {
-        [] => Ingredients::Run(store.run_input(id.run).await?),
+        [] => Ingredients::Run(opened(seal, Place::Input, store.run_input(id.run).await?)?),
         needs => {
             let outputs = all_outputs(store, id.run, needs, PIECE).await.map_err(|error| match error {
                 store::Error::NotFound(_) => NotRebuilt::WaitsForNeeds,
                 error => error.into(),
             });
-            Ingredients::Outputs(outputs?)
+            let open = |(need, output): (&StepNo, _)| opened(seal, Place::Output(*need), output);
+            Ingredients::Outputs(needs.iter().zip(outputs?).map(open).collect::<store::Result<_>>()?)
         }
     };
     Ok(pipeline.input_of(id.step, made_of))

@@ -25,6 +25,9 @@ const SECRET: &str = "secret:";
 /// And before what a build must know to read a journal.
 const JOURNAL: &str = "journal:";
 
+/// And before the id of a master key.
+const KEY: &str = "master-key:";
+
 /// What is told of a call that failed, bytes.
 const REASON_BYTES: usize = 200;
 
@@ -145,6 +148,24 @@ pub fn origin_of_journal(needs: Knowledge) -> String {
 #[must_use]
 pub fn journal_in(origin: &str) -> Option<Knowledge> {
     origin.strip_prefix(JOURNAL)?.parse().ok()
+}
+
+/// What stands for a host where steps wait for a worker that has the master key of that id, which opens their payloads.
+///
+/// ```
+/// use pawl_domain::decision::circuit::{key_in, origin_of_key};
+/// assert_eq!(key_in(&origin_of_key("0a1b2c")), Some("0a1b2c"));
+/// assert_eq!(key_in("secret:0a1b2c"), None);
+/// ```
+#[must_use]
+pub fn origin_of_key(id: &str) -> String {
+    format!("{KEY}{id}")
+}
+
+/// The id of the master key for which an origin stands, if it is none of the others.
+#[must_use]
+pub fn key_in(origin: &str) -> Option<&str> {
+    origin.strip_prefix(KEY)
 }
 
 /// Failed calls of a host since one was answered, as one worker has seen them.

@@ -84,7 +84,7 @@ impl Table {
 }
 
 /// All that is carried, in an order in which nothing is named before it is there.
-pub(crate) static TABLES: [Table; 22] = [
+pub(crate) static TABLES: [Table; 24] = [
     table("component", Rows::Of("component"), &[col("digest", Bytes), col("bytes", Bytes), col("created_at", Ms)]),
     // A plugin names its versions, and they name it.
     table("plugin", Rows::Of("plugin"), PLUGIN)
@@ -109,6 +109,8 @@ pub(crate) static TABLES: [Table; 22] = [
     table("dead_letter", Rows::Of("dead_letter"), DEAD_LETTER),
     table("remains", Rows::Of("remains"), &[col("run_id", Uuid), col("at", Ms)]),
     table("namespace", Rows::Of("namespace"), &[col("name", Text), col("created_at", Ms), col("created_by", Text)]),
+    table("namespace_key", Rows::Of("namespace_key"), NAMESPACE_KEY),
+    table("run_key", Rows::Of("run_key"), &[col("run_id", Uuid), col("version", Int), col("wrapped", Bytes), col("erased_at", Ms)]),
     table("quota", Rows::Of("quota"), &[col("namespace", Text), col("runs", Int), col("submissions", Int), col("components", Int)]),
     // The next one's number comes after those that steps name.
     table("pause", Rows::Of("pause"), PAUSE).then(
@@ -343,6 +345,18 @@ const DEAD_LETTER: &[Column] = &[
     col("run_created_at", Ms),
     // To nobody: whoever listens to the new installation has just begun.
     read("told", Bool, "true"),
+];
+
+const NAMESPACE_KEY: &[Column] = &[
+    col("namespace", Text),
+    col("version", Int),
+    col("key_id", Text),
+    col("wrapped", Bytes),
+    col("sealed", Bytes),
+    col("created_at", Ms),
+    col("created_by", Text),
+    col("retired_at", Ms),
+    col("erased_at", Ms),
 ];
 
 const PAUSE: &[Column] = &[

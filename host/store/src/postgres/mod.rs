@@ -41,6 +41,7 @@ mod restore;
 mod retention;
 mod roles;
 mod runs;
+mod sealing;
 mod secrets;
 mod servers;
 mod submit;

@@ -176,7 +176,7 @@ impl Runs for Postgres {
         rows.iter().map(step_row).collect()
     }
 
-    async fn run_output(&self, run: RunId, pipeline: &Pipeline) -> Result<Vec<u8>> {
+    async fn last_outputs(&self, run: RunId, _: &Pipeline) -> Result<BTreeMap<StepNo, Vec<u8>>> {
         let rows = sqlx::query(
             "select r.status, s.step_no, s.output, s.output_digest
              from run r
@@ -195,8 +195,9 @@ impl Runs for Postgres {
                 verified_output(row, || format!("the output of step {run}/{step}"))?.map(|output| (step, output)),
             );
         }
-        let made = if status == RunStatus::Succeeded { pipeline.output_of(&outputs) } else { None };
-        made.ok_or_else(|| no_output(run, status))
+        // Each of them has one.
+        let are_there = status == RunStatus::Succeeded && outputs.len() == rows.len();
+        if are_there { Ok(outputs) } else { Err(no_output(run, status)) }
     }
 
     async fn step_output(&self, run: RunId, step: StepNo) -> Result<Option<Vec<u8>>> {

@@ -1,16 +1,19 @@
 //! Submissions, many in one round trip to `pawl_submit_v2` (see `migrations/0008_submit.sql` and `0011_listed.sql`), or, if
-//! some came in a trace, to `pawl_submit_traced_v1` (`0036_traces.sql`).
+//! some came in a trace, to `pawl_submit_traced_v1` (`0036_traces.sql`), or, if payloads of some are sealed, to
+//! `pawl_submit_sealed_v1` (`0044_sealing.sql`).
 
 use std::collections::HashMap;
 
 use pawl_domain::id::{Digest, RunId, StepId, StepNo};
 use pawl_domain::ready::{Ready, Start};
 use sqlx::Row;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgArguments, PgConnection};
+use sqlx::query::Query;
 use uuid::Uuid;
 
 use super::NAME;
 use crate::retention::BEING_DELETED;
+use crate::sealing::WrappedKey;
 use crate::submit::{NewRun, Submission};
 use crate::{Error, Result};
 
@@ -34,6 +37,16 @@ struct TracedRow {
     place: i32,
     run_id: Uuid,
     trace: String,
+}
+
+/// `pawl_sealed_v1`, see `migrations/0044_sealing.sql`.
+#[derive(Debug, sqlx::Type)]
+#[sqlx(type_name = "pawl_sealed_v1")]
+struct SealedRow {
+    place: i32,
+    run_id: Uuid,
+    version: i32,
+    wrapped: Vec<u8>,
 }
 
 #[derive(Debug, sqlx::Type)]
@@ -70,11 +83,12 @@ pub(super) async fn submit(conn: &mut PgConnection, runs: &[NewRun]) -> Result<(
         let trace = run.trace.as_ref()?.to_string();
         Some(TracedRow { place, run_id: run.id.0, trace })
     });
-    let (submissions, traced): (Vec<_>, Vec<_>) = (submissions.collect(), traced.collect());
-    let submitting = match traced.is_empty() {
-        true => sqlx::query("select unmade, ready from pawl_submit_v2($1)").bind(submissions),
-        false => sqlx::query("select unmade, ready from pawl_submit_traced_v1($1, $2)").bind(submissions).bind(traced),
-    };
+    let sealed = (1..).zip(runs).filter_map(|(place, run)| {
+        let WrappedKey { version, wrapped } = run.sealed.as_ref()?.key.clone();
+        Some(SealedRow { place, run_id: run.id.0, version: version.cast_signed(), wrapped })
+    });
+    let (submissions, traced, sealed) = (submissions.collect::<Vec<_>>(), traced.collect::<Vec<_>>(), sealed.collect());
+    let submitting = submit_statement(submissions, traced, sealed);
     let submitted = match submitting.fetch_one(&mut *conn).await {
         Ok(submitted) => submitted,
         Err(error) => return Err(or_being_deleted(conn, runs, error).await),
@@ -90,9 +104,27 @@ pub(super) async fn submit(conn: &mut PgConnection, runs: &[NewRun]) -> Result<(
             *of_run = answer;
         }
     }
-    let inputs: HashMap<RunId, &[u8]> = runs.iter().map(|run| (run.id, run.input.as_slice())).collect();
+    let inputs: HashMap<RunId, &[u8]> = runs.iter().filter_map(|run| Some((run.id, run.told_input()?))).collect();
     let ready = submitted.try_get::<Option<Vec<StartableRow>>, _>("ready")?.into_iter().flatten();
     Ok((answers, ready.map(|row| startable(row, &inputs)).collect::<Result<_>>()?))
+}
+
+/// By the function that costs least.
+fn submit_statement(
+    submissions: Vec<SubmissionRow>,
+    traced: Vec<TracedRow>,
+    sealed: Vec<SealedRow>,
+) -> Query<'static, sqlx::Postgres, PgArguments> {
+    match (sealed.is_empty(), traced.is_empty()) {
+        (true, true) => sqlx::query("select unmade, ready from pawl_submit_v2($1)").bind(submissions),
+        (true, false) => {
+            sqlx::query("select unmade, ready from pawl_submit_traced_v1($1, $2)").bind(submissions).bind(traced)
+        }
+        (false, _) => {
+            let sql = "select unmade, ready from pawl_submit_sealed_v1($1, $2, $3)";
+            sqlx::query(sql).bind(submissions).bind(traced).bind(sealed)
+        }
+    }
 }
 
 /// What a refusal means: rows of a run that had the same id, and is being deleted, may have been in the way.

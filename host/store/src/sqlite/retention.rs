@@ -271,13 +271,14 @@ macro_rules! contents {
 }
 
 /// Steps go last, and the first one of all: as long as it is there, no other run gets the id.
-const CONTENTS: [Contents; 7] = [
+const CONTENTS: [Contents; 8] = [
     contents!("journal", "rowid", "step_no, first", "length(bytes)"),
     contents!("checkpoint", "rowid", "step_no", "length(state)"),
     contents!("signal", "id", "id", "length(payload)"),
     contents!("event", "number", "number", "coalesce(length(note), 0)"),
     contents!("recovery", "(step_no << 40 | fence)", "step_no, fence", "0"),
     contents!("step_log", "first", "first", "length(bytes)"),
+    contents!("run_key", "rowid", "rowid", "0"),
     contents!("step", "step_no", "step_no desc", "coalesce(length(output), 0) + coalesce(length(error), 0)"),
 ];
 

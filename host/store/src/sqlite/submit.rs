@@ -17,7 +17,7 @@ use super::plugins::current_version;
 use super::rows::{Run, Step};
 use super::{NAME, digest_of, row};
 use crate::retention::BEING_DELETED;
-use crate::submit::{NewRun, Submission};
+use crate::submit::{NewRun, SealedRun, Submission};
 use crate::{Error, Result};
 
 /// Submits `runs`.
@@ -48,7 +48,7 @@ pub(super) fn submit(ledger: &Ledger<'_>, runs: &[NewRun]) -> Result<(Vec<Submis
             && let Some(Run { status: RunStatus::Pending, id, pipeline, .. }) = ledger.run(run.id)?
         {
             let steps = Step::all_of(ledger.conn, id)?;
-            let start = |step: &Step| Start::new(pipeline, step.component, &run.input);
+            let start = |step: &Step| Start::new(pipeline, step.component, run.told_input()?);
             ready.extend(steps.iter().filter_map(|step| Some(Ready { start: start(step), ..step.ready()? })));
         }
     }
@@ -90,6 +90,11 @@ fn create(ledger: &Ledger<'_>, run: &NewRun, plan: &Plan, components: &[Option<D
         ledger.now_ms,
         run.trace.as_ref().map(ToString::to_string),
     ))?;
+    if let Some(SealedRun { key, .. }) = &run.sealed {
+        let mut insert =
+            ledger.conn.prepare_cached("insert into run_key (run_id, version, wrapped) values (?1, ?2, ?3)")?;
+        insert.execute((run.id.0, key.version, &key.wrapped))?;
+    }
     let mut insert = ledger.conn.prepare_cached(
         "insert into step (run_id, step_no, queue, priority, status, unmet, ready_at, component)
          values (?1, ?2, ?3, ?4, case ?5 when 0 then 'ready' else 'blocked' end, ?5, case ?5 when 0 then ?6 end, ?7)",

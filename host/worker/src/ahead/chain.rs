@@ -33,11 +33,12 @@ impl RunAhead {
         let prepared = self.guests.guess(next)?;
         let id = StepId { run: session.claim.run(), step: next.step };
         let secrets = self.guests.secrets_at_hand(version, id)?;
-        let input = Ingredients::Outputs(vec![output.to_vec()]);
+        let of = |output| Ingredients::Outputs(vec![output]);
+        let (seal, input) = (session.seal().clone(), of(output.to_vec()));
         let guess = Claim {
             pipeline: version.plan.digest,
             component: prepared.digest(),
-            input: ClaimedInput::Whole(input.clone()),
+            input: ClaimedInput::Whole(of(session.as_kept(output.to_vec()))),
             ..Claim::bare(id, FIRST)
         };
         let ahead = Session::ahead_of(session, guess);
@@ -48,6 +49,6 @@ impl RunAhead {
             return None;
         }
         let (version, history) = (Arc::clone(version), History::default());
-        Some((ahead, Loading { prepared, version, history, past: None, input, secrets }))
+        Some((ahead, Loading { prepared, version, history, past: None, input, secrets, seal }))
     }
 }

@@ -5,14 +5,16 @@
 //! value asks nobody, and closes it.
 //!
 //! A journal that a newer build has written is like such a secret: an older worker does not know all of it, and leaves the step to
-//! one that does. Whoever knows as much closes that circuit.
+//! one that does. Whoever knows as much closes that circuit. And so is the master key under which a run's payloads are sealed.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use pawl_base::lock;
 use pawl_domain::attempt::Deferral;
-use pawl_domain::decision::circuit::{May, journal_in, may_call, origin_of_journal, origin_of_secret, secret_in};
+use pawl_domain::decision::circuit::{
+    May, journal_in, key_in, may_call, origin_of_journal, origin_of_key, origin_of_secret, secret_in,
+};
 use pawl_domain::id::RunId;
 use pawl_domain::journal::{KNOWN, Knowledge};
 use pawl_domain::namespace::Namespace;
@@ -32,6 +34,12 @@ impl Circuits {
     /// A step's journal needs more than this build knows: whether its attempt is deferred by that. On a guest's thread: may block.
     pub fn leaves_to_newer(&self, run: RunId, needs: Knowledge, why: &str) -> Option<Deferral> {
         self.lacks(run, &origin_of_journal(needs), why)
+    }
+
+    /// A run's payloads are sealed under a master key that this process has not: whether the step's attempt is deferred by that.
+    /// May block.
+    pub fn lacks_key(&self, run: RunId, id: &str, why: &str) -> Option<Deferral> {
+        self.lacks(run, &origin_of_key(id), why)
     }
 
     fn lacks(&self, run: RunId, origin: &str, why: &str) -> Option<Deferral> {
@@ -91,6 +99,7 @@ impl Circuits {
             let is_stored = |name: &str| stored.contains(&(namespace.clone(), name.to_owned()));
             secret_in(origin).is_some_and(|name| is_stored(name) || in_environment(namespace, name).is_some())
                 || journal_in(origin).is_some_and(|needs| needs <= KNOWN)
+                || key_in(origin).is_some_and(|id| self.secrets.has_key(id))
         };
         let here = open.iter().filter(|(host, (_, open))| {
             is_here(host) && (told.insert((*host).clone()) || may_call(Some(*open), now_ms) == May::Probe)

@@ -109,7 +109,7 @@ impl Session {
     pub fn take_follower(&self) -> Option<Member> {
         let mut state = self.state();
         let may = state.standing == Standing::Follows && state.has_succeeded() && state.stop.is_none();
-        may.then(|| state.member(&self.claim, Some(Ahead::Follows { component: self.claim.component })))
+        may.then(|| state.member(&self.claim, Some(Ahead::Follows { component: self.claim.component }), self.seal()))
     }
 
     /// Whether it has succeeded, and is followed by steps that were run ahead of it, have succeeded too, and would go into

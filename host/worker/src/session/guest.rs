@@ -79,6 +79,8 @@ impl Recorder for Session {
     }
 
     fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Stop> {
+        // Here, on the guest's thread: the writer is everybody's.
+        let checkpoint = self.seal().checkpoint(self.claim.id.step, checkpoint);
         let mut state = self.state();
         if let Some(stop) = state.stop {
             return Err(stop);

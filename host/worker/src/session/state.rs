@@ -8,6 +8,7 @@ use pawl_domain::journal::{Checkpoint, Entry, append};
 use pawl_domain::recovery::{Passed, Recovered};
 use pawl_engine::recorder::Stop;
 use pawl_queue::Delivery;
+use pawl_store::seal::Seal;
 use pawl_store::write::{Ahead, Member, Segment, Settlement};
 
 use super::Session;
@@ -161,8 +162,9 @@ impl State {
     }
 
     /// Takes what there is to write.
-    pub(super) fn member(&mut self, claim: &Claim, ahead: Option<Ahead>) -> Member {
+    pub(super) fn member(&mut self, claim: &Claim, ahead: Option<Ahead>, seal: &Seal) -> Member {
         let Pending { cut, segment, checkpoint, progress } = std::mem::take(&mut self.pending);
+        let segment = segment.map(|segment| seal.segment(claim.id.step, segment));
         let alone = self.alone == Alone::Pending;
         if alone {
             self.alone = Alone::Sent;

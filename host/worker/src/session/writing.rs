@@ -42,7 +42,7 @@ impl Session {
             }
             Standing::Follows | Standing::Asked => return None,
         };
-        state.has_something_to_write().then(|| Taken::Member(Box::new(state.member(&self.claim, ahead))))
+        state.has_something_to_write().then(|| Taken::Member(Box::new(state.member(&self.claim, ahead, self.seal()))))
     }
 
     /// A large checkpoint whose entries are durable, for the bulk writer.
@@ -72,7 +72,8 @@ impl Session {
             state.bulk.in_flight = false;
         } else {
             state.in_flight = false;
-            state.unwritten.take(member.segment.as_ref().map_or(0, |segment| segment.bytes.len()));
+            let kept = member.segment.as_ref().map_or(0, |segment| segment.bytes.len());
+            state.unwritten.take(self.seal().payload_bytes(kept));
         }
         match verdict {
             Verdict::Written => {

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use pawl_api::types::Step;
 use pawl_domain::attempt::Claim;
 use pawl_domain::id::{Fence, RunId, StepId};
+use pawl_store::seal::Seal;
 use pawl_tests::runtime::block_on;
 use pawl_tests::{Embedded, wait};
 use serde_json::Value;
@@ -52,7 +53,7 @@ fn saved_rows(pawl: &Embedded, run: RunId, steps: &[(usize, Step)]) -> anyhow::R
             checkpoint_position: row.checkpoint_position,
             ..Claim::bare(StepId { run, step: row.no }, Fence(row.fence))
         };
-        let checkpoint = block_on(store.history(&claim, usize::MAX))?
+        let checkpoint = block_on(store.history(&claim, usize::MAX, &Seal::CLEAR))?
             .context("it is not limited")?
             .checkpoint
             .context("it has a checkpoint")?;
