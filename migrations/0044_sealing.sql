@@ -46,6 +46,73 @@ create type pawl_sealed_v1 as (
     wrapped  bytea
 );
 
+-- As it was (0011_listed.sql), and a namespace that seals takes nothing in the clear, whichever process it comes from: an older one
+-- knows of no keys, and another one may know of yesterday's. What is sealed begins with a byte that no text has.
+create or replace function pawl_submit_v2(p_submissions pawl_submission_v1[]) returns pawl_submitted_v1
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+    v_made       uuid[];
+    v_submitted  pawl_submitted_v1;
+begin
+    if exists (
+        select from (select distinct s.namespace from unnest(p_submissions) as s
+                     where substring(s.input from 1 for 1) is distinct from '\xf5') as n
+        cross join lateral (select k.retired_at from namespace_key k where k.namespace = n.namespace
+                            order by k.version desc limit 1) as k
+        where k.retired_at is null
+    ) then
+        raise exception 'the keys of a namespace have changed: it takes nothing in the clear' using errcode = 'check_violation';
+    end if;
+
+    -- Sorted, so that two API nodes with the same keys wait for each other in one direction only.
+    with made as (
+        insert into run (id, namespace, pipeline, pipeline_digest, status, input, idempotency_key, request_digest, steps,
+                         live, event_count)
+        select distinct on (s.run_id) s.run_id, s.namespace, v.name, p.digest, 'pending', s.input, s.key,
+               s.request_digest, v.steps, v.steps, 1
+        from unnest(p_submissions) as s
+        join pipeline p on p.namespace = s.namespace and p.name = s.pipeline
+        join pipeline_version v on v.digest = p.digest
+        order by s.run_id, s.place
+        on conflict (id) do nothing
+        returning id, namespace, pipeline_digest
+    ), spec as materialized (
+        -- Each step stays on the component that its plugin's version points to now, unless its start decides.
+        select c.namespace, t.digest, t.step_no, t.queue, t.priority, cardinality(t.needs) as unmet,
+               case when t.version is not null or l.versions = 'submission' then v.digest end as component
+        from (select distinct namespace, pipeline_digest from made) as c
+        join pipeline_version l on l.digest = c.pipeline_digest
+        join pipeline_step t on t.digest = c.pipeline_digest
+        join plugin u on u.namespace = c.namespace and u.name = t.plugin
+        join plugin_version v on v.namespace = u.namespace and v.name = u.name
+                             and v.version = coalesce(t.version, u.active_version)
+    ), stepped as (
+        insert into step (run_id, step_no, queue, priority, status, unmet, ready_at, component)
+        select c.id, t.step_no, t.queue, t.priority, case t.unmet when 0 then 'ready' else 'blocked' end, t.unmet,
+               case t.unmet when 0 then now() end, t.component
+        from made c join spec t on t.digest = c.pipeline_digest and t.namespace = c.namespace
+    ), told as (
+        insert into event (run_id, first, kinds, steps, fences, workers, notes)
+        select id, 1, '{run.submitted}', '{null}', '{null}', '{null}', '{null}' from made
+    )
+    select (select array_agg(id) from made),
+           array_agg(row(c.id, t.step_no, t.queue, t.priority, (extract(epoch from now()) * 1000)::bigint, t.digest,
+                         t.component)::pawl_startable_v1)
+    into v_made, v_submitted.ready
+    from made c join spec t on t.digest = c.pipeline_digest and t.namespace = c.namespace and t.unmet = 0;
+
+    if v_made is null or cardinality(v_made) < cardinality(p_submissions) then
+        v_made := coalesce(v_made, '{}');
+        v_submitted.unmade := pawl_submit_v2_unmade(p_submissions, v_made);
+        v_submitted.ready := v_submitted.ready || pawl_submit_v2_startable(p_submissions, v_made);
+    end if;
+    return v_submitted;
+end
+$$;
+
 -- pawl_submit_traced_v1, with the keys of runs whose payloads are sealed. Submissions without any never come here, and pay nothing.
 create function pawl_submit_sealed_v1(
     p_submissions pawl_submission_v1[], p_traced pawl_traced_v1[], p_sealed pawl_sealed_v1[]
@@ -54,8 +121,22 @@ language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
-    v_submitted  pawl_submitted_v1 := pawl_submit_traced_v1(p_submissions, p_traced);
+    v_submitted  pawl_submitted_v1;
+    v_keys       int;
+    v_there      int;
 begin
+    -- Held to the end: whoever erases waits for these runs and finds them, or was quicker, and they are refused.
+    with wanted as materialized (
+        select distinct s.namespace, e.version from unnest(p_sealed) as e join unnest(p_submissions) as s on s.place = e.place
+    ), there as materialized (
+        select k.version from wanted w join namespace_key k on k.namespace = w.namespace and k.version = w.version
+        where k.erased_at is null for key share of k
+    )
+    select (select count(*) from wanted), (select count(*) from there) into v_keys, v_there;
+    if v_there < v_keys then
+        raise exception 'the keys of a namespace have changed: one was erased' using errcode = 'check_violation';
+    end if;
+    v_submitted := pawl_submit_traced_v1(p_submissions, p_traced);
     -- Of runs that this call has made. What is left of an earlier run of the same id, whose rows are being deleted, is in the way of
     -- the run itself already.
     insert into run_key (run_id, version, wrapped)

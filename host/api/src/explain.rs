@@ -301,7 +301,8 @@ fn deferred(step: &LiveStep, host: &DownHost) -> (Because, String, Option<i64>) 
     }
     if let Some(key) = key_in(origin) {
         let message = format!(
-            "its run's payloads are sealed under the master key {key}, which the first worker that came to it, {since} ago, had not              ({reason}): then it goes on by itself"
+            "its run's payloads are sealed under the master key {key}, which the first worker that came to it, {since} ago, had not \
+             ({reason}): then it goes on by itself"
         );
         return (Because::Secret, message, Some(host.retry_at_ms));
     }

@@ -98,10 +98,16 @@ pub(super) async fn submit(
     let end = wait_of(params.wait_ms).and_then(|wait| Some((wait, state.reader().ok()?)));
     let end = end.map(|(wait, place)| (wait, state.watch.await_end_of_new(id), place));
     let run = state.seal_new(run).await?;
-    let submission = state.submissions.submit(run).await.map_err(|refused| match refused {
-        Refused::Unavailable(_) | Refused::TooMany | Refused::TooMuch => Problem::unavailable(refused.to_string()),
-        Refused::Content(_) => Problem::internal(&refused),
-    })?;
+    let sealed_by = run.sealed.as_ref().map(|key| key.version);
+    let submission = match state.submissions.submit(run).await {
+        Ok(Submission::KeyReused) if state.is_same_request(id, &request.pipeline, input).await? => Submission::Same,
+        Ok(submission) => submission,
+        Err(refused @ Refused::Content(_)) => {
+            let otherwise = state.is_sealed_otherwise(sealed_by).await?;
+            return Err(otherwise.unwrap_or_else(|| Problem::internal(&refused)));
+        }
+        Err(refused) => return Err(Problem::unavailable(refused.to_string())),
+    };
     let created = match submission {
         Submission::Created => true,
         Submission::Same => false,

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::Extension;
 use axum::http::HeaderMap;
 use pawl_base::sealing::is_sealed;
-use pawl_dispatch::seals::{Unopened, keep_sealing};
+use pawl_dispatch::seals::{Seals, Unopened, keep_sealing};
 use pawl_domain::id::RunId;
 use pawl_domain::namespace::Namespace;
 use pawl_store::history::opened;
@@ -42,6 +42,29 @@ impl AppState {
     /// A payload that a person sends to a run, as it is kept.
     pub(super) async fn sealed(&self, run: RunId, place: Place, payload: Vec<u8>) -> Result<Vec<u8>> {
         Ok(self.seal_of(run).await?.seal(place, payload))
+    }
+
+    /// Refuses what would have a run go on whose payloads nobody can read any more.
+    pub(super) async fn must_be_readable(&self, run: RunId) -> Result<()> {
+        match self.store.run_key(run).await? {
+            Some(row) if row.key.is_none() || row.under.is_none() => Err(Seals::erased(run, &row).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the run of that key was submitted with the same pipeline and input, though its bytes are others: it is sealed, or this
+    /// submission is.
+    pub(super) async fn is_same_request(&self, run: RunId, pipeline: &str, input: &[u8]) -> Result<bool> {
+        let there = self.store.run_alone(run).await?;
+        let kept = self.store.run_input(run).await?;
+        Ok(there.pipeline == pipeline && self.opened(run, Place::Input, kept).await? == input)
+    }
+
+    /// A submission that the store has refused, since the namespace's keys had changed when it came there; `None` if that is not why.
+    pub(super) async fn is_sealed_otherwise(&self, version: Option<u32>) -> Result<Option<Problem>> {
+        let otherwise = self.seals.is_otherwise(&*self.store, &self.namespace, version).await?;
+        let what = "the keys of the namespace have just changed: submit it again";
+        Ok(otherwise.then(|| Problem::unavailable(what)))
     }
 
     /// A run as it is submitted.

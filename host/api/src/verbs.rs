@@ -91,6 +91,7 @@ pub(super) async fn retry(
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
     let on = params.on.components(&state, &pipeline).await?;
+    state.must_be_readable(id).await?;
     let ready = match &params.from {
         Some(step) => state.store.again(id, step_named(&pipeline, step)?, on).await?,
         None => state.store.retry(id, None, on).await?,
@@ -106,6 +107,7 @@ pub(super) async fn retry_step(
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;
     let number = step_named(&pipeline, &step)?;
+    state.must_be_readable(id).await?;
     let ready = state.store.retry(id, Some(number), params.on.components(&state, &pipeline).await?).await?;
     state.goes_on(id, &pipeline, &ready).await.map(Json)
 }
@@ -121,6 +123,7 @@ pub(super) async fn resume_step(
     let pipeline = state.pipeline_of(id).await?;
     let number = step_named(&pipeline, &step)?;
     let on = to_resume_on(&state, &pipeline, &step, &request.on).await?;
+    state.must_be_readable(id).await?;
     let forget = match request.from_checkpoint {
         true => {
             Some(since_checkpoint(&*state.store, StepId { run: id, step: number }, &state.seal_of(id).await?).await?)

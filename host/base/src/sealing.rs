@@ -26,7 +26,6 @@ const TAG: usize = 16;
 /// What the parts of a key are derived for.
 const SEALS: &str = "pawl 2026-11 the key that seals pieces";
 const NONCES: &str = "pawl 2026-11 the key that nonces of pieces are made with";
-const MARKS: &str = "pawl 2026-11 the key that marks of texts are made with";
 
 /// Whether these bytes are a sealed piece, and no text.
 #[must_use]
@@ -35,10 +34,7 @@ pub fn is_sealed(bytes: &[u8]) -> bool {
 }
 
 /// The key of a group of things.
-pub struct GroupKey {
-    key: LessSafeKey,
-    marks: [u8; KEY_BYTES],
-}
+pub struct GroupKey(LessSafeKey);
 
 /// The key of one thing.
 pub struct Key {
@@ -75,8 +71,7 @@ impl GroupKey {
     /// [`Closed`].
     pub fn open(keys: &Keys, kept: &Sealed, about: &str) -> Result<Self, Closed> {
         let bytes = keys.open(kept, about)?;
-        let key = key_of(&bytes).ok_or(Closed::Damaged)?;
-        Ok(Self { key, marks: blake3::derive_key(MARKS, &bytes) })
+        key_of(&bytes).map(Self).ok_or(Closed::Damaged)
     }
 
     /// A new key for the thing called `about`, and how it is kept: under this one.
@@ -85,7 +80,7 @@ impl GroupKey {
     /// [`Closed::NoRandomness`].
     pub fn new_key(&self, about: &str) -> Result<(Key, Vec<u8>), Closed> {
         let bytes = random::<KEY_BYTES>()?;
-        let wrapped = seal(&self.key, &bytes, about.as_bytes())?;
+        let wrapped = seal(&self.0, &bytes, about.as_bytes())?;
         Ok((Key::of(&bytes)?, wrapped))
     }
 
@@ -94,13 +89,7 @@ impl GroupKey {
     /// # Errors
     /// [`Closed::Damaged`].
     pub fn key(&self, wrapped: &[u8], about: &str) -> Result<Key, Closed> {
-        Key::of(&open(&self.key, wrapped, about.as_bytes())?)
-    }
-
-    /// By which two texts are known to be the same, and which says nothing of them to who has not this key.
-    #[must_use]
-    pub fn mark_of(&self, text: &[u8]) -> [u8; 32] {
-        *blake3::keyed_hash(&self.marks, text).as_bytes()
+        Key::of(&open(&self.0, wrapped, about.as_bytes())?)
     }
 }
 
@@ -207,12 +196,8 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_knows_a_text_again_for_who_has_the_key() {
-        let (keys, kept, one) = group("1");
-        assert_eq!(one.mark_of(b"7"), GroupKey::open(&keys, &kept, "acme/1").unwrap().mark_of(b"7"));
-        assert_ne!(one.mark_of(b"7"), one.mark_of(b"8"));
-        assert_ne!(one.mark_of(b"7"), group("1").2.mark_of(b"7"), "another key, another mark");
-        let text = format!("{one:?} {:?}", one.new_key("run").unwrap().0);
-        assert_eq!(text, "GroupKey Key", "no log has it");
+    fn no_log_has_a_key() {
+        let (_, _, group) = group("1");
+        assert_eq!(format!("{group:?} {:?}", group.new_key("run").unwrap().0), "GroupKey Key");
     }
 }

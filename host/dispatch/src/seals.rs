@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use pawl_base::envelope::{Closed, Keys};
 use pawl_base::lock;
 use pawl_base::sealing::{GroupKey, Key};
-use pawl_domain::id::{Digest, RunId};
+use pawl_domain::id::RunId;
 use pawl_domain::namespace::Namespace;
 use pawl_domain::sealed::Sealing;
 use pawl_store::seal::{Place, Seal};
 use pawl_store::sealing::{NamespaceKeyRow, RunKeyRow, WrappedKey, sealing_of};
-use pawl_store::submit::{NewRun, SealedRun};
+use pawl_store::submit::NewRun;
 use pawl_store::{self as store, Store};
 
 mod keep;
@@ -64,12 +64,8 @@ pub struct Seals {
 enum Group {
     Clear,
     Erased,
-    On {
-        version: u32,
-        newest: GroupKey,
-        /// The first that is not erased: requests are known again by it, whichever key is the newest.
-        marks: GroupKey,
-    },
+    /// Under the newest key, of that version.
+    On(u32, GroupKey),
 }
 
 impl Seals {
@@ -93,15 +89,18 @@ impl Seals {
     pub async fn of(&self, store: &dyn Store, run: RunId) -> Result<Seal, Unopened> {
         match self.at_hand(run) {
             Some(seal) => Ok(seal),
-            None => self.opened(run, store.run_key(run).await?),
+            None => {
+                let read_at = Instant::now();
+                self.opened(run, store.run_key(run).await?, read_at)
+            }
         }
     }
 
-    /// What the store says of a run's key, opened and kept.
+    /// What the store has said of a run's key, opened and kept since it was asked.
     ///
     /// # Errors
     /// [`Unopened::Erased`], [`Unopened::Keys`].
-    pub fn opened(&self, run: RunId, row: Option<RunKeyRow>) -> Result<Seal, Unopened> {
+    pub fn opened(&self, run: RunId, row: Option<RunKeyRow>, read_at: Instant) -> Result<Seal, Unopened> {
         let seal = match row {
             None => Seal::default(),
             Some(row) => Seal::of(self.key_of(run, row)?),
@@ -110,7 +109,7 @@ impl Seals {
         if runs.len() >= KEPT {
             runs.clear();
         }
-        runs.insert(run, (seal.clone(), Instant::now()));
+        runs.insert(run, (seal.clone(), read_at));
         Ok(seal)
     }
 
@@ -125,13 +124,21 @@ impl Seals {
         }
     }
 
-    fn key_of(&self, run: RunId, row: RunKeyRow) -> Result<Key, Unopened> {
-        let RunKeyRow { namespace, key, under } = row;
-        let erased = |whose: &str| {
-            Unopened::Erased(format!("the payloads of run {run} can't be read any more: {whose} key was erased"))
+    /// What is said of a run one of whose keys is gone.
+    #[must_use]
+    pub fn erased(run: RunId, row: &RunKeyRow) -> Unopened {
+        let whose = match &row.key {
+            None => "its".to_owned(),
+            Some(_) => format!("the namespace `{}`'s", row.namespace),
         };
-        let WrappedKey { version, wrapped } = key.ok_or_else(|| erased("its"))?;
-        let under = under.ok_or_else(|| erased(&format!("the namespace `{namespace}`'s")))?;
+        Unopened::Erased(format!("the payloads of run {run} can't be read any more: {whose} key was erased"))
+    }
+
+    fn key_of(&self, run: RunId, row: RunKeyRow) -> Result<Key, Unopened> {
+        let erased = Self::erased(run, &row);
+        let RunKeyRow { namespace, key: Some(WrappedKey { version, wrapped }), under: Some(under) } = row else {
+            return Err(erased);
+        };
         let what = || format!("the payloads of run {run} are sealed, and can't be opened here");
         let group = GroupKey::open(&self.keys, &under, &NamespaceKeyRow::about(&namespace, version));
         let group = group.map_err(|why| {
@@ -158,18 +165,32 @@ impl Seals {
                  `pawl namespace seal {0} on` or `off`",
                 run.namespace
             ))),
-            Group::On { version, newest, marks } => {
+            Group::On(version, newest) => {
                 let made = newest.new_key(&RunKeyRow::about(run.id));
                 let (key, wrapped) = made.map_err(|why| unopened("the run can't be sealed", &why))?;
-                let request = Digest::of_request(&run.pipeline, &run.input);
-                let sealed = SealedRun {
-                    key: WrappedKey { version: *version, wrapped },
-                    request: Digest(marks.mark_of(&request.0)),
-                };
                 let input = Seal::of(key).seal(Place::Input, run.input);
-                Ok(NewRun { input, sealed: Some(sealed), ..run })
+                Ok(NewRun { input, sealed: Some(WrappedKey { version: *version, wrapped }), ..run })
             }
         }
+    }
+
+    /// Whether new runs of a namespace are sealed otherwise by now than under the key of that version (`None`: in the clear). It is
+    /// asked anew: the store takes no run that is sealed by what was true a moment ago.
+    ///
+    /// # Errors
+    /// [`Unopened`].
+    pub async fn is_otherwise(
+        &self,
+        store: &dyn Store,
+        namespace: &Namespace,
+        version: Option<u32>,
+    ) -> Result<bool, Unopened> {
+        lock(&self.groups).remove(namespace);
+        Ok(match &*self.group(store, namespace).await? {
+            Group::Clear => version.is_some(),
+            Group::Erased => true,
+            Group::On(now, _) => version != Some(*now),
+        })
     }
 
     async fn group(&self, store: &dyn Store, namespace: &Namespace) -> Result<Arc<Group>, Unopened> {
@@ -195,14 +216,21 @@ impl Seals {
             let opened = GroupKey::open(&self.keys, sealed, &NamespaceKeyRow::about(namespace, row.version));
             opened.map_err(|why| unopened(&format!("runs of the namespace `{namespace}` can't be sealed here"), &why))
         };
-        match (sealing_of(rows), rows.iter().find(|row| row.sealed.is_some()), rows.last()) {
-            (Sealing::On, Some(first), Some(newest)) => {
-                Ok(Group::On { version: newest.version, newest: open(newest)?, marks: open(first)? })
-            }
-            (Sealing::Erased, ..) => Ok(Group::Erased),
+        match (sealing_of(rows), rows.last()) {
+            (Sealing::On, Some(newest)) => Ok(Group::On(newest.version, open(newest)?)),
+            (Sealing::Erased, _) => Ok(Group::Erased),
             _ => Ok(Group::Clear),
         }
     }
+}
+
+/// Whether what waits in a namespace for that master key waits in vain: none of its keys is under it any more.
+///
+/// # Errors
+/// If the store is away.
+pub async fn is_retired(store: &dyn Store, namespace: &Namespace, master: &str) -> store::Result<bool> {
+    let rows = store.namespace_keys(namespace).await?;
+    Ok(rows.iter().all(|row| row.sealed.as_ref().is_none_or(|sealed| sealed.key_id != master)))
 }
 
 /// What is wrong with keys, and how it is mended.

@@ -21,17 +21,8 @@ pub struct NewRun {
     pub idempotency_key: Option<String>,
     /// The trace that it is submitted in, if there is one. It is kept with the run, and no part of what is asked for.
     pub trace: Option<TraceContext>,
-    /// What its payloads are sealed with; `None`: they are in the clear.
-    pub sealed: Option<SealedRun>,
-}
-
-/// What goes with a run whose input is sealed.
-#[derive(Debug, Clone)]
-pub struct SealedRun {
-    /// The run's key.
-    pub key: WrappedKey,
-    /// Two submissions with one key are the same if this is: the bytes of an input differ each time that it is sealed.
-    pub request: Digest,
+    /// The key that its payloads are sealed with; `None`: they are in the clear.
+    pub sealed: Option<WrappedKey>,
 }
 
 impl NewRun {
@@ -49,12 +40,10 @@ impl NewRun {
         Self { trace, ..self }
     }
 
-    /// Two submissions with one key are the same if this is.
+    /// Two submissions with one key are the same if this is. Of a sealed input it is another one each time, and says nothing of the
+    /// input: whoever can open both compares them.
     pub(super) fn request_digest(&self) -> Digest {
-        match &self.sealed {
-            Some(sealed) => sealed.request,
-            None => Digest::of_request(&self.pipeline, &self.input),
-        }
+        Digest::of_request(&self.pipeline, &self.input)
     }
 
     /// The input, if a message may carry it: sealed, it would be of no use without the run's key.

@@ -4,7 +4,7 @@ use pawl_base::envelope::{Keys, Sealed};
 use pawl_domain::id::RunId;
 use pawl_domain::namespace::Namespace;
 use pawl_store::sealing::{NamespaceKeyRow, RunKeyRow, WrappedKey};
-use pawl_store::submit::{NewRun, SealedRun, Submission};
+use pawl_store::submit::{NewRun, Submission};
 use pawl_store::{Error, SharedStore};
 
 use crate::stores::HERE;
@@ -47,24 +47,35 @@ pub async fn a_runs_key_comes_with_its_submission_and_is_erased_after_its_end(st
     assert!(store.add_namespace_key(&HERE, 1, &under, None).await.expect("added"));
     let sealed = |wrapped: &[u8]| {
         let key = WrappedKey { version: 1, wrapped: wrapped.to_vec() };
-        let request = pawl_domain::id::Digest::of(b"what is asked for");
         let input = [&[0xf5][..], wrapped].concat();
-        NewRun {
-            sealed: Some(SealedRun { key, request }),
-            ..NewRun::new(HERE.clone(), pipeline.into(), input, Some("sealed-1".into()))
-        }
+        NewRun { sealed: Some(key), ..NewRun::new(HERE.clone(), pipeline.into(), input, Some("sealed-1".into())) }
     };
     let clear = NewRun::new(HERE.clone(), pipeline.into(), b"1".to_vec(), None);
     let (one, again) = (sealed(b"one"), sealed(b"another"));
     let mut link = store.link();
-    let (answers, ready) = link.submit(&[clear.clone(), one.clone()]).await.expect("submitted");
-    assert_eq!(answers, [Submission::Created, Submission::Created]);
+    // Whoever submits knows of yesterday's keys, or of none.
+    for wrong in [clear.clone(), NewRun { sealed: Some(WrappedKey { version: 9, wrapped: vec![1] }), ..one.clone() }] {
+        let refused = link.submit(&[wrong]).await.expect_err("the keys are others");
+        assert!(
+            matches!(refused, Error::Refused(..)) && refused.chain().contains("have changed"),
+            "{}",
+            refused.chain()
+        );
+    }
+    let (answers, mut ready) = link.submit(&[one.clone()]).await.expect("submitted");
+    assert_eq!(answers, [Submission::Created]);
+    store.retire_namespace_key(&HERE).await.expect("retired");
+    let (answers, more) = link.submit(&[clear.clone()]).await.expect("submitted");
+    assert_eq!(answers, [Submission::Created], "in the clear from now on");
+    ready.extend(more);
     for ready in ready {
         let is_sealed = ready.id.run == one.id;
         assert_eq!(ready.start.is_none(), is_sealed, "a message carries no sealed input: {ready:?}");
     }
     let (answers, _) = link.submit(&[again]).await.expect("submitted");
-    assert_eq!(answers, [Submission::Same], "by what is asked for, whatever its bytes");
+    assert_eq!(answers, [Submission::KeyReused], "whoever has the keys compares what is asked for");
+    let (answers, _) = link.submit(&[one.clone()]).await.expect("submitted");
+    assert_eq!(answers, [Submission::Same], "sent again after a lost answer");
 
     let row = |key: Option<WrappedKey>| RunKeyRow { namespace: HERE.clone(), key, under: Some(under.clone()) };
     let first = Some(WrappedKey { version: 1, wrapped: b"one".to_vec() });

@@ -366,6 +366,7 @@ impl Circuits {
     }
 }
 
-fn deferral(origin: &str) -> Deferral {
+/// What becomes of an attempt that waits for that.
+pub fn deferral(origin: &str) -> Deferral {
     Deferral { origin: origin.to_owned(), delay_ms: deferred_ms(jitter()) }
 }

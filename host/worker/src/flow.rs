@@ -40,7 +40,7 @@ use crate::guests::Guests;
 use crate::loaded::Loading;
 use crate::outbox::Outboxes;
 use crate::session::Session;
-use crate::settle::{Settling, decide};
+use crate::settle::{Settling, decide, without_payloads};
 use crate::tally::Waits;
 use crate::trust::Trust;
 use crate::version::Version;
@@ -276,6 +276,7 @@ impl Flow {
         if self.ahead.discard(session, &executed.outcome) {
             return None;
         }
+        let executed = if session.seal().is_clear() { executed } else { without_payloads(executed) };
         if let Some(version) = version {
             version.count(&executed);
         }

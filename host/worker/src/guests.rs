@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_domain::attempt::{Claim, Cut, Outcome};
+use pawl_domain::decision::circuit::origin_of_key;
 use pawl_domain::id::{StepId, WorkerId};
 use pawl_domain::succession::Next;
 use pawl_domain::suspicion::{Company, Suspicion};
@@ -18,19 +19,14 @@ use pawl_metrics::figures;
 use pawl_store::SharedStore;
 use pawl_store::write::Segment;
 
-use crate::circuits::Circuits;
+use crate::circuits::{Circuits, deferral};
 use crate::desk::Desk;
 use crate::gate::{Gate, Pass};
-use crate::loaded::{GivenUp, Loaded, Loading, Unready, unreadable};
+use crate::loaded::{GivenUp, Loaded, Loading, Unready};
 use crate::logbook::Logbook;
 use crate::reading::{Missed, Reading};
 use crate::session::Session;
 use crate::version::Version;
-
-/// A master key is missing.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Lacking(String);
 
 /// Where an incarnation's steps are made ready and executed.
 pub struct Guests {
@@ -149,11 +145,17 @@ impl Guests {
 
     /// A step whose run's payloads this process can't open: it waits for one that can.
     async fn without_key(&self, session: &Session, key: String, why: String) -> Outcome {
-        let failed = Outcome::Failed(unreadable(&Lacking(why.clone())));
-        let Some(circuits) = self.circuits.clone() else { return failed };
-        let run = session.claim.run();
-        let deferred = tokio::task::spawn_blocking(move || circuits.lacks_key(run, &key, &why)).await;
-        deferred.ok().flatten().map_or(failed, Outcome::Deferred)
+        let (run, origin) = (session.claim.run(), origin_of_key(&key));
+        if let Some(circuits) = self.circuits.clone() {
+            // It tells others, and who waits; what comes of it for this step is the same.
+            let told = tokio::task::spawn_blocking(move || circuits.lacks_key(run, &key, &why)).await;
+            if let Ok(Some(deferral)) = told {
+                return Outcome::Deferred(deferral);
+            }
+        } else {
+            tracing::warn!(step.id = %session.claim.id, reason = why, "a step waits for a worker with the right master key");
+        }
+        Outcome::Deferred(deferral(&origin))
     }
 
     /// Waits until the step may be executed beside the others, or alone.

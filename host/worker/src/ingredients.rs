@@ -36,11 +36,11 @@ pub async fn of(
     }
 }
 
-/// Whether payloads of their run are sealed: all are, or none.
+/// Whether payloads of their run are sealed. All are, or none; where only some seem to be, none of the others opens.
 pub fn are_sealed(ingredients: &Ingredients) -> bool {
     match ingredients {
         Ingredients::Run(input) => is_sealed(input),
-        Ingredients::Outputs(outputs) => outputs.first().is_some_and(|output| is_sealed(output)),
+        Ingredients::Outputs(outputs) => outputs.iter().any(|output| is_sealed(output)),
     }
 }
 

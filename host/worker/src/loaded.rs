@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pawl_base::envelope::Keys;
 use pawl_base::lock;
@@ -49,7 +49,7 @@ pub struct Loaded {
     /// Whose runs are.
     pub whose: Arc<Whose>,
     /// What their payloads are sealed with.
-    seals: Arc<Seals>,
+    pub seals: Arc<Seals>,
 }
 
 /// Everything that an attempt starts from.
@@ -190,7 +190,10 @@ impl Loaded {
             false => Ok(Seal::CLEAR),
             true => match self.seals.at_hand(run) {
                 Some(seal) => Ok(seal),
-                None => self.seals.opened(run, reading.ask(given_up, || store.run_key(run)).await?),
+                None => {
+                    let read_at = Instant::now();
+                    self.seals.opened(run, reading.ask(given_up, || store.run_key(run)).await?, read_at)
+                }
             },
         };
         Ok(match seal {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pawl_domain::attempt::{Claim, Cut, Deferral, Failure, Outcome};
+use pawl_domain::attempt::{Cause, Claim, Cut, Deferral, Failure, Outcome};
 use pawl_domain::retry::{Decision, RetryPolicy, after_failure as retry_after_failure};
 use pawl_domain::succession::Succession;
 use pawl_domain::wait::Wait;
@@ -59,6 +59,27 @@ pub fn decide(
         Outcome::Deferred(Deferral { origin, delay_ms }) => Settling::Defer(Settlement::Deferred { origin, delay_ms }),
         Outcome::LeaseLost => Settling::Lost,
     }
+}
+
+/// What came out of an attempt of a run whose payloads are sealed: without what the host itself would quote of them. What a guest
+/// says of itself is its author's word.
+#[must_use]
+pub fn without_payloads(mut executed: Executed) -> Executed {
+    match &mut executed.outcome {
+        Outcome::Failed(failure) if matches!(failure.cause, Cause::InvalidInput | Cause::InvalidOutput) => {
+            let what = failure.message.split(':').next().unwrap_or_default();
+            failure.message = format!("{what}; the run's payloads are sealed: `pawl run replay` shows what it is");
+            failure.details = None;
+        }
+        Outcome::Diverged(divergence) => {
+            let name = |call: &str| call.split('(').next().unwrap_or_default().to_owned();
+            divergence.actual = name(&divergence.actual);
+            divergence.expected = divergence.expected.as_deref().map(name);
+            divergence.difference = None;
+        }
+        _ => {}
+    }
+    executed
 }
 
 fn after_failure(failure: &Failure, decision: Decision, rejects_signal: bool) -> Settlement {

@@ -16,6 +16,9 @@ const CLEAR: &str = "battery-staple";
 const CALLS: &str = "name = \"calls\"\n[[step]]\nname = \"call\"\nplugin = \"fetch\"\nallow = [\"http://127.0.0.1:*\"]\n\
                      [[step]]\nname = \"pass\"\nplugin = \"echo\"\nneeds = [\"call\"]\n";
 
+const MISFIT: &str = "name = \"misfit\"\n[[step]]\nname = \"say\"\nplugin = \"echo\"\n\
+                      [[step]]\nname = \"approve\"\nplugin = \"approve\"\nneeds = [\"say\"]\n";
+
 const BATCH: &str = "name = \"batch\"\n[[step]]\nname = \"batch\"\nplugin = \"batch\"\n";
 
 /// Rows of all tables that have a text, or its bytes.
@@ -61,12 +64,13 @@ fn what_a_namespace_seals_nobody_reads_without_its_keys_and_a_replacement_goes_o
     }
     let mut cluster = Cluster::start("sealed")?;
     cluster.start_api(&[("PAWL_SECRETS_KEY", key.as_str())])?;
-    for plugin in ["fetch", "echo", "batch"] {
+    for plugin in ["fetch", "echo", "batch", "approve"] {
         cluster.push(plugin)?;
     }
     pipeline(&cluster)?;
     cluster.apply(CALLS)?;
     cluster.apply(BATCH)?;
+    cluster.apply(MISFIT)?;
     cluster.worker("first").set("PAWL_SECRETS_KEY", &key).start()?;
 
     // The look itself finds something.
@@ -92,6 +96,12 @@ fn what_a_namespace_seals_nobody_reads_without_its_keys_and_a_replacement_goes_o
     signal(&cluster, waits, "go", &json!(SEALED))?;
     cluster.succeeds(waits, bounds::RUN)?;
     ensure!(cluster.client.output(waits, "wait")?["saw"] == json!([SEALED, { "said": SEALED }]), "it was told");
+
+    // What the host says of a payload that does not fit quotes nothing of it.
+    let misfit = cluster.submit("misfit", &json!({ "signal": [SEALED] }))?;
+    ensure!(cluster.ends(misfit, bounds::RUN)? == RunStatus::Failed, "it does not fit");
+    let told = cluster.pawl(&["run", "explain", &misfit.to_string()])?;
+    ensure!(told.contains("does not fit") && told.contains("pawl run replay"), "{told}");
 
     // A death in the middle: the state and the entries after it are opened by another process.
     let job = json!({ "items": 100, "checkpoint_every": 10, "pause_ms": 20, "readings": 2 });
@@ -134,6 +144,11 @@ fn erased(cluster: &Cluster, one: RunId, other: RunId) -> Result<()> {
     }
     ensure!(cluster.client.run(one)?.summary.status == RunStatus::Succeeded, "its state stays");
     ensure!(get(output(other))?.status == 200, "another run is none of its business");
+    for again in [&["run", "retry", &id, "--from", "call"][..], &["run", "retry", &id]] {
+        let refused = cluster.try_pawl(again)?;
+        let why = String::from_utf8_lossy(&refused.stderr);
+        ensure!(!refused.status.success() && why.contains("its key was erased"), "nothing goes on: {why}");
+    }
 
     let erased = cluster.pawl(&["namespace", "erase", "default", "--yes"])?;
     ensure!(erased.contains("unreadable for good"), "{erased}");
@@ -159,14 +174,20 @@ fn a_worker_without_the_master_key_leaves_sealed_runs_to_one_that_has_it() -> Re
     let why = String::from_utf8_lossy(&refused.stderr);
     ensure!(!refused.status.success() && why.contains("secrets_key_file"), "{why}");
     cluster.start_api(&[("PAWL_SECRETS_KEY", right.as_str())])?;
+    let headers = [("content-type", "application/json"), ("idempotency-key", "early")];
+    let before = "{\"pipeline\": \"say\", \"input\": [0]}";
+    let clear: Value = runtime::block_on(cluster.client.send("POST", "/v1/runs", &headers, before.into()))?.read()?;
     cluster.pawl(&["namespace", "seal", "default", "on"])?;
+    let again: Value = runtime::block_on(cluster.client.send("POST", "/v1/runs", &headers, before.into()))?.read()?;
+    ensure!(clear["id"] == again["id"] && again["created"] == false, "it was there before: {clear} {again}");
     cluster.worker("wrong").set("PAWL_SECRETS_KEY", &wrong).set("PAWL_CIRCUIT_FIRST", "500ms").start()?;
 
     // Under one key the same request is one run, whatever its bytes.
+    let client = cluster.client.clone();
     let send = |input: &str| {
         let headers = [("content-type", "application/json"), ("idempotency-key", "one")];
         let body = format!("{{\"pipeline\": \"say\", \"input\": {input}}}");
-        runtime::block_on(cluster.client.send("POST", "/v1/runs", &headers, body.into()))
+        runtime::block_on(client.send("POST", "/v1/runs", &headers, body.into()))
     };
     let first: Value = send("[1]")?.read()?;
     let again: Value = send("[1]")?.read()?;
@@ -188,13 +209,27 @@ fn a_worker_without_the_master_key_leaves_sealed_runs_to_one_that_has_it() -> Re
     ensure!(cluster.client.output(run, "say")? == json!([1]), "nothing of it was lost");
     ensure!(cluster.database.value::<i64>("select sum(failures)::bigint from step")? == 0, "attempts were used up");
 
-    // Another master key, without an outage.
+    // Also whoever heeds no circuits uses up no attempt.
+    cluster.the("right")?.terminate(bounds::PROCESS)?;
+    cluster.the("wrong")?.terminate(bounds::PROCESS)?;
+    cluster.worker("heedless").set("PAWL_SECRETS_KEY", &wrong).set("PAWL_CIRCUITS", "false").start()?;
+    let mut runs = vec![cluster.submit("say", &json!([3]))?];
+    wait::until_true(bounds::RUN, "the run to wait", || {
+        Ok(cluster.client.events(runs[0])?.iter().any(|event| event.is(EventKind::StepDeferred)))
+    })?;
+    cluster.the("heedless")?.terminate(bounds::PROCESS)?;
+    cluster.worker("other").set("PAWL_SECRETS_KEY", &wrong).start()?;
+    runs.extend(cluster.client.submit_all("say", &vec![json!([4]); 20])?);
+    wait::until_true(bounds::RUN, "all to wait", || {
+        cluster.database.value::<bool>("select count(*) = 21 from step where status = 'waiting'")
+    })?;
+
+    // Another master key, without an outage: what waits for the old one goes on, all at once.
     let both = format!("{wrong},{right}");
     cluster.start_api(&[("PAWL_SECRETS_KEY", both.as_str())])?;
     let rotated = cluster.pawl(&["secret", "rotate"])?;
     ensure!(rotated.contains("put under the first master key"), "{rotated}");
-    cluster.the("right")?.terminate(bounds::PROCESS)?;
-    let more = cluster.submit("say", &json!([3]))?;
-    cluster.succeeds(more, bounds::RECOVERY)?;
+    cluster.all_succeed(&runs, bounds::RECOVERY)?;
+    ensure!(cluster.database.value::<i64>("select sum(failures)::bigint from step")? == 0, "attempts were used up");
     cluster.finish()
 }

@@ -185,6 +185,9 @@ impl Deed {
     async fn about(&self, state: &AppState, letter: &Named) -> Result<()> {
         let id = letter.row.place.step;
         let pipeline = state.pipeline(letter.row.pipeline_digest).await?;
+        if matches!(self.what, Do::Retry { .. } | Do::Resume { .. }) {
+            state.must_be_readable(id.run).await?;
+        }
         let ready = match &self.what {
             Do::Retry { latest: wanted } => {
                 let on = if *wanted { latest(state, &pipeline).await? } else { BTreeMap::new() };

@@ -17,7 +17,7 @@ fn new(input: &str, key: Option<&str>) -> NewRun {
 
 /// What the store would tell of the run's key.
 async fn row_of(store: &Sqlite, run: &NewRun) -> RunKeyRow {
-    let key = run.sealed.as_ref().unwrap().key.clone();
+    let key = run.sealed.clone().unwrap();
     let rows = store.namespace_keys(&run.namespace).await.unwrap();
     let under = rows.into_iter().find(|row| row.version == key.version).and_then(|row| row.sealed);
     RunKeyRow { namespace: run.namespace.clone(), key: Some(key), under }
@@ -37,9 +37,9 @@ async fn a_namespace_in_the_clear_submits_as_ever_and_one_that_seals_under_a_key
     let (one, other) = (seals.seal_new(&store, new("[7]", None)).await, seals.seal_new(&store, new("[7]", None)).await);
     let (one, other) = (one.unwrap(), other.unwrap());
     assert!(one.input != other.input && !one.input.windows(3).any(|part| part == b"[7]"));
-    let opened = Seals::new(keys.clone()).opened(one.id, Some(row_of(&store, &one).await)).unwrap();
+    let opened = Seals::new(keys.clone()).opened(one.id, Some(row_of(&store, &one).await), Instant::now()).unwrap();
     assert_eq!(opened.open(Place::Input, one.input.clone()), Ok(b"[7]".to_vec()));
-    let others = Seals::new(keys.clone()).opened(one.id, Some(row_of(&store, &other).await));
+    let others = Seals::new(keys.clone()).opened(one.id, Some(row_of(&store, &other).await), Instant::now());
     assert!(matches!(others, Err(Unopened::Keys { needs: None, .. })), "a key is its run's own");
 
     // A journal's entries, at their place.
@@ -50,20 +50,18 @@ async fn a_namespace_in_the_clear_submits_as_ever_and_one_that_seals_under_a_key
 }
 
 #[tokio::test]
-async fn the_same_request_is_known_again_though_its_bytes_differ_also_under_a_new_key() {
+async fn what_is_sealed_says_nothing_of_what_it_is_to_who_compares() {
     let (folder, here, keys) = (tempfile::tempdir().unwrap(), Namespace::default(), keys("1"));
     let store = Sqlite::open(folder.path()).unwrap();
     keep_sealing(&store, &keys, &here, true, false, None).await.unwrap();
-    let request = async |input: &str| {
-        let run = Seals::new(keys.clone()).seal_new(&store, new(input, Some("order-17"))).await.unwrap();
-        run.sealed.unwrap().request
-    };
-    let first = request("[7]").await;
-    assert_eq!(request("[7]").await, first);
-    assert_ne!(request("[8]").await, first);
-    assert_ne!(first, Digest::of_request("orders", b"[7]"), "whoever has the database can't try inputs");
-    assert!(keep_sealing(&store, &keys, &here, true, true, None).await.unwrap());
-    assert_eq!(request("[7]").await, first, "the newest key is another one now");
+    let seals = Seals::new(keys.clone());
+    let (one, again) =
+        (seals.seal_new(&store, new("[7]", Some("k"))).await, seals.seal_new(&store, new("[7]", Some("k"))).await);
+    let (one, again) = (one.unwrap(), again.unwrap());
+    assert_eq!(one.id, again.id);
+    assert_ne!(one.input, again.input, "the same request under the same key");
+    assert!(!seals.is_otherwise(&store, &here, Some(1)).await.unwrap());
+    assert!(seals.is_otherwise(&store, &here, None).await.unwrap(), "somebody has meanwhile");
 }
 
 #[tokio::test]
@@ -78,7 +76,7 @@ async fn a_process_without_the_master_key_says_which_and_a_rotation_takes_nothin
     let run = Seals::new(keys("1")).seal_new(&store, new("[7]", None)).await.unwrap();
     let old_id = keys("1").first().unwrap().to_owned();
     for without in [Keys::default(), keys("2")] {
-        match Seals::new(without).opened(run.id, Some(row_of(&store, &run).await)) {
+        match Seals::new(without).opened(run.id, Some(row_of(&store, &run).await), Instant::now()) {
             Err(Unopened::Keys { why, needs: Some(needs) }) => {
                 assert!(needs == old_id && why.contains("`secrets_key_file`"), "{why}");
             }
@@ -87,7 +85,7 @@ async fn a_process_without_the_master_key_says_which_and_a_rotation_takes_nothin
     }
     assert_eq!(rotate(&store, &keys("21"), &here).await.unwrap(), Rotated { rotated: 2, stuck: Vec::new() });
     assert_eq!(rotate(&store, &keys("21"), &here).await.unwrap().rotated, 0, "it is done");
-    let opened = Seals::new(keys("2")).opened(run.id, Some(row_of(&store, &run).await)).unwrap();
+    let opened = Seals::new(keys("2")).opened(run.id, Some(row_of(&store, &run).await), Instant::now()).unwrap();
     assert_eq!(opened.open(Place::Input, run.input), Ok(b"[7]".to_vec()), "without the old key");
     let stuck = rotate(&store, &keys("3"), &here).await.unwrap().stuck;
     assert!(stuck.len() == 2 && stuck[0].1.contains("which is not here"), "{stuck:?}");
@@ -104,9 +102,9 @@ async fn what_was_erased_is_gone_for_good_and_the_namespace_waits_for_a_word() {
     assert_eq!(store.erase_namespace_keys(&here).await.unwrap(), 1);
     assert_eq!(store.erase_namespace_keys(&here).await.unwrap(), 0);
     let row = row_of(&store, &run).await;
-    assert!(matches!(seals.opened(run.id, Some(row.clone())), Err(Unopened::Erased(_))));
+    assert!(matches!(seals.opened(run.id, Some(row.clone()), Instant::now()), Err(Unopened::Erased(_))));
     let mine = RunKeyRow { key: None, ..row };
-    assert!(seals.opened(run.id, Some(mine)).unwrap_err().to_string().contains("its key was erased"));
+    assert!(seals.opened(run.id, Some(mine), Instant::now()).unwrap_err().to_string().contains("its key was erased"));
     seals.forget(None);
     let refused = seals.seal_new(&store, new("[7]", None)).await.unwrap_err().to_string();
     assert!(refused.contains("`pawl namespace seal default on`"), "{refused}");
@@ -117,6 +115,6 @@ async fn what_was_erased_is_gone_for_good_and_the_namespace_waits_for_a_word() {
     assert!(keep_sealing(&store, &keys, &here, true, false, None).await.unwrap());
     seals.forget(None);
     let sealed = seals.seal_new(&store, new("[7]", None)).await.unwrap().sealed.unwrap();
-    assert_eq!(sealed.key.version, 2, "a version means one key for ever");
+    assert_eq!(sealed.version, 2, "a version means one key for ever");
     assert_eq!(pawl_store::sealing::sealing_of(&store.namespace_keys(&here).await.unwrap()), Sealing::On);
 }

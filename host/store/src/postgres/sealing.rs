@@ -60,12 +60,18 @@ impl Seals for Postgres {
     }
 
     async fn erase_namespace_keys(&self, namespace: &Namespace) -> Result<u32> {
-        if self.has_runs_in_flight(namespace).await? {
+        let mut tx = self.pool.begin().await?;
+        // Whoever submits under one of them holds it until it is committed.
+        let sql = "select from namespace_key where namespace = $1 order by version for update";
+        sqlx::query(sql).bind(namespace.as_str()).execute(&mut *tx).await?;
+        let sql = "select exists (select from run where namespace = $1 and status in ('pending', 'running'))";
+        if sqlx::query_scalar(sql).bind(namespace.as_str()).fetch_one(&mut *tx).await? {
             return Err(some_still_run(namespace));
         }
         let sql = "update namespace_key set key_id = null, wrapped = null, sealed = null, erased_at = clock_timestamp()
                    where namespace = $1 and erased_at is null";
-        let erased = sqlx::query(sql).bind(namespace.as_str()).execute(&self.pool).await?.rows_affected();
+        let erased = sqlx::query(sql).bind(namespace.as_str()).execute(&mut *tx).await?.rows_affected();
+        tx.commit().await?;
         Ok(u32::try_from(erased).unwrap_or(u32::MAX))
     }
 
@@ -84,17 +90,12 @@ impl Seals for Postgres {
             Some(false) => return Err(still_runs(run)),
             Some(true) => {}
         }
-        // Asked again: somebody may have opened it anew.
-        let sql = "update run_key k set wrapped = null, erased_at = clock_timestamp() from run r
-                   where k.run_id = $1 and k.wrapped is not null and r.id = k.run_id and r.ended_at is not null";
+        // Asked again, and held: somebody may be about to open it anew.
+        let sql =
+            "with ended as materialized (select id from run where id = $1 and ended_at is not null for no key update)
+                   update run_key k set wrapped = null, erased_at = clock_timestamp() from ended r
+                   where k.run_id = r.id and k.wrapped is not null";
         Ok(sqlx::query(sql).bind(run.0).execute(&self.pool).await?.rows_affected() > 0)
-    }
-}
-
-impl Postgres {
-    async fn has_runs_in_flight(&self, namespace: &Namespace) -> Result<bool> {
-        let sql = "select exists (select from run where namespace = $1 and status in ('pending', 'running'))";
-        Ok(sqlx::query_scalar(sql).bind(namespace.as_str()).fetch_one(&self.pool).await?)
     }
 }
 

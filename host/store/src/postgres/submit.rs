@@ -84,7 +84,7 @@ pub(super) async fn submit(conn: &mut PgConnection, runs: &[NewRun]) -> Result<(
         Some(TracedRow { place, run_id: run.id.0, trace })
     });
     let sealed = (1..).zip(runs).filter_map(|(place, run)| {
-        let WrappedKey { version, wrapped } = run.sealed.as_ref()?.key.clone();
+        let WrappedKey { version, wrapped } = run.sealed.clone()?;
         Some(SealedRow { place, run_id: run.id.0, version: version.cast_signed(), wrapped })
     });
     let (submissions, traced, sealed) = (submissions.collect::<Vec<_>>(), traced.collect::<Vec<_>>(), sealed.collect());

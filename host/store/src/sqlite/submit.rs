@@ -17,7 +17,7 @@ use super::plugins::current_version;
 use super::rows::{Run, Step};
 use super::{NAME, digest_of, row};
 use crate::retention::BEING_DELETED;
-use crate::submit::{NewRun, SealedRun, Submission};
+use crate::submit::{NewRun, Submission};
 use crate::{Error, Result};
 
 /// Submits `runs`.
@@ -69,10 +69,27 @@ fn components_of(ledger: &Ledger<'_>, namespace: &Namespace, plan: &Plan) -> Res
     plan.pipeline.steps.iter().map(component).collect()
 }
 
+/// A namespace that seals takes nothing in the clear, and nothing under a key that is gone.
+fn must_be_as_sealed(ledger: &Ledger<'_>, run: &NewRun) -> Result<()> {
+    let fits = match &run.sealed {
+        Some(key) => {
+            let sql = "select 1 from namespace_key where namespace = ?1 and version = ?2 and erased_at is null";
+            row(ledger.conn, sql, (run.namespace.as_str(), key.version), |_| Ok(()))?.is_some()
+        }
+        None => {
+            let sql = "select retired_at is not null as fits from namespace_key where namespace = ?1 order by version desc limit 1";
+            row(ledger.conn, sql, [run.namespace.as_str()], |row| Ok(row.get("fits")?))?.unwrap_or(true)
+        }
+    };
+    let otherwise = || format!("the keys of the namespace {} have changed", run.namespace);
+    if fits { Ok(()) } else { Err(Error::Refused(NAME, otherwise().into())) }
+}
+
 fn create(ledger: &Ledger<'_>, run: &NewRun, plan: &Plan, components: &[Option<Digest>]) -> Result<()> {
     if row(ledger.conn, "select 1 from remains where run_id = ?1", [run.id.0], |_| Ok(()))?.is_some() {
         return Err(Error::Held(NAME, BEING_DELETED.into()));
     }
+    must_be_as_sealed(ledger, run)?;
     let mut insert = ledger.conn.prepare_cached(
         "insert into run (id, namespace, pipeline, pipeline_digest, status, input, idempotency_key, request_digest, steps, live,
                           event_count, created_at, trace)
@@ -90,7 +107,7 @@ fn create(ledger: &Ledger<'_>, run: &NewRun, plan: &Plan, components: &[Option<D
         ledger.now_ms,
         run.trace.as_ref().map(ToString::to_string),
     ))?;
-    if let Some(SealedRun { key, .. }) = &run.sealed {
+    if let Some(key) = &run.sealed {
         let mut insert =
             ledger.conn.prepare_cached("insert into run_key (run_id, version, wrapped) values (?1, ?2, ?3)")?;
         insert.execute((run.id.0, key.version, &key.wrapped))?;

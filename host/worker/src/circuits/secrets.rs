@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use pawl_base::lock;
+use pawl_dispatch::seals::is_retired;
 use pawl_domain::attempt::Deferral;
 use pawl_domain::decision::circuit::{
     May, journal_in, key_in, may_call, origin_of_journal, origin_of_key, origin_of_secret, secret_in,
@@ -66,7 +67,13 @@ impl Circuits {
             let open = within(self.patience, self.secrets.openable(&*self.store, &namespace, &names)).await?;
             stored.extend(open.into_iter().map(|name| (namespace.clone(), name)));
         }
-        for host in self.found_here(&stored) {
+        let mut retired = HashSet::new();
+        for (host, master) in self.lacked_keys() {
+            if within(self.patience, is_retired(&*self.store, &host.namespace, &master)).await? {
+                retired.insert(host);
+            }
+        }
+        for host in self.found_here(&stored, &retired) {
             let Host { namespace, origin } = &host;
             if within(self.patience, self.store.close_circuit(namespace, origin)).await? {
                 tracing::info!(origin, "this worker has what others lack: steps that wait for it go on");
@@ -75,6 +82,16 @@ impl Circuits {
             self.forget(&host);
         }
         Ok(any)
+    }
+
+    /// Master keys that steps wait for and this process has not.
+    fn lacked_keys(&self) -> Vec<(Host, String)> {
+        let seen = lock(&self.seen);
+        let lacked = seen.open.keys().filter_map(|host| {
+            let master = key_in(&host.origin).filter(|id| !self.secrets.has_key(id))?;
+            Some((host.clone(), master.to_owned()))
+        });
+        lacked.collect()
     }
 
     /// Those that wait and of which this process's environment has no value, by namespace.
@@ -91,15 +108,16 @@ impl Circuits {
 
     /// Those of which it is to be told now: each the first time, since the process may have been started for it; later not
     /// before somebody may look again. Steps that come to workers without it are deferred anew, and this is their pace.
-    fn found_here(&self, stored: &HashSet<(Namespace, String)>) -> Vec<Host> {
+    fn found_here(&self, stored: &HashSet<(Namespace, String)>, retired: &HashSet<Host>) -> Vec<Host> {
         let now_ms = self.trust.clock.unix_ms();
         let mut seen = lock(&self.seen);
         let Seen { open, told, .. } = &mut *seen;
-        let is_here = |Host { namespace, origin }: &Host| {
+        let is_here = |host: &Host| {
+            let Host { namespace, origin } = host;
             let is_stored = |name: &str| stored.contains(&(namespace.clone(), name.to_owned()));
             secret_in(origin).is_some_and(|name| is_stored(name) || in_environment(namespace, name).is_some())
                 || journal_in(origin).is_some_and(|needs| needs <= KNOWN)
-                || key_in(origin).is_some_and(|id| self.secrets.has_key(id))
+                || key_in(origin).is_some_and(|id| self.secrets.has_key(id) || retired.contains(host))
         };
         let here = open.iter().filter(|(host, (_, open))| {
             is_here(host) && (told.insert((*host).clone()) || may_call(Some(*open), now_ms) == May::Probe)
