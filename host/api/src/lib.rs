@@ -96,8 +96,9 @@ fn router(state: AppState) -> Router {
     let closed = added(closed)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(from_fn_with_state(state.clone(), whose::find))
+        .layer(from_fn(whose::refuse))
         .layer(from_fn_with_state(state.clone(), recorded::record))
+        .layer(from_fn_with_state(state.clone(), whose::find))
         .layer(from_fn_with_state(state.clone(), unmigrated::refuse))
         .layer(from_fn_with_state(state.clone(), check_access))
         .layer(from_fn(traced::trace));

@@ -30,6 +30,7 @@ use super::home::Home;
 use super::lookout;
 use super::metrics::Asked;
 use super::oidc::{self, Oidc};
+use super::quotas;
 use super::router;
 use super::state::AppState;
 use super::tls::{Tls, TlsFiles};
@@ -248,6 +249,7 @@ async fn answer(
     readers.spawn(async move { watch.run().await });
     readers.spawn(wake_readers(state.clone()));
     readers.spawn(lookout::run(state.clone()));
+    readers.spawn(quotas::measure(state.clone()));
     tokio::spawn(signal);
     tokio::select! {
         () = serving => Ok(()),

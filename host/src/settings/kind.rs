@@ -126,6 +126,11 @@ impl Kind {
     }
 }
 
+/// Bytes that somebody names elsewhere than in a setting, written as there.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    Kind::Size(0, 1 << 50).amount(text)
+}
+
 fn size(text: &str) -> Option<u64> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

@@ -36,6 +36,7 @@ pub mod retention;
 pub mod runs;
 pub mod secrets;
 mod sqlite;
+pub mod stored;
 pub mod submit;
 pub mod tokens;
 pub mod traces;
@@ -79,6 +80,7 @@ pub trait Store:
     + retention::Retentions
     + runs::Runs
     + secrets::Secrets
+    + stored::Stored
     + tokens::Tokens
     + traces::Traces
     + workers::Workers

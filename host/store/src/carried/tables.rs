@@ -109,7 +109,7 @@ pub(crate) static TABLES: [Table; 22] = [
     table("dead_letter", Rows::Of("dead_letter"), DEAD_LETTER),
     table("remains", Rows::Of("remains"), &[col("run_id", Uuid), col("at", Ms)]),
     table("namespace", Rows::Of("namespace"), &[col("name", Text), col("created_at", Ms), col("created_by", Text)]),
-    table("quota", Rows::Of("quota"), &[col("namespace", Text), col("runs", Int), col("submissions", Int), col("components", Int)]),
+    table("quota", Rows::Of("quota"), &[col("namespace", Text), col("runs", Int), col("submissions", Int), col("components", Int), col("stored_bytes", Big)]),
     // The next one's number comes after those that steps name.
     table("pause", Rows::Of("pause"), PAUSE).then(
         "select setval(pg_get_serial_sequence('pause', 'id'),

@@ -43,6 +43,7 @@ mod roles;
 mod runs;
 mod secrets;
 mod servers;
+mod stored;
 mod submit;
 mod tls;
 mod tokens;
