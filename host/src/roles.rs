@@ -98,6 +98,7 @@ async fn tell_metrics(
             tls,
             token: settings.api_token()?,
             allowed_hosts: settings.allowed_hosts(),
+            proxies: settings.trusted_proxies(),
             store: ports.store.clone(),
         };
         let is_ready = move || standing.takes_steps();

@@ -15,6 +15,7 @@ use pawl_dispatch::Ports;
 use pawl_dispatch::submissions::Submissions;
 use pawl_domain::limits::Limits;
 use pawl_domain::namespace::Namespace;
+use pawl_domain::proxies::Proxies;
 use pawl_domain::suspicion::Suspicion;
 use pawl_engine::examine::Examiner;
 use pawl_store::{self as store, Store};
@@ -53,6 +54,8 @@ pub struct Config {
     /// Names that requests may be for, besides those of loopback and where it listens; one that begins with `*.` is for all
     /// names below.
     pub allowed_hosts: Vec<String>,
+    /// Proxies whose word for where a request comes from counts.
+    pub trusted_proxies: Proxies,
     /// Wrong tokens of one address in a row that are looked at as they come.
     pub failures: u32,
     /// How long a shutdown waits for requests under way.
@@ -87,6 +90,7 @@ impl Default for Config {
             token: None,
             oidc: None,
             allowed_hosts: Vec::new(),
+            trusted_proxies: Proxies::default(),
             failures: 20,
             grace: Duration::from_secs(10),
             suspicion: Suspicion::default(),
@@ -282,6 +286,7 @@ fn prepare(
             store.clone(),
             Arc::clone(&fits),
             config.failures,
+            config.trusted_proxies.clone(),
         ),
         wanted: Wanted::of_all_routes(),
         hosts: Hosts::of(&config.listen, address, &config.allowed_hosts),

@@ -110,7 +110,12 @@ pub(super) async fn meant(state: &AppState, caller: &Caller, named: Option<Names
         (Some(own), Some(named)) if named != *own => {
             Err(Problem::elsewhere(caller.name.as_deref().unwrap_or_default(), own))
         }
-        (Some(own), _) => Ok(Some(own.clone())),
+        (Some(own), _) => {
+            if caller.is_of_provider {
+                must_be_there(state, own).await?;
+            }
+            Ok(Some(own.clone()))
+        }
         (None, Some(named)) => {
             must_be_there(state, &named).await?;
             Ok(Some(named))
