@@ -143,6 +143,9 @@ impl Access {
     pub(super) fn source_of(&self, request: &Request) -> IpAddr {
         let peer = request.extensions().get::<Source>();
         let peer = peer.map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |Source(address)| *address);
+        if self.0.proxies.are_none() {
+            return peer;
+        }
         let lines = |name: HeaderName| {
             let all = request.headers().get_all(name).into_iter();
             // What is no text is no address.
@@ -198,12 +201,7 @@ impl Access {
     }
 
     /// Whose token it is. Texts are compared as digests, which takes the same time wherever they differ.
-    async fn named(
-        &self,
-        text: &str,
-        headers: &HeaderMap,
-        hash: blake3::Hash,
-    ) -> std::result::Result<Known, Refused> {
+    async fn named(&self, text: &str, headers: &HeaderMap, hash: blake3::Hash) -> std::result::Result<Known, Refused> {
         // Each is compared, so that the time does not tell which one it was.
         let own = self.0.own.iter().fold(None, |found, own| if own.hash == hash { Some(own) } else { found });
         if let Some(own) = own {
@@ -220,12 +218,7 @@ impl Access {
         match text.parse::<TokenText>() {
             Ok(token) => {
                 let known = self.0.looked_up.find(token.digest()).await?;
-                Ok(Known {
-                    name: known.name,
-                    role: known.role,
-                    namespace: known.namespace,
-                    is_of_provider: false,
-                })
+                Ok(Known { name: known.name, role: known.role, namespace: known.namespace, is_of_provider: false })
             }
             Err(NoToken::Foreign) => Err(Refused::Wrong(
                 match self.is_dev() {

@@ -26,7 +26,7 @@ use super::whose::{Scoped, must_be_there};
 const FRESH: Duration = Duration::from_secs(1);
 const FULL: Duration = Duration::from_millis(50);
 
-/// Between two looks at what such a namespace holds that submits, and between two of its pieces: as long as one has taken.
+/// Between two looks at what such a namespace holds that submits.
 const MEASURED: Duration = Duration::from_secs(2);
 
 /// For how long after it last submitted.
@@ -141,10 +141,10 @@ impl AppState {
             return Ok(());
         }
         let refused = |over: Over| Problem::over_quota(&self.namespace, &over);
-        if let Some(most) = quota.components {
-            if self.store.components_of(&self.namespace).await? >= most {
-                return Err(refused(Over::Components(most)));
-            }
+        if let Some(most) = quota.components
+            && self.store.components_of(&self.namespace).await? >= most
+        {
+            return Err(refused(Over::Components(most)));
         }
         if quota.stored_bytes.is_some() {
             // Who pushes and does not submit is measured as well.
@@ -158,24 +158,26 @@ impl AppState {
     }
 }
 
-/// Measures what namespaces hold that submit or push and may not hold more than a quota, for ever. As long as a piece has taken,
-/// it rests.
+/// Measures what namespaces hold that submit or push and may not hold more than a quota, for ever: a piece of each in turn. As long
+/// as that has taken, it rests.
 pub(super) async fn measure(state: AppState) {
+    let mut is_out = false;
     loop {
-        tokio::time::sleep(MEASURED).await;
-        for namespace in state.quotas.measured(Instant::now()) {
-            loop {
-                let begun = Instant::now();
-                match store::within(LONGEST_PIECE, state.store.measure(&namespace)).await {
-                    Ok(Some(measured)) if measured.more => tokio::time::sleep(begun.elapsed()).await,
-                    Ok(_) => break,
-                    Err(error) => {
-                        tracing::debug!(error = error.chain(), %namespace, "what a namespace holds is measured later");
-                        break;
-                    }
+        let begun = Instant::now();
+        let mut more = false;
+        for namespace in state.quotas.measured(begun) {
+            match store::within(LONGEST_PIECE, state.store.measure(&namespace)).await {
+                Ok(measured) => {
+                    is_out = false;
+                    more |= measured.is_some_and(|measured| measured.more);
                 }
+                Err(error) if !std::mem::replace(&mut is_out, true) => {
+                    tracing::warn!(error = error.chain(), %namespace, "what a namespace holds is measured later");
+                }
+                Err(_) => {}
             }
         }
+        tokio::time::sleep(if more { begun.elapsed() } else { MEASURED }).await;
     }
 }
 

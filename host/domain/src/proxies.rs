@@ -161,7 +161,8 @@ mod tests {
         let told = |text: &str| Proxies::read(text).map(|proxies| proxies.to_string());
         assert_eq!(told("10.0.0.7/24, 192.0.2.1 ,2001:db8::/64"), Ok("10.0.0.0/24,192.0.2.1,2001:db8::/64".to_owned()));
         assert!(Proxies::read("").unwrap().are_none());
-        for (wrong, says) in [("proxy.example", "no address"), ("10.0.0.0/33", "no address"), ("0.0.0.0/0", "everybody")]
+        for (wrong, says) in
+            [("proxy.example", "no address"), ("10.0.0.0/33", "no address"), ("0.0.0.0/0", "everybody")]
         {
             let error = Proxies::read(wrong).unwrap_err();
             assert!(error.contains(says), "{error}");

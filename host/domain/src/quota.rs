@@ -149,9 +149,7 @@ mod tests {
     fn nothing_comes_in_while_what_is_there_holds_as_much_as_may_be() {
         let quota = Quota { stored_bytes: Some(1_000), ..Quota::default() };
         let (mut tally, now) = tally(quota, 0);
-        for (stored_bytes, taken) in
-            [(999, Ok(())), (1_000, Err(1_000)), (4_000, Err(4_000)), (0, Ok(()))]
-        {
+        for (stored_bytes, taken) in [(999, Ok(())), (1_000, Err(1_000)), (4_000, Err(4_000)), (0, Ok(()))] {
             tally.learn(quota, Held { runs: 0, stored_bytes }, now);
             assert_eq!(tally.take(now), taken.map_err(|stored_bytes| Over::Stored { stored_bytes, most: 1_000 }));
         }

@@ -2,7 +2,8 @@
 //! in the file, help, `pawl config` and `docs/settings.md` follow from it.
 
 use super::kind::Kind::{
-    Address, Choice, Count, File, Folder, Grants, Hosts, Names, Networks, Secret, Size, Switch, Term, Text, Time, Token, Url,
+    Address, Choice, Count, File, Folder, Grants, Hosts, Names, Networks, Secret, Size, Switch, Term, Text, Time,
+    Token, Url,
 };
 use super::setting::Role::{Api, Client, Dev, Worker};
 use super::setting::{Role, Setting, setting};

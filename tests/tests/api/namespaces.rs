@@ -152,9 +152,7 @@ fn another_namespaces_things_are_found_by_no_route_and_told_apart_from_nothing_b
         }
     }
     assert!(same > 50, "{same} routes are for whoever is of one namespace");
-    for route in
-        ["GET /metrics", "GET /v1/queues", "GET /v1/workers", "PUT /v1/namespaces/{namespace}"]
-    {
+    for route in ["GET /metrics", "GET /v1/queues", "GET /v1/workers", "PUT /v1/namespaces/{namespace}"] {
         assert!(closed.iter().any(|closed| closed == route), "{route} is about all: {closed:?}");
     }
     let own: ChangeList = stranger.get("/v1/audit?limit=500")?.read()?;

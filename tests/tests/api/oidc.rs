@@ -151,7 +151,12 @@ fn a_providers_token_counts_in_the_namespaces_that_its_words_mean() -> Result<()
         (&both, None, 403, "counts in the namespaces team-a, team-b: name the one"),
         (&both, Some("default"), 403, "counts in the namespaces team-a, team-b"),
         (&with(json!(["a"]))?, Some("team-b"), 403, "is for the namespace `team-a`"),
-        (&with(json!(["other"]))?, None, 403, "has [\"other\"] in `groups`, and `oidc_namespaces` has a namespace for none"),
+        (
+            &with(json!(["other"]))?,
+            None,
+            403,
+            "has [\"other\"] in `groups`, and `oidc_namespaces` has a namespace for none",
+        ),
         (&with(json!(null))?, Some("team-a"), 403, "has nothing in `groups`"),
         (&with(json!(["gone"]))?, None, 404, "there is no namespace `team-c`"),
     ] {

@@ -55,9 +55,8 @@ fn a_named_proxy_says_where_a_request_comes_from_and_nobody_else() -> Result<()>
         let other = ask(&guess, "198.51.100.8")?.status;
         assert_eq!(other, if is_named { 401 } else { 429 }, "{name}: what another one sends is looked at");
         // Each new address would be looked at, if a stranger's word counted.
-        let looked_at = (0..20).filter(|number| {
-            ask(&guess, &format!("203.0.113.{number}")).is_ok_and(|answer| answer.status == 401)
-        });
+        let looked_at = (0..20)
+            .filter(|number| ask(&guess, &format!("203.0.113.{number}")).is_ok_and(|answer| answer.status == 401));
         let looked_at = looked_at.count();
         assert!(if is_named { looked_at == 20 } else { looked_at < 5 }, "{name}: {looked_at}");
         if is_named {

@@ -67,7 +67,8 @@ fn measuring_what_a_namespace_holds_reads_what_is_new_and_not_what_is_there() ->
             status: RunStatus::Succeeded,
             term_ms: 86_400_000,
         };
-        let piece = block_on(filled.store.delete_ended(&lane, None, Bounds { runs: 100, rows: 10_000, bytes: 1 << 20 }))?;
+        let piece =
+            block_on(filled.store.delete_ended(&lane, None, Bounds { runs: 100, rows: 10_000, bytes: 1 << 20 }))?;
         ensure!(piece.runs == 100, "{piece:?}");
         let left = block_on(filled.store.stored_bytes(&here))?.unwrap_or_default();
         ensure!(left < grown, "{grown} bytes, and {left} without a hundred runs");

@@ -15,7 +15,9 @@ impl Audits for Sqlite {
         self.change(move |ledger| {
             let sql = "insert into audit (at, who, source, what, target, run_id, namespace)
                        values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-            ledger.conn.execute(sql, (ledger.now_ms, &who, &source, &what, &target, run.map(|run| run.0), &namespace))?;
+            ledger
+                .conn
+                .execute(sql, (ledger.now_ms, &who, &source, &what, &target, run.map(|run| run.0), &namespace))?;
             Ok(ledger.conn.last_insert_rowid())
         })
         .await

@@ -55,7 +55,8 @@ impl Namespaces for Sqlite {
         let Quota { runs, submissions, components, stored_bytes } = quota;
         let stored_bytes = stored_bytes.map(|most| i64::try_from(most).unwrap_or(i64::MAX));
         self.change(move |ledger| {
-            let sql = "insert into quota (namespace, runs, submissions, components, stored_bytes) values (?1, ?2, ?3, ?4, ?5)
+            let sql =
+                "insert into quota (namespace, runs, submissions, components, stored_bytes) values (?1, ?2, ?3, ?4, ?5)
                        on conflict (namespace) do update set
                            runs = excluded.runs, submissions = excluded.submissions, components = excluded.components,
                            stored_bytes = excluded.stored_bytes
