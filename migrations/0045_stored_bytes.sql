@@ -34,8 +34,8 @@ create table stored_run (
     run_id     uuid primary key,
     namespace  text not null,
     bytes      bigint not null,
-    -- Its events by then.
-    events     int not null,
+    -- Its events and signals by then.
+    seen       int not null,
     ended      boolean not null
 );
 create index stored_run_open on stored_run (namespace, run_id) where not ended;
@@ -110,23 +110,24 @@ begin
         from (
             select o.run_id as id, r.has_changed, row_number() over (order by o.run_id) as turn,
                    sum(case when r.has_changed then r.steps else 0 end) over (order by o.run_id) as steps_so_far
-            from (select s.run_id, s.events from stored_run s
+            from (select s.run_id, s.seen from stored_run s
                   where s.namespace = p_namespace and not s.ended and s.run_id > v_stored.looked_id
                   order by s.run_id limit p_runs) as o
             cross join lateral (
-                select r.steps, r.ended_at is not null or r.running > 0 or r.event_count <> o.events as has_changed
+                select r.steps, r.ended_at is not null or r.running > 0 or r.event_count + r.signal_count <> o.seen as has_changed
                 from run r where r.id = o.run_id offset 0) as r
         ) as w
     ) as k;
 
     with measured as materialized (
-        select r.id, pawl_run_bytes_v1(r.id) as bytes, r.event_count, coalesce(r.ended_at < now() - interval '5 seconds', false) as ended
+        select r.id, pawl_run_bytes_v1(r.id) as bytes, r.event_count + r.signal_count as seen,
+               coalesce(r.ended_at < now() - interval '5 seconds', false) as ended
         from (select distinct u.id from unnest(v_new || v_changed) as u (id)) as n
-        cross join lateral (select r.id, r.event_count, r.ended_at from run r where r.id = n.id offset 0) as r
+        cross join lateral (select r.id, r.event_count, r.signal_count, r.ended_at from run r where r.id = n.id offset 0) as r
     ), noted as (
-        insert into stored_run (run_id, namespace, bytes, events, ended)
-        select m.id, p_namespace, m.bytes, m.event_count, m.ended from measured m
-        on conflict (run_id) do update set bytes = excluded.bytes, events = excluded.events, ended = excluded.ended
+        insert into stored_run (run_id, namespace, bytes, seen, ended)
+        select m.id, p_namespace, m.bytes, m.seen, m.ended from measured m
+        on conflict (run_id) do update set bytes = excluded.bytes, seen = excluded.seen, ended = excluded.ended
     )
     select coalesce(sum(m.bytes - coalesce(k.bytes, 0)), 0) into v_grown
     from measured m left join stored_run k on k.run_id = m.id;
