@@ -52,7 +52,8 @@ impl Answer for ChangeList {
         if self.changes.is_empty() {
             return "nobody has asked for a change".to_owned();
         }
-        let mut table = Table::with_text(["NUMBER", "TIME (UTC)", "WHO", "FROM", "WHAT", "ANSWER", "NAMESPACE", "ON WHAT"]);
+        let mut table =
+            Table::with_text(["NUMBER", "TIME (UTC)", "WHO", "FROM", "WHAT", "ANSWER", "NAMESPACE", "ON WHAT"]);
         for change in &self.changes {
             let subject = change.subject.as_ref().map(|subject| format!(" ({subject})")).unwrap_or_default();
             table.row([
