@@ -1,4 +1,4 @@
-//! `pawl audit`: who asked for which change, from where, and what came of it.
+//! `pawl audit`: who asked for which change, from where, and what came of it; with a token of one namespace, of that one.
 
 use clap::Args;
 use pawl_api::client::Client;
@@ -52,7 +52,8 @@ impl Answer for ChangeList {
         if self.changes.is_empty() {
             return "nobody has asked for a change".to_owned();
         }
-        let mut table = Table::with_text(["NUMBER", "TIME (UTC)", "WHO", "FROM", "WHAT", "ANSWER", "ON WHAT"]);
+        let mut table =
+            Table::with_text(["NUMBER", "TIME (UTC)", "WHO", "FROM", "WHAT", "ANSWER", "NAMESPACE", "ON WHAT"]);
         for change in &self.changes {
             let subject = change.subject.as_ref().map(|subject| format!(" ({subject})")).unwrap_or_default();
             table.row([
@@ -62,6 +63,7 @@ impl Answer for ChangeList {
                 change.source.clone(),
                 change.what.clone(),
                 or_dash(change.status),
+                or_dash(change.namespace.as_ref()),
                 format!("{}{subject}", change.target),
             ]);
         }

@@ -8,7 +8,8 @@ use pawl_api::types::{
 use pawl_domain::namespace::Namespace;
 
 use super::exit::usage;
-use super::output::{Answer, Output, Table, ago, counted, or_dash};
+use super::output::{Answer, Output, Table, ago, counted, or_dash, size};
+use super::settings::bytes;
 
 /// Verbs of `pawl namespace`.
 #[derive(Debug, Subcommand)]
@@ -25,7 +26,7 @@ pub(super) enum Verb {
     List,
     /// Say what a namespace may take of what all share; what is left out is not bounded
     #[command(after_help = "What is over a quota is refused with 429 and Retry-After.\n\n\
-                            Examples:\n  pawl namespace quota team-a --runs 1000 --submissions 50\n  \
+                            Examples:\n  pawl namespace quota team-a --runs 1000 --submissions 50 --stored-bytes 20GiB\n  \
                             pawl namespace quota team-a    # none any more")]
     Quota {
         /// Which one
@@ -39,6 +40,9 @@ pub(super) enum Verb {
         /// Components, of all versions of its plugins
         #[arg(long, value_name = "N")]
         components: Option<u32>,
+        /// Bytes that its runs and components hold, for example 20GiB
+        #[arg(long, value_name = "SIZE", value_parser = bytes)]
+        stored_bytes: Option<u64>,
     },
     /// Have payloads of a namespace's new runs kept sealed, or in the clear
     #[command(
@@ -89,8 +93,8 @@ pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::
         Verb::Create { name } => {
             output.print(&client.put::<MadeNamespace>(&["v1", "namespaces", name.as_str()], &()).await?)?;
         }
-        Verb::Quota { name, runs, submissions, components } => {
-            let quota = NamespaceQuota { runs, submissions, components };
+        Verb::Quota { name, runs, submissions, components, stored_bytes } => {
+            let quota = NamespaceQuota { runs, submissions, components, stored_bytes };
             let path = ["v1", "namespaces", name.as_str(), "quota"];
             output.print(&client.put::<QuotaSet>(&path, &quota).await?)?;
         }
@@ -202,12 +206,13 @@ impl Answer for NamespaceList {
     }
 
     fn text(&self) -> String {
-        let mut table = Table::new(["NAME", "MADE", "BY", "QUOTA"]);
+        let mut table = Table::new(["NAME", "MADE", "BY", "HOLDS", "QUOTA"]);
         for namespace in &self.namespaces {
             table.row([
                 namespace.name.to_string(),
                 namespace.created_at_ms.map_or_else(|| "from the start".to_owned(), ago),
                 or_dash(namespace.created_by.as_ref()),
+                or_dash(namespace.stored_bytes.map(size)),
                 namespace.quota.to_string(),
             ]);
         }

@@ -17,7 +17,7 @@ use pawl_base::tell;
 use pawl_dispatch::Ports;
 use pawl_domain::name::Name;
 use pawl_domain::pipeline_file::parse_duration_ms;
-use pawl_engine::Own;
+use pawl_engine::{Endpoint, Own};
 use pawl_queue::{RedisStreams, WhichInstallation};
 use pawl_store::tokens::Tokens as _;
 use pawl_store::{self as store, Postgres, Schema as _};
@@ -69,6 +69,8 @@ pub(super) async fn worker(settings: &Settings) -> anyhow::Result<()> {
     auto_recover::beside_the_start(settings, &ports);
     let traces = Traces::start(settings, &ports.store)?;
     let engine = settings.engine(config.slots)?;
+    let queue = Arc::clone(&ports.queue);
+    engine.own().told_by(move || queue.servers().into_iter().map(Endpoint::of_server).collect());
     let standing = worker::Standing::default();
     let telling = tell_metrics(settings, &ports, standing.clone(), engine.own()).await?;
     let worked = worker::run(config, ports, engine, standing, stop).await;
@@ -98,6 +100,7 @@ async fn tell_metrics(
             tls,
             token: settings.api_token()?,
             allowed_hosts: settings.allowed_hosts(),
+            proxies: settings.trusted_proxies(),
             store: ports.store.clone(),
         };
         let is_ready = move || standing.takes_steps();

@@ -76,6 +76,7 @@ pub(super) async fn make_first(store: &Postgres, name: &Name) -> anyhow::Result<
         what: "createToken".to_owned(),
         target: "pawl migrate --admin-token".to_owned(),
         run: None,
+        namespace: None,
     };
     let line = store.ask(&asked).await?;
     let made = store.create_token(&token).await;

@@ -21,12 +21,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use axum::extract::Request;
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, FORWARDED};
+use axum::http::{HeaderMap, HeaderName};
 use looked_up::LookedUp;
 use pawl_base::lock;
 use pawl_domain::access::Role;
 use pawl_domain::namespace::Namespace;
+use pawl_domain::proxies::Proxies;
 use pawl_domain::token::{NoToken, TokenText};
 use pawl_store::SharedStore;
 
@@ -35,10 +36,11 @@ use super::oidc::{self, Oidc};
 use super::problem::Result;
 use super::tokens::DEV_TOKEN;
 use super::types::Problem;
+use super::whose;
 
 mod looked_up;
 
-/// Where a request comes from: the address at the other end of its connection, which is a proxy's if there is one.
+/// The address at the other end of a request's connection, which is a proxy's if there is one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source(pub(super) IpAddr);
 
@@ -50,6 +52,8 @@ pub(super) struct Caller {
     pub(super) role: Role,
     /// Where the token counts; `None`: everywhere.
     pub(super) namespace: Option<Namespace>,
+    /// Who says where it counts knows nothing of the namespaces that there are.
+    pub(super) is_of_provider: bool,
     pub(super) source: IpAddr,
 }
 
@@ -62,7 +66,12 @@ impl Caller {
 }
 
 /// What is known of whoever shows a token: its name, its role, and where it counts.
-type Known = (Arc<str>, Role, Option<Namespace>);
+struct Known {
+    name: Arc<str>,
+    role: Role,
+    namespace: Option<Namespace>,
+    is_of_provider: bool,
+}
 
 /// A token that no store has: from the settings, or made by `pawl dev`.
 #[derive(Debug, Clone)]
@@ -88,6 +97,8 @@ struct Inner {
     is_local: bool,
     looked_up: LookedUp,
     failures: Mutex<Failures>,
+    /// Whose word for where a request comes from counts.
+    proxies: Proxies,
 }
 
 /// Why somebody is not let in.
@@ -116,6 +127,7 @@ impl Access {
         store: SharedStore,
         fits: Arc<AtomicBool>,
         failures: u32,
+        proxies: Proxies,
     ) -> Self {
         Self(Arc::new(Inner {
             own,
@@ -123,14 +135,31 @@ impl Access {
             is_local,
             looked_up: LookedUp::new(store, fits),
             failures: Mutex::new(Failures::new(failures)),
+            proxies,
         }))
+    }
+
+    /// Where a request comes from: the other end of its connection, or what a proxy says that was named.
+    pub(super) fn source_of(&self, request: &Request) -> IpAddr {
+        let peer = request.extensions().get::<Source>();
+        let peer = peer.map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |Source(address)| *address);
+        if self.0.proxies.are_none() {
+            return peer;
+        }
+        let lines = |name: HeaderName| {
+            let all = request.headers().get_all(name).into_iter();
+            // What is no text is no address.
+            all.map(|line| line.to_str().unwrap_or_default()).collect::<Vec<_>>()
+        };
+        let (by_x, forwarded) = (lines(HeaderName::from_static("x-forwarded-for")), lines(FORWARDED));
+        self.0.proxies.client(peer, by_x.into_iter(), forwarded.into_iter())
     }
 
     /// Lets a request pass that may, as its caller; or says why not.
     pub(super) async fn check(&self, wanted: Role, headers: &HeaderMap, source: IpAddr) -> Result<Caller> {
         let caller = match bearer(headers) {
             None => self.without_token(source).await?,
-            Some(text) => self.with_token(text, source).await?,
+            Some(text) => self.with_token(text, headers, source).await?,
         };
         if caller.role < wanted {
             return Err(Problem::too_small_a_role(caller.name.as_deref(), caller.role, wanted));
@@ -143,19 +172,19 @@ impl Access {
         if !self.0.is_local || !self.0.own.is_empty() || self.0.oidc.is_some() || self.0.looked_up.has_tokens().await? {
             return Err(if self.is_dev() { Problem::no_dev_token() } else { Problem::no_token() });
         }
-        Ok(Caller { name: None, role: Role::Admin, namespace: None, source })
+        Ok(Caller { name: None, role: Role::Admin, namespace: None, is_of_provider: false, source })
     }
 
-    async fn with_token(&self, text: &str, source: IpAddr) -> Result<Caller> {
+    async fn with_token(&self, text: &str, headers: &HeaderMap, source: IpAddr) -> Result<Caller> {
         let hash = blake3::hash(text.as_bytes());
         if lock(&self.0.failures).is_slowed(source, &hash, Instant::now()) {
             return Err(Problem::too_many_failures());
         }
-        let found = self.named(text, hash).await;
+        let found = self.named(text, headers, hash).await;
         match found {
-            Ok((name, role, namespace)) => {
+            Ok(Known { name, role, namespace, is_of_provider }) => {
                 lock(&self.0.failures).passed(source, hash);
-                Ok(Caller { name: Some(name), role, namespace, source })
+                Ok(Caller { name: Some(name), role, namespace, is_of_provider, source })
             }
             Err(Refused::Problem(problem)) => Err(problem),
             Err(Refused::Wrong(why)) => {
@@ -172,20 +201,24 @@ impl Access {
     }
 
     /// Whose token it is. Texts are compared as digests, which takes the same time wherever they differ.
-    async fn named(&self, text: &str, hash: blake3::Hash) -> std::result::Result<Known, Refused> {
+    async fn named(&self, text: &str, headers: &HeaderMap, hash: blake3::Hash) -> std::result::Result<Known, Refused> {
         // Each is compared, so that the time does not tell which one it was.
         let own = self.0.own.iter().fold(None, |found, own| if own.hash == hash { Some(own) } else { found });
         if let Some(own) = own {
-            return Ok((Arc::clone(&own.name), Role::Admin, None));
+            let name = Arc::clone(&own.name);
+            return Ok(Known { name, role: Role::Admin, namespace: None, is_of_provider: false });
         }
         if let Some(oidc) = self.0.oidc.as_ref().filter(|_| Oidc::is_meant(text)) {
-            let (name, role) = oidc.identify(text).await?;
-            return Ok((name, role, None));
+            let (name, role, places) = oidc.identify(text).await?;
+            let named = whose::named(headers).map_err(Refused::Problem)?;
+            let one = places.one(named.as_ref());
+            let namespace = one.map_err(|why| oidc::Refused::NoRole(format!("the token `{name}` {why}")))?;
+            return Ok(Known { name, role, namespace, is_of_provider: true });
         }
         match text.parse::<TokenText>() {
             Ok(token) => {
                 let known = self.0.looked_up.find(token.digest()).await?;
-                Ok((known.name, known.role, known.namespace))
+                Ok(Known { name: known.name, role: known.role, namespace: known.namespace, is_of_provider: false })
             }
             Err(NoToken::Foreign) => Err(Refused::Wrong(
                 match self.is_dev() {
@@ -206,12 +239,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let given = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = given.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// Where a request comes from.
-pub(super) fn source_of(request: &Request) -> IpAddr {
-    let source = request.extensions().get::<Source>();
-    source.map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |Source(address)| *address)
 }
 
 #[cfg(test)]

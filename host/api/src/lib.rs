@@ -10,13 +10,14 @@
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::HeaderName;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 
 use pawl_domain::access::Role;
 use problem::Result;
-use types::Problem;
+use types::{NAMESPACE, Problem};
 
 mod access;
 mod activation;
@@ -97,8 +98,9 @@ fn router(state: AppState) -> Router {
     let closed = added(closed)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(from_fn_with_state(state.clone(), whose::find))
+        .layer(from_fn(whose::refuse))
         .layer(from_fn_with_state(state.clone(), recorded::record))
+        .layer(from_fn_with_state(state.clone(), whose::find))
         .layer(from_fn_with_state(state.clone(), unmigrated::refuse))
         .layer(from_fn_with_state(state.clone(), check_access))
         .layer(from_fn(traced::trace));
@@ -114,11 +116,13 @@ fn router(state: AppState) -> Router {
 /// Lets a request pass that may, and tells those within whose it is.
 async fn check_access(State(state): State<AppState>, mut request: Request, next: Next) -> Result<Response> {
     let wants = state.wanted.by(&request);
-    let source = access::source_of(&request);
+    let source = state.access.source_of(&request);
     // A closed route wants a role, whatever the table says.
     let wanted = wants.role.unwrap_or(Role::Admin);
     let caller = state.access.check(wanted, request.headers(), source).await?;
-    let shown = request.headers().get(AUTHORIZATION).cloned();
+    let shown = [AUTHORIZATION, HeaderName::from_static(NAMESPACE)];
+    let shown = shown.into_iter().filter_map(|name| Some((name.clone(), request.headers().get(&name)?.clone())));
+    let shown = shown.collect();
     let pass = Pass { access: state.access.clone(), wanted, shown, source };
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(wants);

@@ -15,6 +15,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use pawl_domain::proxies::Proxies;
 use pawl_metrics::{Figures, MEDIA_TYPE, Role, exposition, figures, is_on};
 use pawl_queue::{Queue, StreamState};
 use pawl_store::live::Backlog;
@@ -24,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
-use super::access::{self, Access, OwnToken};
+use super::access::{Access, OwnToken};
 use super::browsers::{self, Hosts};
 use super::demand;
 use super::doors::{self, Doors};
@@ -173,6 +174,8 @@ pub struct MetricsConfig {
     pub token: Option<String>,
     /// Names that requests may be for, as [`Config`](super::Config) has them.
     pub allowed_hosts: Vec<String>,
+    /// Whose word for where a request comes from counts.
+    pub proxies: Proxies,
     /// Where other tokens are looked up.
     pub store: SharedStore,
 }
@@ -184,14 +187,14 @@ pub struct MetricsConfig {
 /// If the listener has no address.
 pub async fn serve_metrics(
     listener: TcpListener,
-    MetricsConfig { listen, tls, token, allowed_hosts, store }: MetricsConfig,
+    MetricsConfig { listen, tls, token, allowed_hosts, proxies, store }: MetricsConfig,
     is_ready: impl Fn() -> bool + Clone + Send + Sync + 'static,
     stopping: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let address = listener.local_addr()?;
     let own = token.iter().map(|text| OwnToken::of(API_TOKEN, text)).collect();
     let failures = super::Config::default().failures;
-    let access = Access::new(own, None, address.ip().is_loopback(), store, Arc::default(), failures);
+    let access = Access::new(own, None, address.ip().is_loopback(), store, Arc::default(), failures, proxies);
     let router = Router::new()
         .route("/metrics", get(|| async { told(Role::Worker) }))
         .fallback(no_route)
@@ -217,7 +220,7 @@ fn unready(is_ready: bool) -> Vec<String> {
 
 /// All of it is for those who may read, and of the whole installation.
 async fn check_access(State(access): State<Access>, request: Request, next: Next) -> Result<Response> {
-    let source = access::source_of(&request);
+    let source = access.source_of(&request);
     let caller = access.check(pawl_domain::access::Role::Read, request.headers(), source).await?;
     match &caller.namespace {
         Some(own) => Err(Problem::of_all(caller.name.as_deref(), own)),
@@ -261,6 +264,7 @@ mod tests {
             tls: None,
             token: Some("secret".to_owned()),
             allowed_hosts: Vec::new(),
+            proxies: Proxies::default(),
             store: Arc::new(Sqlite::open(folder.path()).unwrap()),
         };
         let serving = tokio::spawn(async move { serve_metrics(listener, config, is_ready, stopping).await });

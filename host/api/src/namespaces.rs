@@ -31,7 +31,7 @@ pub(super) async fn create(
 }
 
 impl From<NamespaceRow> for NamespaceSummary {
-    fn from(NamespaceRow { name, created_at_ms, created_by, quota }: NamespaceRow) -> Self {
-        Self { name, created_at_ms, created_by, quota: quota.into() }
+    fn from(NamespaceRow { name, created_at_ms, created_by, quota, stored_bytes }: NamespaceRow) -> Self {
+        Self { name, created_at_ms, created_by, quota: quota.into(), stored_bytes }
     }
 }

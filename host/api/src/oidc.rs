@@ -1,5 +1,6 @@
 //! Tokens of an identity provider, as the second way in: JSON Web Tokens (RFC 7519) of one issuer, for one audience, as OpenID
-//! Connect has them. What one of its claims says becomes a role; nothing of them is stored.
+//! Connect has them. What one of its claims says becomes a role, what another one says the namespaces where it counts; nothing
+//! of them is stored.
 //!
 //! ```text
 //!  Bearer x.y.z ─▶ head: an algorithm of two keys, which key ─▶ the issuer's keys, see `keys`
@@ -16,8 +17,11 @@ use serde_json::{Map, Value};
 
 use keys::Keys;
 pub use keys::is_safe;
+pub use places::Place;
+use places::Places;
 
 mod keys;
+mod places;
 mod signatures;
 
 /// Those of two keys: nobody who can check a token can make one.
@@ -57,6 +61,10 @@ pub struct Config {
     pub role_claim: String,
     /// These words, and what they mean; `*` is for whoever has a good token.
     pub roles: Vec<(String, Role)>,
+    /// The claim that has words for where it counts, as above.
+    pub namespace_claim: String,
+    /// These words, and what they mean; `*` is for whoever has a good token. Without a word of them it counts nowhere.
+    pub namespaces: Vec<(String, Place)>,
 }
 
 /// Looks at tokens of one provider.
@@ -86,8 +94,8 @@ impl Oidc {
         text.starts_with("ey") && text.split('.').count() == 3
     }
 
-    /// Whose token it is, and what they may do.
-    pub(super) async fn identify(&self, text: &str) -> Result<(Arc<str>, Role), Refused> {
+    /// Whose token it is, what they may do, and where.
+    pub(super) async fn identify(&self, text: &str) -> Result<(Arc<str>, Role, Places), Refused> {
         let head = decode_header(text).map_err(|error| self.wrong(&error))?;
         if !ALGORITHMS.contains(&head.alg) {
             return Err(Refused::Wrong(format!("is signed by {:?}, which is not one of two keys", head.alg)));
@@ -101,8 +109,10 @@ impl Oidc {
         wanted.required_spec_claims = ["exp", "iss", "aud"].map(str::to_owned).into();
         let claims = decode::<Map<String, Value>>(text, &key, &wanted).map_err(|error| self.wrong(&error))?.claims;
         let name = self.name(&claims)?;
-        let role = self.role(&claims).map_err(|why| Refused::NoRole(format!("the token `{name}` {why}")))?;
-        Ok((name, role))
+        let refused = |why| Refused::NoRole(format!("the token `{name}` {why}"));
+        let role = self.role(&claims).map_err(refused)?;
+        let places = self.places(&claims).map_err(refused)?;
+        Ok((name, role, places))
     }
 
     fn name(&self, claims: &Map<String, Value>) -> Result<Arc<str>, Refused> {
@@ -122,13 +132,15 @@ impl Oidc {
     fn role(&self, claims: &Map<String, Value>) -> Result<Role, String> {
         let words = words(claims, &self.config.role_claim);
         let means = |(word, role): &(String, Role)| (word == "*" || words.contains(&&**word)).then_some(*role);
-        self.config.roles.iter().filter_map(means).max().ok_or_else(|| {
-            let claim = &self.config.role_claim;
-            match words.as_slice() {
-                [] => format!("has nothing in `{claim}`, and `oidc_roles` asks for one of its words"),
-                some => format!("has {some:?} in `{claim}`, and `oidc_roles` has a role for none of them"),
-            }
-        })
+        let found = self.config.roles.iter().filter_map(means).max();
+        found.ok_or_else(|| nothing(&words, &self.config.role_claim, "oidc_roles", "a role"))
+    }
+
+    /// Where its words say that it counts; or why nowhere.
+    fn places(&self, claims: &Map<String, Value>) -> Result<Places, String> {
+        let (claim, meant) = (&self.config.namespace_claim, &self.config.namespaces);
+        let words = words(claims, claim);
+        Places::of(&words, meant).ok_or_else(|| nothing(&words, claim, "oidc_namespaces", "a namespace"))
     }
 
     /// The words follow on "the token ".
@@ -142,6 +154,14 @@ impl Oidc {
             ErrorKind::MissingRequiredClaim(claim) => format!("has no claim `{claim}`"),
             _ => format!("can't be read as one of {} ({error})", self.config.issuer),
         })
+    }
+}
+
+/// Why these words of a claim come to nothing by a setting.
+fn nothing(words: &[&str], claim: &str, setting: &str, what: &str) -> String {
+    match words {
+        [] => format!("has nothing in `{claim}`, and `{setting}` asks for one of its words"),
+        some => format!("has {some:?} in `{claim}`, and `{setting}` has {what} for none of them"),
     }
 }
 

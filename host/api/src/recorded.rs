@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use axum::Json;
 use axum::extract::{Extension, Request, State};
+use axum::http::HeaderMap;
 use axum::middleware::Next;
 use axum::response::Response;
 use pawl_base::lock;
 use pawl_domain::id::RunId;
-use pawl_store::audit::{Asked, AuditRow};
+use pawl_domain::namespace::Namespace;
+use pawl_store::audit::{Asked, AuditFilter, AuditRow};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -18,9 +20,9 @@ use super::access::Caller;
 use super::problem::Result;
 use super::request::Params;
 use super::state::AppState;
-use super::types::{Change, ChangeList};
+use super::types::{Change, ChangeList, NAMESPACE};
 use super::wanted::Wants;
-use super::whose::Scoped;
+use super::whose::{Scoped, named};
 
 /// Characters of a path and query, and of a subject, that are kept.
 const KEPT: usize = 500;
@@ -70,6 +72,7 @@ pub(super) async fn record(State(state): State<AppState>, mut request: Request, 
         what: what.to_owned(),
         target: cut(target.to_owned()),
         run: run_in(request.uri().path()),
+        namespace: caller.namespace.or_else(|| about(&request)),
     };
     let id = state.store.ask(&asked).await?;
     let response = next.run(request).await;
@@ -83,6 +86,14 @@ pub(super) async fn record(State(state): State<AppState>, mut request: Request, 
         tracing::warn!(error = error.chain(), "what came of change {id} is not recorded");
     }
     Ok(response)
+}
+
+/// The namespace that a request with a token of all is about; none: all of them.
+fn about(request: &Request) -> Option<Namespace> {
+    let extensions = request.extensions();
+    let wants = extensions.get::<Wants>()?;
+    let is_about_all = wants.of_all || wants.everywhere && !request.headers().contains_key(NAMESPACE);
+    extensions.get::<Namespace>().filter(|_| !is_about_all).cloned()
 }
 
 /// The run that a path is about.
@@ -108,17 +119,25 @@ pub(super) struct ListParams {
     limit: Option<u32>,
 }
 
-pub(super) async fn list(Scoped(state): Scoped, Params(params): Params<ListParams>) -> Result<Json<ChangeList>> {
+/// With a token of one namespace those of it; with one of all, those of the namespace that it names, or all.
+pub(super) async fn list(
+    Scoped(state): Scoped,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    Params(params): Params<ListParams>,
+) -> Result<Json<ChangeList>> {
     let limit = params.limit.unwrap_or(USUAL).clamp(1, MOST);
     let before = params.before.map(|before| i64::try_from(before).unwrap_or(i64::MAX));
-    let rows = state.store.audit(params.run, before, limit).await?;
+    let namespace = caller.namespace.or(named(&headers)?);
+    let filter = AuditFilter { namespace: namespace.as_ref(), run: params.run, before, limit };
+    let rows = state.store.audit(filter).await?;
     let next = rows.last().filter(|_| rows.len() >= limit as usize).map(|row| row.id);
     Ok(Json(ChangeList { changes: rows.into_iter().map(Change::from).collect(), next }))
 }
 
 impl From<AuditRow> for Change {
     fn from(AuditRow { id, at_ms, asked, subject, status }: AuditRow) -> Self {
-        let Asked { who, source, what, target, run } = asked;
-        Self { id, at_ms, who, source, what, target, subject, run, status }
+        let Asked { who, source, what, target, run, namespace } = asked;
+        Self { id, at_ms, who, source, what, target, subject, run, namespace, status }
     }
 }

@@ -73,6 +73,8 @@ pub(super) struct Route {
     pub(super) has_location: bool,
     /// Whether it is about the whole installation: whoever has a token of one namespace may not ask for it.
     pub(super) of_all: bool,
+    /// Whether a token of all that names no namespace asks for what is in none here, and not in `default`.
+    pub(super) everywhere: bool,
     /// Problems of its own, with their condition where it says more than the kind does.
     refusals: Vec<(&'static Kind, &'static str)>,
 }
@@ -99,6 +101,7 @@ impl Route {
             statuses: vec![(200, "")],
             has_location: false,
             of_all: false,
+            everywhere: false,
             refusals: Vec::new(),
         }
     }
@@ -129,6 +132,11 @@ impl Route {
     /// For those alone whose token is of all namespaces.
     pub(super) fn of_all(self) -> Self {
         Self { of_all: true, ..self }
+    }
+
+    /// About what counts everywhere, if a token of all asks for it and names no namespace.
+    pub(super) fn everywhere(self) -> Self {
+        Self { everywhere: true, ..self }
     }
 
     /// Whether it is about the things of one namespace.

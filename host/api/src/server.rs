@@ -16,6 +16,7 @@ use pawl_dispatch::seals::Seals;
 use pawl_dispatch::submissions::Submissions;
 use pawl_domain::limits::Limits;
 use pawl_domain::namespace::Namespace;
+use pawl_domain::proxies::Proxies;
 use pawl_domain::suspicion::Suspicion;
 use pawl_engine::examine::Examiner;
 use pawl_store::{self as store, Store};
@@ -31,6 +32,7 @@ use super::home::Home;
 use super::lookout;
 use super::metrics::Asked;
 use super::oidc::{self, Oidc};
+use super::quotas;
 use super::router;
 use super::state::AppState;
 use super::tls::{Tls, TlsFiles};
@@ -53,6 +55,8 @@ pub struct Config {
     /// Names that requests may be for, besides those of loopback and where it listens; one that begins with `*.` is for all
     /// names below.
     pub allowed_hosts: Vec<String>,
+    /// Proxies whose word for where a request comes from counts.
+    pub trusted_proxies: Proxies,
     /// Wrong tokens of one address in a row that are looked at as they come.
     pub failures: u32,
     /// How long a shutdown waits for requests under way.
@@ -87,6 +91,7 @@ impl Default for Config {
             token: None,
             oidc: None,
             allowed_hosts: Vec::new(),
+            trusted_proxies: Proxies::default(),
             failures: 20,
             grace: Duration::from_secs(10),
             suspicion: Suspicion::default(),
@@ -249,6 +254,7 @@ async fn answer(
     readers.spawn(async move { watch.run().await });
     readers.spawn(wake_readers(state.clone()));
     readers.spawn(lookout::run(state.clone()));
+    readers.spawn(quotas::measure(state.clone()));
     tokio::spawn(signal);
     tokio::select! {
         () = serving => Ok(()),
@@ -281,6 +287,7 @@ fn prepare(
             store.clone(),
             Arc::clone(&fits),
             config.failures,
+            config.trusted_proxies.clone(),
         ),
         wanted: Wanted::of_all_routes(),
         hosts: Hosts::of(&config.listen, address, &config.allowed_hosts),

@@ -24,6 +24,8 @@ pub(super) struct Wants {
     pub(super) recorded: Option<&'static str>,
     /// It is about the whole installation.
     pub(super) of_all: bool,
+    /// And so if a token of all asks that names no namespace.
+    pub(super) everywhere: bool,
 }
 
 impl Wanted {
@@ -33,13 +35,14 @@ impl Wanted {
             role: route.role(),
             recorded: route.is_recorded().then_some(route.id),
             of_all: route.of_all,
+            everywhere: route.everywhere,
         };
         Self(Arc::new(all.map(|route| ((route.method.clone(), route.path), wants(&route))).collect()))
     }
 
     /// What a request's route wants. What is no route tells so to whoever may read.
     pub(super) fn by(&self, request: &Request) -> Wants {
-        let none = Wants { role: Some(Role::Read), recorded: None, of_all: false };
+        let none = Wants { role: Some(Role::Read), recorded: None, of_all: false, everywhere: false };
         let Some(path) = request.extensions().get::<MatchedPath>() else { return none };
         // HEAD is answered where GET is.
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use futures_util::StreamExt as _;
 use pawl_domain::access::Role;
@@ -21,7 +21,8 @@ const BETWEEN: Duration = Duration::from_secs(5);
 pub(super) struct Pass {
     pub(super) access: Access,
     pub(super) wanted: Role,
-    pub(super) shown: Option<HeaderValue>,
+    /// Its token, and the namespace that it named.
+    pub(super) shown: HeaderMap,
     pub(super) source: IpAddr,
 }
 
@@ -37,11 +38,10 @@ impl Pass {
 
     /// Returns when the right has ended.
     async fn ended(self) {
-        let headers: HeaderMap = self.shown.map(|shown| (AUTHORIZATION, shown)).into_iter().collect();
         loop {
             sleep(BETWEEN).await;
             // What the store can't say ends nothing.
-            if let Err(refused) = self.access.check(self.wanted, &headers, self.source).await
+            if let Err(refused) = self.access.check(self.wanted, &self.shown, self.source).await
                 && matches!(refused.status, 401 | 403)
             {
                 return;

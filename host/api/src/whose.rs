@@ -7,6 +7,8 @@
 //!  what is about the whole installation ─▶ wants a token of all
 //! ```
 //!
+//! What is refused here is told so behind the record of changes, which keeps what was refused.
+//!
 //! Handlers take [`Scoped`], whose state is that of the namespace: what they look up by name is its own.
 
 use std::collections::HashMap;
@@ -59,22 +61,47 @@ impl FromRequestParts<AppState> for Scoped {
     }
 }
 
-/// Finds a request's namespace, or refuses it.
-pub(super) async fn find(State(state): State<AppState>, request: Request, next: Next) -> Result<Response> {
+/// Why a request is about nothing that its caller may ask for.
+#[derive(Debug, Clone)]
+struct Refused(Problem);
+
+/// Finds a request's namespace, or why it has none.
+pub(super) async fn find(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let (run, mut request) = run_in(request).await;
+    let named = named(request.headers());
     let extensions = request.extensions();
     let (caller, wants) = (extensions.get::<Caller>(), extensions.get::<Wants>());
-    let (Some(caller), Some(wants)) = (caller, wants) else { return Ok(next.run(request).await) };
+    let (Some(caller), Some(wants)) = (caller, wants) else { return next.run(request).await };
+    match namespace_of(&state, caller, wants, named, run).await {
+        Ok(namespace) => drop(request.extensions_mut().insert(namespace)),
+        Err(problem) => drop(request.extensions_mut().insert(Refused(problem))),
+    }
+    next.run(request).await
+}
+
+/// Refuses a request for which none was found.
+pub(super) async fn refuse(mut request: Request, next: Next) -> Result<Response> {
+    match request.extensions_mut().remove::<Refused>() {
+        Some(Refused(problem)) => Err(problem),
+        None => Ok(next.run(request).await),
+    }
+}
+
+async fn namespace_of(
+    state: &AppState,
+    caller: &Caller,
+    wants: &Wants,
+    named: Result<Option<Namespace>>,
+    run: Option<RunId>,
+) -> Result<Namespace> {
     if let (true, Some(own)) = (wants.of_all, &caller.namespace) {
         return Err(Problem::of_all(caller.name.as_deref(), own));
     }
-    let meant = meant(&state, caller, named(request.headers())?).await?;
-    let namespace = match run {
-        Some(run) => of_run(&state, run, meant).await?,
-        None => meant.unwrap_or_default(),
-    };
-    request.extensions_mut().insert(namespace);
-    Ok(next.run(request).await)
+    let meant = meant(state, caller, named?).await?;
+    match run {
+        Some(run) => of_run(state, run, meant).await,
+        None => Ok(meant.unwrap_or_default()),
+    }
 }
 
 /// The namespace that a caller means who names this one, or none: its own, or one that is there.
@@ -83,7 +110,12 @@ pub(super) async fn meant(state: &AppState, caller: &Caller, named: Option<Names
         (Some(own), Some(named)) if named != *own => {
             Err(Problem::elsewhere(caller.name.as_deref().unwrap_or_default(), own))
         }
-        (Some(own), _) => Ok(Some(own.clone())),
+        (Some(own), _) => {
+            if caller.is_of_provider {
+                must_be_there(state, own).await?;
+            }
+            Ok(Some(own.clone()))
+        }
         (None, Some(named)) => {
             must_be_there(state, &named).await?;
             Ok(Some(named))

@@ -15,6 +15,7 @@ pub mod name;
 pub mod namespace;
 pub mod pipeline;
 pub mod pipeline_file;
+pub mod proxies;
 pub mod quota;
 pub mod reach;
 pub mod ready;

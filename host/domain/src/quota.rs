@@ -11,6 +11,30 @@ pub struct Quota {
     pub submissions: Option<u32>,
     /// Components, of all versions of all plugins.
     pub components: Option<u32>,
+    /// Bytes that its runs and components hold.
+    pub stored_bytes: Option<u64>,
+}
+
+/// What a namespace has, as far as somebody has counted: runs up to their quota, bytes some seconds ago.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Runs that have not ended.
+    pub runs: u32,
+    /// Bytes of its runs and components.
+    pub stored_bytes: u64,
+}
+
+impl Quota {
+    /// Whether more may be stored, beside so many bytes.
+    ///
+    /// # Errors
+    /// [`Over::Stored`].
+    pub fn has_room_beside(&self, stored_bytes: u64) -> Result<(), Over> {
+        match self.stored_bytes {
+            Some(most) if stored_bytes >= most => Err(Over::Stored { stored_bytes, most }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Which quota is used up, and how large it is.
@@ -27,13 +51,24 @@ pub enum Over {
         "it has {0} components, as many as it may: versions that nothing names are deleted after a while, see `pawl retention`"
     )]
     Components(u32),
+    /// [`Quota::stored_bytes`].
+    #[error(
+        "its runs and components hold {stored_bytes} bytes, and may hold {most}: runs that have ended go with their retention \
+         (`pawl retention`; `retention` in a pipeline makes it shorter), and versions that nothing names after a while"
+    )]
+    Stored {
+        /// What it holds, as was last measured.
+        stored_bytes: u64,
+        /// What it may.
+        most: u64,
+    },
 }
 
 /// A namespace's submissions, as one process knows them. What was counted may be a moment old; what was let in since is added.
 #[derive(Debug, Clone, Copy)]
 pub struct Tally {
     quota: Quota,
-    in_flight: u32,
+    held: Held,
     /// Submissions that may come at once: a bucket that is filled anew at the quota's rate and has a second's worth at most.
     left: f64,
     filled_at: Instant,
@@ -43,15 +78,15 @@ impl Tally {
     /// Of a namespace of which nothing is known: it has no quota.
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        Self { quota: Quota::default(), in_flight: 0, left: 0.0, filled_at: now }
+        Self { quota: Quota::default(), held: Held::default(), left: 0.0, filled_at: now }
     }
 
-    /// Takes in what the store says: the quota, and how many runs have not ended, counted up to the quota.
-    pub fn learn(&mut self, quota: Quota, in_flight: u32, now: Instant) {
+    /// Takes in what the store says: the quota, and what there is.
+    pub fn learn(&mut self, quota: Quota, held: Held, now: Instant) {
         if quota.submissions != self.quota.submissions {
             (self.left, self.filled_at) = (f64::from(quota.submissions.unwrap_or(0)), now);
         }
-        (self.quota, self.in_flight) = (quota, in_flight);
+        (self.quota, self.held) = (quota, held);
     }
 
     /// Lets one more submission in.
@@ -59,9 +94,10 @@ impl Tally {
     /// # Errors
     /// [`Over`].
     pub fn take(&mut self, now: Instant) -> Result<(), Over> {
-        if let Some(most) = self.quota.runs.filter(|most| self.in_flight >= *most) {
+        if let Some(most) = self.quota.runs.filter(|most| self.held.runs >= *most) {
             return Err(Over::Runs(most));
         }
+        self.quota.has_room_beside(self.held.stored_bytes)?;
         if let Some(rate) = self.quota.submissions {
             let gained = now.saturating_duration_since(self.filled_at).as_secs_f64() * f64::from(rate);
             (self.left, self.filled_at) = ((self.left + gained).min(f64::from(rate)), now);
@@ -70,7 +106,7 @@ impl Tally {
             }
             self.left -= 1.0;
         }
-        self.in_flight = self.in_flight.saturating_add(1);
+        self.held.runs = self.held.runs.saturating_add(1);
         Ok(())
     }
 }
@@ -81,10 +117,14 @@ mod tests {
 
     use super::*;
 
+    fn runs(runs: u32) -> Held {
+        Held { runs, ..Held::default() }
+    }
+
     fn tally(quota: Quota, in_flight: u32) -> (Tally, Instant) {
         let now = Instant::now();
         let mut tally = Tally::new(now);
-        tally.learn(quota, in_flight, now);
+        tally.learn(quota, runs(in_flight), now);
         (tally, now)
     }
 
@@ -99,10 +139,20 @@ mod tests {
         let quota = Quota { runs: Some(5), ..Quota::default() };
         let (mut tally, now) = tally(quota, 3);
         assert_eq!([(); 3].map(|()| tally.take(now)), [Ok(()), Ok(()), Err(Over::Runs(5))]);
-        tally.learn(quota, 4, now);
+        tally.learn(quota, runs(4), now);
         assert_eq!([(); 2].map(|()| tally.take(now)), [Ok(()), Err(Over::Runs(5))]);
         let (mut none, now) = self::tally(Quota { runs: Some(0), ..Quota::default() }, 0);
         assert_eq!(none.take(now), Err(Over::Runs(0)));
+    }
+
+    #[test]
+    fn nothing_comes_in_while_what_is_there_holds_as_much_as_may_be() {
+        let quota = Quota { stored_bytes: Some(1_000), ..Quota::default() };
+        let (mut tally, now) = tally(quota, 0);
+        for (stored_bytes, taken) in [(999, Ok(())), (1_000, Err(1_000)), (4_000, Err(4_000)), (0, Ok(()))] {
+            tally.learn(quota, Held { runs: 0, stored_bytes }, now);
+            assert_eq!(tally.take(now), taken.map_err(|stored_bytes| Over::Stored { stored_bytes, most: 1_000 }));
+        }
     }
 
     #[test]
@@ -114,7 +164,7 @@ mod tests {
         assert_eq!(tally.take(now), Err(Over::Submissions(10)));
         assert_eq!(taken(&mut tally, now + Duration::from_millis(250)), 2);
         // What is learned again gives none for nothing.
-        tally.learn(quota, 0, now + Duration::from_millis(260));
+        tally.learn(quota, runs(0), now + Duration::from_millis(260));
         assert_eq!(taken(&mut tally, now + Duration::from_millis(260)), 0);
         assert_eq!(taken(&mut tally, now + Duration::from_secs(60)), 10, "a long silence saves up a second's worth");
     }

@@ -68,23 +68,58 @@ impl From<SocketAddr> for Endpoint {
 
 /// Where Pawl and its servers listen. Shared: a process may learn of more after its engine has begun.
 #[derive(Debug, Clone, Default)]
-pub struct Own(Arc<Mutex<Vec<Endpoint>>>);
+pub struct Own(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    named: Vec<Endpoint>,
+    /// Who knows of others now.
+    told: Vec<Told>,
+}
+
+type Told = Box<dyn Fn() -> Vec<Endpoint> + Send>;
+
+impl Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Known").field("named", &self.named).finish_non_exhaustive()
+    }
+}
+
+impl Known {
+    fn at(&self, port: u16) -> Vec<Endpoint> {
+        let told = self.told.iter().flat_map(|told| told());
+        self.named.iter().cloned().chain(told).filter(|own| own.port == port).collect()
+    }
+}
 
 impl Own {
     /// One more.
     pub fn add(&self, endpoint: Endpoint) {
-        lock(&self.0).push(endpoint);
+        lock(&self.0).named.push(endpoint);
+    }
+
+    /// Those besides that somebody tells of when a step wants to connect: others of a cluster may come and go.
+    pub fn told_by(&self, tell: impl Fn() -> Vec<Endpoint> + Send + 'static) {
+        lock(&self.0).told.push(Box::new(tell));
     }
 
     /// Whether this is one of them. Names are asked for anew, if the port is right: they lead elsewhere after a failover.
     pub(super) fn is_at(&self, address: IpAddr, port: u16, resolver: &dyn Resolver) -> bool {
-        let near: Vec<Endpoint> = lock(&self.0).iter().filter(|own| own.port == port).cloned().collect();
+        let near = lock(&self.0).at(port);
         near.iter().any(|own| match &own.host {
             Host::Address(own) => is_same(*own, address),
             Host::Name(name) => {
                 resolver.addresses(name).unwrap_or_default().into_iter().any(|own| is_same(own, address))
             }
         })
+    }
+}
+
+impl Endpoint {
+    /// A server as its own client knows it: a name, or an address without brackets.
+    #[must_use]
+    pub fn of_server((host, port): (String, u16)) -> Self {
+        Self { host: host.parse().map_or_else(|_| Host::of(&host), Host::Address), port }
     }
 }
 
@@ -102,6 +137,19 @@ fn is_this_machine(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_told_later_counts_as_long_as_it_is_told() {
+        let (own, nodes) = (Own::default(), Arc::new(Mutex::new(Vec::new())));
+        let told = Arc::clone(&nodes);
+        own.told_by(move || lock(&told).clone());
+        let is_own = |address: &str| own.is_at(address.parse().expect("an address"), 7001, &System);
+        assert!(!is_own("10.0.0.7"));
+        *lock(&nodes) = ["10.0.0.7", "fd12::7"].map(|host| Endpoint::of_server((host.to_owned(), 7001))).to_vec();
+        assert!(is_own("10.0.0.7") && is_own("fd12::7") && !is_own("10.0.0.8"));
+        lock(&nodes).clear();
+        assert!(!is_own("10.0.0.7"));
+    }
 
     #[test]
     fn what_listens_on_this_machine_is_known_by_each_of_its_addresses() {

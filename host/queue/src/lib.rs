@@ -124,6 +124,11 @@ pub trait Queue: Send + Sync {
     /// [`Error::Unavailable`].
     async fn repeated(&self, stream: &Stream, limit: usize) -> Result<usize>;
 
+    /// Host and port of each server behind it, as far as is known now: those that were named, and those that they have told of.
+    fn servers(&self) -> Vec<(String, u16)> {
+        Vec::new()
+    }
+
     /// How the server behind it is; none if there is no server.
     ///
     /// # Errors

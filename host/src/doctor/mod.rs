@@ -247,34 +247,31 @@ impl Doctor {
                 Ok(checks)
             }),
             bounded("circuits", limit, async {
-                let mut found = Vec::new();
-                for namespace in all().await? {
-                    found.extend(store.circuits(namespace).await?);
-                }
-                Ok(runs::circuits(found, ask().await?.now_ms).into())
+                let found = in_each(all().await?, async |namespace| store.circuits(namespace).await).await?;
+                Ok(runs::circuits(found.concat(), ask().await?.now_ms).into())
             }),
             bounded("incidents", limit, async {
-                let mut found = BTreeMap::new();
-                for namespace in all().await? {
+                let found = in_each(all().await?, async |namespace| {
                     let within = Some(incidents::DAY);
                     let filter = IncidentFilter { namespace, kind: None, within, before: None, limit: MOST_INCIDENTS };
-                    // Those of the whole installation are told to each.
-                    found.extend(store.incidents(filter).await?.into_iter().map(|row| (Reverse(row.id), row)));
-                }
+                    store.incidents(filter).await
+                });
+                // Those of the whole installation are told to each.
+                let found: BTreeMap<_, _> =
+                    found.await?.into_iter().flatten().map(|row| (Reverse(row.id), row)).collect();
                 Ok(vec![incidents::judge(&found.into_values().collect::<Vec<_>>(), ask().await?.now_ms)])
             }),
             bounded("stuck", limit, async {
-                let mut found = Vec::new();
-                for namespace in all().await? {
-                    found.extend(store.interrupted(namespace, THRESHOLD, COUNTED).await?);
-                }
-                Ok(vec![runs::interrupted(&found, ask().await?.now_ms)])
+                let found =
+                    in_each(all().await?, async |namespace| store.interrupted(namespace, THRESHOLD, COUNTED).await);
+                Ok(vec![runs::interrupted(&found.await?.concat(), ask().await?.now_ms)])
             }),
             bounded("parked", limit, async {
-                let mut found = Troubles::default();
-                for namespace in all().await? {
-                    found += store.troubles(namespace, since).await?;
-                }
+                let found = in_each(all().await?, async |namespace| store.troubles(namespace, since).await).await?;
+                let found = found.into_iter().fold(Troubles::default(), |mut all, found| {
+                    all += found;
+                    all
+                });
                 Ok(runs::troubles(&found, since_ms).to_vec())
             }),
             bounded("retention", limit, async {
@@ -299,6 +296,18 @@ impl Doctor {
     fn limit(&self) -> Duration {
         Duration::from_millis(self.timeout)
     }
+}
+
+/// What is found in each namespace, one after the other.
+async fn in_each<T>(
+    namespaces: &[Namespace],
+    ask: impl AsyncFn(&Namespace) -> store::Result<T>,
+) -> store::Result<Vec<T>> {
+    let mut found = Vec::with_capacity(namespaces.len());
+    for namespace in namespaces {
+        found.push(ask(namespace).await?);
+    }
+    Ok(found)
 }
 
 fn names(rows: Vec<NamespaceRow>) -> Vec<Namespace> {

@@ -2,7 +2,8 @@
 //! in the file, help, `pawl config` and `docs/settings.md` follow from it.
 
 use super::kind::Kind::{
-    Address, Choice, Count, File, Folder, Grants, Hosts, Names, Secret, Size, Switch, Term, Text, Time, Token, Url,
+    Address, Choice, Count, File, Folder, Grants, Hosts, Names, Networks, Secret, Size, Switch, Term, Text, Time,
+    Token, Url,
 };
 use super::setting::Role::{Api, Client, Dev, Worker};
 use super::setting::{Role, Setting, setting};
@@ -118,6 +119,8 @@ static API: &[Setting] = &[
     setting("allowed-hosts", Hosts, ROLES, |it| &mut it.api.allowed_hosts)
         .usually("none")
         .what("Names that requests may be for, besides `localhost`, addresses, and the name in `listen`: that of a proxy or of a service; `*.example.org` is for all names below. Requests for other hosts are refused, those for a worker's figures too"),
+    setting("trusted-proxies", Networks, ROLES, |it| &mut it.api.trusted_proxies)
+        .what("Proxies in front, by their addresses or networks, whose `X-Forwarded-For` or `Forwarded` says where a request comes from: for the record of changes, and for slowing down wrong tokens. Others' word counts for nothing, see [access.md](access.md#behind-a-proxy)"),
     setting("grace", Time(0, HOUR), SERVING, |it| &mut it.api.grace)
         .what("How long a stop waits for requests under way"),
     setting("connections", Count(1, 1_000_000), SERVING, |it| &mut it.api.connections)
@@ -153,6 +156,11 @@ static OIDC: &[Setting] = &[
         .what("The claim with words that mean roles: a list, or a text with blanks; of one within others, with dots: `realm_access.roles`"),
     setting("oidc-roles", Text, &[Api], |it| &mut it.oidc.roles)
         .what("These words and their roles, for example `operators=operate,*=read`: the highest counts, `*` is for whoever has a good token"),
+    setting("oidc-namespace-claim", Text, &[Api], |it| &mut it.oidc.namespace_claim)
+        .what("The claim with words that mean namespaces, as above"),
+    setting("oidc-namespaces", Text, &[Api], |it| &mut it.oidc.namespaces)
+        .usually("`*=default`: all of its tokens count in `default` alone")
+        .what("These words and their namespaces, for example `payments=team-a,platform=*`: `=*` is everywhere, `*=` for whoever has a good token. A token without any such word counts nowhere"),
 ];
 
 static SECRETS: &[Setting] = &[

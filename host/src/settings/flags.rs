@@ -97,7 +97,7 @@ fn words(setting: &Setting) -> String {
 fn flag(name: &'static str, setting: &Setting) -> Arg {
     let flag = Arg::new(name).long(name).value_name(setting.kind.placeholder());
     match setting.kind {
-        Kind::Names | Kind::Hosts | Kind::Grants => flag.num_args(1..).action(ArgAction::Append),
+        Kind::Names | Kind::Hosts | Kind::Networks | Kind::Grants => flag.num_args(1..).action(ArgAction::Append),
         Kind::Switch => flag.num_args(0..=1).default_missing_value("true"),
         _ => flag,
     }

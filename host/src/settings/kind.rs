@@ -31,6 +31,8 @@ pub(super) enum Kind {
     Url,
     /// Names of hosts, between commas.
     Hosts,
+    /// Addresses and networks, between commas.
+    Networks,
     /// What steps may reach, between commas.
     Grants,
     /// What nobody may see; there is no flag for it, because command lines can be read by others.
@@ -99,6 +101,7 @@ impl Kind {
             Self::Folder => "a folder".to_owned(),
             Self::Text | Self::Secret => "text".to_owned(),
             Self::Hosts => "names of hosts, with commas between them".to_owned(),
+            Self::Networks => "addresses and networks, with commas between them".to_owned(),
             Self::Grants => "scheme, host and port of each, with commas between them".to_owned(),
             Self::Token => "text without blanks".to_owned(),
             Self::Url => "a URL".to_owned(),
@@ -120,10 +123,16 @@ impl Kind {
             Self::Folder => "DIR",
             Self::Url => "URL",
             Self::Hosts => "HOST",
+            Self::Networks => "NETWORK",
             Self::Grants => "GRANT",
             Self::Text | Self::Secret | Self::Token => "TEXT",
         }
     }
+}
+
+/// Bytes that somebody names elsewhere than in a setting, written as there.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    Kind::Size(0, 1 << 50).amount(text)
 }
 
 fn size(text: &str) -> Option<u64> {

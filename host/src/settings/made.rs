@@ -10,6 +10,7 @@ use pawl_base::envelope::Keys;
 use pawl_base::owner_only::{self, Kept};
 use pawl_base::tell;
 use pawl_domain::limits::Limits;
+use pawl_domain::proxies::Proxies;
 use pawl_domain::reach::Grant;
 use pawl_domain::suspicion::Suspicion;
 use pawl_engine::Engine;
@@ -147,6 +148,11 @@ impl Settings {
     /// Names that requests may be for.
     pub(crate) fn allowed_hosts(&self) -> Vec<String> {
         self.config.api.allowed_hosts.clone()
+    }
+
+    /// Proxies whose word for where a request comes from counts.
+    pub(crate) fn trusted_proxies(&self) -> Proxies {
+        self.config.api.trusted_proxies.clone()
     }
 
     /// How the API is set up, but for its token.

@@ -44,6 +44,7 @@ use kind::Kind;
 use setting::{Setting, key, variable};
 
 pub(super) use flags::Flags;
+pub(super) use kind::bytes;
 pub(super) use setting::Role;
 pub(super) use show::Reader;
 

@@ -1,7 +1,8 @@
 //! What is set of an identity provider, put together: nobody comes in by one unless somebody names it.
 
-use pawl_api::oidc::{Config, is_safe};
+use pawl_api::oidc::{Config, Place, is_safe};
 use pawl_domain::access::Role;
+use pawl_domain::namespace::Namespace;
 
 /// The values of these settings.
 #[derive(Debug, Clone)]
@@ -12,6 +13,8 @@ pub(super) struct Oidc {
     pub(super) name_claim: String,
     pub(super) role_claim: String,
     pub(super) roles: Option<String>,
+    pub(super) namespace_claim: String,
+    pub(super) namespaces: Option<String>,
 }
 
 impl Default for Oidc {
@@ -23,6 +26,8 @@ impl Default for Oidc {
             name_claim: "sub".to_owned(),
             role_claim: "roles".to_owned(),
             roles: None,
+            namespace_claim: "namespaces".to_owned(),
+            namespaces: None,
         }
     }
 }
@@ -34,8 +39,12 @@ impl Oidc {
     /// What is wrong, and how it looks.
     pub(super) fn config(&self) -> Result<Option<Config>, String> {
         let Some(issuer) = self.issuer.clone() else {
-            let others =
-                [("oidc_audience", &self.audience), ("oidc_keys_url", &self.keys_url), ("oidc_roles", &self.roles)];
+            let others = [
+                ("oidc_audience", &self.audience),
+                ("oidc_keys_url", &self.keys_url),
+                ("oidc_roles", &self.roles),
+                ("oidc_namespaces", &self.namespaces),
+            ];
             return match others.into_iter().find(|(_, value)| value.is_some()) {
                 Some((name, _)) => Err(format!("{name} is set and oidc_issuer is not: nobody comes in by it")),
                 None => Ok(None),
@@ -48,7 +57,11 @@ impl Oidc {
                 ));
             }
         }
-        for (name, claim) in [("oidc_name_claim", &self.name_claim), ("oidc_role_claim", &self.role_claim)] {
+        for (name, claim) in [
+            ("oidc_name_claim", &self.name_claim),
+            ("oidc_role_claim", &self.role_claim),
+            ("oidc_namespace_claim", &self.namespace_claim),
+        ] {
             if claim.trim() != claim {
                 return Err(format!("{name} begins or ends with a blank, which no claim's name does"));
             }
@@ -67,6 +80,12 @@ impl Oidc {
             name_claim: self.name_claim.clone(),
             role_claim: self.role_claim.clone(),
             roles: roles.split(',').map(|pair| role_of(pair.trim())).collect::<Result<_, _>>()?,
+            namespace_claim: self.namespace_claim.clone(),
+            namespaces: match self.namespaces.as_deref() {
+                // Whoever has not said where, has not said that all teams' things are meant.
+                None => vec![("*".to_owned(), Place::In(Namespace::default()))],
+                Some(pairs) => pairs.split(',').map(|pair| place_of(pair.trim())).collect::<Result<_, _>>()?,
+            },
         }))
     }
 }
@@ -77,6 +96,18 @@ fn role_of(pair: &str) -> Result<(String, Role), String> {
         format!("oidc_roles has {pair:?}, which is not WORD=ROLE: for example operators=operate,*=read")
     })?;
     Ok((word.to_owned(), role.parse().map_err(|rule| format!("oidc_roles has {pair:?}: {rule}"))?))
+}
+
+/// A word of the claim, and where it lets its bearer in.
+fn place_of(pair: &str) -> Result<(String, Place), String> {
+    let (word, place) = pair.rsplit_once('=').filter(|(word, _)| !word.is_empty()).ok_or_else(|| {
+        format!("oidc_namespaces has {pair:?}, which is not WORD=NAMESPACE: for example payments=team-a,platform=*")
+    })?;
+    let place = match place {
+        "*" => Place::All,
+        name => Place::In(name.parse().map_err(|rule| format!("oidc_namespaces has {pair:?}: {rule}"))?),
+    };
+    Ok((word.to_owned(), place))
 }
 
 #[cfg(test)]
@@ -97,6 +128,10 @@ mod tests {
         let config = whole().config().expect("good").expect("a provider");
         let roles = [("pawl-admins", Role::Admin), ("ops", Role::Operate), ("*", Role::Read)];
         assert_eq!(config.roles, roles.map(|(word, role)| (word.to_owned(), role)));
+        let everybody = |place| vec![("*".to_owned(), place)];
+        assert_eq!(config.namespaces, everybody(Place::In(Namespace::default())), "unless somebody says more");
+        let everywhere = Oidc { namespaces: Some("*=*".to_owned()), ..whole() };
+        assert_eq!(everywhere.config().expect("good").expect("a provider").namespaces, everybody(Place::All));
         assert_eq!(Oidc::default().config(), Ok(None));
         for (oidc, says) in [
             (Oidc { audience: None, ..whole() }, "oidc_audience is not"),
@@ -110,6 +145,9 @@ mod tests {
             (Oidc { name_claim: "sub ".to_owned(), ..whole() }, "oidc_name_claim begins or ends with a blank"),
             (Oidc { roles: Some("ops".to_owned()), ..whole() }, "which is not WORD=ROLE"),
             (Oidc { roles: Some("ops=root".to_owned()), ..whole() }, "root"),
+            (Oidc { namespaces: Some("ops".to_owned()), ..whole() }, "which is not WORD=NAMESPACE"),
+            (Oidc { namespaces: Some("ops=a/b".to_owned()), ..whole() }, "the name of a namespace"),
+            (Oidc { issuer: None, ..whole() }, "oidc_issuer is not"),
         ] {
             let error = oidc.config().expect_err(says);
             assert!(error.contains(says), "{error}");

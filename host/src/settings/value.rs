@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pawl_domain::pipeline_file::check_name;
+use pawl_domain::proxies::Proxies;
 use pawl_domain::reach::Grant;
 use pawl_domain::retention::Term;
 
@@ -173,6 +174,18 @@ impl Value for Vec<Grant> {
     fn show(&self, _: &Kind) -> Option<String> {
         let told: Vec<_> = self.iter().map(ToString::to_string).collect();
         Some(told.join(",")).filter(|told| !told.is_empty())
+    }
+}
+
+/// Empty text is none.
+impl Value for Proxies {
+    fn read(&mut self, text: &str, _: &Kind) -> Result<(), String> {
+        *self = Self::read(text)?;
+        Ok(())
+    }
+
+    fn show(&self, _: &Kind) -> Option<String> {
+        (!self.are_none()).then(|| self.to_string())
     }
 }
 

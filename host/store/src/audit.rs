@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use pawl_domain::id::RunId;
+use pawl_domain::namespace::Namespace;
 
 use super::Result;
 
@@ -19,6 +20,8 @@ pub struct Asked {
     pub target: String,
     /// The run that it is about, if it is about one.
     pub run: Option<RunId>,
+    /// The namespace that it is about, or of whom it was asked; `None`: the whole installation.
+    pub namespace: Option<Namespace>,
 }
 
 /// A line of the record.
@@ -34,6 +37,19 @@ pub struct AuditRow {
     pub subject: Option<String>,
     /// Of the answer; `None`: it is under way, or its end is not known.
     pub status: Option<u16>,
+}
+
+/// Which lines are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AuditFilter<'a> {
+    /// Of this namespace alone.
+    pub namespace: Option<&'a Namespace>,
+    /// Of this run alone.
+    pub run: Option<RunId>,
+    /// Before the one of this number.
+    pub before: Option<i64>,
+    /// So many at most.
+    pub limit: u32,
 }
 
 /// The record of changes.
@@ -57,9 +73,9 @@ pub trait Audits {
     /// [`Error::Unavailable`](super::Error::Unavailable).
     async fn take_back(&self, id: i64) -> Result<()>;
 
-    /// Up to `limit` lines before number `before`, the newest first; of one run alone, if that is asked for.
+    /// Lines, the newest first.
     ///
     /// # Errors
     /// [`Error::Unavailable`](super::Error::Unavailable).
-    async fn audit(&self, run: Option<RunId>, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>>;
+    async fn audit(&self, filter: AuditFilter<'_>) -> Result<Vec<AuditRow>>;
 }

@@ -9,6 +9,7 @@
 //! | `installation`, `works_with` | the new one's own |
 //! | `token`, `audit` | who may ask the new one, and who has asked the old one for what |
 //! | `secret` | sealed under a master key of the old one |
+//! | `stored`; in Postgres `stored_run` | measured anew |
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;

@@ -38,6 +38,7 @@ pub mod seal;
 pub mod sealing;
 pub mod secrets;
 mod sqlite;
+pub mod stored;
 pub mod submit;
 pub mod tokens;
 pub mod traces;
@@ -82,6 +83,7 @@ pub trait Store:
     + runs::Runs
     + sealing::Seals
     + secrets::Secrets
+    + stored::Stored
     + tokens::Tokens
     + traces::Traces
     + workers::Workers

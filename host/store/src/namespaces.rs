@@ -19,11 +19,13 @@ pub struct NamespaceRow {
     pub created_by: Option<String>,
     /// What it may take of what all share.
     pub quota: Quota,
+    /// Bytes that its runs and components hold, as was last measured; `None`: they never were.
+    pub stored_bytes: Option<u64>,
 }
 
 /// Those that somebody has made, and `default`, by name.
-pub(super) fn with_default(mut made: Vec<NamespaceRow>, quota: Quota) -> Vec<NamespaceRow> {
-    made.push(NamespaceRow { name: Namespace::default(), created_at_ms: None, created_by: None, quota });
+pub(super) fn with_default(mut made: Vec<NamespaceRow>, quota: Quota, stored_bytes: Option<u64>) -> Vec<NamespaceRow> {
+    made.push(NamespaceRow { name: Namespace::default(), created_at_ms: None, created_by: None, quota, stored_bytes });
     made.sort_by(|one, other| one.name.cmp(&other.name));
     made
 }

@@ -1,13 +1,19 @@
 //! Namespaces: what both stores keep of them, and tell.
 
+use std::time::{Duration, Instant};
+
 use pawl_domain::access::Role;
 use pawl_domain::id::{Digest, RunId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::quota::Quota;
 use pawl_domain::token::{RANDOM_BYTES, TokenText};
+use pawl_store::control::Signal;
+use pawl_store::plugins::NewVersion;
+use pawl_store::submit::{NewRun, Submission};
 use pawl_store::tokens::NewToken;
 use pawl_store::{Error, SharedStore};
 
+use crate::retention::{brief, sweep_until_gone};
 use crate::stores::HERE;
 
 pub async fn a_namespace_is_made_once_and_a_run_is_of_one(store: &SharedStore, run: RunId) {
@@ -20,7 +26,7 @@ pub async fn a_namespace_is_made_once_and_a_run_is_of_one(store: &SharedStore, r
     assert_eq!(told, [("default", None), ("team-a", Some("ada"))]);
     assert!(all[0].created_at_ms.is_none() && all[1].created_at_ms.is_some());
 
-    let quota = Quota { runs: Some(2), submissions: None, components: Some(3) };
+    let quota = Quota { runs: Some(2), submissions: None, components: Some(3), stored_bytes: Some(1 << 40) };
     assert_eq!(store.quota(&name).await.expect("an answer"), Quota::default());
     assert!(store.set_quota(&name, quota).await.expect("set"));
     assert!(!store.set_quota(&name, quota).await.expect("an answer"), "it is so already");
@@ -66,4 +72,48 @@ pub async fn names_of_tokens_are_each_namespaces_own(store: &SharedStore) {
         assert!(store.revoke_token(token.digest).await.expect("revoked"));
     }
     assert!(store.tokens_named("bot").await.expect("found").is_empty());
+}
+
+pub async fn what_a_namespace_holds_is_measured_and_goes_with_its_runs(store: &SharedStore) {
+    let name: Namespace = "team-s".parse().expect("a name");
+    assert_eq!(store.stored_bytes(&name).await.expect("an answer"), None, "nobody has measured it");
+    let holds = async |expected: u64| {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let measured = store.measure(&name).await.expect("measured").expect("nobody else is at it");
+            if measured.bytes == expected {
+                return assert_eq!(store.stored_bytes(&name).await.expect("an answer"), Some(expected));
+            }
+            assert!(Instant::now() < until, "{measured:?}, and {expected} bytes are there");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    holds(0).await;
+    let (bytes, digest) = (vec![7; 10_000], Digest::of(&[7; 10_000]));
+    for version in ["1", "2"] {
+        let pushed = NewVersion {
+            namespace: &name,
+            name: "stored",
+            version,
+            digest,
+            bytes: &bytes,
+            manifest: b"{}",
+            activate: true,
+        };
+        store.push_version(pushed).await.expect("pushed");
+    }
+    holds(10_000).await;
+    store.apply_pipeline(&name, &brief("stored", "stored", 1)).await.expect("applied");
+    let run = NewRun::new(name.clone(), "stored".into(), vec![b'1'; 5_000], None);
+    let id = run.id;
+    assert_eq!(store.link().submit(&[run]).await.expect("submitted").0, [Submission::Created]);
+    holds(15_000).await;
+    // It has not ended, and grows.
+    let signal = |size| Signal { name: "s".into(), payload: vec![b'1'; size], key: None, room: 9 };
+    store.signal(id, signal(1_000)).await.expect("sent");
+    holds(16_000).await;
+    assert_eq!(store.stored_bytes(&HERE).await.expect("an answer"), None, "it is nobody else's");
+    store.cancel(id).await.expect("cancelled");
+    sweep_until_gone(store, &[id]).await;
+    holds(10_000).await;
 }

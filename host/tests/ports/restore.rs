@@ -76,7 +76,7 @@ const CARRIED: [(&str, &str); 22] = [
         "namespace:text version:int key_id:text wrapped:bytes sealed:bytes created_at:ms created_by:text retired_at:ms erased_at:ms",
     ),
     ("run_key", "run_id:uuid version:int wrapped:bytes erased_at:ms"),
-    ("quota", "namespace:text runs:int submissions:int components:int"),
+    ("quota", "namespace:text runs:int submissions:int components:int stored_bytes:int"),
     ("retention", "is_this:bool holder_id:uuid until:ms succeeded_ms:int failed_ms:int cancelled_ms:int grace_ms:int audit_ms:int"),
     (
         "circuit",
@@ -103,7 +103,7 @@ const DERIVED: [(&str, &str); 5] = [
 ];
 
 /// Not carried: processes of the old installation, and what they had in hand; and what the new one is.
-const LEFT: [&str; 12] = [
+const LEFT: [&str; 14] = [
     "worker",
     "worker_component",
     "gone_worker",
@@ -115,6 +115,8 @@ const LEFT: [&str; 12] = [
     "token",
     "audit",
     "secret",
+    "stored",
+    "stored_run",
     "_sqlx_migrations",
 ];
 

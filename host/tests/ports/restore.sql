@@ -63,7 +63,7 @@ insert into incident (id, kind, namespace, subject, detail, steps, began_at, see
 values (1000000, 'worker.died', 'other', '0199b2c4-6e1f-7c3a-9d52-7f0a1b2c3d4e', 'pid 7 on node-1', 3, 1790000000130, 1790000000131,
         1790000000132);
 insert into namespace (name, created_at, created_by) values ('other', 1700000000140, 'ada');
-insert into quota (namespace, runs, submissions, components) values ('other', 1000, 50, 20);
+insert into quota (namespace, runs, submissions, components, stored_bytes) values ('other', 1000, 50, 20, 10000000000);
 insert into namespace_key (namespace, version, key_id, wrapped, sealed, created_at, created_by, retired_at, erased_at)
 values ('other', 1, null, null, null, 1700000000150, 'ada', null, 1700000000151),
        ('other', 2, '0f3c2a9d51b7e864', x'00ff', x'ff00', 1700000000152, 'ada', 1700000000153, null);

@@ -29,7 +29,7 @@ const KEEPING: Policy = Policy {
 };
 
 /// A pipeline whose runs go at once, of steps that need nothing.
-fn brief(name: &str, plugin: &str, steps: usize) -> Pipeline {
+pub fn brief(name: &str, plugin: &str, steps: usize) -> Pipeline {
     let step = |number: usize| {
         let (plugin, version) = plugin.split_once('@').map_or((plugin, None), |(name, version)| (name, Some(version)));
         let spec = serde_json::json!({"name": format!("s{number}"), "plugin": plugin, "version": version});
@@ -56,7 +56,7 @@ async fn is_there(store: &SharedStore, run: RunId) -> bool {
 }
 
 /// Passes until these are gone: that takes until the clock has moved on.
-async fn sweep_until_gone(store: &SharedStore, runs: &[RunId]) {
+pub async fn sweep_until_gone(store: &SharedStore, runs: &[RunId]) {
     let until = Instant::now() + Duration::from_secs(60);
     for run in runs {
         while is_there(store, *run).await {

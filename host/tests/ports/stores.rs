@@ -31,7 +31,10 @@ use crate::logs::{
     a_log_is_read_page_by_page_and_from_its_end, lines_are_numbered_as_they_come_and_kept_once,
     lines_of_a_claim_that_is_over_are_kept_as_its_own, of_a_step_the_newest_lines_are_kept,
 };
-use crate::namespaces::{a_namespace_is_made_once_and_a_run_is_of_one, names_of_tokens_are_each_namespaces_own};
+use crate::namespaces::{
+    a_namespace_is_made_once_and_a_run_is_of_one, names_of_tokens_are_each_namespaces_own,
+    what_a_namespace_holds_is_measured_and_goes_with_its_runs,
+};
 use crate::operators::{a_worker_is_asked_to_drain_once_and_hears_of_it, what_an_operator_looks_at_is_told};
 use crate::pauses::{
     runs_that_are_paused_are_listed_and_there_is_an_end_to_pauses,
@@ -110,6 +113,7 @@ pub async fn conforms(store: &SharedStore) {
     a_large_run_is_gone_at_once_and_goes_in_pieces(store).await;
     one_at_a_time_has_its_turn_and_its_settings_are_told(store).await;
     versions_that_nothing_names_go(store).await;
+    what_a_namespace_holds_is_measured_and_goes_with_its_runs(store).await;
     lines_are_numbered_as_they_come_and_kept_once(store).await;
     lines_of_a_claim_that_is_over_are_kept_as_its_own(store).await;
     a_log_is_read_page_by_page_and_from_its_end(store).await;

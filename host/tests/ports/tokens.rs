@@ -8,7 +8,7 @@ use pawl_domain::id::RunId;
 use pawl_domain::namespace::Namespace;
 use pawl_domain::retention::{Policy, Term};
 use pawl_domain::token::{RANDOM_BYTES, TokenText};
-use pawl_store::audit::Asked;
+use pawl_store::audit::{Asked, AuditFilter};
 use pawl_store::tokens::{NewToken, Standing};
 use pawl_store::{Error, SharedStore};
 
@@ -62,39 +62,47 @@ pub async fn changes_are_recorded_before_they_are_made_and_completed_after(store
         what: what.to_owned(),
         target: format!("/v1/{what}"),
         run,
+        namespace: run.map(|_| Namespace::default()),
     };
     let first = store.ask(&asked("cancelRun", Some(run))).await.expect("recorded");
     let second = store.ask(&Asked { who: None, ..asked("applyPipeline", None) }).await.expect("recorded");
     assert!(second > first, "numbers grow");
     store.answered(second, 201, Some("hello")).await.expect("completed");
 
-    let all = store.audit(None, None, 10).await.expect("read");
+    let page = AuditFilter { limit: 10, ..AuditFilter::default() };
+    let read = async |filter| store.audit(filter).await.expect("read");
+    let all = read(page).await;
     assert_eq!(all.iter().map(|line| line.id).collect::<Vec<_>>(), [second, first], "the newest first");
     assert_eq!(
         (all[0].status, all[0].subject.as_deref(), all[0].asked.who.as_deref()),
         (Some(201), Some("hello"), None)
     );
     assert_eq!((all[1].status, &all[1].asked), (None, &asked("cancelRun", Some(run))));
-    let of_run = store.audit(Some(run), None, 10).await.expect("read");
-    assert_eq!(of_run, all[1..]);
-    assert_eq!(store.audit(None, Some(second), 10).await.expect("read"), all[1..]);
-    assert_eq!(store.audit(None, None, 1).await.expect("read"), all[..1]);
-    assert_eq!(store.audit(Some(RunId::new()), None, 10).await.expect("read"), []);
+    assert_eq!(read(AuditFilter { run: Some(run), ..page }).await, all[1..]);
+    assert_eq!(read(AuditFilter { before: Some(second), ..page }).await, all[1..]);
+    assert_eq!(read(AuditFilter { limit: 1, ..page }).await, all[..1]);
+    assert_eq!(read(AuditFilter { run: Some(RunId::new()), ..page }).await, []);
+    let (own, other) = (Namespace::default(), "team-a".parse().expect("a name"));
+    for run in [None, Some(run)] {
+        assert_eq!(read(AuditFilter { namespace: Some(&own), run, ..page }).await, all[1..], "{run:?}");
+        assert_eq!(read(AuditFilter { namespace: Some(&other), run, ..page }).await, [], "{run:?}");
+    }
 
     // What has changed nothing leaves no line, and no other goes with it.
     let third = store.ask(&asked("applyPipeline", None)).await.expect("recorded");
     store.take_back(third).await.expect("taken back");
-    assert_eq!(store.audit(None, None, 10).await.expect("read"), all);
+    assert_eq!(read(page).await, all);
 }
 
 pub async fn changes_go_oldest_first_when_their_term_has_ended(store: &SharedStore) {
     const HOUR_MS: u64 = 3_600_000;
     let ask = async || {
-        let asked = Asked { who: None, source: "::1".into(), what: "cancelRun".into(), target: "/".into(), run: None };
+        let (source, what, target) = ("::1".into(), "cancelRun".into(), "/".into());
+        let asked = Asked { who: None, source, what, target, run: None, namespace: None };
         store.ask(&asked).await.expect("recorded")
     };
-    let left =
-        async || store.audit(None, None, 1_000).await.expect("read").iter().map(|line| line.id).collect::<Vec<_>>();
+    let all = AuditFilter { limit: 1_000, ..AuditFilter::default() };
+    let left = async || store.audit(all).await.expect("read").iter().map(|line| line.id).collect::<Vec<_>>();
     let mut lines = left().await;
     for _ in 0..25 {
         lines.insert(0, ask().await);

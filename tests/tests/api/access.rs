@@ -173,27 +173,6 @@ fn a_token_that_is_over_says_so_and_is_refused_within_a_second() -> Result<()> {
 }
 
 #[test]
-fn many_wrong_tokens_are_slowed_down_and_a_good_one_is_not() -> Result<()> {
-    let mut api = Api::prepare("api_guesses")?;
-    api.migrate()?;
-    api.config.token = Some(OWN.to_owned());
-    api.config.failures = 3;
-    api.serve()?;
-    let (good, guess) = (api.client.with(OWN)?, api.client.with("guess")?);
-    guess.get("/v1/runs")?.problem(401)?;
-    assert_eq!(good.get("/v1/runs")?.status, 200);
-    let refused = wait::until(bounds::PROCESS, "guesses to be slowed down", || {
-        let answer = guess.get("/v1/runs")?;
-        Ok(if answer.status == 401 { wait::Look::NotYet("looked at".to_owned()) } else { wait::Look::Done(answer) })
-    })?;
-    assert_eq!(refused.problem(429)?.kind, "/problems/too-many-failures");
-    assert_eq!(good.get("/v1/runs")?.status, 200, "it was good from here before");
-    assert_eq!(api.client.get("/health")?.status, 200);
-    wait::until_true(bounds::PROCESS, "one to be looked at again", || Ok(guess.get("/v1/runs")?.status == 401))?;
-    api.stop()
-}
-
-#[test]
 fn pages_of_others_are_refused_everywhere_and_browsers_are_told_to_do_nothing() -> Result<()> {
     let mut api = Api::prepare("api_browsers")?;
     api.migrate()?;

@@ -153,7 +153,7 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     reader.ask("PUT /v1/namespaces/{namespace}/quota", "", JSON, "{\"runs\": 10}")?;
     ensure!(reader.ask("PUT /v1/namespaces/{namespace}", "", "", "")?.status == 201, "it was not there");
     reader.ask("PUT /v1/namespaces/{namespace}", "", "", "")?;
-    reader.ask("PUT /v1/namespaces/{namespace}/quota", "", JSON, "{\"runs\": 10}")?;
+    reader.ask("PUT /v1/namespaces/{namespace}/quota", "", JSON, "{\"runs\": 10.0, \"stored_bytes\": 1e9}")?;
     reader.ask("GET /v1/namespaces", "", "", "")?;
     reader.ask("PUT /v1/namespaces/{namespace}/sealing", "", JSON, "{\"sealed\": true}")?;
     reader.ask("GET /v1/namespaces/{namespace}/keys", "", "", "")?;

@@ -13,6 +13,7 @@ mod requests;
 mod runs;
 mod schemathesis;
 mod served;
+mod sources;
 mod tls;
 mod trusted;
 mod uploads;

@@ -3,9 +3,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use pawl_api::oidc::Config;
-use pawl_api::types::{AppliedPipeline, ChangeList, Role};
+use pawl_api::oidc::{Config, Place};
+use pawl_api::types::{AppliedPipeline, ChangeList, NamespaceList, Role};
 use pawl_tests::provider::{Provider, SigningKey};
+use pawl_tests::runtime::block_on;
 use pawl_tests::{bounds, wait};
 use serde_json::{Value, json};
 
@@ -53,6 +54,8 @@ fn config(issuer: &str, keys_url: Option<String>) -> Config {
         name_claim: "sub".to_owned(),
         role_claim: "roles".to_owned(),
         roles: vec![("ops".to_owned(), Role::Operate), ("boss".to_owned(), Role::Admin)],
+        namespace_claim: "groups".to_owned(),
+        namespaces: vec![("*".to_owned(), Place::All)],
     }
 }
 
@@ -108,6 +111,60 @@ fn a_providers_token_lets_its_bearer_in_as_what_its_words_mean() -> Result<()> {
     }
     assert_eq!(provider.asked(), 1, "its keys are kept");
     assert_eq!(ada.get("/v1/runs")?.status, 200, "who was let in before is not slowed down by wrong ones");
+    api.stop()
+}
+
+#[test]
+fn a_providers_token_counts_in_the_namespaces_that_its_words_mean() -> Result<()> {
+    let provider = Provider::start()?;
+    let key = SigningKey::p256("one")?;
+    provider.publish(&[&key]);
+    let place = |name: &str| name.parse().map(Place::In);
+    let namespaces = vec![
+        ("a".to_owned(), place("team-a")?),
+        ("b".to_owned(), place("team-b")?),
+        ("gone".to_owned(), place("team-c")?),
+        ("platform".to_owned(), Place::All),
+    ];
+    let mut api = start("oidc_namespaces", Config { namespaces, ..config(&provider.issuer, None) })?;
+    let with = |groups: Value| -> Result<_> {
+        let claims = claims(&provider.issuer, json!({ "roles": ["boss"], "groups": groups }))?;
+        api.client.with(&key.token(&claims)?)
+    };
+    let send = |client: &pawl_tests::Client, method: &str, path: &str, namespace: Option<&str>| {
+        let headers: Vec<_> = namespace.map(|name| ("pawl-namespace", name)).into_iter().collect();
+        block_on(client.send(method, path, &headers, Vec::new()))
+    };
+    let platform = with(json!(["platform"]))?;
+    for namespace in ["team-a", "team-b"] {
+        assert_eq!(send(&platform, "PUT", &format!("/v1/namespaces/{namespace}"), None)?.status, 201);
+    }
+    let names = |client: &pawl_tests::Client, namespace| -> Result<Vec<String>> {
+        let list: NamespaceList = send(client, "GET", "/v1/namespaces", namespace)?.read()?;
+        Ok(list.namespaces.iter().map(|row| row.name.to_string()).collect())
+    };
+    assert_eq!(names(&platform, None)?, ["default", "team-a", "team-b"]);
+    assert_eq!(names(&with(json!("a other"))?, None)?, ["team-a"]);
+    let both = with(json!(["a", "b"]))?;
+    assert_eq!(names(&both, Some("team-b"))?, ["team-b"]);
+    for (client, namespace, status, says) in [
+        (&both, None, 403, "counts in the namespaces team-a, team-b: name the one"),
+        (&both, Some("default"), 403, "counts in the namespaces team-a, team-b"),
+        (&with(json!(["a"]))?, Some("team-b"), 403, "is for the namespace `team-a`"),
+        (
+            &with(json!(["other"]))?,
+            None,
+            403,
+            "has [\"other\"] in `groups`, and `oidc_namespaces` has a namespace for none",
+        ),
+        (&with(json!(null))?, Some("team-a"), 403, "has nothing in `groups`"),
+        (&with(json!(["gone"]))?, None, 404, "there is no namespace `team-c`"),
+    ] {
+        let problem = send(client, "GET", "/v1/runs", namespace)?.problem(status)?;
+        assert!(problem.detail.contains(says), "{}", problem.detail);
+    }
+    let whole = send(&with(json!(["a"]))?, "GET", "/v1/workers", None)?.problem(403)?;
+    assert!(whole.detail.contains("about the whole installation"), "{}", whole.detail);
     api.stop()
 }
 

@@ -13,5 +13,6 @@ mod logs;
 mod pressure;
 mod retention;
 mod signals;
+mod stored;
 mod sweeps;
 mod views;

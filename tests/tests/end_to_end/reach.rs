@@ -5,7 +5,7 @@ use pawl_api::types::{EventKind, Run};
 use pawl_domain::id::RunId;
 use pawl_rehearsal::private::free_port;
 use pawl_tests::wait::Look;
-use pawl_tests::{Client, Cluster, Embedded, Target, bounds, wait};
+use pawl_tests::{Client, Cluster, Embedded, RedisCluster, Target, bounds, wait};
 use serde_json::{Value, json};
 
 /// One step that makes requests; `more` says what else of it.
@@ -100,4 +100,23 @@ fn a_worker_lets_steps_reach_what_both_pipeline_and_installation_grant_and_none_
     let paths: Vec<_> = target.log().into_iter().map(|received| received.path).collect();
     assert_eq!(paths, ["/granted"]);
     cluster.finish_with(&[&target])
+}
+
+#[test]
+fn nodes_of_a_redis_cluster_that_no_setting_names_are_not_for_steps() -> Result<()> {
+    let mut cluster = Cluster::start("reach_nodes")?;
+    let nodes = RedisCluster::start(&cluster.folder().join("nodes"))?;
+    let stream = cluster.stream("default", "normal")?;
+    let master = nodes.master_of(&stream, 0)?;
+    cluster.use_redis(&nodes.url((master + 1) % 3))?;
+    cluster.redis = nodes.at(master)?;
+    cluster.start_api(&[])?;
+    cluster.push("fetch")?;
+    cluster.apply(&calls("granted", "allow = ['http://localhost:*']"))?;
+    cluster.worker("one").set("PAWL_OUTSIDE_HOSTS", "https://*,http://localhost:*").start()?;
+    for node in &nodes.nodes {
+        let run = cluster.submit("granted", &get(&format!("http://127.0.0.1:{}/", node.port())))?;
+        is_refused(&cluster.client, run, "where Pawl or one of its servers listens")?;
+    }
+    cluster.finish()
 }

@@ -79,6 +79,7 @@ pub(super) fn access() -> Vec<Route> {
     vec![
         Route::post("/v1/tokens", tokens::create)
             .wants(Admin)
+            .everywhere()
             .says("createToken", "makes a token: `{\"name\": \"ci\", \"role\": \"deploy\", \"expires_in_ms\": 2592000000}`; `token` is its text, which is told this once")
             .takes::<CreateToken>()
             .with(&[(201, "")])
@@ -88,11 +89,12 @@ pub(super) fn access() -> Vec<Route> {
             .says("listTokens", "tokens, without their texts: those that are not revoked by name, then those that are"),
         Route::new(Method::DELETE, "/v1/tokens/{token}", tokens::revoke)
             .wants(Admin)
+            .everywhere()
             .says("revokeToken", "revokes a token: within a second no API lets it in any more")
             .or(&NOT_FOUND, "if there is none of that name that is not revoked"),
         Route::get("/v1/audit", recorded::list)
             .wants(Operate)
-            .of_all().says("listChanges", "who asked for which change, newest first: every request but submissions and signals that wants more than `read`; `run` is for those about one run; `next` is the `before` of the next page"),
+            .says("listChanges", "who asked for which change, newest first: every request but submissions and signals that wants more than `read`; with a token of one namespace, those about it and by its tokens; `run` is for those about one run; `next` is the `before` of the next page"),
     ]
 }
 
@@ -109,7 +111,7 @@ pub(super) fn namespaces() -> Vec<Route> {
         Route::new(Method::PUT, "/v1/namespaces/{namespace}/quota", quotas::set)
             .wants(Admin)
             .of_all()
-            .says("setQuota", "says what a namespace may take of what all share: `{\"runs\": 1000, \"submissions\": 50, \"components\": 20}`; what is left out is not bounded")
+            .says("setQuota", "says what a namespace may take of what all share: `{\"runs\": 1000, \"submissions\": 50, \"components\": 20, \"stored_bytes\": 10737418240}`; what is left out is not bounded")
             .takes::<NamespaceQuota>()
             .or(&NOT_FOUND, "if nobody has made the namespace"),
         Route::get("/v1/namespaces/{namespace}/keys", sealing::keys)

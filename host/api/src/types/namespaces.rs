@@ -33,6 +33,10 @@ pub struct NamespaceSummary {
     /// What it may take of what all share.
     #[serde(default)]
     pub quota: NamespaceQuota,
+    /// Bytes that its runs and components held when they were last measured; if it is not there, they never were: they are where
+    /// a quota bounds them, while the namespace submits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_bytes: Option<u64>,
 }
 
 /// What a namespace may take of what all share; what is not there is not bounded.
@@ -51,11 +55,17 @@ pub struct NamespaceQuota {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole")]
     #[schemars(range(max = 2_147_483_647))]
     pub components: Option<u32>,
+    /// Bytes that its runs and components hold: inputs, outputs, errors, journals, checkpoints, signals, logs.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole")]
+    #[schemars(range(max = 1_125_899_906_842_624_u64))]
+    pub stored_bytes: Option<u64>,
 }
 
 impl fmt::Display for NamespaceQuota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = [("runs", self.runs), ("submissions", self.submissions), ("components", self.components)];
+        let counts = [("runs", self.runs), ("submissions", self.submissions), ("components", self.components)];
+        let counts = counts.map(|(what, most)| (what, most.map(u64::from)));
+        let parts = [counts.as_slice(), &[("stored_bytes", self.stored_bytes)]].concat();
         let parts = parts.iter().filter_map(|(what, most)| Some(format!("{what}={}", (*most)?)));
         let parts: Vec<String> = parts.collect();
         f.write_str(if parts.is_empty() { "none" } else { "" })?;
@@ -64,14 +74,14 @@ impl fmt::Display for NamespaceQuota {
 }
 
 impl From<NamespaceQuota> for Quota {
-    fn from(NamespaceQuota { runs, submissions, components }: NamespaceQuota) -> Self {
-        Self { runs, submissions, components }
+    fn from(NamespaceQuota { runs, submissions, components, stored_bytes }: NamespaceQuota) -> Self {
+        Self { runs, submissions, components, stored_bytes }
     }
 }
 
 impl From<Quota> for NamespaceQuota {
-    fn from(Quota { runs, submissions, components }: Quota) -> Self {
-        Self { runs, submissions, components }
+    fn from(Quota { runs, submissions, components, stored_bytes }: Quota) -> Self {
+        Self { runs, submissions, components, stored_bytes }
     }
 }
 

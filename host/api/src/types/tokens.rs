@@ -128,6 +128,9 @@ pub struct Change {
     /// The run that it was about, if it was about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunId>,
+    /// The namespace that it was about; if it is not there, the whole installation, or it was recorded before lines said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Namespace>,
     /// The status of the answer; if it is not there, it is under way, or what came of it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,

@@ -106,6 +106,10 @@ impl Queue for RedisStreams {
         NAME
     }
 
+    fn servers(&self) -> Vec<(String, u16)> {
+        self.servers.endpoints()
+    }
+
     async fn ping(&self) -> Result<()> {
         // Whoever comes meanwhile waits for the same answer.
         let mut taken_at = self.taken_at.lock().await;

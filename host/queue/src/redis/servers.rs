@@ -122,6 +122,15 @@ impl Servers {
         self.all().iter().map(|server| server.addr().to_string()).collect::<Vec<_>>().join(", ")
     }
 
+    /// Host and port of each; a socket has none.
+    pub(super) fn endpoints(&self) -> Vec<(String, u16)> {
+        let of = |server: &ConnectionInfo| match server.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => Some((host.clone(), *port)),
+            _ => None,
+        };
+        self.all().iter().filter_map(of).collect()
+    }
+
     /// The number of the database, which is the same everywhere.
     pub(super) fn database(&self) -> i64 {
         self.named.first().map_or(0, |server| server.redis_settings().db())

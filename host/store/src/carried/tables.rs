@@ -111,7 +111,7 @@ pub(crate) static TABLES: [Table; 24] = [
     table("namespace", Rows::Of("namespace"), &[col("name", Text), col("created_at", Ms), col("created_by", Text)]),
     table("namespace_key", Rows::Of("namespace_key"), NAMESPACE_KEY),
     table("run_key", Rows::Of("run_key"), &[col("run_id", Uuid), col("version", Int), col("wrapped", Bytes), col("erased_at", Ms)]),
-    table("quota", Rows::Of("quota"), &[col("namespace", Text), col("runs", Int), col("submissions", Int), col("components", Int)]),
+    table("quota", Rows::Of("quota"), &[col("namespace", Text), col("runs", Int), col("submissions", Int), col("components", Int), col("stored_bytes", Big)]),
     // The next one's number comes after those that steps name.
     table("pause", Rows::Of("pause"), PAUSE).then(
         "select setval(pg_get_serial_sequence('pause', 'id'),

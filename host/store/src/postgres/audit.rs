@@ -1,18 +1,19 @@
-//! The record of changes, as `migrations/0040_tokens.sql` keeps it.
+//! The record of changes, as `migrations/0040_tokens.sql` and `0045_stored_bytes.sql` keep it.
 
 use async_trait::async_trait;
 use pawl_domain::id::RunId;
+use pawl_domain::namespace::Namespace;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::Postgres;
+use super::{Postgres, parse};
 use crate::Result;
-use crate::audit::{Asked, AuditRow, Audits};
+use crate::audit::{Asked, AuditFilter, AuditRow, Audits};
 
 macro_rules! page {
     ($of:literal) => {
         concat!(
-            "select id, (extract(epoch from at) * 1000)::bigint as at_ms, who, source, what, target, subject, run_id, status
+            "select id, (extract(epoch from at) * 1000)::bigint as at_ms, who, source, what, target, subject, run_id, namespace, status
              from audit where id < $1 ",
             $of,
             " order by id desc limit $2"
@@ -24,13 +25,14 @@ macro_rules! page {
 impl Audits for Postgres {
     async fn ask(&self, asked: &Asked) -> Result<i64> {
         let query = sqlx::query_scalar(
-            "insert into audit (who, source, what, target, run_id) values ($1, $2, $3, $4, $5) returning id",
+            "insert into audit (who, source, what, target, run_id, namespace) values ($1, $2, $3, $4, $5, $6) returning id",
         )
         .bind(&asked.who)
         .bind(&asked.source)
         .bind(&asked.what)
         .bind(&asked.target)
-        .bind(asked.run.map(|run| run.0));
+        .bind(asked.run.map(|run| run.0))
+        .bind(asked.namespace.as_ref().map(Namespace::as_str));
         Ok(query.fetch_one(&self.pool).await?)
     }
 
@@ -45,11 +47,14 @@ impl Audits for Postgres {
         Ok(())
     }
 
-    async fn audit(&self, run: Option<RunId>, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>> {
+    async fn audit(&self, filter: AuditFilter<'_>) -> Result<Vec<AuditRow>> {
+        let AuditFilter { namespace, run, before, limit } = filter;
         let page = |sql: &'static str| sqlx::query(sql).bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
-        let query = match run {
-            None => page(page!("")),
-            Some(run) => page(page!("and run_id = $3")).bind(run.0),
+        let query = match (run, namespace) {
+            (None, None) => page(page!("")),
+            (Some(run), None) => page(page!("and run_id = $3")).bind(run.0),
+            (None, Some(own)) => page(page!("and namespace = $3")).bind(own.as_str()),
+            (Some(run), Some(own)) => page(page!("and run_id = $3 and namespace = $4")).bind(run.0).bind(own.as_str()),
         };
         query.fetch_all(&self.pool).await?.iter().map(line).collect()
     }
@@ -65,8 +70,13 @@ fn line(row: &PgRow) -> Result<AuditRow> {
             what: row.try_get("what")?,
             target: row.try_get("target")?,
             run: row.try_get::<Option<_>, _>("run_id")?.map(RunId),
+            namespace: namespace_of(row)?,
         },
         subject: row.try_get("subject")?,
         status: row.try_get::<Option<i32>, _>("status")?.and_then(|status| u16::try_from(status).ok()),
     })
+}
+
+fn namespace_of(row: &PgRow) -> Result<Option<Namespace>> {
+    row.try_get::<Option<&str>, _>("namespace")?.map(|_| parse(row, "namespace")).transpose()
 }

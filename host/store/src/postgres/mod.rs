@@ -44,6 +44,7 @@ mod runs;
 mod sealing;
 mod secrets;
 mod servers;
+mod stored;
 mod submit;
 mod tls;
 mod tokens;
@@ -78,6 +79,12 @@ const KEEPALIVE_EVERY: &str = "2";
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 impl Postgres {
+    /// Host and port of each server that a database's URL names; sockets have none, and what is no URL neither.
+    #[must_use]
+    pub fn endpoints(database_url: &str) -> Vec<(String, u16)> {
+        servers::endpoints(database_url)
+    }
+
     /// Prepares access; connects when first used. `session_timeout` bounds every statement, lock wait and
     /// idle transaction: below half a lease, so that nothing hangs past it. A quarter more, and the server is taken to be
     /// gone, and the connection is closed.

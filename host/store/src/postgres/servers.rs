@@ -110,6 +110,17 @@ impl Servers {
     }
 }
 
+/// Host and port of each server of a URL, wherever in it they stand; sockets have none, and what is no URL neither.
+pub(super) fn endpoints(url: &str) -> Vec<(String, u16)> {
+    let options = split(url).0.into_iter().filter_map(|url| PgConnectOptions::from_str(&url).ok());
+    let mut all = Vec::new();
+    for server in options.filter(|server| server.get_socket().is_none()) {
+        let hosts = server.get_host().split(',').map(|host| host.trim_start_matches('[').trim_end_matches(']'));
+        all.extend(hosts.map(|host| (host.to_owned(), server.get_port())));
+    }
+    all
+}
+
 /// Host and port, or the folder of a socket.
 fn address(server: &PgConnectOptions) -> String {
     match server.get_socket() {
@@ -185,6 +196,22 @@ mod tests {
         assert!(!writable("postgres://one,two/db?target_session_attrs=any").unwrap());
         let refused = writable("postgres://one,two/db?target_session_attrs=standby").unwrap_err();
         assert!(refused.to_string().contains("read-write"), "{refused}");
+    }
+
+    #[test]
+    fn servers_are_known_wherever_in_a_url_they_stand() {
+        for (url, found) in [
+            ("postgres://ann:secret@one:1,two/pawl", &[("one", 1), ("two", 5432)][..]),
+            ("postgres://ann@[::1]:2/pawl?sslmode=disable", &[("::1", 2)]),
+            ("postgres:///pawl?host=db.example.org&port=6432&user=ann", &[("db.example.org", 6432)]),
+            ("postgres://one/pawl?host=two", &[("two", 5432)]),
+            ("postgres:///pawl?host=10.0.0.5,10.0.0.6", &[("10.0.0.5", 5432), ("10.0.0.6", 5432)]),
+            ("postgres:///pawl?host=/run/postgresql", &[]),
+            ("nonsense", &[]),
+        ] {
+            let found: Vec<_> = found.iter().map(|(host, port)| ((*host).to_owned(), *port)).collect();
+            assert_eq!(endpoints(url), found, "{url}");
+        }
     }
 
     #[test]

@@ -52,6 +52,7 @@ mod sealing;
 mod secrets;
 mod signals;
 mod space;
+mod stored;
 mod submit;
 mod sweeps;
 mod thread;
@@ -68,7 +69,7 @@ const NAME: &str = "SQLite";
 
 /// The tables, and each change of them since: a file's `user_version` counts what it has been through. What has landed
 /// is frozen, as migrations are.
-const SCHEMA: [&str; 19] = [
+const SCHEMA: [&str; 20] = [
     include_str!("schema/0001_tables.sql"),
     include_str!("schema/0002_listed.sql"),
     include_str!("schema/0003_inbox.sql"),
@@ -88,6 +89,7 @@ const SCHEMA: [&str; 19] = [
     include_str!("schema/0017_secrets.sql"),
     include_str!("schema/0018_namespaces.sql"),
     include_str!("schema/0019_sealing.sql"),
+    include_str!("schema/0020_stored_bytes.sql"),
 ];
 
 /// A database file that this process owns; cheap to clone.

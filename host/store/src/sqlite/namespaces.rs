@@ -1,4 +1,4 @@
-//! Namespaces, as `schema/0018_namespaces.sql` keeps them.
+//! Namespaces, as `schema/0018_namespaces.sql` and `0020_stored_bytes.sql` keep them.
 
 use async_trait::async_trait;
 use pawl_domain::id::{Digest, RunId};
@@ -9,6 +9,7 @@ use rusqlite::Row;
 use super::{Sqlite, parse, row, rows};
 use crate::Result;
 use crate::namespaces::{NamespaceRow, Namespaces, with_default};
+use crate::stored::Stored as _;
 
 #[async_trait]
 impl Namespaces for Sqlite {
@@ -25,8 +26,9 @@ impl Namespaces for Sqlite {
     }
 
     async fn namespaces(&self) -> Result<Vec<NamespaceRow>> {
-        let sql = "select n.name, n.created_at, n.created_by, q.runs, q.submissions, q.components
-                   from namespace n left join quota q on q.namespace = n.name";
+        let sql = "select n.name, n.created_at, n.created_by, q.runs, q.submissions, q.components, q.stored_bytes,
+                          s.bytes as stored
+                   from namespace n left join quota q on q.namespace = n.name left join stored s on s.namespace = n.name";
         let made = self.read(move |conn| {
             rows(conn, sql, [], |row| {
                 Ok(NamespaceRow {
@@ -34,28 +36,33 @@ impl Namespaces for Sqlite {
                     created_at_ms: Some(row.get("created_at")?),
                     created_by: row.get("created_by")?,
                     quota: quota_of(row)?,
+                    stored_bytes: bytes(row, "stored")?,
                 })
             })
         });
-        Ok(with_default(made.await?, self.quota(&Namespace::default()).await?))
+        let (made, default) = (made.await?, Namespace::default());
+        Ok(with_default(made, self.quota(&default).await?, self.stored_bytes(&default).await?))
     }
 
     async fn quota(&self, namespace: &Namespace) -> Result<Quota> {
         let namespace = namespace.to_string();
-        let sql = "select runs, submissions, components from quota where namespace = ?1";
+        let sql = "select runs, submissions, components, stored_bytes from quota where namespace = ?1";
         Ok(self.read(move |conn| row(conn, sql, [namespace], quota_of)).await?.unwrap_or_default())
     }
 
     async fn set_quota(&self, namespace: &Namespace, quota: Quota) -> Result<bool> {
         let namespace = namespace.to_string();
-        let Quota { runs, submissions, components } = quota;
+        let Quota { runs, submissions, components, stored_bytes } = quota;
+        let stored_bytes = stored_bytes.map(|most| i64::try_from(most).unwrap_or(i64::MAX));
         self.change(move |ledger| {
-            let sql = "insert into quota (namespace, runs, submissions, components) values (?1, ?2, ?3, ?4)
+            let sql =
+                "insert into quota (namespace, runs, submissions, components, stored_bytes) values (?1, ?2, ?3, ?4, ?5)
                        on conflict (namespace) do update set
-                           runs = excluded.runs, submissions = excluded.submissions, components = excluded.components
-                       where (runs, submissions, components)
-                             is not (excluded.runs, excluded.submissions, excluded.components)";
-            Ok(ledger.conn.execute(sql, (namespace, runs, submissions, components))? > 0)
+                           runs = excluded.runs, submissions = excluded.submissions, components = excluded.components,
+                           stored_bytes = excluded.stored_bytes
+                       where (runs, submissions, components, stored_bytes)
+                             is not (excluded.runs, excluded.submissions, excluded.components, excluded.stored_bytes)";
+            Ok(ledger.conn.execute(sql, (namespace, runs, submissions, components, stored_bytes))? > 0)
         })
         .await
     }
@@ -86,5 +93,14 @@ impl Namespaces for Sqlite {
 }
 
 fn quota_of(row: &Row<'_>) -> Result<Quota> {
-    Ok(Quota { runs: row.get("runs")?, submissions: row.get("submissions")?, components: row.get("components")? })
+    Ok(Quota {
+        runs: row.get("runs")?,
+        submissions: row.get("submissions")?,
+        components: row.get("components")?,
+        stored_bytes: bytes(row, "stored_bytes")?,
+    })
+}
+
+fn bytes(row: &Row<'_>, column: &str) -> Result<Option<u64>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(i64::unsigned_abs))
 }

@@ -6,6 +6,7 @@
 use pawl_domain::decision::{
     Changes, Forget, Given, InboxChange, PauseChange, Signal, SignalChange, StepChanged, Told,
 };
+use pawl_domain::event::EventKind;
 use pawl_domain::id::{Digest, RunId, StepNo};
 use pawl_domain::journal::{Entry, Segment};
 use pawl_domain::ready::Ready;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use crate::Result;
 use crate::postgres::ready_of;
+use crate::postgres::stored::grows_again;
 
 /// Applies changes, if the run is still as it was read; returns the steps to be delivered.
 pub(super) async fn apply(conn: &mut PgConnection, run: RunId, changes: &Changes<'_>) -> Result<Option<Vec<Ready>>> {
@@ -71,12 +73,15 @@ pub(super) async fn apply(conn: &mut PgConnection, run: RunId, changes: &Changes
         .bind(changes.sent.map(SentRow::from))
         .bind(changes.given.iter().map(GivenRow::from).collect::<Vec<_>>())
         .bind(changes.told.iter().map(|told| EventRow::new(run, told)).collect::<Vec<_>>());
-    let rows = query.fetch_all(conn).await?;
+    let rows = query.fetch_all(&mut *conn).await?;
     let Some((first, ready)) = rows.split_first() else { return Ok(None) };
-    match first.try_get::<bool, _>("applied")? {
-        true => ready.iter().map(ready_of).collect::<Result<_>>().map(Some),
-        false => Ok(None),
+    if !first.try_get::<bool, _>("applied")? {
+        return Ok(None);
     }
+    if changes.told.iter().any(|told| told.kind == EventKind::RunReopened) {
+        grows_again(&mut *conn, run).await?;
+    }
+    ready.iter().map(ready_of).collect::<Result<_>>().map(Some)
 }
 
 /// What the journals of steps begin with that are done again, in their order.
