@@ -53,7 +53,20 @@ impl RedisCluster {
         for number in MASTERS..2 * MASTERS {
             cluster.wait_until_it_follows(number)?;
         }
+        cluster.wait_until_all_are_told()?;
         Ok(cluster)
+    }
+
+    /// Waits until each node tells clients of all, replicas too: they learn of each other by gossip.
+    fn wait_until_all_are_told(&self) -> anyhow::Result<()> {
+        let ports: Vec<i64> = self.nodes.iter().map(|node| node.port().into()).collect();
+        wait::until_true(bounds::PROCESS, "each node to tell of all", || {
+            let tells = |number: usize| {
+                let told = format!("{:?}", self.at(number)?.command::<redis::Value>(&["CLUSTER", "SLOTS"])?);
+                anyhow::Ok(ports.iter().all(|port| told.contains(&format!("int({port})"))))
+            };
+            Ok((0..self.nodes.len()).all(|number| tells(number).unwrap_or(false)))
+        })
     }
 
     /// For `PAWL_REDIS_URL`: the node `number` alone.
