@@ -20,9 +20,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use axum::extract::Request;
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{Extensions, HeaderMap};
 use looked_up::LookedUp;
 use pawl_base::lock;
 use pawl_domain::access::Role;
@@ -209,8 +208,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Where a request comes from.
-pub(super) fn source_of(request: &Request) -> IpAddr {
-    let source = request.extensions().get::<Source>();
+pub(super) fn source_of(request: &Extensions) -> IpAddr {
+    let source = request.get::<Source>();
     source.map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |Source(address)| *address)
 }
 

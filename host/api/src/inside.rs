@@ -8,7 +8,6 @@
 //! ```
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -22,7 +21,7 @@ use pawl_domain::namespace::Namespace;
 use serde::de::DeserializeOwned;
 use tower_service::Service as _;
 
-use super::access::{Caller, Source};
+use super::access::{self, Caller, Source};
 use super::state::AppState;
 use super::types::{NAMESPACE, Problem};
 
@@ -99,8 +98,7 @@ impl Inside {
     /// # Errors
     /// What the API would answer whoever may not even read.
     pub async fn who(&self, request: &Parts) -> Result<Behalf, Problem> {
-        let source = request.extensions.get::<Source>();
-        let source = source.map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |Source(address)| *address);
+        let source = access::source_of(&request.extensions);
         let caller = self.state.access.check(Role::Read, &request.headers, source).await?;
         Ok(Behalf { caller, shown: request.headers.get(AUTHORIZATION).cloned(), about: None })
     }

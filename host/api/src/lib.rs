@@ -118,7 +118,7 @@ fn router(state: AppState, front: Option<&Front>) -> Router {
 /// Lets a request pass that may, and tells those within whose it is.
 async fn check_access(State(state): State<AppState>, mut request: Request, next: Next) -> Result<Response> {
     let wants = state.wanted.by(&request);
-    let source = access::source_of(&request);
+    let source = access::source_of(request.extensions());
     // What changes something goes by way of a page, which has seen to it that it is its own.
     if session::is_read(request.method()) {
         session::let_count(&Method::GET, request.headers_mut());

@@ -3,7 +3,7 @@
 
 use axum::http::Method;
 use maud::{Markup, html};
-use pawl_api::types::{Because, Problem, Reason, Run, RunStatus, StepStatus};
+use pawl_api::types::{Because, Reason, Run, RunStatus, StepStatus};
 use pawl_domain::id::RunId;
 
 use super::visit::Visit;
@@ -119,19 +119,9 @@ pub(super) fn done(name: &str) -> Option<&'static str> {
     ALL.iter().find(|act| act.name == name).map(|act| act.done)
 }
 
-/// What is said of what can be no run's id.
-pub(super) fn no_run(id: &str) -> Problem {
-    Problem {
-        kind: "/problems/not-found".to_owned(),
-        title: "Not found".to_owned(),
-        status: 404,
-        detail: format!("`{}` is no run: a run’s id is a UUID", id.escape_debug()),
-        problems: Vec::new(),
-    }
-}
-
 /// What can be done about the run as a whole.
-pub(super) fn of_run(visit: &Visit, run: &Run) -> Markup {
+/// A signal that a reason asks for is sent there.
+pub(super) fn of_run(visit: &Visit, run: &Run, is_signal_awaited: bool) -> Markup {
     let id = run.summary.id;
     let steps: Vec<&str> = run.steps.iter().take(STEPS).map(|step| &*step.name).collect();
     let from = html! {
@@ -151,7 +141,7 @@ pub(super) fn of_run(visit: &Visit, run: &Run) -> Markup {
             RunStatus::Pending | RunStatus::Running => {
                 @if run.summary.paused.is_some() { (form(visit, id, &UNPAUSE, &nothing)) }
                 @else { (form(visit, id, &PAUSE, &line("reason", "Reason", false))) }
-                (form(visit, id, &Act { weight: "", ..SIGNAL }, &signal(None)))
+                @if !is_signal_awaited { (form(visit, id, &Act { weight: "", ..SIGNAL }, &signal(None))) }
                 (form(visit, id, &RESUME, &nothing))
                 (form(visit, id, &FAIL, &line("message", "Reason", true)))
                 (form(visit, id, &CANCEL, &nothing))

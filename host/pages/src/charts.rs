@@ -117,7 +117,7 @@ impl Lately {
         let y = |ms: i64| HEIGHT - usize::try_from(ms * (HEIGHT as i64 - 4) / most).unwrap_or(0) - 2;
         html! {
             figure {
-                figcaption { "Took" span class="muted" { " half, and 95 of 100; at most " (duration(most)) } }
+                figcaption { "Took" span class="muted" { " median, and 95 % of them; at most " (duration(most)) } }
                 svg class="chart" viewBox=(BOX) preserveAspectRatio="none" role="img" aria-label=(said) {
                     @for (number, column) in self.columns.iter().enumerate() {
                         @let (half, most) = (of_hundred(&column.took_ms, 50), of_hundred(&column.took_ms, 95));

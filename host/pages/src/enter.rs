@@ -105,17 +105,6 @@ fn with_token(parts: &Parts, token: &str) -> Option<Parts> {
     Some(asking)
 }
 
-/// What is said of a form that no page of ours has sent.
-pub(super) fn foreign_form() -> Problem {
-    Problem {
-        kind: "/problems/foreign-origin".to_owned(),
-        title: "Foreign origin".to_owned(),
-        status: 403,
-        detail: "no page of this address has sent that form; programs ask the API, under /v1".to_owned(),
-        problems: Vec::new(),
-    }
-}
-
 fn see(to: &str) -> Response {
     (StatusCode::SEE_OTHER, [(LOCATION, to)], Body::empty()).into_response()
 }

@@ -43,10 +43,7 @@ struct Sent {
 pub(super) async fn act(visit: Visit, Path((id, name)): Path<(String, String)>, RawForm(form): RawForm) -> Response {
     let asked = async {
         let act = acts::ALL.into_iter().find(|act| act.name == name);
-        let act = act.ok_or_else(|| Problem {
-            detail: format!("there is nothing to do that is called {name:?}"),
-            ..acts::no_run(&id)
-        })?;
+        let act = act.ok_or_else(|| Problem::not_found(format!("there is nothing to do that is called {name:?}")))?;
         let Sent { path, body } = sent(act, run::plain(&id)?, &Fields::of(&form))?;
         let body = body.map(|body| (JSON, body));
         visit.pages.inside.change::<Value>(&visit.who, Method::POST, &path, body).await
@@ -89,12 +86,8 @@ fn sent(act: &Act, run: &str, fields: &Fields) -> Result<Sent, Problem> {
 
 /// JSON that somebody has typed, passed on as it is.
 fn given(fields: &Fields, name: &str) -> Result<Box<RawValue>, Problem> {
-    serde_json::from_str(fields.said(name).unwrap_or("null")).map_err(|error| Problem {
-        kind: "/problems/bad-request".to_owned(),
-        title: "Bad request".to_owned(),
-        status: 400,
-        detail: format!("what you gave is not JSON: {error}; text stands between quotation marks"),
-        problems: Vec::new(),
+    serde_json::from_str(fields.said(name).unwrap_or("null")).map_err(|error| {
+        Problem::bad_request(format!("what you gave is not JSON: {error}; text stands between quotation marks"))
     })
 }
 

@@ -128,7 +128,12 @@ pub(super) fn step_over(to: &str) -> Response {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head { meta charset="utf-8"; title { "Pawl" } meta http-equiv="refresh" content={ "0;url=" (to) }; }
+            head {
+                meta charset="utf-8";
+                title { "Pawl" }
+                link rel="icon" href=(ICON.path);
+                meta http-equiv="refresh" content={ "0;url=" (to) };
+            }
             body { p { a href=(to) { "Go on" } } }
         }
     };

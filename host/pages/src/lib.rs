@@ -53,38 +53,40 @@ pub fn front(entry: Option<Entry>) -> Front {
     Front::new(move |inside| router(Pages { inside, entry: entry.clone() }))
 }
 
-/// Paths of pages, each with whether it is for everybody: the others want a visitor who may read.
-pub const PATHS: [(&str, bool); 9] = [
-    ("/", false),
-    ("/runs", false),
-    ("/runs/{run}", false),
-    ("/runs/{run}/events", false),
-    ("/runs/{run}/logs", false),
-    ("/runs/{run}/{act}", false),
-    ("/enter", true),
-    ("/leave", true),
-    ("/assets/{file}", true),
-];
+/// One page, or several under one path.
+struct Way {
+    path: &'static str,
+    /// Everybody may come here; else whoever may read.
+    is_open: bool,
+    methods: MethodRouter<Pages>,
+}
 
-fn route(path: &str) -> MethodRouter<Pages> {
-    match path {
-        "/" => get(overview::show),
-        "/runs" => get(runs::show),
-        "/runs/{run}" => get(run::show),
-        "/runs/{run}/events" => get(run::events),
-        "/runs/{run}/logs" => get(run::logs),
-        "/runs/{run}/{act}" => post(forms::act),
-        "/enter" => get(enter::show).post(enter::enter),
-        "/leave" => post(enter::leave),
-        _ => get(assets::show),
-    }
+/// All of them.
+fn ways() -> Vec<Way> {
+    let closed = |path, methods| Way { path, is_open: false, methods };
+    let open = |path, methods| Way { path, is_open: true, methods };
+    vec![
+        closed("/", get(overview::show)),
+        closed("/runs", get(runs::show)),
+        closed("/runs/{run}", get(run::show)),
+        closed("/runs/{run}/events", get(run::events)),
+        closed("/runs/{run}/logs", get(run::logs)),
+        closed("/runs/{run}/{act}", post(forms::act)),
+        open("/enter", get(enter::show).post(enter::enter)),
+        open("/leave", post(enter::leave)),
+        open("/assets/{file}", get(assets::show)),
+    ]
+}
+
+/// Their paths, each with whether everybody may come there; the others are for whoever may read.
+#[must_use]
+pub fn paths() -> Vec<(&'static str, bool)> {
+    ways().iter().map(|way| (way.path, way.is_open)).collect()
 }
 
 fn router(pages: Pages) -> Router {
-    let of = |is_open: bool| {
-        let paths = PATHS.iter().filter(move |(_, open)| *open == is_open);
-        paths.fold(Router::new(), |all, (path, _)| all.route(path, route(path)))
-    };
-    let closed = of(false).layer(from_fn_with_state(pages.clone(), visit::find));
-    closed.merge(of(true)).layer(from_fn(strict::tell)).with_state(pages)
+    let added = |ways: Vec<Way>| ways.into_iter().fold(Router::new(), |all, way| all.route(way.path, way.methods));
+    let (open, closed): (Vec<_>, Vec<_>) = ways().into_iter().partition(|way| way.is_open);
+    let closed = added(closed).layer(from_fn_with_state(pages.clone(), visit::find));
+    closed.merge(added(open)).layer(from_fn(strict::tell)).with_state(pages)
 }

@@ -2,7 +2,7 @@
 //! chips, graphs and timelines.
 
 use maud::{Markup, html};
-use pawl_api::types::{RunStatus, RunSummary, StepStatus};
+use pawl_api::types::{Because, RunStatus, RunSummary, StepStatus};
 
 /// A way to look: class of the stylesheet, shape of the sprite, word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +41,20 @@ pub(super) fn of_run(run: &RunSummary) -> Look {
     }
 }
 
+/// How a run looks that has not ended, by what its first step waits for.
+pub(super) fn of_reason(because: Because) -> Look {
+    match because {
+        Because::Lease => look("run", "s-run", "running"),
+        Because::ExpiredLease | Because::Person => PARKED,
+        Because::Queue => look("idle", "s-ring", "ready"),
+        Because::Paused => PAUSED,
+        Because::Due | Because::Circuit | Because::Secret | Because::Version | Because::Signal => {
+            look("wait", "s-wait", "waiting")
+        }
+        Because::Failing | Because::Failed => look("bad", "s-bad", "failed"),
+    }
+}
+
 /// How a step looks.
 pub(super) fn of_step(status: StepStatus) -> Look {
     match status {
@@ -65,11 +79,6 @@ impl Look {
     /// Shape and word.
     pub(super) fn chip(self) -> Markup {
         html! { span class={ "chip " (self.class) } { (self.icon()) (self.word) } }
-    }
-
-    /// The shape, with its word for those who can't see it.
-    pub(super) fn sign(self) -> Markup {
-        html! { span title=(self.word) { (self.icon()) span class="unseen" { (self.word) } } }
     }
 }
 

@@ -2,8 +2,7 @@
 //! them.
 
 use axum::response::Response;
-use futures_util::future::join;
-use futures_util::join;
+use futures_util::future::{join, join3};
 use maud::{Markup, html};
 use pawl_api::types::{DeadLetterGroupList, IncidentList, Problem, QueueList, RunList, Scale, WorkerList};
 use serde::de::DeserializeOwned;
@@ -41,14 +40,15 @@ async fn maybe<T: DeserializeOwned>(visit: &Visit, path: &str) -> Option<T> {
 }
 
 async fn known(visit: &Visit) -> Known {
-    let (groups, stuck, incidents, demand, queues, workers) = join!(
-        maybe(visit, "/v1/dead-letters/groups?limit=50"),
-        maybe(visit, "/v1/runs?status=stuck&limit=20"),
-        maybe(visit, "/v1/incidents?within_ms=0&limit=20"),
-        maybe(visit, "/v1/scale"),
-        maybe(visit, "/v1/queues"),
-        maybe(visit, "/v1/workers"),
-    );
+    let ((groups, stuck, incidents), (demand, queues, workers)) = join(
+        join3(
+            maybe(visit, "/v1/dead-letters/groups?limit=50"),
+            maybe(visit, "/v1/runs?status=stuck&limit=20"),
+            maybe(visit, "/v1/incidents?within_ms=0&limit=20"),
+        ),
+        join3(maybe(visit, "/v1/scale"), maybe(visit, "/v1/queues"), maybe(visit, "/v1/workers")),
+    )
+    .await;
     Known { groups, stuck, incidents, demand, queues, workers }
 }
 
@@ -93,7 +93,7 @@ fn figures(known: &Known, lately: &Lately) -> Markup {
                 dd class=[(bad > 0).then_some("bad")] { (figure(bad as u64)) small { " in " (lately.when()) } }
             }
             @if let Some((half, most)) = lately.took() {
-                div { dt { "Took" } dd { (duration(half)) small { " half, " (duration(most)) " 95 of 100" } } }
+                div { dt { "Took" } dd { (duration(half)) small { " median, 95 % within " (duration(most)) } } }
             }
         }
     }
@@ -103,7 +103,7 @@ fn newest(list: &RunList, now: i64) -> Markup {
     html! {
         @if list.runs.is_empty() { (first_steps()) } @else {
             (runs::table(&list.runs[..list.runs.len().min(NEWEST)], now))
-            p { a href="/runs" { "All runs" } }
+            p class="more" { a href="/runs" { "All runs" } }
         }
     }
 }

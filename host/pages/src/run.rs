@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::future::join;
 use maud::{Markup, html};
-use pawl_api::types::{EventList, Explanation, Problem, Run, RunSummary};
+use pawl_api::types::{Because, EventList, Explanation, Problem, Run, RunSummary};
 use url::form_urlencoded;
 
 use super::acts;
@@ -14,7 +14,7 @@ use super::frame::{self, Live, Sheet, Tab, part};
 use super::look;
 use super::times::{ago, duration, now_ms};
 use super::visit::Visit;
-use super::words::prose;
+use super::words::{prose, prose_without_commands};
 
 mod data;
 mod graph;
@@ -83,7 +83,11 @@ async fn sheet(visit: &Visit, id: &str, note: &Markup) -> Result<Sheet, Problem>
 /// What is no id of a run is told so by the API; what would make another path of it is none.
 pub(super) fn plain(id: &str) -> Result<&str, Problem> {
     let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if is_plain { Ok(id) } else { Err(acts::no_run(id)) }
+    if is_plain {
+        Ok(id)
+    } else {
+        Err(Problem::not_found(format!("`{}` is no run: its id is a UUID", id.escape_debug())))
+    }
 }
 
 /// The more a page has, the less often it is made anew.
@@ -109,11 +113,11 @@ fn head(run: &RunSummary, part: Part, now: i64) -> Markup {
             h1 { (run.pipeline) }
             (look::of_run(run).chip())
             dl class="facts" {
-                dt { "Begun" } dd { (ago(run.created_at_ms, now)) }
-                dt { "Took" } dd { (took(run, now)) }
-                dt { "Run" } dd { code class="id" data-copy { (id) } }
-                @if let Some(key) = &run.idempotency_key { dt { "Key" } dd { code { (key) } } }
-                @if run.kept { dt { "Kept" } dd { "until a person lets it go" } }
+                div { dt { "Begun" } dd { (ago(run.created_at_ms, now)) } }
+                div { dt { "Took" } dd { (took(run, now)) } }
+                div { dt { "Run" } dd { code class="id" data-copy { (id) } } }
+                @if let Some(key) = &run.idempotency_key { div { dt { "Key" } dd { code { (key) } } } }
+                @if run.kept { div { dt { "Kept" } dd { "until a person lets it go" } } }
             }
         }
         nav class="tabs" aria-label="Of this run" {
@@ -135,20 +139,30 @@ const REASONS: usize = 8;
 /// Why it is where it is, and what moves it: first what the reasons ask for, then whatever else can be done.
 fn state(visit: &Visit, run: &Run, why: &Explanation) -> Markup {
     let rest = why.reasons.len().saturating_sub(REASONS);
+    let is_open = !run.summary.status.is_ended();
+    let look = why
+        .reasons
+        .first()
+        .filter(|_| is_open)
+        .map_or(look::of_run(&run.summary), |reason| look::of_reason(reason.because));
+    let is_signal_awaited = why.reasons.iter().take(REASONS).any(|reason| reason.because == Because::Signal);
     html! {
-        div class={ "state " (look::of_run(&run.summary).class) } {
-            p class="lead" { (look::of_run(&run.summary).icon()) (prose(&why.summary)) }
+        div class={ "state " (look.class) } {
+            p class="lead" { (look.icon()) (prose_without_commands(&why.summary)) }
             @for remark in &why.remarks { p class="muted" { (prose(remark)) } }
-            @if !run.summary.status.is_ended() {
+            @if is_open {
                 @for reason in why.reasons.iter().take(REASONS) {
                     div class="reason" {
-                        p { a href={ "#step-" (reason.step) } { strong { (reason.step) } } " " (prose(&reason.message)) }
+                        p {
+                            a href={ "#step-" (reason.step) } { strong { (reason.step) } }
+                            " " (prose_without_commands(&reason.message))
+                        }
                         (acts::of_reason(visit, run, reason))
                     }
                 }
                 @if rest > 0 { p class="muted" { "… and " (rest) " steps more" } }
             }
-            div class="acts" { (acts::of_run(visit, run)) }
+            div class="acts" { (acts::of_run(visit, run, is_signal_awaited)) }
         }
     }
 }

@@ -12,8 +12,8 @@ use pawl_api::{Behalf, session};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
+use super::Pages;
 use super::frame::{self, Sheet};
-use super::{Pages, enter};
 
 /// With it, the script asks for what may have changed in a page alone.
 const PART: &str = "pawl-part";
@@ -22,8 +22,6 @@ const PART: &str = "pawl-part";
 pub(super) struct Visit {
     pub(super) pages: Pages,
     pub(super) who: Behalf,
-    /// Path and query.
-    pub(super) at: String,
     /// Only the part of the page is wanted that may have changed.
     pub(super) is_part: bool,
 }
@@ -34,8 +32,7 @@ impl FromRequestParts<Pages> for Visit {
     async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Self, Response> {
         // A page that is behind no check shows nothing.
         let who = parts.extensions.get::<Behalf>().cloned().ok_or_else(|| StatusCode::FORBIDDEN.into_response())?;
-        let at = parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-        Ok(Self { pages: pages.clone(), who, at, is_part: parts.headers.contains_key(PART) })
+        Ok(Self { pages: pages.clone(), who, is_part: parts.headers.contains_key(PART) })
     }
 }
 
@@ -84,7 +81,7 @@ pub(super) async fn find(State(pages): State<Pages>, mut request: Request, next:
 /// A form counts from a page of ours alone, whether a token is needed or not.
 pub(super) fn refuse_forms_of_others(method: &Method, headers: &HeaderMap) -> Option<Response> {
     let is_form = *method != Method::GET && *method != Method::HEAD;
-    (is_form && !session::is_own(headers)).then(|| frame::trouble(None, &enter::foreign_form()))
+    (is_form && !session::is_own(headers)).then(|| frame::trouble(None, &Problem::foreign_form()))
 }
 
 /// A token that was wrong is forgotten, so that it is not shown again.

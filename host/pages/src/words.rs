@@ -1,7 +1,7 @@
 //! Texts that come from elsewhere: sentences of the API with commands in backticks, names of any length, ids.
 
 use maud::{Markup, html};
-use pawl_domain::id::{RunId, WorkerId};
+use pawl_domain::id::WorkerId;
 
 /// A sentence of the API: what stands between backticks is code, and it begins with a capital.
 pub(super) fn prose(text: &str) -> Markup {
@@ -15,18 +15,18 @@ pub(super) fn prose(text: &str) -> Markup {
     }
 }
 
+/// The same without the parts that only name a command: where there are buttons, these do it.
+pub(super) fn prose_without_commands(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split("; ").filter(|part| !part.contains("`pawl ")).collect();
+    if parts.is_empty() { prose(text) } else { prose(&parts.join("; ")) }
+}
+
 /// A name that may be long: cut by the stylesheet, whole for whoever points at it.
 pub(super) fn name(text: &str) -> Markup {
     html! { span class="name" title=(text) { (text) } }
 }
 
-/// The end of a run's id, which is all chance: the beginning is its time, and that of its neighbours.
-pub(super) fn run_id(run: RunId) -> Markup {
-    let text = run.to_string();
-    html! { code class="id" title=(text) { (text.get(24..).unwrap_or(&text)) } }
-}
-
-/// The same of a worker's.
+/// The end of a worker's id, which is all chance: the beginning is the time of its start.
 pub(super) fn worker_id(worker: WorkerId) -> Markup {
     let text = worker.to_string();
     html! { code class="id" title=(text) { (text.get(28..).unwrap_or(&text)) } }
@@ -65,6 +65,9 @@ mod tests {
         let said = prose("try `pawl run retry <b>`, \"then\"").into_string();
         assert_eq!(said, "Try <code>pawl run retry &lt;b&gt;</code>, &quot;then&quot;");
         assert_eq!(prose("").into_string(), "");
+        let short = |text| prose_without_commands(text).into_string();
+        assert_eq!(short("it waits; send it with `pawl run signal`"), "It waits");
+        assert_eq!(short("`pawl doctor` tells more"), "<code>pawl doctor</code> tells more", "nothing else is said");
     }
 
     #[test]

@@ -16,7 +16,7 @@ fn a_page_follows_its_run_while_a_worker_is_killed_and_another_goes_on() -> Resu
     browser.value("window.untouched = true")?;
     browser.shows("#why", "executes it")?;
     cluster.worker("b").start()?;
-    cluster.the("a")?.process.kill9();
+    cluster.the("a")?.kill9();
     browser.shows("#past", "lease expired")?;
     browser.shows("#past", "resumed")?;
     browser.shows("#time svg[aria-label^='collect']", "")?;

@@ -51,7 +51,7 @@ fn furnished(name: &str) -> Result<(Cluster, Chromium, Vec<(&'static str, String
             submit(
                 &cluster,
                 "orders",
-                &json!({"order": 1000 + number, "items": [{"sku": "A-17", "count": number}]}),
+                &json!({"order": 1000 + number, "lines": [{"sku": "A-17", "count": number}]}),
                 &format!("order-{}", 1000 + number),
             )
         })

@@ -37,7 +37,7 @@ pub(super) fn draw(run: &Run) -> Markup {
                 @for node in &layout.nodes { (boxed(run, &layout, node)) }
             }
         }
-        @if layout.nodes.len() < run.steps.len() {
+        @if layout.nodes.iter().any(|node| node.steps.len() > 1) {
             p class="muted" {
                 "Folded: a box stands for all steps of one plugin side by side, in the colour of the one that needs most."
             }
@@ -61,8 +61,11 @@ fn line(layout: &Layout, from: usize, to: usize) -> String {
 
 fn boxed(run: &Run, layout: &Layout, node: &Node) -> Markup {
     let steps: Vec<&Step> = node.steps.iter().map(|step| &run.steps[*step]).collect();
-    let Some(worst) = steps.iter().min_by_key(|step| urgency(step.status)) else { return html! {} };
-    let (look, (x, y)) = (of_step(worst.status), corner(layout, node));
+    let (x, y) = corner(layout, node);
+    let Some(worst) = steps.iter().min_by_key(|step| urgency(step.status)) else {
+        return html! { path class="line" d={ "M" (x) " " (y + HEIGHT / 2) "h" (WIDTH) } {} };
+    };
+    let look = of_step(worst.status);
     let is_folded = steps.len() > 1;
     let name = if is_folded {
         format!("{} ×{}", cut(&worst.plugin, 10), figure(steps.len() as u64))

@@ -58,7 +58,11 @@ pub(super) fn last(run: &RunSummary, events: &[Event]) -> Markup {
     let more = run.event_count.saturating_sub(u32::try_from(shown.len()).unwrap_or(u32::MAX));
     html! {
         (table(run, &shown))
-        @if more > 0 { p { a href={ "/runs/" (run.id) "/events" } { "All " (count(run.event_count.into(), "event", "events")) } } }
+        @if more > 0 {
+            p class="more" {
+                a href={ "/runs/" (run.id) "/events" } { "All " (count(run.event_count.into(), "event", "events")) }
+            }
+        }
     }
 }
 

@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 const BOXES: usize = 40;
 const LAYERS: usize = 24;
 
-/// One step, or several that are folded into one box.
+/// Places that lines are led through.
+const THROUGH: usize = 120;
+
+/// One step, several that are folded into one box, or none: where a line goes through a layer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Node {
     /// From the left.
@@ -48,6 +51,7 @@ pub(super) fn lay_out(needs: &[Vec<usize>], kinds: &[&str]) -> Layout {
     let pairs = needs.iter().enumerate().flat_map(|(step, needs)| needs.iter().map(move |need| (*need, step)));
     let edges = pairs.map(|(from, to)| (of_step[from], of_step[to]));
     let edges: BTreeSet<(usize, usize)> = edges.filter(|(from, to)| nodes[*from].layer < nodes[*to].layer).collect();
+    let edges = through_layers(&mut nodes, edges);
     let widest = order(&mut nodes, &edges);
     let layers = nodes.iter().map(|node| node.layer + 1).max().unwrap_or(0);
     Layout { nodes, edges, layers, widest }
@@ -98,6 +102,33 @@ fn grouping(layer: &[usize], layers: usize, kinds: &[&str]) -> Vec<(usize, usize
     }
 }
 
+/// Leads lines that pass layers through a place of their own in each, so that they go around boxes; those of one node together.
+fn through_layers(nodes: &mut Vec<Node>, edges: BTreeSet<(usize, usize)>) -> BTreeSet<(usize, usize)> {
+    let mut furthest: BTreeMap<usize, usize> = BTreeMap::new();
+    for (from, to) in &edges {
+        let last = furthest.entry(*from).or_default();
+        *last = nodes[*to].layer.max(*last);
+    }
+    if furthest.iter().map(|(from, last)| last - nodes[*from].layer - 1).sum::<usize>() > THROUGH {
+        return edges;
+    }
+    let mut through: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+    let mut led = BTreeSet::new();
+    for (from, to) in edges {
+        let mut last = from;
+        for layer in nodes[from].layer + 1..nodes[to].layer {
+            let next = *through.entry((from, layer)).or_insert_with(|| {
+                nodes.push(Node { layer, place: 0, steps: Vec::new() });
+                nodes.len() - 1
+            });
+            led.insert((last, next));
+            last = next;
+        }
+        led.insert((last, to));
+    }
+    led
+}
+
 /// Places nodes near those that they are joined to, some times to and fro. Returns how many the fullest layer has.
 fn order(nodes: &mut [Node], edges: &BTreeSet<(usize, usize)>) -> usize {
     let mut layers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -145,8 +176,10 @@ mod tests {
         // 3 ─▶ 0 ─▶ 1, 3 ─▶ 2, 1 and 2 ─▶ 4
         let needs = [vec![3], vec![0], vec![3], vec![], vec![1, 2]];
         let layout = lay_out(&needs, &["p"; 5]);
-        assert_eq!(layout.nodes.iter().map(|node| node.layer).collect::<Vec<_>>(), [1, 2, 1, 0, 3]);
-        assert_eq!((layout.layers, layout.widest, layout.edges.len()), (4, 2, 5));
+        let boxes = layout.nodes.iter().filter(|node| !node.steps.is_empty());
+        assert_eq!(boxes.map(|node| node.layer).collect::<Vec<_>>(), [1, 2, 1, 0, 3]);
+        // From 2 to 4 the line passes the layer of 1.
+        assert_eq!((layout.layers, layout.widest, layout.nodes.len(), layout.edges.len()), (4, 2, 6, 6));
     }
 
     #[test]

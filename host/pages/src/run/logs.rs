@@ -34,7 +34,9 @@ async fn sheet(visit: &Visit, id: &str, level: Option<LogLevel>) -> Result<Sheet
         (head(&run.summary, Part::Logs, now_ms()))
         form class="filter" {
             label for="level" { "At least" }
-            select id="level" name="level" { @for known in LogLevel::ALL { option selected[level == Some(known)] { (known) } } }
+            select id="level" name="level" {
+                @for known in LogLevel::ALL { option selected[level == Some(known)] { (known) } }
+            }
             button class="button" { "Show" }
             a class="quiet" href={ "/v1/runs/" (id) "/logs?limit=10000" (of_level) } download={ "run-" (id) "-logs.json" } { "Download" }
         }

@@ -17,15 +17,8 @@ const ROWS: usize = 40;
 /// Letters of an error's line.
 const LINE: usize = 200;
 
-const COLUMNS: [(&str, &str); 7] = [
-    ("Step", ""),
-    ("Plugin", "wide"),
-    ("State", ""),
-    ("Attempts", "num wide"),
-    ("Took", "num"),
-    ("Worker", "wide"),
-    ("What it says", ""),
-];
+const COLUMNS: [(&str, &str); 6] =
+    [("Step", ""), ("State", ""), ("Plugin", "wide"), ("Attempts", "num wide"), ("Took", "num"), ("Worker", "wide")];
 
 pub(super) fn table(run: &Run, now: i64) -> Markup {
     let mut steps: Vec<&Step> = run.steps.iter().collect();
@@ -49,17 +42,16 @@ fn row(step: &Step, now: i64) -> Markup {
     html! {
         tr id={ "step-" (step.name) } {
             th scope="row" { (name(&step.name)) }
+            td { div class="stands" { (of_step(step.status).chip()) (says(step)) } }
             td class="wide" {
                 (name(&step.plugin))
                 @if let Some(version) = &step.version { span class="muted" { "@" (version) } }
             }
-            td { (of_step(step.status).chip()) }
             td class="num wide" { @if step.attempts > 0 { (step.attempts) } @else { "–" } }
             td class="num" {
                 @if let Some(started) = is_begun { (duration((until - started).max(0))) } @else { "–" }
             }
             td class="wide" { @if let Some(worker) = step.worker { (worker_id(worker)) } @else { "–" } }
-            td class="says" { (says(step)) }
         }
     }
 }
@@ -70,7 +62,7 @@ fn says(step: &Step) -> Markup {
     if let Some((error, bytes)) = step.error.as_ref().zip(bytes) {
         let line = error.get("message").and_then(Value::as_str).unwrap_or(&bytes).lines().next().unwrap_or_default();
         return html! {
-            details class="error" {
+            details class="error says" {
                 summary { (cut(line, LINE)) }
                 @match json::folded(bytes.as_bytes()) {
                     Some(folded) => (folded),
@@ -80,12 +72,14 @@ fn says(step: &Step) -> Markup {
         };
     }
     if let Some(signal) = &step.awaits {
-        return html! { "waits for the signal " code { (signal) } };
+        return html! { span class="says" { "waits for the signal " code { (signal) } } };
     }
     match (step.status, step.due_at_ms) {
-        (StepStatus::Waiting, Some(due)) => return html! { "wakes in " (rough((due - now_ms()).max(0))) },
+        (StepStatus::Waiting, Some(due)) => {
+            return html! { span class="says" { "wakes in " (rough((due - now_ms()).max(0))) } };
+        }
         (StepStatus::Blocked, _) if !step.needs.is_empty() => {
-            return html! { span class="muted" { "needs " (cut(&step.needs.join(", "), 60)) } };
+            return html! { span class="says muted" { "needs " (cut(&step.needs.join(", "), 60)) } };
         }
         _ => {}
     }
@@ -93,9 +87,9 @@ fn says(step: &Step) -> Markup {
     html! {
         @if let Some(progress) = step.progress.filter(|_| !step.status.is_ended()) {
             progress max="100" value=(percent(progress)) aria-label={ "Progress of " (step.name) } {}
-            " " (percent(progress)) " % "
+            (percent(progress)) " %"
         }
-        (cut(words, LINE))
+        @if !words.is_empty() { span class="says" { (cut(words, LINE)) } }
     }
 }
 

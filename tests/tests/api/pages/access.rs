@@ -25,7 +25,7 @@ fn each_page_is_for_whoever_may_read_and_offers_what_the_role_may_do() -> Result
     let filled =
         |path: &str| path.replace("{run}", &run.to_string()).replace("{act}", "cancel").replace("{file}", "none");
     let nobody = Browser::at(&api)?;
-    for (path, is_open) in pawl_pages::PATHS {
+    for (path, is_open) in pawl_pages::paths() {
         let path = filled(path);
         let method = if path.ends_with("/cancel") || path == "/leave" { "POST" } else { "GET" };
         let shown = nobody.send(method, &path, &[("origin", &nobody.base)], "")?;
