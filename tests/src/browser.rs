@@ -14,7 +14,7 @@ use crate::runtime::block_on;
 use crate::{bounds, ending, wait};
 
 /// How a browser is told to do nothing by itself.
-const QUIET: [&str; 11] = [
+const QUIET: [&str; 12] = [
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -26,6 +26,7 @@ const QUIET: [&str; 11] = [
     "--disable-sync",
     "--disable-features=OptimizationHints,MediaRouter,Translate",
     "--force-color-profile=srgb",
+    "--hide-scrollbars",
 ];
 
 /// The name of an element in WebDriver's JSON.
@@ -223,7 +224,7 @@ impl Chromium {
             let message: Value = serde_json::from_str(entry["message"].as_str().unwrap_or("null"))?;
             let url = message["message"]["params"]["request"]["url"].as_str();
             if let Some(url) =
-                url.filter(|url| !url.starts_with(base) && !url.starts_with("data:,") && !url.starts_with("chrome"))
+                url.filter(|url| !url.starts_with(base) && !url.starts_with("data:") && !url.starts_with("chrome"))
             {
                 all.push(format!("request: {url}"));
             }

@@ -91,8 +91,9 @@ fn hidden(token: &str) -> String {
 }
 
 fn shown(digits: &str) -> Option<String> {
-    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let bytes = digits.as_bytes().chunks(2).map(pair).collect::<Option<Vec<u8>>>()?;
+    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else { return None };
+    let pair = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes = pairs.iter().map(pair).collect::<Option<Vec<u8>>>()?;
     String::from_utf8(bytes).ok()
 }
 

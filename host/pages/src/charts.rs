@@ -6,9 +6,10 @@ use pawl_api::types::{RunStatus, RunSummary};
 use super::times::{duration, rough};
 use super::words::figure;
 
-/// Columns, and how far back they go at most, ms.
+/// Columns, and how far back they go, ms: an hour, or as far as there are runs.
 const COLUMNS: usize = 60;
 const LONGEST_MS: i64 = 3_600_000;
+const SHORTEST_MS: i64 = 600_000;
 
 /// The height of a picture in units of its own; a column is one of ten wide.
 const HEIGHT: usize = 60;
@@ -28,17 +29,17 @@ struct Column {
 /// What ended lately.
 pub(super) struct Lately {
     columns: Vec<Column>,
+    /// How far back it goes.
     span_ms: i64,
-    /// Older runs may have ended in that time, too: those that are listed do not go further back.
-    is_cut: bool,
 }
 
 impl Lately {
-    /// Of these runs, newest first; `has_more`: there are older ones.
+    /// Of these runs, newest first; `has_more`: there are older ones, of which some may have ended in that time, too.
     pub(super) fn of(runs: &[RunSummary], has_more: bool, now_ms: i64) -> Self {
         let oldest = runs.last().map_or(now_ms, |run| run.created_at_ms);
         let is_cut = has_more && now_ms - oldest < LONGEST_MS;
-        let span_ms = if is_cut { (now_ms - oldest).max(1_000) } else { LONGEST_MS };
+        let shortest = if is_cut { 1_000 } else { SHORTEST_MS };
+        let span_ms = (now_ms - oldest).clamp(shortest, LONGEST_MS);
         let mut columns = vec![Column::default(); COLUMNS];
         for run in runs {
             let Some(ended) = run.ended_at_ms else { continue };
@@ -55,7 +56,7 @@ impl Lately {
             column.took_ms.push((ended - run.created_at_ms).max(0));
         }
         columns.iter_mut().for_each(|column| column.took_ms.sort_unstable());
-        Self { columns, span_ms, is_cut }
+        Self { columns, span_ms }
     }
 
     /// How many succeeded and failed.
@@ -65,7 +66,7 @@ impl Lately {
 
     /// `the last hour`.
     pub(super) fn when(&self) -> String {
-        if self.is_cut { format!("the last {}", rough(self.span_ms)) } else { "the last hour".to_owned() }
+        if self.span_ms < LONGEST_MS { format!("the last {}", rough(self.span_ms)) } else { "the last hour".to_owned() }
     }
 
     /// The median of how long they took, ms, and the time within which 95 of 100 did.
@@ -146,6 +147,43 @@ fn of_hundred(sorted: &[i64], share: usize) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn run(created_at_ms: i64, status: RunStatus, ended_at_ms: Option<i64>) -> RunSummary {
+        RunSummary {
+            id: pawl_domain::id::RunId::new(),
+            pipeline: "p".into(),
+            pipeline_digest: pawl_domain::id::Digest::of(b""),
+            status,
+            step_count: 1,
+            live_steps: 0,
+            parked: false,
+            kept: false,
+            paused: None,
+            event_count: 1,
+            idempotency_key: None,
+            created_at_ms,
+            started_at_ms: None,
+            ended_at_ms,
+        }
+    }
+
+    #[test]
+    fn pictures_go_as_far_back_as_the_runs_that_are_listed() {
+        let now = 10 * LONGEST_MS;
+        let runs = [
+            run(now - 5_000, RunStatus::Running, None),
+            run(now - 30_000, RunStatus::Succeeded, Some(now - 10_000)),
+            run(now - 40_000, RunStatus::Failed, Some(now - 39_000)),
+            run(now - 50_000, RunStatus::Cancelled, Some(now - 1)),
+        ];
+        let young = Lately::of(&runs, false, now);
+        assert_eq!((&*young.when(), young.ended(), young.took()), ("the last 10 min", (1, 1), Some((20_000, 20_000))));
+        assert_eq!(Lately::of(&runs, true, now).when(), "the last 50 s", "older ones are not told");
+        let old = [&runs[..], &[run(0, RunStatus::Succeeded, Some(1))]].concat();
+        let old = Lately::of(&old, true, now);
+        assert_eq!((&*old.when(), old.ended()), ("the last hour", (1, 1)), "it ended long ago");
+        assert_eq!(Lately::of(&[], false, now).ended(), (0, 0));
+    }
 
     #[test]
     fn shares_of_few_and_many() {

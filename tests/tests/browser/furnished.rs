@@ -1,11 +1,15 @@
 //! An installation with something to look at.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, ensure};
 use pawl_domain::id::RunId;
 use pawl_tests::{Chromium, Cluster, binary, bounds, wait};
 use serde_json::{Value, json};
+
+/// Pictures that docs/pages.md has, by what they show.
+const OF_DOCS: [(&str, &str); 3] = [("overview", "overview.png"), ("run-dark", "run.png"), ("runs-phone", "phone.png")];
+
+/// Largest picture in the docs, bytes.
+const PICTURE: usize = 150 << 10;
 
 /// Some that follow each other and some side by side, with one that fails at first.
 const ORDERS: &str = r#"
@@ -81,7 +85,7 @@ name = "nightly-report"
 [[step]]
 name = "collect"
 plugin = "batch"
-config = { items = 400, pause_ms = 25, checkpoint_every = 10 }
+config = { items = 160, pause_ms = 25, checkpoint_every = 10 }
 [[step]]
 name = "report"
 plugin = "echo"
@@ -121,14 +125,19 @@ pub fn awaiting() -> Value {
     json!({"signal": "approved", "timeout_ms": 3_600_000})
 }
 
-/// Where pictures for the docs go, if they are to be made anew; else where nobody minds.
-pub fn pictures() -> Result<PathBuf> {
-    let folder = match std::env::var_os("PAWL_BLESS") {
-        Some(_) => binary::repository().join("docs/images"),
-        None => binary::programs()?.join("tests/pictures"),
-    };
+/// Keeps a picture where nobody minds; and for the docs, if it is one of theirs and they are to be made anew.
+pub fn keep(name: &str, picture: &[u8]) -> Result<()> {
+    let folder = binary::programs()?.join("tests/pictures");
     std::fs::create_dir_all(&folder)?;
-    Ok(folder)
+    std::fs::write(folder.join(format!("{name}.png")), picture)?;
+    let Some((_, of_docs)) = OF_DOCS.iter().find(|(taken, _)| *taken == name) else { return Ok(()) };
+    ensure!(picture.len() <= PICTURE, "{name} has {} bytes", picture.len());
+    if std::env::var_os("PAWL_BLESS").is_some() {
+        let folder = binary::repository().join("docs/images");
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join(of_docs), picture)?;
+    }
+    Ok(())
 }
 
 /// Nothing was said on the console, and nothing asked for elsewhere.

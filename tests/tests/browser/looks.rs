@@ -5,10 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use pawl_tests::{Chromium, Cluster, binary, bounds};
 use serde_json::{Value, json};
 
-use crate::furnished::{awaiting, furnish, is_quiet, pictures, stands, submit};
-
-/// Largest picture in the docs, bytes.
-const PICTURE: usize = 150 << 10;
+use crate::furnished::{awaiting, furnish, is_quiet, keep, stands, submit};
 
 /// Sizes of windows: a screen, a phone.
 const SCREEN: (u32, u32) = (1280, 860);
@@ -33,7 +30,7 @@ fn is_accessible(browser: &Chromium, page: &str) -> Result<()> {
 /// Nothing is wider than the window.
 fn fits(browser: &Chromium, page: &str) -> Result<()> {
     let wider = browser.value(
-        "[...document.querySelectorAll('body *')].filter((it) => !it.closest('.wide-picture, pre, .json, .unseen, dialog, svg') \
+        "[...document.querySelectorAll('body *')].filter((it) => !it.closest('.wide-picture, .tabs, pre, .json, .unseen, dialog, svg') \
          && it.getBoundingClientRect().right > innerWidth + 1).slice(0, 5).map((it) => it.outerHTML.slice(0, 120))",
     )?;
     let scrolls = browser.value("document.documentElement.scrollWidth > innerWidth")?;
@@ -56,7 +53,7 @@ fn furnished(name: &str) -> Result<(Cluster, Chromium, Vec<(&'static str, String
             )
         })
         .collect::<Result<_>>()?;
-    cluster.all_succeed(&done, bounds::RUN)?;
+    done.iter().try_for_each(|run| cluster.succeeds(*run, bounds::RUN))?;
     stands(&cluster, failed, "parse", "failed")?;
     let waiting = submit(&cluster, "approve-refund", &awaiting(), "refund-88")?;
     stands(&cluster, waiting, "wait-for-approval", "waiting")?;
@@ -82,19 +79,13 @@ fn furnished(name: &str) -> Result<(Cluster, Chromium, Vec<(&'static str, String
 #[ignore = "needs a browser: `make test-pages`"]
 fn pages_have_nothing_serious_against_them_and_are_pictured() -> Result<()> {
     let (cluster, browser, pages) = furnished("pages_looks")?;
-    let folder = pictures()?;
     let base = cluster.client.url("");
     for (page, path) in &pages {
         for (kind, (width, height), dark) in [("", SCREEN, false), ("-dark", SCREEN, true), ("-phone", PHONE, false)] {
             let name = format!("{page}{kind}");
             browser.look(width, height, dark)?;
             browser.open(&format!("{base}{path}"))?;
-            let picture = browser.picture()?;
-            let is_shown = matches!(&*name, "overview" | "run-dark" | "runs-phone");
-            ensure!(!is_shown || picture.len() <= PICTURE, "{name} has {} bytes", picture.len());
-            if is_shown || std::env::var_os("PAWL_BLESS").is_none() {
-                std::fs::write(folder.join(format!("{name}.png")), picture)?;
-            }
+            keep(&name, &browser.picture()?)?;
             is_accessible(&browser, &name)?;
             fits(&browser, &name)?;
         }
@@ -124,7 +115,7 @@ fn ten_thousand_steps_and_long_names_fit() -> Result<()> {
     for (kind, (width, height)) in [("", SCREEN), ("-phone", PHONE)] {
         browser.look(width, height, false)?;
         browser.open(&format!("{base}/runs/{run}"))?;
-        std::fs::write(pictures()?.join(format!("large{kind}.png")), browser.picture()?)?;
+        keep(&format!("large{kind}"), &browser.picture()?)?;
         fits(&browser, "large")?;
         is_accessible(&browser, "large")?;
     }
