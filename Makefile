@@ -8,6 +8,7 @@
 #   make side-by-side    the build before this one beside this one: an upgrade and the way back, under load and kills
 #   make pressure        millions of runs, ten minutes of faults, an hour of load: counts pages, says times and rates; two hours
 #   make test-languages  steps in Python and JavaScript; sets up their compilers in .pawl
+#   make test-pages      the web pages in a real browser, which it installs
 #   make fuzz            what comes from outside, ten minutes for each kind; FUZZ_SECONDS says for how long instead
 #   make fuzz-minute     the same for a minute
 #   make drill           the recovery drill; summary and logs in target/drill
@@ -21,7 +22,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help check demo freeze fuzz fuzz-minute package test test-plain side-by-side pressure test-languages languages drill bench build build-tests guests test-guests lint docs doctests licences sbom setup setup-servers setup-test
+.PHONY: help check demo freeze fuzz fuzz-minute package test test-plain side-by-side pressure test-languages test-pages languages drill bench build build-tests guests test-guests lint docs doctests licences sbom setup setup-servers setup-test
 
 # Each recipe begins with it: the Rust toolchain is found and named tools are in PATH.
 env := . .ci/env
@@ -126,7 +127,13 @@ languages: build-tests
 # They are ignored elsewhere, because they need what is built here.
 test-languages: setup-test languages
 	@$(env)
-	cargo nextest run --workspace --run-ignored only -E 'not test(pressure_) and not test(side_by_side::)'
+	cargo nextest run --workspace --run-ignored only -E 'not test(pressure_) and not test(side_by_side::) and not binary(browser)'
+
+# With PAWL_BLESS=1 it makes the pictures of docs/pages.md anew.
+test-pages: test-guests
+	@.ci/setup browser
+	@$(env)
+	cargo nextest run --workspace --run-ignored only --test-threads 1 -E 'binary(browser)'
 
 test-plain: test-guests
 	@$(env)

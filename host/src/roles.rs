@@ -51,7 +51,9 @@ pub(super) async fn api(settings: &Settings) -> anyhow::Result<()> {
     auto_recover::beside_the_start(settings, &ports);
     let traces = Traces::start(settings, &ports.store)?;
     // It checks and describes components; it executes none.
-    let config = api::Config { token: settings.api_token()?, secrets: settings.secret_keys()?, ..settings.api() };
+    let front = Some(pawl_pages::front(None));
+    let config =
+        api::Config { token: settings.api_token()?, secrets: settings.secret_keys()?, front, ..settings.api() };
     let served = api::serve(config, ports, stop).await;
     traces.finish().await;
     served.map_err(|error| match error {

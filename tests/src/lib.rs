@@ -26,6 +26,7 @@
 
 pub mod binary;
 pub mod bounds;
+pub mod browser;
 pub mod certificates;
 pub mod client;
 pub mod cluster;
@@ -51,6 +52,7 @@ pub mod target;
 pub mod wait;
 pub mod worker;
 
+pub use browser::Chromium;
 pub use client::Client;
 pub use cluster::Cluster;
 pub use collector::Collector;

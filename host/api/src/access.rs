@@ -20,9 +20,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use axum::extract::Request;
 use axum::http::header::{AUTHORIZATION, FORWARDED};
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{Extensions, HeaderMap, HeaderName};
 use looked_up::LookedUp;
 use pawl_base::lock;
 use pawl_domain::access::Role;
@@ -140,14 +139,14 @@ impl Access {
     }
 
     /// Where a request comes from: the other end of its connection, or what a proxy says that was named.
-    pub(super) fn source_of(&self, request: &Request) -> IpAddr {
-        let peer = request.extensions().get::<Source>();
+    pub(super) fn source_of(&self, extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
+        let peer = extensions.get::<Source>();
         let peer = peer.map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |Source(address)| *address);
         if self.0.proxies.are_none() {
             return peer;
         }
         let lines = |name: HeaderName| {
-            let all = request.headers().get_all(name).into_iter();
+            let all = headers.get_all(name).into_iter();
             // What is no text is no address.
             all.map(|line| line.to_str().unwrap_or_default()).collect::<Vec<_>>()
         };

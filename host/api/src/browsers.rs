@@ -1,7 +1,7 @@
 //! What web pages may do here: nothing, unless they are this process's own. A page can make a browser send requests to addresses
 //! that the page itself can't reach, loopback among them, and by a name of its own that it lets point there (DNS rebinding).
 //! So each listener goes by some names only, takes no request that another origin's page has sent, and tells browsers to do
-//! nothing with its answers.
+//! nothing with its answers. Only an answer that says what they may do with it, as one of Pawl's own pages does, is left as it is.
 //!
 //! An address in numbers is no name that somebody could let point elsewhere: it is enough that the process listens there, and
 //! one that listens on all addresses goes by each.
@@ -117,14 +117,14 @@ fn bare(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
-/// Refuses what is for another host or from another's page; and tells browsers to do nothing with the answer, whatever it is.
+/// Refuses what is for another host or from another's page; and tells browsers to do nothing with the answer, unless it says what.
 pub(super) async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
     let mut response = match hosts.check(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
     for (name, value) in &STRICT {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }

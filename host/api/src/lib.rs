@@ -10,8 +10,8 @@
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::HeaderName;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderName, Method};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 
@@ -36,6 +36,7 @@ mod health;
 mod home;
 mod inbox;
 mod incidents;
+mod inside;
 mod journal;
 mod known;
 mod logs;
@@ -64,6 +65,7 @@ mod schemas;
 mod sealing;
 mod secrets;
 mod server;
+pub mod session;
 mod signals;
 mod slow;
 mod state;
@@ -81,6 +83,7 @@ mod while_allowed;
 mod whose;
 
 pub use home::{Building, Home, Unbuilt};
+pub use inside::{Behalf, Front, Inside};
 pub use metrics::{MetricsConfig, serve_metrics};
 pub use server::{Config, ServeError, listen, serve, serve_at_home};
 
@@ -90,8 +93,8 @@ pub use tokens::new_token;
 use state::AppState;
 use while_allowed::Pass;
 
-/// All routes, each behind what it wants.
-fn router(state: AppState) -> Router {
+/// All routes, each behind what it wants; and what answers beside them.
+fn router(state: AppState, front: Option<&Front>) -> Router {
     let all = routes::all().into_iter().flat_map(|(_, routes)| routes);
     let (open, closed): (Vec<_>, Vec<_>) = all.partition(|route| route.role().is_none());
     let added = |routes: Vec<route::Route>| routes.into_iter().fold(Router::new(), |all, route| route.added_to(all));
@@ -104,19 +107,24 @@ fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(state.clone(), unmigrated::refuse))
         .layer(from_fn_with_state(state.clone(), check_access))
         .layer(from_fn(traced::trace));
-    added(open)
-        .method_not_allowed_fallback(no_method)
-        .merge(closed)
-        .layer(from_fn_with_state(state.clone(), home::check_folder))
-        .layer(from_fn_with_state(state.hosts.clone(), browsers::guard))
+    let api = added(open).method_not_allowed_fallback(no_method).merge(closed).with_state(state.clone());
+    let all = match front {
+        Some(front) => front.routes(Inside::new(state.clone(), api.clone())).merge(api),
+        None => api,
+    };
+    all.layer(from_fn_with_state(state.clone(), home::check_folder))
+        .layer(from_fn_with_state(state.hosts, browsers::guard))
         .layer(from_fn(unread::read_rest))
-        .with_state(state)
 }
 
 /// Lets a request pass that may, and tells those within whose it is.
 async fn check_access(State(state): State<AppState>, mut request: Request, next: Next) -> Result<Response> {
     let wants = state.wanted.by(&request);
-    let source = state.access.source_of(&request);
+    let source = state.access.source_of(request.extensions(), request.headers());
+    // What changes something goes by way of a page, which has seen to it that it is its own.
+    if session::is_read(request.method()) {
+        session::let_count(&Method::GET, request.headers_mut());
+    }
     // A closed route wants a role, whatever the table says.
     let wanted = wants.role.unwrap_or(Role::Admin);
     let caller = state.access.check(wanted, request.headers(), source).await?;

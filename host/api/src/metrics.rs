@@ -220,7 +220,7 @@ fn unready(is_ready: bool) -> Vec<String> {
 
 /// All of it is for those who may read, and of the whole installation.
 async fn check_access(State(access): State<Access>, request: Request, next: Next) -> Result<Response> {
-    let source = access.source_of(&request);
+    let source = access.source_of(request.extensions(), request.headers());
     let caller = access.check(pawl_domain::access::Role::Read, request.headers(), source).await?;
     match &caller.namespace {
         Some(own) => Err(Problem::of_all(caller.name.as_deref(), own)),

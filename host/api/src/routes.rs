@@ -79,6 +79,11 @@ fn runs() -> Vec<Route> {
             .wants(Read)
             .says("showRun", "a run with its steps, without payloads; `wait_ms` waits until it has ended, `steps=false` leaves the steps out")
             .or(&TOO_MANY_READERS, ""),
+        Route::get("/v1/runs/{run}/input", runs::input)
+            .wants(Read)
+            .says("showInput", "the input as it was submitted")
+            .handles_payloads()
+            .gives::<Value>(),
         Route::get("/v1/runs/{run}/output", runs::output)
             .wants(Read)
             .says("showOutput", "the output as the steps wrote it")

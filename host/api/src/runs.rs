@@ -292,6 +292,12 @@ pub(super) async fn show_step(
     Ok(Json(StepDetail { step: step_of(id, &pipeline, row), output, ways_out }))
 }
 
+pub(super) async fn input(Scoped(state): Scoped, Path(run): Path<String>) -> Result<Response> {
+    let id = run_id(&run)?;
+    let input = state.opened(id, Place::Input, state.store.run_input(id).await?).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], input).into_response())
+}
+
 pub(super) async fn output(Scoped(state): Scoped, Path(run): Path<String>) -> Result<Response> {
     let id = run_id(&run)?;
     let pipeline = state.pipeline_of(id).await?;

@@ -29,6 +29,7 @@ use super::aside::Aside;
 use super::browsers::Hosts;
 use super::doors::{self, Doors};
 use super::home::Home;
+use super::inside::Front;
 use super::lookout;
 use super::metrics::Asked;
 use super::oidc::{self, Oidc};
@@ -81,6 +82,8 @@ pub struct Config {
     pub secrets: Keys,
     /// Which components are let in.
     pub trusted: Policy,
+    /// What answers beside the API, if anything does.
+    pub front: Option<Front>,
 }
 
 impl Default for Config {
@@ -104,6 +107,7 @@ impl Default for Config {
             examiner: Examiner::default(),
             secrets: Keys::default(),
             trusted: Policy::default(),
+            front: None,
         }
     }
 }
@@ -248,7 +252,7 @@ async fn answer(
     };
     let Config { connections, header_timeout, body_timeout, .. } = config;
     let doors = Doors { tls, connections, header_timeout, body_timeout };
-    let serving = doors::serve(listener, router(state.clone()), doors, stopped.clone());
+    let serving = doors::serve(listener, router(state.clone(), config.front.as_ref()), doors, stopped.clone());
     // Tasks of their own, which run where the readers do: otherwise each wake-up would go by way of this thread.
     let mut readers = JoinSet::new();
     readers.spawn(async move { watch.run().await });

@@ -46,8 +46,13 @@ impl Wanted {
         let Some(path) = request.extensions().get::<MatchedPath>() else { return none };
         // HEAD is answered where GET is.
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        self.of(method, path.as_str()).unwrap_or(none)
+    }
+
+    /// What the route with that method and path wants, if there is one.
+    pub(super) fn of(&self, method: &Method, path: &str) -> Option<Wants> {
         let all: &HashMap<(Method, &str), Wants> = &self.0;
-        all.get(&(method.clone(), path.as_str())).copied().unwrap_or(none)
+        all.get(&(method.clone(), path)).copied()
     }
 }
 

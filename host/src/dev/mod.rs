@@ -59,6 +59,9 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
     // Commands find it by that, or by the usual address; the promises do not hang on it.
     let announced = Announced::in_data(&data, &said).map_err(|error| tell!("{error:#}"));
     tell!("listening on {}", said.url);
+    let (entry, way_in) = pawl_pages::Entry::new(&token)?;
+    serve.front = Some(pawl_pages::front(Some(entry)));
+    tell!("pages at {}{way_in}", said.url);
     let queue: SharedQueue = Arc::new(InProcess::new());
     let ports = Ports { store, queue };
     let traces = Traces::start(settings, &ports.store)?;

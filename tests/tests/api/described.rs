@@ -101,6 +101,7 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     reader.ask("PUT /v1/runs/{run}/inbox/{number}", "", JSON, "true")?;
     reader.ask("POST /v1/runs/{run}/inbox/{number}/return", "", "", "")?;
     reader.ask("DELETE /v1/runs/{run}/inbox/{number}", "", "", "")?;
+    reader.ask("GET /v1/runs/{run}/input", "", "", "")?;
     reader.ask("GET /v1/runs/{run}/output", "", "", "")?;
     reader.ask("GET /v1/runs/{run}/explain", "", "", "")?;
     reader.ask("POST /v1/runs/{run}/resume", "", "", "")?;

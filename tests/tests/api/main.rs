@@ -8,6 +8,7 @@ mod hostile;
 mod namespaces;
 mod oidc;
 mod outages;
+mod pages;
 mod plugins;
 mod requests;
 mod runs;

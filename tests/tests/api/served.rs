@@ -74,8 +74,9 @@ impl Api {
         let redis = PrivateRedis::start(&folder.join("redis"))?;
         let listen = format!("127.0.0.1:{}", free_port()?);
         let secrets = Keys::read(&"7".repeat(64))?;
+        let front = Some(pawl_pages::front(None));
         let mut config =
-            api::Config { listen: listen.clone(), grace: bounds::PROCESS, secrets, ..api::Config::default() };
+            api::Config { listen: listen.clone(), grace: bounds::PROCESS, secrets, front, ..api::Config::default() };
         // This process is not Pawl.
         config.examiner.program = binary::pawl_file()?;
         let client = Client::new(format!("http://{listen}"))?;

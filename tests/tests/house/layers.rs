@@ -9,13 +9,14 @@ use serde_json::Value;
 use crate::tree;
 
 /// Our crates, from the ground up. A crate may name those of lower floors, none of its own.
-const FLOORS: [&[&str]; 8] = [
+const FLOORS: [&[&str]; 9] = [
     &["pawl-base", "pawl-domain"],
     &["pawl-metrics"],
     &["pawl-traces"],
     &["pawl-store", "pawl-queue", "pawl-engine"],
     &["pawl-dispatch"],
     &["pawl-worker", "pawl-api"],
+    &["pawl-pages"],
     &["pawl-rehearsal"],
     &["pawl"],
 ];
@@ -27,7 +28,7 @@ const NEVER: [(&str, &str, &str); 2] = [
 ];
 
 /// Who names an outside crate that only some may know. Each of them does: a reason that has gone must go from here, too.
-const KNOWN_BY: [(&str, &[&str]); 11] = [
+const KNOWN_BY: [(&str, &[&str]); 12] = [
     // Only the store knows SQL. Rehearsals count commits and read history beside it, as an operator would.
     ("sqlx", &["pawl-rehearsal", "pawl-store"]),
     ("rusqlite", &["pawl-rehearsal", "pawl-store"]),
@@ -37,7 +38,9 @@ const KNOWN_BY: [(&str, &[&str]); 11] = [
     ("wasmtime-wasi", &["pawl-engine"]),
     // Composing components executes nothing: `pawl plugin build` does it, too.
     ("wit-component", &["pawl", "pawl-engine"]),
-    ("axum", &["pawl-api"]),
+    // HTTP is the API's, and the pages are made of HTTP.
+    ("axum", &["pawl-api", "pawl-pages"]),
+    ("maud", &["pawl-pages"]),
     // Only there do figures have names.
     ("prometheus", &["pawl-metrics"]),
     // … and only there have spans fields.

@@ -7,7 +7,7 @@ use crate::tree;
 const SERVERS: [&str; 3] = ["postgres", "redis", "sqlite"];
 
 /// The crates that see ports, if anything. `host/src` chooses and sets up what is behind them, rehearsals count and break it.
-const ABOVE: [&str; 8] = ["base", "domain", "metrics", "traces", "engine", "dispatch", "worker", "api"];
+const ABOVE: [&str; 9] = ["base", "domain", "metrics", "traces", "engine", "dispatch", "worker", "api", "pages"];
 
 /// What may be said all the same, and why.
 const ALLOWED: [(&str, &str); 1] = [("redis.read.before_claim", "a fault point: its name is part of docs/protocol.md")];

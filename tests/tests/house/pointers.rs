@@ -34,7 +34,8 @@ impl House {
     }
 
     fn has(&self, path: &str) -> bool {
-        self.texts.contains_key(path) || self.folders.contains(path)
+        let is_picture = || path.ends_with(".png") && tree::root().join(path).is_file();
+        self.texts.contains_key(path) || self.folders.contains(path) || is_picture()
     }
 
     /// Whether a path that stands in the file `from` leads somewhere: from the root, from the file's folder or one above

@@ -57,6 +57,13 @@ impl Problem {
         Self::new(&kind::FORBIDDEN, detail)
     }
 
+    /// No page of this process has sent a form.
+    #[must_use]
+    pub fn foreign_form() -> Self {
+        let detail = "no page of this address has sent that form; programs ask the API, under /v1";
+        Self::new(&kind::FOREIGN_ORIGIN, detail)
+    }
+
     pub(crate) fn foreign_origin(origin: &str) -> Self {
         let detail = format!(
             "a web page of {origin:?} has sent this, which is not where this process is: pages of others may ask for nothing here. \

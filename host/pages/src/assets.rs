@@ -1,0 +1,42 @@
+//! The stylesheet, the script and the icon. Their names have the digest of what is in them: browsers keep them for ever, and a new
+//! build's are other ones.
+
+use std::sync::LazyLock;
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
+
+/// One of them.
+pub(super) struct Asset {
+    kind: &'static str,
+    text: &'static str,
+    /// Where it is.
+    pub(super) path: String,
+}
+
+impl Asset {
+    fn new(name: &str, ending: &str, kind: &'static str, text: &'static str) -> Self {
+        let digest = blake3::hash(text.as_bytes()).to_hex();
+        Self { kind, text, path: format!("/assets/{name}-{}.{ending}", &digest[..12]) }
+    }
+}
+
+pub(super) static STYLE: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("pawl", "css", "text/css; charset=utf-8", include_str!("../assets/pawl.css")));
+pub(super) static SCRIPT: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("pawl", "js", "text/javascript; charset=utf-8", include_str!("../assets/pawl.js")));
+pub(super) static ICON: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("pawl", "svg", "image/svg+xml", include_str!("../assets/pawl.svg")));
+
+pub(super) async fn show(Path(file): Path<String>) -> Response {
+    let path = format!("/assets/{file}");
+    match [&*STYLE, &*SCRIPT, &*ICON].into_iter().find(|asset| asset.path == path) {
+        Some(asset) => {
+            let forever = (CACHE_CONTROL, "public, max-age=31536000, immutable");
+            ([(CONTENT_TYPE, asset.kind), forever], asset.text).into_response()
+        }
+        None => (StatusCode::NOT_FOUND, "there is no such file: load the page again").into_response(),
+    }
+}

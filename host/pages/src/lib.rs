@@ -1,0 +1,92 @@
+//! Web pages for people who look after runs: HTML that is made here, of what the API answers. `pawl api` and `pawl dev` serve them
+//! at `/`, `docs/pages.md` shows them.
+//!
+//! ```text
+//!  browser ─▶ the API's doors ─▶ cookie ─▶ visit ─▶ page ─┬─▶ asks the API, in this process, with the visitor's token
+//!                                  │ none                 └─▶ what it says, as HTML
+//!                                  └─▶ /enter
+//! ```
+//!
+//! There is no second way to do a thing: a page reads what a route of the API answers ([`pawl_api::Inside`]), and a form becomes a
+//! request to one. So role, namespace, record and deadlines are those of the API, and what somebody may not do is refused there;
+//! here it is only not offered. What guests have said is text: the templates escape all that is not ours.
+//!
+//! Templates are `maud`'s: HTML in Rust, checked by the compiler, in no file and with no step of a build of its own; what is put
+//! into it is escaped, and what is not has to be said (`PreEscaped`), which stands nowhere here.
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodRouter, get, post};
+use pawl_api::{Front, Inside};
+
+mod acts;
+mod assets;
+mod charts;
+mod enter;
+mod entry;
+mod forms;
+mod frame;
+mod json;
+mod look;
+mod overview;
+mod rows;
+mod run;
+mod runs;
+mod strict;
+mod times;
+mod visit;
+mod words;
+
+pub use entry::Entry;
+
+/// What all pages share; cheap to clone.
+#[derive(Clone)]
+struct Pages {
+    inside: Inside,
+    /// The way in that `pawl dev` prints.
+    entry: Option<Entry>,
+}
+
+/// The pages, for an API that they stand beside. With an entry, whoever has its address is let in by it, once.
+#[must_use]
+pub fn front(entry: Option<Entry>) -> Front {
+    Front::new(move |inside| router(Pages { inside, entry: entry.clone() }))
+}
+
+/// One page, or several under one path.
+struct Way {
+    path: &'static str,
+    /// Everybody may come here; else whoever may read.
+    is_open: bool,
+    methods: MethodRouter<Pages>,
+}
+
+/// All of them.
+fn ways() -> Vec<Way> {
+    let closed = |path, methods| Way { path, is_open: false, methods };
+    let open = |path, methods| Way { path, is_open: true, methods };
+    vec![
+        closed("/", get(overview::show)),
+        closed("/runs", get(runs::show)),
+        closed("/runs/{run}", get(run::show)),
+        closed("/runs/{run}/events", get(run::events)),
+        closed("/runs/{run}/logs", get(run::logs)),
+        closed("/runs/{run}/{act}", post(forms::act)),
+        open("/enter", get(enter::show).post(enter::enter)),
+        open("/leave", post(enter::leave)),
+        open("/assets/{file}", get(assets::show)),
+    ]
+}
+
+/// Their paths, each with whether everybody may come there; the others are for whoever may read.
+#[must_use]
+pub fn paths() -> Vec<(&'static str, bool)> {
+    ways().iter().map(|way| (way.path, way.is_open)).collect()
+}
+
+fn router(pages: Pages) -> Router {
+    let added = |ways: Vec<Way>| ways.into_iter().fold(Router::new(), |all, way| all.route(way.path, way.methods));
+    let (open, closed): (Vec<_>, Vec<_>) = ways().into_iter().partition(|way| way.is_open);
+    let closed = added(closed).layer(from_fn_with_state(pages.clone(), visit::find));
+    closed.merge(added(open)).layer(from_fn(strict::tell)).with_state(pages)
+}

@@ -1,0 +1,89 @@
+//! Queues and workers: the installation's own, for those who may see them.
+
+use maud::{Markup, html};
+use pawl_api::types::{QueueDemand, QueueList, Scale, Worker, WorkerList};
+
+use crate::look::{self, Look};
+use crate::rows::columns;
+use crate::times::{ago, rough};
+use crate::words::{count, figure, name};
+
+/// Queues that are told.
+const ROWS: usize = 20;
+
+const QUEUES: [(&str, &str); 6] = [
+    ("Queue", ""),
+    ("Waiting", "num"),
+    ("Oldest", "num"),
+    ("In hand", "num"),
+    ("Workers", "num"),
+    ("Slots", "num wide"),
+];
+
+const WORKERS: [(&str, &str); 6] =
+    [("State", ""), ("Machine", ""), ("Version", "wide"), ("Executes", "num"), ("Queues", "wide"), ("Up for", "num")];
+
+pub(super) fn queues(demand: &Scale, list: Option<&QueueList>, now: i64) -> Markup {
+    html! {
+        @if demand.queues.is_empty() { p class="muted" { "Nothing was ever put into one." } } @else {
+            table class="rows" {
+                (columns(&QUEUES))
+                tbody { @for queue in demand.queues.iter().take(ROWS) { (queue_row(queue, list, now)) } }
+            }
+        }
+        @for remark in list.iter().flat_map(|list| &list.remarks) { p class="muted" { (remark) } }
+    }
+}
+
+fn queue_row(demand: &QueueDemand, list: Option<&QueueList>, now: i64) -> Markup {
+    let is_paused = list.is_some_and(|list| list.paused.iter().any(|paused| paused.queue == demand.queue));
+    let streams = list.into_iter().flat_map(|list| &list.queues).filter(|stream| stream.queue == demand.queue);
+    let oldest = streams.filter_map(|stream| stream.oldest_unread_at_ms).min();
+    html! {
+        tr {
+            th scope="row" { (name(&demand.queue)) @if is_paused { " " (look::PAUSED.chip()) } }
+            td class="num" { (figure(demand.backlog)) }
+            td class="num" { @if let Some(oldest) = oldest { (rough((now - oldest).max(0))) } @else { "–" } }
+            td class="num" { (figure(demand.running)) }
+            td class="num" { (figure(demand.workers.into())) }
+            td class="num wide" { (figure(demand.slots)) }
+        }
+    }
+}
+
+pub(super) fn workers(list: &WorkerList, now: i64) -> Markup {
+    let lost: Vec<_> = list.gone.iter().filter(|gone| !gone.said_goodbye).collect();
+    html! {
+        @if list.workers.is_empty() { p class="muted" { "There is none: " code { "pawl worker" } " starts one." } } @else {
+            table class="rows" {
+                (columns(&WORKERS))
+                tbody { @for worker in list.workers.iter().take(ROWS) { (worker_row(worker, now)) } }
+            }
+        }
+        @if list.workers.len() > ROWS { p class="muted" { "… and " (list.workers.len() - ROWS) " more" } }
+        @if let Some(last) = lost.first() {
+            p class="muted" {
+                (count(lost.len() as u64, "worker was", "workers were")) " lost within the last day, the last one on "
+                (last.host) ", " (ago(last.gone_at_ms, now)) "; what they had in hand went on elsewhere."
+            }
+        }
+    }
+}
+
+fn worker_row(worker: &Worker, now: i64) -> Markup {
+    let state = match worker {
+        Worker { alive: false, .. } => Look { word: "gone", ..look::BAD },
+        Worker { draining: true, .. } | Worker { drain_asked: true, .. } => Look { word: "draining", ..look::PAUSED },
+        _ => Look { word: "alive", ..look::GOOD },
+    };
+    html! {
+        tr {
+            td { (state.chip()) }
+            th scope="row" { (name(&worker.host)) " " span class="muted" { (worker.pid) } }
+            td class="wide" { (worker.version.as_deref().unwrap_or("–")) }
+            td class="num" { (worker.running) "/" (worker.slots) }
+            td class="wide" { (name(&worker.queues.join(", "))) }
+            td class="num" { (rough((now - worker.started_at_ms).max(0))) }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! A run: its state in a sentence with what would move it, its graph, its timeline, its steps, what it took and gave, what
+//! happened, and what a person can do.
+
+use axum::extract::{Path, RawQuery};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::future::join;
+use maud::{Markup, html};
+use pawl_api::types::{Because, EventList, Explanation, Problem, Run, RunSummary};
+use url::form_urlencoded;
+
+use super::acts;
+use super::frame::{self, Live, Sheet, Tab, part};
+use super::look;
+use super::times::{ago, duration, now_ms};
+use super::visit::Visit;
+use super::words::{prose, prose_without_commands};
+
+mod data;
+mod graph;
+mod history;
+mod layers;
+mod logs;
+mod spans;
+mod steps;
+mod timeline;
+
+pub(super) use history::events;
+pub(super) use logs::logs;
+
+/// Events of which a timeline is made, the last ones.
+const EVENTS: u32 = 2_000;
+
+pub(super) async fn show(visit: Visit, Path(run): Path<String>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let did = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "did");
+    let note = did.and_then(|(_, act)| acts::done(&act)).map(|done| {
+        html! { p class="note ok" role="status" { (look::GOOD.icon()) (done) } }
+    });
+    visit.answer(sheet(&visit, &run, &note.unwrap_or_default()).await)
+}
+
+/// The same for somebody who wanted something of it that was refused.
+pub(super) async fn refused(visit: &Visit, run: &str, problem: Problem) -> Response {
+    let note = html! { p class="note bad" role="alert" { (look::BAD.icon()) span { (prose(&problem.detail)) } } };
+    match sheet(visit, run, &note).await {
+        Ok(sheet) => {
+            let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, frame::page(visit, &sheet)).into_response()
+        }
+        Err(_) => visit.answer(Err(problem)),
+    }
+}
+
+async fn sheet(visit: &Visit, id: &str, note: &Markup) -> Result<Sheet, Problem> {
+    let id = plain(id)?;
+    let run: Run = visit.read(&format!("/v1/runs/{id}")).await?;
+    let after = run.summary.event_count.saturating_sub(EVENTS);
+    let (explain, events) = (format!("/v1/runs/{id}/explain"), format!("/v1/runs/{id}/events?after={after}"));
+    let (why, events) = join(visit.read::<Explanation>(&explain), visit.read::<EventList>(&events)).await;
+    let (why, EventList { events, .. }) = (why?, events?);
+    let (input, output) = join(data::input(visit, &run.summary), data::output(visit, &run.summary)).await;
+    let now = now_ms();
+    let main = html! {
+        (head(&run.summary, Part::Whole, now))
+        (note)
+        section id="why" data-live aria-label="State" { (state(visit, &run, &why)) }
+        (part("shape", "Graph", &graph::draw(&run)))
+        (part("time", "Timeline", &timeline::draw(&run, &events, now)))
+        (part("steps", "Steps", &steps::table(&run, now)))
+        div class="pair" { (part("input", "Input", &input)) (part("output", "Output", &output)) }
+        (part("past", "History", &history::last(&run.summary, &events)))
+    };
+    let live = if run.summary.status.is_ended() { Live::No } else { live(&run.summary, run.steps.len()) };
+    Ok(Sheet {
+        title: format!("{} {}", look::of_run(&run.summary).word, run.summary.pipeline),
+        tab: Tab::Runs,
+        live,
+        main,
+    })
+}
+
+/// What is no id of a run is told so by the API; what would make another path of it is none.
+pub(super) fn plain(id: &str) -> Result<&str, Problem> {
+    let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if is_plain {
+        Ok(id)
+    } else {
+        Err(Problem::not_found(format!("`{}` is no run: its id is a UUID", id.escape_debug())))
+    }
+}
+
+/// The more a page has, the less often it is made anew.
+fn live(run: &RunSummary, steps: usize) -> Live {
+    let pace_ms = u32::try_from(steps).unwrap_or(u32::MAX).clamp(1_000, 10_000);
+    Live::Events { path: format!("/v1/runs/{}/events?after={}", run.id, run.event_count), pace_ms }
+}
+
+/// The pages of a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    Events,
+    Logs,
+}
+
+fn head(run: &RunSummary, part: Part, now: i64) -> Markup {
+    let id = run.id;
+    let parts = [(Part::Whole, "", "Run"), (Part::Events, "/events", "History"), (Part::Logs, "/logs", "Logs")];
+    html! {
+        p class="crumbs" { a href="/runs" { "Runs" } " / " a href={ "/runs?pipeline=" (run.pipeline) } { (run.pipeline) } }
+        div class="head" id="head" data-live {
+            h1 { (run.pipeline) }
+            (look::of_run(run).chip())
+            dl class="facts" {
+                div { dt { "Begun" } dd { (ago(run.created_at_ms, now)) } }
+                div { dt { "Took" } dd { (took(run, now)) } }
+                div { dt { "Run" } dd { code class="id" data-copy { (id) } } }
+                @if let Some(key) = &run.idempotency_key { div { dt { "Key" } dd { code { (key) } } } }
+                @if run.kept { div { dt { "Kept" } dd { "until a person lets it go" } } }
+            }
+        }
+        nav class="tabs" aria-label="Of this run" {
+            @for (one, path, name) in parts {
+                a href={ "/runs/" (id) (path) } aria-current=[(one == part).then_some("page")] { (name) }
+            }
+        }
+    }
+}
+
+fn took(run: &RunSummary, now: i64) -> String {
+    let until = run.ended_at_ms.unwrap_or(now);
+    run.started_at_ms.map_or_else(|| "not started".to_owned(), |started| duration((until - started).max(0)))
+}
+
+/// Steps whose reasons are told.
+const REASONS: usize = 8;
+
+/// Why it is where it is, and what moves it: first what the reasons ask for, then whatever else can be done.
+fn state(visit: &Visit, run: &Run, why: &Explanation) -> Markup {
+    let rest = why.reasons.len().saturating_sub(REASONS);
+    let is_open = !run.summary.status.is_ended();
+    let look = why
+        .reasons
+        .first()
+        .filter(|_| is_open)
+        .map_or(look::of_run(&run.summary), |reason| look::of_reason(reason.because));
+    let is_signal_awaited = why.reasons.iter().take(REASONS).any(|reason| reason.because == Because::Signal);
+    html! {
+        div class={ "state " (look.class) } {
+            p class="lead" { (look.icon()) (prose_without_commands(&why.summary)) }
+            @for remark in &why.remarks { p class="muted" { (prose(remark)) } }
+            @if is_open {
+                @for reason in why.reasons.iter().take(REASONS) {
+                    div class="reason" {
+                        p {
+                            a href={ "#step-" (reason.step) } { strong { (reason.step) } }
+                            " " (prose_without_commands(&reason.message))
+                        }
+                        (acts::of_reason(visit, run, reason))
+                    }
+                }
+                @if rest > 0 { p class="muted" { "… and " (rest) " steps more" } }
+            }
+            div class="acts" { (acts::of_run(visit, run, is_signal_awaited)) }
+        }
+    }
+}

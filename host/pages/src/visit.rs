@@ -1,0 +1,103 @@
+//! Who looks at a page: found before any page is made, by the session's token, where it is found for all routes of the API. Whoever
+//! has none comes to `/enter`, and from there to where they wanted.
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::{LOCATION, SET_COOKIE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use pawl_api::types::Problem;
+use pawl_api::{Behalf, session};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+
+use super::Pages;
+use super::frame::{self, Sheet};
+
+/// With it, the script asks for what may have changed in a page alone.
+const PART: &str = "pawl-part";
+
+/// A request for a page, by somebody who may read.
+pub(super) struct Visit {
+    pub(super) pages: Pages,
+    pub(super) who: Behalf,
+    /// Only the part of the page is wanted that may have changed.
+    pub(super) is_part: bool,
+}
+
+impl FromRequestParts<Pages> for Visit {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Self, Response> {
+        // A page that is behind no check shows nothing.
+        let who = parts.extensions.get::<Behalf>().cloned().ok_or_else(|| StatusCode::FORBIDDEN.into_response())?;
+        Ok(Self { pages: pages.clone(), who, is_part: parts.headers.contains_key(PART) })
+    }
+}
+
+impl Visit {
+    /// Reads what a route of the API answers.
+    pub(super) async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
+        self.pages.inside.read(&self.who, path).await
+    }
+
+    /// Whether a route of the API is for the visitor: otherwise nothing is offered that would need it.
+    pub(super) fn may(&self, method: &Method, route: &str) -> bool {
+        self.pages.inside.may(&self.who, method, route)
+    }
+
+    /// The page, or what kept it from being made.
+    pub(super) fn answer(&self, sheet: Result<Sheet, Problem>) -> Response {
+        match sheet {
+            Ok(sheet) => frame::page(self, &sheet),
+            Err(problem) => frame::trouble(Some(self), &problem),
+        }
+    }
+}
+
+/// Finds who asks, or leads them to where they can say it.
+pub(super) async fn find(State(pages): State<Pages>, mut request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    if let Some(refused) = refuse_forms_of_others(&method, request.headers()) {
+        return refused;
+    }
+    session::let_count(&method, request.headers_mut());
+    let (mut parts, body) = request.into_parts();
+    match pages.inside.who(&parts).await {
+        Ok(who) => {
+            parts.extensions.insert(who);
+            next.run(Request::from_parts(parts, body)).await
+        }
+        // A browser keeps a session from who comes by a link of another site; from here it sends it along.
+        Err(problem) if problem.status == 401 && method == Method::GET && session::is_anothers(&parts.headers) => {
+            frame::step_over(&parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string))
+        }
+        Err(problem) if problem.status == 401 => to_enter(&parts),
+        Err(problem) => frame::trouble(None, &problem),
+    }
+}
+
+/// A form counts from a page of ours alone, whether a token is needed or not.
+pub(super) fn refuse_forms_of_others(method: &Method, headers: &HeaderMap) -> Option<Response> {
+    let is_form = *method != Method::GET && *method != Method::HEAD;
+    (is_form && !session::is_own(headers)).then(|| frame::trouble(None, &Problem::foreign_form()))
+}
+
+/// A token that was wrong is forgotten, so that it is not shown again.
+fn to_enter(parts: &Parts) -> Response {
+    let to = parts.uri.path_and_query().filter(|_| parts.method == Method::GET).map_or("/", |at| at.as_str());
+    let had_one = session::token_in(&parts.headers).is_some();
+    let query = match (to, had_one) {
+        ("/", false) => String::new(),
+        (to, had_one) => {
+            let over = if had_one { "&over" } else { "" };
+            format!("?next={}{over}", utf8_percent_encode(to, NON_ALPHANUMERIC))
+        }
+    };
+    let mut response = (StatusCode::SEE_OTHER, [(LOCATION, format!("/enter{query}"))]).into_response();
+    if let Some(forgotten) = session::forgotten(&parts.headers).filter(|_| had_one) {
+        response.headers_mut().insert(SET_COOKIE, forgotten);
+    }
+    response
+}

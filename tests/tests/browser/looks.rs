@@ -1,0 +1,126 @@
+//! How pages look: pictures of them for the docs, in light and dark, on a screen and on a phone; nothing sticks out, nothing is too
+//! pale, and each thing has a name.
+
+use anyhow::{Context as _, Result, ensure};
+use pawl_tests::{Chromium, Cluster, binary, bounds};
+use serde_json::{Value, json};
+
+use crate::furnished::{awaiting, furnish, keep, stands, submit};
+
+/// Sizes of windows: a screen, a phone.
+const SCREEN: (u32, u32) = (1280, 860);
+const PHONE: (u32, u32) = (390, 844);
+
+/// What axe finds in the page that is open, of what matters.
+fn is_accessible(browser: &Chromium, page: &str) -> Result<()> {
+    let file = binary::repository().join(".pawl/axe/node_modules/axe-core/axe.min.js");
+    let axe =
+        std::fs::read_to_string(&file).with_context(|| format!("{}: `make test-pages` installs it", file.display()))?;
+    browser.value(&format!("(function () {{ {axe}; window.axe = axe; }})()"))?;
+    let found = browser.later(
+        "const done = arguments[arguments.length - 1];
+         axe.run(document, {resultTypes: ['violations']}).then((found) => done(found.violations.map((it) => ({
+           impact: it.impact, id: it.id, nodes: it.nodes.slice(0, 4).map((node) => node.html + ' ' + node.failureSummary) }))));",
+    )?;
+    let serious: Vec<&Value> = found.as_array().into_iter().flatten().filter(|it| it["impact"] != "minor").collect();
+    ensure!(serious.is_empty(), "{page}: {serious:#?}");
+    Ok(())
+}
+
+/// Nothing is wider than the window.
+fn fits(browser: &Chromium, page: &str) -> Result<()> {
+    let wider = browser.value(
+        "[...document.querySelectorAll('body *')].filter((it) => !it.closest('.wide-picture, .tabs, pre, .json, .unseen, dialog, svg') \
+         && it.getBoundingClientRect().right > innerWidth + 1).slice(0, 5).map((it) => it.outerHTML.slice(0, 120))",
+    )?;
+    let scrolls = browser.value("document.documentElement.scrollWidth > innerWidth")?;
+    ensure!(scrolls == json!(false) && wider.as_array().is_some_and(Vec::is_empty), "{page} is too wide: {wider:#}");
+    Ok(())
+}
+
+fn furnished(name: &str) -> Result<(Cluster, Chromium, Vec<(&'static str, String)>)> {
+    let (mut cluster, browser) = furnish(name)?;
+    cluster.worker("a").slots(4).start()?;
+    cluster.worker("b").slots(4).start()?;
+    let failed = submit(&cluster, "import-catalogue", &json!({"feed": "spring.xml"}), "import-2026-11-29")?;
+    let done: Vec<_> = (1..=6)
+        .map(|number| {
+            submit(
+                &cluster,
+                "orders",
+                &json!({"order": 1000 + number, "lines": [{"sku": "A-17", "count": number}]}),
+                &format!("order-{}", 1000 + number),
+            )
+        })
+        .collect::<Result<_>>()?;
+    done.iter().try_for_each(|run| cluster.succeeds(*run, bounds::RUN))?;
+    stands(&cluster, failed, "parse", "failed")?;
+    let waiting = submit(&cluster, "approve-refund", &awaiting(), "refund-88")?;
+    stands(&cluster, waiting, "wait-for-approval", "waiting")?;
+    submit(&cluster, "nightly-report", &json!({"day": "2026-11-29"}), "nightly-2026-11-29")?;
+    let run = submit(&cluster, "orders", &json!({"order": 1007}), "order-1007")?;
+    stands(&cluster, run, "charge", "waiting")?;
+    let pages = vec![
+        ("overview", "/".to_owned()),
+        ("runs", "/runs".to_owned()),
+        ("run", format!("/runs/{run}")),
+        ("failed", format!("/runs/{failed}")),
+        ("waiting", format!("/runs/{waiting}")),
+        ("done", format!("/runs/{}", done[0])),
+        ("history", format!("/runs/{}/events", done[0])),
+        ("logs", format!("/runs/{waiting}/logs")),
+        ("none", "/runs?status=stuck".to_owned()),
+        ("lost", "/runs/nothing".to_owned()),
+    ];
+    Ok((cluster, browser, pages))
+}
+
+#[test]
+#[ignore = "needs a browser: `make test-pages`"]
+fn pages_have_nothing_serious_against_them_and_are_pictured() -> Result<()> {
+    let (cluster, browser, pages) = furnished("pages_looks")?;
+    let base = cluster.client.url("");
+    for (page, path) in &pages {
+        for (kind, (width, height), dark) in [("", SCREEN, false), ("-dark", SCREEN, true), ("-phone", PHONE, false)] {
+            let name = format!("{page}{kind}");
+            browser.look(width, height, dark)?;
+            browser.open(&format!("{base}{path}"))?;
+            keep(&name, &browser.picture()?)?;
+            is_accessible(&browser, &name)?;
+            fits(&browser, &name)?;
+        }
+    }
+    let complaints = browser.complaints(&base)?;
+    // The page that is not there is said to be so.
+    ensure!(complaints.iter().all(|line| line.contains("/runs/nothing")), "{complaints:#?}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a browser: `make test-pages`"]
+fn ten_thousand_steps_and_long_names_fit() -> Result<()> {
+    let (cluster, browser) = furnish("pages_large")?;
+    let long = "a-name-that-is-as-long-as-a-name-may-be-and-therefore-much-longer";
+    let mut wide = format!("name = \"{}\"\n[[step]]\nname = \"split\"\nplugin = \"echo\"\n", &long[..64]);
+    for number in 0..9_000 {
+        let plugin = ["batch", "flaky", "echo"][number % 3];
+        wide.push_str(&format!(
+            "[[step]]\nname = \"{}-{number:04}\"\nplugin = \"{plugin}\"\nneeds = [\"split\"]\n",
+            &long[..50]
+        ));
+    }
+    cluster.apply(&wide)?;
+    let run = submit(&cluster, &long[..64], &json!(null), "wide")?;
+    let base = cluster.client.url("");
+    for (kind, (width, height)) in [("", SCREEN), ("-phone", PHONE)] {
+        browser.look(width, height, false)?;
+        browser.open(&format!("{base}/runs/{run}"))?;
+        keep(&format!("large{kind}"), &browser.picture()?)?;
+        fits(&browser, "large")?;
+        is_accessible(&browser, "large")?;
+    }
+    // What is so large may take a busy store longer than it has: the page asks again.
+    let complaints = browser.complaints(&base)?;
+    ensure!(complaints.iter().all(|line| line.contains("status of 503")), "{complaints:#?}");
+    Ok(())
+}
