@@ -21,7 +21,7 @@ use pawl_domain::namespace::Namespace;
 use serde::de::DeserializeOwned;
 use tower_service::Service as _;
 
-use super::access::{self, Caller, Source};
+use super::access::{Caller, Source};
 use super::state::AppState;
 use super::types::{NAMESPACE, Problem};
 
