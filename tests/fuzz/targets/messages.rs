@@ -12,6 +12,7 @@ use pawl_domain::ready::Ready;
 use pawl_queue::{FollowUp, Queue as _, Reader, RedisConfig, RedisStreams, Stream};
 use pawl_rehearsal::private::PrivateRedis;
 use pawl_tests::runtime::{block_on, handle};
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -36,7 +37,9 @@ static QUEUE: LazyLock<Queue> = LazyLock::new(|| {
     let mut reader =
         streams.reader(WorkerId::new(), &["default".to_owned()], Duration::from_millis(1)).expect("a reader");
     let client = redis::Client::open(redis.url()).expect("a client");
-    let conn = block_on(client.get_multiplexed_async_connection()).expect("a connection");
+    // The machine may be busy with other targets: what takes too long is libFuzzer's to say.
+    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let conn = block_on(client.get_multiplexed_async_connection_with_config(&config)).expect("a connection");
     block_on(reader.read(1)).expect("the first read makes the group");
     let key = format!("pawl:{{{installation}}}:q:default:normal");
     Queue { streams, conn, reader: Mutex::new(reader), key, _redis: redis, _folder: folder }
