@@ -65,7 +65,7 @@ enum Group {
     Clear,
     Erased,
     /// Under the newest key, of that version.
-    On(u32, GroupKey),
+    On(u32, Box<GroupKey>),
 }
 
 impl Seals {
@@ -217,7 +217,7 @@ impl Seals {
             opened.map_err(|why| unopened(&format!("runs of the namespace `{namespace}` can't be sealed here"), &why))
         };
         match (sealing_of(rows), rows.last()) {
-            (Sealing::On, Some(newest)) => Ok(Group::On(newest.version, open(newest)?)),
+            (Sealing::On, Some(newest)) => Ok(Group::On(newest.version, Box::new(open(newest)?))),
             (Sealing::Erased, _) => Ok(Group::Erased),
             _ => Ok(Group::Clear),
         }

@@ -62,10 +62,10 @@ pub async fn a_runs_key_comes_with_its_submission_and_is_erased_after_its_end(st
             refused.chain()
         );
     }
-    let (answers, mut ready) = link.submit(&[one.clone()]).await.expect("submitted");
+    let (answers, mut ready) = link.submit(std::slice::from_ref(&one)).await.expect("submitted");
     assert_eq!(answers, [Submission::Created]);
     store.retire_namespace_key(&HERE).await.expect("retired");
-    let (answers, more) = link.submit(&[clear.clone()]).await.expect("submitted");
+    let (answers, more) = link.submit(std::slice::from_ref(&clear)).await.expect("submitted");
     assert_eq!(answers, [Submission::Created], "in the clear from now on");
     ready.extend(more);
     for ready in ready {
@@ -74,7 +74,7 @@ pub async fn a_runs_key_comes_with_its_submission_and_is_erased_after_its_end(st
     }
     let (answers, _) = link.submit(&[again]).await.expect("submitted");
     assert_eq!(answers, [Submission::KeyReused], "whoever has the keys compares what is asked for");
-    let (answers, _) = link.submit(&[one.clone()]).await.expect("submitted");
+    let (answers, _) = link.submit(std::slice::from_ref(&one)).await.expect("submitted");
     assert_eq!(answers, [Submission::Same], "sent again after a lost answer");
 
     let row = |key: Option<WrappedKey>| RunKeyRow { namespace: HERE.clone(), key, under: Some(under.clone()) };

@@ -72,9 +72,9 @@ pub fn without_payloads(mut executed: Executed) -> Executed {
             failure.details = None;
         }
         Outcome::Diverged(divergence) => {
-            let name = |call: &str| call.split('(').next().unwrap_or_default().to_owned();
-            divergence.actual = name(&divergence.actual);
-            divergence.expected = divergence.expected.as_deref().map(name);
+            for call in std::iter::once(&mut divergence.actual).chain(&mut divergence.expected) {
+                call.truncate(call.find('(').unwrap_or(call.len()));
+            }
             divergence.difference = None;
         }
         _ => {}

@@ -38,7 +38,10 @@ fn fits(browser: &Chromium, page: &str) -> Result<()> {
     Ok(())
 }
 
-fn furnished(name: &str) -> Result<(Cluster, Chromium, Vec<(&'static str, String)>)> {
+/// What each is called, and its path.
+type Pages = Vec<(&'static str, String)>;
+
+fn furnished(name: &str) -> Result<(Cluster, Chromium, Pages)> {
     let (mut cluster, browser) = furnish(name)?;
     cluster.worker("a").slots(4).start()?;
     cluster.worker("b").slots(4).start()?;

@@ -92,7 +92,7 @@ fn grouping(layer: &[usize], layers: usize, kinds: &[&str]) -> Vec<(usize, usize
         let next = numbers.len();
         numbers.entry(*kind).or_insert(next);
     }
-    let most = layers.min(LAYERS).max(1);
+    let most = layers.clamp(1, LAYERS);
     let bucket = |layer: usize| layer * most / layers.max(1);
     let by_kind: Vec<(usize, usize)> =
         layer.iter().zip(kinds).map(|(layer, kind)| (bucket(*layer), numbers[kind])).collect();
