@@ -1,5 +1,6 @@
-//! A real Chromium, driven over WebDriver (<https://www.w3.org/TR/webdriver2/>) by way of its `chromedriver`: for what only a browser
-//! shows, as pages are current, used with the keyboard, or look like something. It speaks to this machine alone.
+//! A real Chromium, driven over WebDriver (<https://www.w3.org/TR/webdriver2/>) by way of its `chromedriver`: for what
+//! only a browser shows, as pages are current, used with the keyboard, or look like something. It speaks to this
+//! machine alone.
 
 use std::path::Path;
 use std::process::Command;

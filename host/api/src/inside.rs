@@ -1,6 +1,6 @@
-//! The API for whoever stands in the same process and asks for somebody: web pages, which a crate above this one makes. What is
-//! asked goes through the router of the API as if it had come over the wire: the same token, role, namespace, record and
-//! deadlines, and the same answer. So there is no second way to do a thing, and none to forget a check.
+//! The API for whoever stands in the same process and asks for somebody: web pages, which a crate above this one makes.
+//! What is asked goes through the router of the API as if it had come over the wire: the same token, role, namespace,
+//! record and deadlines, and the same answer. So there is no second way to do a thing, and none to forget a check.
 //!
 //! ```text
 //!  browser ─▶ doors ─▶ host, origin? ─┬─▶ page ─▶ whose token? ─▶ asks ─┐

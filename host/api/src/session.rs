@@ -1,13 +1,16 @@
-//! A browser's session: the token of whoever has signed in, kept by the browser in a cookie that no script reads. It counts like
-//! one in `Authorization`, for requests of Pawl's own pages alone: a browser sends cookies along whoever has made it ask.
+//! A browser's session: the token of whoever has signed in, kept by the browser in a cookie that no script reads. It
+//! counts like one in `Authorization`, for requests of Pawl's own pages alone: a browser sends cookies along whoever
+//! has made it ask.
 //!
 //! - `SameSite=Strict`: other sites' requests come without it.
-//! - To a browser all ports of a host are one site: `Sec-Fetch-Site` tells them apart, and what it calls another's counts for nothing.
-//! - What changes something counts with proof that a page of ours has sent it: an `Origin`, which is this process's own by
-//!   then ([`super::browsers`]), or `Sec-Fetch-Site: same-origin`. Straight to the API's own routes a session only reads.
+//! - To a browser all ports of a host are one site: `Sec-Fetch-Site` tells them apart, and what it calls another's
+//!   counts for nothing.
+//! - What changes something counts with proof that a page of ours has sent it: an `Origin`, which is this process's own
+//!   by then ([`super::browsers`]), or `Sec-Fetch-Site: same-origin`. Straight to the API's own routes a session only
+//!   reads.
 //!
-//! The cookie's name has the port in it: cookies are shared by all ports of a host, and a `pawl dev` of another folder is another
-//! process with another token.
+//! The cookie's name has the port in it: cookies are shared by all ports of a host, and a `pawl dev` of another folder
+//! is another process with another token.
 
 use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use axum::http::uri::Authority;

@@ -1,9 +1,10 @@
-//! What a person can do about a run, as forms: each becomes a request to one route of the API, and is offered to whoever that route
-//! is for. A form is folded into its button, and says what it will do before it does it; that needs no script.
+//! What a person can do about a run, as forms: each becomes a request to one route of the API, and is offered to
+//! whoever that route is for. A form is folded into its button, and says what it will do before it does it; that needs
+//! no script.
 
 use axum::http::Method;
 use maud::{Markup, html};
-use pawl_api::types::{Because, Reason, Run, RunStatus, StepStatus};
+use pawl_api::types::{Because, Reason, Run, RunStatus, StepStatus, WayOut};
 use pawl_domain::id::RunId;
 
 use super::visit::Visit;
@@ -40,7 +41,8 @@ const RETRY: Act = act(
     "/v1/runs/{run}/retry",
     "Retry",
     "primary",
-    "Opens the run again, with all its failed and parked steps, and what was stopped with them. Each goes on from its last checkpoint.",
+    "Opens the run again, with all its failed and parked steps, and what was stopped with them. Each goes on from its last \
+     checkpoint.",
     "The run is open again.",
 );
 const CANCEL: Act = act(
@@ -74,7 +76,8 @@ const RESUME: Act = act(
     "/v1/runs/{run}/resume",
     "Resume",
     "",
-    "For a run that nobody moves: what its worker has left is taken over, what is past its time is woken, what is ready is delivered again.",
+    "For a run that nobody moves: what its worker has left is taken over, what is past its time is woken, what is ready is \
+     delivered again.",
     "The run was given a push.",
 );
 const SIGNAL: Act = act(
@@ -162,33 +165,43 @@ fn again(steps: &[&str]) -> Markup {
 
 /// What can be done about one reason.
 pub(super) fn of_reason(visit: &Visit, run: &Run, reason: &Reason) -> Markup {
-    let id = run.summary.id;
-    let step = html! { input type="hidden" name="step" value=(reason.step); };
-    let awaited = || run.steps.iter().find(|step| step.name == reason.step).and_then(|step| step.awaits.as_deref());
-    let is_open = !run.summary.status.is_ended();
+    if reason.because == Because::Signal {
+        let step = run.steps.iter().find(|step| step.name == reason.step);
+        let awaited = step.and_then(|step| step.awaits.as_deref());
+        return html! { div class="acts" { (form(visit, run.summary.id, &SIGNAL, &signal(awaited))) (commands(&reason.ways_out)) } };
+    }
+    of_step(visit, run.summary.id, &reason.step, reason.status, &reason.ways_out)
+}
+
+/// What can be done about a step that stands there.
+pub(super) fn of_step(visit: &Visit, run: RunId, step: &str, status: StepStatus, ways_out: &[WayOut]) -> Markup {
+    let step = html! { input type="hidden" name="step" value=(step); };
+    let skip = html! { (step) (json("output", "Output")) };
     html! {
         div class="acts" {
-            @match reason.because {
-                Because::Person => {
-                    (form(visit, id, &RESUME_STEP, &html! { (step) (components()) }))
-                    (form(visit, id, &SKIP, &html! { (step) (json("output", "Output")) }))
+            @match status {
+                StepStatus::Parked => {
+                    (form(visit, run, &RESUME_STEP, &html! { (step) (components()) }))
+                    (form(visit, run, &SKIP, &skip))
                 }
-                Because::Failed => {
-                    @if is_open || reason.status == StepStatus::Failed {
-                        (form(visit, id, &RETRY_STEP, &html! { (step) (on("")) }))
-                    }
-                    (form(visit, id, &SKIP, &html! { (step) (json("output", "Output")) }))
+                StepStatus::Failed => {
+                    (form(visit, run, &RETRY_STEP, &html! { (step) (on("")) }))
+                    (form(visit, run, &SKIP, &skip))
                 }
-                Because::Signal => (form(visit, id, &SIGNAL, &signal(awaited()))),
                 _ => {}
             }
-            @if !reason.ways_out.is_empty() {
-                details class="act" {
-                    summary class="quiet" { "As commands" }
-                    dl class="panel ways" {
-                        @for way in &reason.ways_out { dt { code data-copy { (way.command) } } dd { (way.what) } }
-                    }
-                }
+            (commands(ways_out))
+        }
+    }
+}
+
+/// The same for a terminal.
+fn commands(ways_out: &[WayOut]) -> Markup {
+    html! {
+        @if !ways_out.is_empty() {
+            details class="act" {
+                summary class="quiet" { "As commands" }
+                dl class="panel ways" { @for way in ways_out { dt { code data-copy { (way.command) } } dd { (way.what) } } }
             }
         }
     }

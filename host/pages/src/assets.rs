@@ -1,5 +1,5 @@
-//! The stylesheet, the script and the icon. Their names have the digest of what is in them: browsers keep them for ever, and a new
-//! build's are other ones.
+//! The stylesheet, the script and the icon. Their names have the digest of what is in them: browsers keep them for
+//! ever, and a new build's are other ones.
 
 use std::sync::LazyLock;
 

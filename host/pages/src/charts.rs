@@ -1,4 +1,5 @@
-//! Small pictures of the last hour: how many runs ended, and how long they took. Drawn from runs that the API has listed.
+//! Small pictures of the last hour: how many runs ended, and how long they took. Drawn from runs that the API has
+//! listed.
 
 use maud::{Markup, html};
 use pawl_api::types::{RunStatus, RunSummary};

@@ -1,5 +1,5 @@
-//! The way in and out. A token is typed once and becomes the browser's session; whoever has none is told where to get one. `pawl
-//! dev` prints an address that opens without any.
+//! The way in and out. A token is typed once and becomes the browser's session; whoever has none is told where to get
+//! one. `pawl dev` prints an address that opens without any.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! The way in that `pawl dev` prints: an address that opens the pages for whoever has it. Its key is exchanged for the session once,
-//! and for some minutes: what stays in a terminal or a browser's history opens nothing.
+//! The way in that `pawl dev` prints: an address that opens the pages for whoever has it. Its key is exchanged for the
+//! session once, and for some minutes: what stays in a terminal or a browser's history opens nothing.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};

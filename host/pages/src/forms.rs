@@ -1,5 +1,5 @@
-//! Takes what a form says, and asks the API for it. What comes of it is said on the run's page: what was done after a redirect, so that
-//! a page that is loaded again does nothing again; what was refused at once, in the API's words.
+//! Takes what a form says, and asks the API for it. What comes of it is said on the run's page: what was done after a
+//! redirect, so that a page that is loaded again does nothing again; what was refused at once, in the API's words.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What is around each page: head, the way to the others, who is signed in, help for the keyboard. And the pages that say what went
-//! wrong.
+//! What is around each page: head, the way to the others, who is signed in, help for the keyboard. And the pages that
+//! say what went wrong.
 
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Response};

@@ -1,4 +1,5 @@
-//! JSON of any size, foldable without a script: what is deep is folded, what is long is cut, and the whole is a link away.
+//! JSON of any size, foldable without a script: what is deep is folded, what is long is cut, and the whole is a link
+//! away.
 
 use maud::{Markup, html};
 use serde_json::Value;

@@ -1,5 +1,5 @@
-//! Web pages for people who look after runs: HTML that is made here, of what the API answers. `pawl api` and `pawl dev` serve them
-//! at `/`, `docs/pages.md` shows them.
+//! Web pages for people who look after runs: HTML that is made here, of what the API answers. `pawl api` and `pawl dev`
+//! serve them at `/`, `docs/pages.md` shows them.
 //!
 //! ```text
 //!  browser ─▶ the API's doors ─▶ cookie ─▶ visit ─▶ page ─┬─▶ asks the API, in this process, with the visitor's token
@@ -7,12 +7,13 @@
 //!                                  └─▶ /enter
 //! ```
 //!
-//! There is no second way to do a thing: a page reads what a route of the API answers ([`pawl_api::Inside`]), and a form becomes a
-//! request to one. So role, namespace, record and deadlines are those of the API, and what somebody may not do is refused there;
-//! here it is only not offered. What guests have said is text: the templates escape all that is not ours.
+//! There is no second way to do a thing: a page reads what a route of the API answers ([`pawl_api::Inside`]), and a
+//! form becomes a request to one. So role, namespace, record and deadlines are those of the API, and what somebody may
+//! not do is refused there; here it is only not offered. What guests have said is text: the templates escape all that
+//! is not ours.
 //!
-//! Templates are `maud`'s: HTML in Rust, checked by the compiler, in no file and with no step of a build of its own; what is put
-//! into it is escaped, and what is not has to be said (`PreEscaped`), which stands nowhere here.
+//! Templates are `maud`'s: HTML in Rust, checked by the compiler, in no file and with no step of a build of its own;
+//! what is put into it is escaped, and what is not has to be said (`PreEscaped`), which stands nowhere here.
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -71,6 +72,7 @@ fn ways() -> Vec<Way> {
         closed("/runs/{run}", get(run::show)),
         closed("/runs/{run}/events", get(run::events)),
         closed("/runs/{run}/logs", get(run::logs)),
+        closed("/runs/{run}/steps/{step}", get(run::show_step)),
         closed("/runs/{run}/{act}", post(forms::act)),
         open("/enter", get(enter::show).post(enter::enter)),
         open("/leave", post(enter::leave)),

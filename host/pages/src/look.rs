@@ -1,5 +1,5 @@
-//! How states look: each has a colour and a shape, so that whoever does not tell colours apart tells states apart. One list for
-//! chips, graphs and timelines.
+//! How states look: each has a colour and a shape, so that whoever does not tell colours apart tells states apart. One
+//! list for chips, graphs and timelines.
 
 use maud::{Markup, html};
 use pawl_api::types::{Because, RunStatus, RunSummary, StepStatus};

@@ -1,5 +1,5 @@
-//! The first page: what needs a person, then what runs, waits and fails. Of the installation's own things it tells those who may see
-//! them.
+//! The first page: what needs a person, then what runs, waits and fails. Of the installation's own things it tells
+//! those who may see them.
 
 use axum::response::Response;
 use futures_util::future::{join, join3};

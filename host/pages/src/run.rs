@@ -1,5 +1,5 @@
-//! A run: its state in a sentence with what would move it, its graph, its timeline, its steps, what it took and gave, what
-//! happened, and what a person can do.
+//! A run: its state in a sentence with what would move it, its graph, its timeline, its steps, what it took and gave,
+//! what happened, and what a person can do.
 
 use axum::extract::{Path, RawQuery};
 use axum::http::StatusCode;
@@ -19,14 +19,17 @@ use super::words::{prose, prose_without_commands};
 mod data;
 mod graph;
 mod history;
+mod journal;
 mod layers;
 mod logs;
 mod spans;
+mod step;
 mod steps;
 mod timeline;
 
 pub(super) use history::events;
 pub(super) use logs::logs;
+pub(super) use step::show as show_step;
 
 /// Events of which a timeline is made, the last ones.
 const EVENTS: u32 = 2_000;

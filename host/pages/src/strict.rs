@@ -1,5 +1,5 @@
-//! What browsers are told with each page: to load nothing but from here, to run nothing that stands in the page itself, to show it in
-//! no frame, to keep it nowhere, and to tell no other site where its reader comes from.
+//! What browsers are told with each page: to load nothing but from here, to run nothing that stands in the page itself,
+//! to show it in no frame, to keep it nowhere, and to tell no other site where its reader comes from.
 
 use axum::extract::Request;
 use axum::http::header::{

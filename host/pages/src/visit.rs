@@ -1,5 +1,5 @@
-//! Who looks at a page: found before any page is made, by the session's token, where it is found for all routes of the API. Whoever
-//! has none comes to `/enter`, and from there to where they wanted.
+//! Who looks at a page: found before any page is made, by the session's token, where it is found for all routes of the
+//! API. Whoever has none comes to `/enter`, and from there to where they wanted.
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{LOCATION, SET_COOKIE};

@@ -1,5 +1,5 @@
-//! Web pages, as a browser without scripts sees them: who gets in, what each role is offered and refused, that forms do what the
-//! API's routes do, and that what others have said is text.
+//! Web pages, as a browser without scripts sees them: who gets in, what each role is offered and refused, that forms do
+//! what the API's routes do, and that what others have said is text.
 
 use anyhow::{Context as _, Result, ensure};
 use pawl_api::types::{CreatedToken, Role};

@@ -1,5 +1,5 @@
-//! How pages look: pictures of them for the docs, in light and dark, on a screen and on a phone; nothing sticks out, nothing is too
-//! pale, and each thing has a name.
+//! How pages look: pictures of them for the docs, in light and dark, on a screen and on a phone; nothing sticks out,
+//! nothing is too pale, and each thing has a name.
 
 use anyhow::{Context as _, Result, ensure};
 use pawl_tests::{Chromium, Cluster, binary, bounds};

@@ -1,4 +1,5 @@
-//! What needs a person, the worst first: what is down, what stands still, what nobody serves, what has died and of which cause.
+//! What needs a person, the worst first: what is down, what stands still, what nobody serves, what has died and of
+//! which cause.
 
 use maud::{Markup, html};
 use pawl_api::types::{DeadLetterGroup, Incident, IncidentKind, QueueDemand};

@@ -1,5 +1,5 @@
-//! The graph of a run, as a picture: boxes in layers, joined by lines, each with the colour and the shape of its state. Boxes lead to
-//! their steps.
+//! The graph of a run, as a picture: boxes in layers, joined by lines, each with the colour and the shape of its state.
+//! Boxes lead to their steps.
 
 use std::collections::BTreeMap;
 

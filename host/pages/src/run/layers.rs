@@ -1,5 +1,5 @@
-//! Where the steps of a graph stand: in layers by what they need, in an order that crosses few lines, and folded where there are too
-//! many to be looked at. Pure.
+//! Where the steps of a graph stand: in layers by what they need, in an order that crosses few lines, and folded where
+//! there are too many to be looked at. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 

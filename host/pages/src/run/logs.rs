@@ -38,20 +38,22 @@ async fn sheet(visit: &Visit, id: &str, level: Option<LogLevel>) -> Result<Sheet
                 @for known in LogLevel::ALL { option selected[level == Some(known)] { (known) } }
             }
             button class="button" { "Show" }
-            a class="quiet" href={ "/v1/runs/" (id) "/logs?limit=10000" (of_level) } download={ "run-" (id) "-logs.json" } { "Download" }
+            a class="quiet" href={ "/v1/runs/" (id) "/logs?limit=10000" (of_level) }
+                download={ "run-" (id) "-logs.json" } { "Download" }
         }
-        section id="lines" aria-label="Log" data-live { (lines(&list.lines)) }
+        section id="lines" aria-label="Log" data-live { (lines(&list.lines, LINES)) }
     };
     let live = if list.ended { Live::No } else { Live::Every(1_000) };
     Ok(Sheet { title: format!("Logs of {}", run.summary.pipeline), tab: Tab::Runs, live, main })
 }
 
-fn lines(lines: &[LogLine]) -> Markup {
+/// Lines as rows; so many were asked for.
+pub(super) fn lines(lines: &[LogLine], asked: usize) -> Markup {
     if lines.is_empty() {
-        return html! { div class="empty" { p { "No step has logged anything of that kind." } } };
+        return html! { div class="empty" { p { "Nothing of that kind is logged." } } };
     }
     html! {
-        @if lines.len() >= LINES { p class="muted" { "The last " (LINES) " lines." } }
+        @if lines.len() >= asked { p class="muted" { "The last " (asked) " lines." } }
         table class="rows log" {
             (columns(&[("At", ""), ("Level", ""), ("Step", ""), ("Line", "")]))
             tbody {

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use pawl_api::types::{Run, Step, StepStatus};
+use pawl_domain::id::RunId;
 use serde_json::Value;
 
 use super::graph::urgency;
@@ -12,7 +13,7 @@ use crate::times::{duration, now_ms, rough};
 use crate::words::{count, cut, name, worker_id};
 
 /// Steps that are shown.
-const ROWS: usize = 40;
+const ROWS: usize = 30;
 
 /// Letters of an error's line.
 const LINE: usize = 200;
@@ -30,18 +31,18 @@ pub(super) fn table(run: &Run, now: i64) -> Markup {
     html! {
         table class="rows" {
             (columns(&COLUMNS))
-            tbody { @for step in steps { (row(step, now)) } }
+            tbody { @for step in steps { (row(run.summary.id, step, now)) } }
         }
         @if left_out > 0 { p class="muted" { "… and " (count(left_out as u64, "step", "steps")) " more that need less." } }
     }
 }
 
-fn row(step: &Step, now: i64) -> Markup {
+fn row(run: RunId, step: &Step, now: i64) -> Markup {
     let until = step.ended_at_ms.unwrap_or(now);
     let is_begun = step.started_at_ms.filter(|_| step.status != StepStatus::Blocked);
     html! {
         tr id={ "step-" (step.name) } {
-            th scope="row" { (name(&step.name)) }
+            th scope="row" { a class="row" href={ "/runs/" (run) "/steps/" (step.name) } { (name(&step.name)) } }
             td { div class="stands" { (of_step(step.status).chip()) (says(step)) } }
             td class="wide" {
                 (name(&step.plugin))

@@ -1,5 +1,5 @@
-//! When each step did what: a bar for each, over the time of the run. What a stretch is, its height and its stroke tell as its
-//! colour does.
+//! When each step did what: a bar for each, over the time of the run. What a stretch is, its height and its stroke tell
+//! as its colour does.
 
 use std::collections::BTreeMap;
 

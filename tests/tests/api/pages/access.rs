@@ -22,8 +22,12 @@ const OFFERED: [(&str, Role); 5] = [
 fn each_page_is_for_whoever_may_read_and_offers_what_the_role_may_do() -> Result<()> {
     let mut api = start("pages_roles")?;
     let run = api.submit(&json!(1))?;
-    let filled =
-        |path: &str| path.replace("{run}", &run.to_string()).replace("{act}", "cancel").replace("{file}", "none");
+    let filled = |path: &str| {
+        path.replace("{run}", &run.to_string())
+            .replace("{act}", "cancel")
+            .replace("{step}", "first")
+            .replace("{file}", "none")
+    };
     let nobody = Browser::at(&api)?;
     for (path, is_open) in pawl_pages::paths() {
         let path = filled(path);
@@ -38,7 +42,8 @@ fn each_page_is_for_whoever_may_read_and_offers_what_the_role_may_do() -> Result
     }
     for role in Role::ALL {
         let browser = Browser::signed_in(&api, &token(&api.client, &format!("a-{role}"), role)?)?;
-        for path in ["/", "/runs", "/runs/{run}", "/runs/{run}/events", "/runs/{run}/logs"] {
+        for path in ["/", "/runs", "/runs/{run}", "/runs/{run}/events", "/runs/{run}/logs", "/runs/{run}/steps/{step}"]
+        {
             let shown = browser.get(&filled(path))?;
             assert_eq!(shown.status, 200, "{path} by {role}: {}", shown.text);
             assert!(shown.text.contains(&format!("a-{role}")), "{path} says who has signed in");

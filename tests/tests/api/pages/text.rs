@@ -33,6 +33,8 @@ fn what_others_have_said_is_text_on_every_page_and_browsers_run_nothing_else() -
         format!("/runs/{paused}"),
         format!("/runs/{id}/events"),
         format!("/runs/{id}/logs"),
+        format!("/runs/{id}/steps/second"),
+        format!("/runs/{id}/steps/{query}"),
         format!("/runs?pipeline={query}"),
         format!("/runs?status={query}"),
         format!("/runs/{query}"),
