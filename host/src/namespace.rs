@@ -4,6 +4,7 @@ use clap::{Subcommand, ValueEnum};
 use pawl_api::client::Client;
 use pawl_api::types::{
     ErasedKeys, MadeNamespace, NamespaceKeys, NamespaceList, NamespaceQuota, QuotaSet, SealNamespace, SealingState,
+    WantedSealing,
 };
 use pawl_domain::namespace::Namespace;
 
@@ -103,7 +104,12 @@ pub(super) async fn run(verb: Verb, client: &Client, output: Output) -> anyhow::
         }
         Verb::Seal { name, sealing, new_key } => {
             let path = ["v1", "namespaces", name.as_str(), "sealing"];
-            let wanted = SealNamespace { sealed: sealing == Sealing::On, new_key };
+            let sealing = match (sealing, new_key) {
+                (Sealing::Off, _) => WantedSealing::Off,
+                (Sealing::On, false) => WantedSealing::On,
+                (Sealing::On, true) => WantedSealing::NewKey,
+            };
+            let wanted = SealNamespace { sealing };
             output.print(&client.put::<NamespaceKeys>(&path, &wanted).await?)?;
         }
         Verb::Keys { name } => {

@@ -19,7 +19,7 @@ use super::problem::{Result, kind};
 use super::recorded::{Noted, Subject, noted};
 use super::request::{Path, read_json, run_id};
 use super::state::AppState;
-use super::types::{ErasedKeys, ErasedRun, NamespaceKey, NamespaceKeys, Problem, SealNamespace};
+use super::types::{ErasedKeys, ErasedRun, NamespaceKey, NamespaceKeys, Problem, SealNamespace, WantedSealing};
 use super::whose::{Scoped, must_be_there};
 
 /// A request to seal.
@@ -91,15 +91,13 @@ pub(super) async fn set(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Noted<NamespaceKeys>> {
-    let SealNamespace { sealed, new_key } = read_json(body, &headers, "a request to seal", REQUEST_BYTES).await?;
-    subject.is(format!(
-        "{namespace}: {}{}",
-        if sealed { "on" } else { "off" },
-        if new_key { ", a new key" } else { "" }
-    ));
-    if new_key && !sealed {
-        return Err(Problem::bad_request("`new_key` goes with `sealed`: what is in the clear has none"));
-    }
+    let SealNamespace { sealing } = read_json(body, &headers, "a request to seal", REQUEST_BYTES).await?;
+    let (sealed, new_key, word) = match sealing {
+        WantedSealing::Off => (false, false, "off"),
+        WantedSealing::On => (true, false, "on"),
+        WantedSealing::NewKey => (true, true, "on, under a new key"),
+    };
+    subject.is(format!("{namespace}: {word}"));
     must_be_there(&state, &namespace).await?;
     let by = caller.name.as_deref();
     let changed = keep_sealing(&*state.store, &state.secret_keys, &namespace, sealed, new_key, by).await?;

@@ -156,7 +156,7 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     reader.ask("PUT /v1/namespaces/{namespace}", "", "", "")?;
     reader.ask("PUT /v1/namespaces/{namespace}/quota", "", JSON, "{\"runs\": 10.0, \"stored_bytes\": 1e9}")?;
     reader.ask("GET /v1/namespaces", "", "", "")?;
-    reader.ask("PUT /v1/namespaces/{namespace}/sealing", "", JSON, "{\"sealed\": true}")?;
+    reader.ask("PUT /v1/namespaces/{namespace}/sealing", "", JSON, "{\"sealing\": \"on\"}")?;
     reader.ask("GET /v1/namespaces/{namespace}/keys", "", "", "")?;
     reader.ask("DELETE /v1/namespaces/{namespace}/keys", "", "", "")?;
     reader.ask("DELETE /v1/runs/{run}/key", "", "", "")?;

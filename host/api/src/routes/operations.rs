@@ -122,7 +122,7 @@ pub(super) fn namespaces() -> Vec<Route> {
         Route::new(Method::PUT, "/v1/namespaces/{namespace}/sealing", sealing::set)
             .wants(Admin)
             .of_all()
-            .says("sealNamespace", "has payloads of runs sealed that are submitted from now on, or not: `{\"sealed\": true}`; with `\"new_key\": true` under a new key, though there is one; asking twice is fine without it")
+            .says("sealNamespace", "has payloads of runs sealed that are submitted from now on, or not: `{\"sealing\": \"on\"}`, `\"off\"`, or `\"new_key\"`: under a new key, though there is one; asking twice is fine but for that")
             .takes::<SealNamespace>()
             .or(&NOT_FOUND, "if nobody has made the namespace"),
         Route::new(Method::DELETE, "/v1/namespaces/{namespace}/keys", sealing::erase_namespace)

@@ -10,11 +10,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SealNamespace {
-    /// Whether payloads of runs that are submitted from now on are sealed.
-    pub sealed: bool,
-    /// Under a new key, though there is one.
-    #[serde(default)]
-    pub new_key: bool,
+    /// What becomes of payloads of runs that are submitted from now on.
+    pub sealing: WantedSealing,
+}
+
+/// What is to become of new runs' payloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WantedSealing {
+    /// They are in the clear.
+    Off,
+    /// They are sealed, under the key that there is, or a first one.
+    On,
+    /// They are sealed under a new key, though there is one.
+    NewKey,
 }
 
 /// What becomes of new runs' payloads.
