@@ -177,6 +177,7 @@ const KEYS = {
   k: () => move(-1),
   "g o": () => { location.href = "/"; },
   "g r": () => { location.href = "/runs"; },
+  "g d": () => { location.href = "/dead-letters"; },
 };
 
 document.addEventListener("keydown", (event) => {

@@ -122,8 +122,7 @@ pub(super) fn done(name: &str) -> Option<&'static str> {
     ALL.iter().find(|act| act.name == name).map(|act| act.done)
 }
 
-/// What can be done about the run as a whole.
-/// A signal that a reason asks for is sent there.
+/// What can be done about the run as a whole. A signal that a reason asks for is sent there.
 pub(super) fn of_run(visit: &Visit, run: &Run, is_signal_awaited: bool) -> Markup {
     let id = run.summary.id;
     let steps: Vec<&str> = run.steps.iter().take(STEPS).map(|step| &*step.name).collect();
@@ -134,7 +133,7 @@ pub(super) fn of_run(visit: &Visit, run: &Run, is_signal_awaited: bool) -> Marku
                 @for step in &steps { option value=(step) { "the start of " (step) } }
             }
         }
-        (on(""))
+        (on())
     };
     let nothing = html! {};
     html! {
@@ -159,7 +158,7 @@ const STEPS: usize = 60;
 fn again(steps: &[&str]) -> Markup {
     html! {
         label { "From the start of" select name="from" required { @for step in steps { option { (step) } } } }
-        (on(""))
+        (on())
     }
 }
 
@@ -168,7 +167,12 @@ pub(super) fn of_reason(visit: &Visit, run: &Run, reason: &Reason) -> Markup {
     if reason.because == Because::Signal {
         let step = run.steps.iter().find(|step| step.name == reason.step);
         let awaited = step.and_then(|step| step.awaits.as_deref());
-        return html! { div class="acts" { (form(visit, run.summary.id, &SIGNAL, &signal(awaited))) (commands(&reason.ways_out)) } };
+        return html! {
+            div class="acts" {
+                (form(visit, run.summary.id, &SIGNAL, &signal(awaited)))
+                (commands(&reason.ways_out))
+            }
+        };
     }
     of_step(visit, run.summary.id, &reason.step, reason.status, &reason.ways_out)
 }
@@ -185,7 +189,7 @@ pub(super) fn of_step(visit: &Visit, run: RunId, step: &str, status: StepStatus,
                     (form(visit, run, &SKIP, &skip))
                 }
                 StepStatus::Failed => {
-                    (form(visit, run, &RETRY_STEP, &html! { (step) (on("")) }))
+                    (form(visit, run, &RETRY_STEP, &html! { (step) (on()) }))
                     (form(visit, run, &SKIP, &skip))
                 }
                 _ => {}
@@ -240,12 +244,12 @@ fn signal(name: Option<&str>) -> Markup {
 }
 
 /// On which component.
-fn on(chosen: &str) -> Markup {
+fn on() -> Markup {
     html! {
         label { "On"
             select name="on" {
                 option value="pinned" { "the versions that it has" }
-                option value="latest" selected[chosen == "latest"] { "the versions that are active now" }
+                option value="latest" { "the versions that are active now" }
             }
         }
     }
@@ -253,7 +257,7 @@ fn on(chosen: &str) -> Markup {
 
 fn components() -> Markup {
     html! {
-        (on(""))
+        (on())
         label class="check" {
             input type="checkbox" name="from_checkpoint" value="true";
             " forget what it did after its last checkpoint"

@@ -17,19 +17,32 @@ use super::acts::{self, Act};
 use super::run;
 use super::visit::Visit;
 
-const JSON: &str = "application/json";
+/// The media type of what the API takes.
+pub(super) const JSON: &str = "application/json";
 
 /// What the fields of a form say; of several of one name, the last.
-struct Fields(BTreeMap<String, String>);
+pub(super) struct Fields(BTreeMap<String, String>);
 
 impl Fields {
-    fn of(form: &[u8]) -> Self {
+    pub(super) fn of(form: &[u8]) -> Self {
         Self(form_urlencoded::parse(form).map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
     /// What one says, unless that is nothing.
-    fn said(&self, name: &str) -> Option<&str> {
+    pub(super) fn said(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// JSON that somebody has typed, passed on as it is.
+    pub(super) fn json(&self, name: &str) -> Result<Box<RawValue>, Problem> {
+        serde_json::from_str(self.said(name).unwrap_or("null")).map_err(|error| {
+            Problem::bad_request(format!("what you gave is not JSON: {error}; text stands between quotation marks"))
+        })
     }
 }
 
@@ -75,20 +88,13 @@ fn sent(act: &Act, run: &str, fields: &Fields) -> Result<Sent, Problem> {
             let from_checkpoint = fields.said("from_checkpoint").is_some();
             body = Some(json!({ "on": on, "from_checkpoint": from_checkpoint }).to_string());
         }
-        "skip" => body = Some(format!("{{\"output\":{}}}", given(fields, "output")?.get())),
-        "signal" => body = Some(given(fields, "payload")?.get().to_owned()),
+        "skip" => body = Some(format!("{{\"output\":{}}}", fields.json("output")?.get())),
+        "signal" => body = Some(fields.json("payload")?.get().to_owned()),
         _ => {}
     }
     let query = query.finish();
     let path = if query.is_empty() { path } else { format!("{path}?{query}") };
     Ok(Sent { path, body: body.map(String::into_bytes) })
-}
-
-/// JSON that somebody has typed, passed on as it is.
-fn given(fields: &Fields, name: &str) -> Result<Box<RawValue>, Problem> {
-    serde_json::from_str(fields.said(name).unwrap_or("null")).map_err(|error| {
-        Problem::bad_request(format!("what you gave is not JSON: {error}; text stands between quotation marks"))
-    })
 }
 
 #[cfg(test)]

@@ -16,10 +16,15 @@ use super::words::prose;
 pub(super) enum Tab {
     Overview,
     Runs,
+    Dead,
 }
 
 impl Tab {
-    const ALL: [(Self, &str, &str); 2] = [(Self::Overview, "/", "Overview"), (Self::Runs, "/runs", "Runs")];
+    const ALL: [(Self, &str, &str); 3] = [
+        (Self::Overview, "/", "Overview"),
+        (Self::Runs, "/runs", "Runs"),
+        (Self::Dead, "/dead-letters", "Dead letters"),
+    ];
 }
 
 /// How a page that is open hears that something has changed.
@@ -180,6 +185,7 @@ fn help() -> Markup {
         ("Enter", "open it"),
         ("g o", "overview"),
         ("g r", "runs"),
+        ("g d", "dead letters"),
         ("?", "this help"),
         ("Esc", "close, leave a field"),
     ];

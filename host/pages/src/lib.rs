@@ -23,6 +23,7 @@ use pawl_api::{Front, Inside};
 mod acts;
 mod assets;
 mod charts;
+mod dead;
 mod enter;
 mod entry;
 mod forms;
@@ -74,6 +75,7 @@ fn ways() -> Vec<Way> {
         closed("/runs/{run}/logs", get(run::logs)),
         closed("/runs/{run}/steps/{step}", get(run::show_step)),
         closed("/runs/{run}/{act}", post(forms::act)),
+        closed("/dead-letters", get(dead::show).post(dead::act)),
         open("/enter", get(enter::show).post(enter::enter)),
         open("/leave", post(enter::leave)),
         open("/assets/{file}", get(assets::show)),

@@ -21,6 +21,8 @@ const fn look(class: &'static str, shape: &'static str, word: &'static str) -> L
 
 /// A step of a run waits for a person, or the run stands still.
 pub(super) const PARKED: Look = look("warn", "s-warn", "parked");
+/// It has failed for good.
+pub(super) const FAILED: Look = look("bad", "s-bad", "failed");
 /// A person has paused it.
 pub(super) const PAUSED: Look = look("wait", "s-pause", "paused");
 /// Something that has no trouble.

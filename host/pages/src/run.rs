@@ -157,7 +157,7 @@ fn state(visit: &Visit, run: &Run, why: &Explanation) -> Markup {
                 @for reason in why.reasons.iter().take(REASONS) {
                     div class="reason" {
                         p {
-                            a href={ "#step-" (reason.step) } { strong { (reason.step) } }
+                            a href={ "/runs/" (run.summary.id) "/steps/" (reason.step) } { strong { (reason.step) } }
                             " " (prose_without_commands(&reason.message))
                         }
                         (acts::of_reason(visit, run, reason))

@@ -34,7 +34,9 @@ pub(super) fn list(known: &Known, now: i64) -> Markup {
                 li {
                     (look::PARKED.icon())
                     p {
-                        a class="row" href="/runs?status=stuck" { (count(stuck as u64, "run stands still", "runs stand still")) }
+                        a class="row" href="/runs?status=stuck" {
+                            (count(stuck as u64, "run stands still", "runs stand still"))
+                        }
                         span class="muted" { ": nobody moves what has begun" }
                     }
                 }
@@ -42,7 +44,14 @@ pub(super) fn list(known: &Known, now: i64) -> Markup {
             @for queue in alone.iter().take(ROWS) { (unserved(queue)) }
             @for group in groups.iter().take(ROWS) { (dead(group, now)) }
             @if groups.len() > ROWS {
-                li { span {} p class="muted" { "… and " (count((groups.len() - ROWS) as u64, "cause", "causes")) " more" } }
+                li {
+                    span {}
+                    p {
+                        a class="row" href="/dead-letters" {
+                            "… and " (count((groups.len() - ROWS) as u64, "cause", "causes")) " more"
+                        }
+                    }
+                }
             }
         }
     }
@@ -90,7 +99,7 @@ fn dead(group: &DeadLetterGroup, now: i64) -> Markup {
         li {
             (look.icon())
             p {
-                a class="row" href={ "/runs?status=" (state) "&pipeline=" (group.pipeline) } {
+                a class="row" href={ "/dead-letters?group=" (group.group) } {
                     strong { (group.pipeline) " / " (group.step) }
                 }
                 " " span title=(group.cause) { (cut(&group.cause, CAUSE)) }

@@ -78,7 +78,7 @@ fn boxed(run: &Run, layout: &Layout, node: &Node) -> Markup {
         format!("{}: {}", worst.name, look.word)
     };
     html! {
-        a href={ "#step-" (worst.name) } class={ "node " (look.class) } {
+        a href={ "/runs/" (run.summary.id) "/steps/" (worst.name) } class={ "node " (look.class) } {
             title { (title) }
             @if is_folded { rect x=(x + 4) y=(y + 4) width=(WIDTH) height=(HEIGHT) rx="8" {} }
             rect x=(x) y=(y) width=(WIDTH) height=(HEIGHT) rx="8" {}

@@ -50,7 +50,7 @@ async fn sheet(visit: &Visit, id: &str, level: Option<LogLevel>) -> Result<Sheet
 /// Lines as rows; so many were asked for.
 pub(super) fn lines(lines: &[LogLine], asked: usize) -> Markup {
     if lines.is_empty() {
-        return html! { div class="empty" { p { "Nothing of that kind is logged." } } };
+        return html! { p class="muted" { "Nothing of that kind is logged." } };
     }
     html! {
         @if lines.len() >= asked { p class="muted" { "The last " (asked) " lines." } }

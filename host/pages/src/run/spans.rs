@@ -53,7 +53,7 @@ pub(super) fn of(events: &[Event]) -> BTreeMap<&str, Vec<Span>> {
     let mut all: BTreeMap<&str, Vec<Span>> = BTreeMap::new();
     let mut claims: BTreeMap<&str, u32> = BTreeMap::new();
     for event in events {
-        let (Some(step), Ok(kind)) = (event.step.as_deref(), kind(event)) else { continue };
+        let (Some(step), Some(kind)) = (event.step.as_deref(), kind(event)) else { continue };
         let spans = all.entry(step).or_default();
         let open = spans.last_mut().filter(|span| span.until_ms.is_none());
         let Some(next) = next(kind, open.as_ref().map(|span| span.doing)) else { continue };
@@ -69,8 +69,9 @@ pub(super) fn of(events: &[Event]) -> BTreeMap<&str, Vec<Span>> {
     all
 }
 
-fn kind(event: &Event) -> Result<EventKind, ()> {
-    EventKind::ALL.iter().copied().find(|kind| event.is(*kind)).ok_or(())
+/// None: it is of a newer version.
+fn kind(event: &Event) -> Option<EventKind> {
+    EventKind::ALL.iter().copied().find(|kind| event.is(*kind))
 }
 
 /// What an event begins, as `Some(Some(…))`, or ends; `None`: neither. A step that is taken over is ready at once, and nobody's until

@@ -115,7 +115,7 @@ fn claims(step: &Step, events: &[Event], now: i64) -> Markup {
             tbody {
                 @for span in spans.iter().rev().take(CLAIMS) {
                     tr {
-                        td class="num muted" { @if span.claim > 0 { (span.claim) } }
+                        td class="num muted" { @if span.worker.is_some() { (span.claim) } }
                         td class="num" { (duration((span.from_ms - begun).max(0))) }
                         td { (span.doing.told().1) @if span.until_ms.is_none() && !step.status.is_ended() { " so far" } }
                         td class="wide" { @if let Some(worker) = span.worker { (worker_id(worker)) } }

@@ -37,7 +37,7 @@ pub(super) fn draw(run: &Run, events: &[Event], now: i64) -> Markup {
         div class="gantt" {
             @for (step, spans) in rows.into_iter().take(ROWS) {
                 div class="bar" {
-                    a href={ "#step-" (step) } { (name(step)) }
+                    a href={ "/runs/" (run.summary.id) "/steps/" (step) } { (name(step)) }
                     (bar(step, spans, &scale))
                 }
             }

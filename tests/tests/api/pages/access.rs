@@ -42,8 +42,15 @@ fn each_page_is_for_whoever_may_read_and_offers_what_the_role_may_do() -> Result
     }
     for role in Role::ALL {
         let browser = Browser::signed_in(&api, &token(&api.client, &format!("a-{role}"), role)?)?;
-        for path in ["/", "/runs", "/runs/{run}", "/runs/{run}/events", "/runs/{run}/logs", "/runs/{run}/steps/{step}"]
-        {
+        for path in [
+            "/",
+            "/dead-letters",
+            "/runs",
+            "/runs/{run}",
+            "/runs/{run}/events",
+            "/runs/{run}/logs",
+            "/runs/{run}/steps/{step}",
+        ] {
             let shown = browser.get(&filled(path))?;
             assert_eq!(shown.status, 200, "{path} by {role}: {}", shown.text);
             assert!(shown.text.contains(&format!("a-{role}")), "{path} says who has signed in");

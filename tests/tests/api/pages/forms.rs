@@ -1,11 +1,15 @@
 //! Forms, without a script: each does what its route of the API does, and leads back to the page.
 
 use anyhow::Result;
-use pawl_api::types::{Event, EventKind, EventList, Inbox, Run, RunStatus, SignalDetail};
+use pawl_api::types::{
+    DeadLetterGroupList, Event, EventKind, EventList, Inbox, Role, Run, RunStatus, SignalDetail, SubmittedRun,
+};
 use pawl_domain::id::RunId;
+use pawl_tests::runtime::block_on;
+use pawl_tests::{binary, bounds, wait};
 use serde_json::{Value, json};
 
-use super::{Browser, OWN, start};
+use super::{Browser, OWN, start, token};
 use crate::served::Api;
 
 fn run(api: &Api, run: RunId) -> Result<Run> {
@@ -55,6 +59,49 @@ fn a_form_changes_what_it_says_and_leads_back_to_the_page() -> Result<()> {
     let list: EventList = api.client.get(&format!("/v1/runs/{id}/events"))?.read()?;
     let told = |kind: EventKind| list.events.iter().filter(|event: &&Event| event.is(kind)).count();
     assert_eq!((told(EventKind::RunPaused), told(EventKind::RunFailed), told(EventKind::RunCancelled)), (1, 1, 1));
+    api.stop()
+}
+
+#[test]
+fn what_is_done_about_many_is_counted_first() -> Result<()> {
+    let mut api = start("pages_dead")?;
+    api.client
+        .post("/v1/plugins/flaky/versions/1", "application/wasm", binary::component("flaky")?)?
+        .read::<Value>()?;
+    let toml = "name = \"broken\"\n[[step]]\nname = \"parse\"\nplugin = \"flaky\"\n";
+    assert_eq!(api.apply(toml)?.status, 201);
+    let _worker = api.worker()?;
+    let input = json!({"failures": 1, "how": "fatal"});
+    let submit = || block_on(api.client.try_submit("broken", &input, None))?.read::<SubmittedRun>();
+    let runs: Vec<RunId> = (0..3).map(|_| Ok(submit()?.id)).collect::<Result<_>>()?;
+    let all_are = |status: RunStatus| {
+        wait::until_true(bounds::RUN, "all of them to be so", || {
+            let stand: Vec<RunStatus> =
+                runs.iter().map(|id| Ok(run(&api, *id)?.summary.status)).collect::<Result<_>>()?;
+            Ok(stand.iter().all(|it| *it == status))
+        })
+    };
+    all_are(RunStatus::Failed)?;
+    let browser = Browser::signed_in(&api, OWN)?;
+    let groups: DeadLetterGroupList = api.client.get("/v1/dead-letters/groups")?.read()?;
+    let group = &groups.groups[0];
+    let path = format!("/dead-letters?group={}", group.group);
+    assert!(browser.get("/dead-letters")?.text.contains(&path) && browser.get("/")?.text.contains(&path));
+    assert!(browser.get(&path)?.text.contains(&runs[0].to_string()));
+    let counted = browser.submit("/dead-letters", &[("group", &group.group), ("verb", "retry")])?;
+    assert!(counted.status == 200 && counted.text.contains("3 steps</strong> of 3 runs"), "{}", counted.text);
+    all_are(RunStatus::Failed)?;
+    let done = browser.submit("/dead-letters", &[("group", &group.group), ("verb", "retry"), ("sure", "true")])?;
+    assert!(done.text.contains("done about 3 steps"), "{}", done.text);
+    for id in &runs {
+        let list: EventList = api.client.get(&format!("/v1/runs/{id}/events"))?.read()?;
+        assert!(list.events.iter().any(|event| event.is(EventKind::RunReopened)), "{id} was opened again");
+    }
+    let all = browser.submit("/dead-letters", &[("verb", "retry"), ("sure", "true")])?;
+    assert!(all.text.contains("No group was named"), "{}", all.text);
+    let reader = Browser::signed_in(&api, &token(&api.client, "reader", Role::Read)?)?;
+    let refused = reader.submit("/dead-letters", &[("group", &group.group), ("verb", "purge"), ("sure", "true")])?;
+    assert!(refused.status == 403 && refused.text.contains("the role <code>operate</code>"), "{}", refused.text);
     api.stop()
 }
 

@@ -29,6 +29,8 @@ fn what_others_have_said_is_text_on_every_page_and_browsers_run_nothing_else() -
     for path in [
         "/".to_owned(),
         "/runs".to_owned(),
+        "/dead-letters".to_owned(),
+        format!("/dead-letters?group={query}"),
         format!("/runs/{id}"),
         format!("/runs/{paused}"),
         format!("/runs/{id}/events"),

@@ -1,0 +1,173 @@
+//! Dead letters: steps that have failed for good or are parked, by their cause. What is done about all of one cause is in
+//! `act.rs`.
+
+use axum::extract::RawQuery;
+use axum::http::Method;
+use axum::response::Response;
+use maud::{Markup, html};
+use pawl_api::types::{DeadLetter, DeadLetterGroup, DeadLetterGroupList, DeadLetterList, DeadLetterState, Problem};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use url::form_urlencoded;
+
+use super::frame::{Live, Sheet, Tab, part};
+use super::look::{self, Look};
+use super::rows::columns;
+use super::times::{ago, now_ms};
+use super::visit::Visit;
+use super::words::{cut, figure, name};
+
+mod act;
+
+pub(super) use act::act;
+
+/// The route that it asks.
+const ROUTE: &str = "/v1/dead-letters";
+
+/// Letters of a group that are listed, groups, and letters of a cause's text.
+const LISTED: u32 = 40;
+const GROUPS: u32 = 100;
+const CAUSE: usize = 300;
+
+pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let group = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "group");
+    visit.answer(match group {
+        Some((_, group)) => of_group(&visit, &group, None).await,
+        None => groups(&visit).await,
+    })
+}
+
+async fn groups(visit: &Visit) -> Result<Sheet, Problem> {
+    let list: DeadLetterGroupList = visit.read(&format!("{ROUTE}/groups?limit={GROUPS}")).await?;
+    let now = now_ms();
+    let main = html! {
+        div class="head" { h1 { "Dead letters" } }
+        p class="muted" { "Steps that have failed for good or are parked, and that nobody has looked after, by their cause." }
+        div id="groups" data-live {
+            @if list.groups.is_empty() {
+                div class="empty" { p { (look::GOOD.icon()) " None: whatever has failed is looked after." } }
+            } @else {
+                table class="rows" {
+                    (columns(&[("Cause", ""), ("Step", "wide"), ("Failed", "num"), ("Parked", "num"), ("Last", "num")]))
+                    tbody { @for group in &list.groups { (row(group, now)) } }
+                }
+            }
+            @if list.next.is_some() { p class="muted" { "There are more: these are the largest of the first " (GROUPS) "." } }
+        }
+    };
+    Ok(Sheet { title: "Dead letters".to_owned(), tab: Tab::Dead, live: Live::Every(4_000), main })
+}
+
+fn path(group: &str) -> String {
+    format!("/dead-letters?group={}", utf8_percent_encode(group, NON_ALPHANUMERIC))
+}
+
+fn row(group: &DeadLetterGroup, now: i64) -> Markup {
+    let more = if group.more { "+" } else { "" };
+    html! {
+        tr {
+            th scope="row" {
+                a class="row" href=(path(&group.group)) { (of_state(group).icon()) " " (cut(&group.cause, CAUSE)) }
+            }
+            td class="wide" { (name(&group.pipeline)) " / " (name(&group.step)) }
+            td class="num" { (figure(group.failed.into())) (more) }
+            td class="num" { (figure(group.parked.into())) (more) }
+            td class="num" { (ago(group.newest_at_ms, now)) }
+        }
+    }
+}
+
+fn of_state(group: &DeadLetterGroup) -> Look {
+    if group.failed > 0 { look::FAILED } else { look::PARKED }
+}
+
+async fn of_group(visit: &Visit, group: &str, note: Option<Markup>) -> Result<Sheet, Problem> {
+    let encoded = utf8_percent_encode(group, NON_ALPHANUMERIC);
+    let list: DeadLetterList = visit.read(&format!("{ROUTE}?limit={LISTED}&group={encoded}")).await?;
+    let now = now_ms();
+    let main = html! {
+        p class="crumbs" { a href="/dead-letters" { "Dead letters" } }
+        @match list.dead_letters.first() {
+            Some(first) => {
+                div class="head" { h1 { (cut(&first.cause, CAUSE)) } }
+                p class="muted" { (first.pipeline) " / " (first.step) ", group " code { (first.group) } }
+            },
+            None => { div class="head" { h1 { "Nothing is left of this" } } },
+        }
+        @if let Some(note) = note { (note) }
+        @if visit.may(&Method::POST, ROUTE) && !list.dead_letters.is_empty() { (verbs(group, &list.dead_letters)) }
+        (part("letters", "Steps", &letters(&list, now)))
+    };
+    Ok(Sheet { title: "Dead letters of a cause".to_owned(), tab: Tab::Dead, live: Live::No, main })
+}
+
+fn letters(list: &DeadLetterList, now: i64) -> Markup {
+    html! {
+        @if list.dead_letters.is_empty() {
+            div class="empty" { p { (look::GOOD.icon()) " Somebody has looked after all of it." } }
+        } @else {
+            table class="rows" {
+                (columns(&[("State", ""), ("Step", ""), ("Run", "wide"), ("Died", "num")]))
+                tbody { @for letter in &list.dead_letters { (letter_row(letter, now)) } }
+            }
+            @if list.next.is_some() {
+                p class="muted" { "The newest " (list.dead_letters.len()) " are listed; there are more." }
+            }
+        }
+    }
+}
+
+fn letter_row(letter: &DeadLetter, now: i64) -> Markup {
+    let look = if letter.state == DeadLetterState::Failed { look::FAILED } else { look::PARKED };
+    html! {
+        tr {
+            td { (look.chip()) }
+            th scope="row" {
+                a class="row" href={ "/runs/" (letter.run) "/steps/" (letter.step) } { (name(&letter.step)) }
+                " " span class="muted" { (name(&letter.pipeline)) }
+            }
+            td class="wide" { code class="id" { (letter.run) } }
+            td class="num" { (ago(letter.died_at_ms, now)) }
+        }
+    }
+}
+
+/// A verb, what its button says, and what it does.
+const VERBS: [(&str, &str, &str); 5] = [
+    ("retry", "Retry all", "Opens their runs again: each goes on from its last checkpoint."),
+    ("resume", "Resume all", "Lets those that are parked go on."),
+    ("skip", "Skip all", "Gives each the output that it has not got; those who need it go on with that."),
+    ("fail", "Fail all", "Ends the runs of those that are parked as failed."),
+    ("purge", "Look after all", "Says that those which have failed are looked after. Their runs stay as they are."),
+];
+
+fn verbs(group: &str, letters: &[DeadLetter]) -> Markup {
+    let has = |state: DeadLetterState| letters.iter().any(|letter| letter.state == state);
+    let is_for = |word: &str| match word {
+        "resume" | "fail" => has(DeadLetterState::Parked),
+        "purge" => has(DeadLetterState::Failed),
+        _ => true,
+    };
+    html! {
+        div class="acts" {
+            @for (word, label, what) in VERBS.into_iter().filter(|verb| is_for(verb.0)) {
+                details class="act" name="act" {
+                    summary class={ "button " (if word == "retry" { "primary" } else { "" }) } { (label) "…" }
+                    form class="panel" method="post" action="/dead-letters" {
+                        p { (what) " It is counted first." }
+                        input type="hidden" name="group" value=(group);
+                        input type="hidden" name="verb" value=(word);
+                        @if matches!(word, "retry" | "resume") {
+                            label class="check" {
+                                input type="checkbox" name="latest" value="true"; " on the versions that are active now"
+                            }
+                        }
+                        @if word == "skip" { label { "Output, as JSON" textarea name="output" rows="3" { "null" } } }
+                        @if word == "fail" { label { "Reason" input name="message" required maxlength="1000"; } }
+                        button class="button primary" { "Count" }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What is done about all dead letters of a cause: first counted, and done when a person has seen the count. It goes on
+//! piece by piece, as the API does it, for some seconds; what is left then is said.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::RawForm;
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use maud::{Markup, html};
+use pawl_api::types::{ActOnDeadLetters, DeadLetterVerb, DeadLettersDone, Problem};
+use serde_json::value::RawValue;
+
+use super::{ROUTE, VERBS, of_group, path};
+use crate::forms::{Fields, JSON};
+use crate::look;
+use crate::visit::Visit;
+use crate::words::{count, prose};
+
+/// How long one form goes on, and how many pieces are counted before it is asked whether to.
+const GOES_ON: Duration = Duration::from_secs(5);
+const COUNTED: usize = 20;
+
+/// Refusals that are told.
+const REFUSED: usize = 10;
+
+/// Counts, and does what was counted when it is asked again.
+pub(crate) async fn act(visit: Visit, RawForm(form): RawForm) -> Response {
+    let fields = Fields::of(&form);
+    let group = fields.said("group").unwrap_or_default().to_owned();
+    let note = match asked(&fields) {
+        Ok((word, asked)) if fields.said("sure").is_some() => go_on(&visit, word, asked).await,
+        Ok((word, asked)) => count_first(&visit, word, asked, &fields).await,
+        Err(problem) => Err(problem),
+    };
+    let status = note.as_ref().err().and_then(|problem| StatusCode::from_u16(problem.status).ok());
+    let note = note.unwrap_or_else(|problem| {
+        html! { p class="note bad" role="alert" { (look::BAD.icon()) span { (prose(&problem.detail)) } } }
+    });
+    let mut response = visit.answer(of_group(&visit, &group, Some(note)).await);
+    if let Some(status) = status {
+        *response.status_mut() = status;
+    }
+    response
+}
+
+fn verb(word: &str) -> Option<DeadLetterVerb> {
+    Some(match word {
+        "retry" => DeadLetterVerb::Retry,
+        "resume" => DeadLetterVerb::Resume,
+        "skip" => DeadLetterVerb::Skip,
+        "fail" => DeadLetterVerb::Fail,
+        "purge" => DeadLetterVerb::Purge,
+        _ => return None,
+    })
+}
+
+fn asked(fields: &Fields) -> Result<(&str, ActOnDeadLetters), Problem> {
+    let word = fields.said("verb").unwrap_or_default();
+    let verb =
+        verb(word).ok_or_else(|| Problem::bad_request(format!("there is nothing to do that is called {word:?}")))?;
+    // Without a group it would be about all of them.
+    let group = fields.said("group").ok_or_else(|| Problem::bad_request("no group was named"))?;
+    let output: Option<Box<RawValue>> = match verb {
+        DeadLetterVerb::Skip => Some(fields.json("output")?),
+        _ => None,
+    };
+    let message = fields.said("message").filter(|_| verb == DeadLetterVerb::Fail).map(str::to_owned);
+    Ok((
+        word,
+        ActOnDeadLetters {
+            verb,
+            run: None,
+            step: None,
+            pipeline: None,
+            group: Some(group.to_owned()),
+            cause: None,
+            state: None,
+            since_ms: None,
+            latest: fields.said("latest").is_some(),
+            output,
+            message,
+            dry_run: false,
+            after: None,
+            until: None,
+        },
+    ))
+}
+
+async fn piece(visit: &Visit, asked: &ActOnDeadLetters) -> Result<DeadLettersDone, Problem> {
+    let body = serde_json::to_vec(asked).map_err(|error| Problem::bad_request(error.to_string()))?;
+    visit.pages.inside.change(&visit.who, Method::POST, ROUTE, Some((JSON, body))).await
+}
+
+async fn count_first(visit: &Visit, word: &str, asked: ActOnDeadLetters, fields: &Fields) -> Result<Markup, Problem> {
+    let mut asked = ActOnDeadLetters { dry_run: true, ..asked };
+    let (mut met, mut runs, mut more) = (0, 0, false);
+    for number in 1..=COUNTED {
+        let counted = piece(visit, &asked).await?;
+        (met, runs) = (met + counted.met, runs + counted.runs);
+        more = counted.next.is_some() && number == COUNTED;
+        (asked.after, asked.until) = (counted.next, counted.until);
+        if asked.after.is_none() {
+            break;
+        }
+    }
+    let label = VERBS.iter().find(|(known, ..)| *known == word).map_or(word, |(_, label, _)| *label);
+    let more = if more { " or more" } else { "" };
+    Ok(html! {
+        form class="note warn" method="post" action="/dead-letters" {
+            (look::PARKED.icon())
+            span {
+                strong { (count(met.into(), "step", "steps")) (more) } " of " (count(runs.into(), "run", "runs"))
+                " would be touched."
+            }
+            @for (name, value) in fields.all() { input type="hidden" name=(name) value=(value); }
+            input type="hidden" name="sure" value="true";
+            button class="button danger" { (label) }
+            a class="quiet" href=(path(fields.said("group").unwrap_or_default())) { "Leave it" }
+        }
+    })
+}
+
+async fn go_on(visit: &Visit, word: &str, mut asked: ActOnDeadLetters) -> Result<Markup, Problem> {
+    let begun = Instant::now();
+    let (mut done, mut refused) = (0, Vec::new());
+    loop {
+        let answer = piece(visit, &asked).await?;
+        done += answer.done;
+        refused.extend(answer.refused);
+        (asked.after, asked.until) = (answer.next, answer.until);
+        if asked.after.is_none() || begun.elapsed() > GOES_ON {
+            break;
+        }
+    }
+    let rest = if asked.after.is_some() { " There are more: do it again." } else { "" };
+    let look = if refused.is_empty() { look::GOOD } else { look::PARKED };
+    Ok(html! {
+        p class={ "note " (look.class) } role="status" {
+            (look.icon())
+            span {
+                strong { (word) } ": done about " (count(done.into(), "step", "steps")) "."
+                @if !refused.is_empty() { " Refused for " (count(refused.len() as u64, "step", "steps")) ", see below." }
+                (rest)
+            }
+        }
+        @if !refused.is_empty() {
+            ul {
+                @for it in refused.iter().take(REFUSED) {
+                    li { a href={ "/runs/" (it.run) "/steps/" (it.step) } { (it.step) } ": " (prose(&it.why)) }
+                }
+            }
+        }
+    })
+}
