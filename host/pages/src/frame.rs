@@ -64,7 +64,7 @@ pub(super) fn page(visit: &Visit, sheet: &Sheet) -> Response {
     let signed_in = visit.who.name();
     let main = html! {
         header class="top" {
-            a class="brand" href="/" { (mark()) span { "Pawl" } }
+            a class="brand" href="/" aria-label="Pawl, overview" { (mark()) span { "Pawl" } }
             nav aria-label="Pages" {
                 @for (tab, path, name) in Tab::ALL {
                     a href=(path) aria-current=[(tab == sheet.tab).then_some("page")] { (name) }
@@ -105,7 +105,7 @@ fn middle(sheet: &Sheet) -> Markup {
 /// A page for whoever is not signed in.
 pub(super) fn bare(title: &str, main: &Markup, status: StatusCode) -> Response {
     let main = html! {
-        header class="top" { a class="brand" href="/" { (mark()) span { "Pawl" } } }
+        header class="top" { a class="brand" href="/" aria-label="Pawl, overview" { (mark()) span { "Pawl" } } }
         main id="main" tabindex="-1" { (main) }
     };
     (status, Html(document(title, &main).into_string())).into_response()
