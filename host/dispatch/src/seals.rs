@@ -19,6 +19,8 @@ use pawl_store::sealing::{NamespaceKeyRow, RunKeyRow, WrappedKey, sealing_of};
 use pawl_store::submit::NewRun;
 use pawl_store::{self as store, Store};
 
+use crate::secrets::SETTINGS;
+
 mod keep;
 
 pub use keep::{Rotated, keep_sealing, rotate};
@@ -28,9 +30,6 @@ pub const FRESH: Duration = Duration::from_secs(1);
 
 /// Runs and namespaces of which something is kept.
 const KEPT: usize = 10_000;
-
-/// The settings that name master keys.
-const SETTINGS: &str = "`secrets_key_file` (or `secrets_key`, `secrets_key_command`)";
 
 /// Why a payload is not opened, or not sealed.
 #[derive(Debug, thiserror::Error)]

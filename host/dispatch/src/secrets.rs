@@ -9,7 +9,7 @@ use pawl_store::secrets::SecretRow;
 use pawl_store::{self as store, Store};
 
 /// The settings that name master keys.
-const SETTINGS: &str = "`secrets_key_file` (or `secrets_key`, `secrets_key_command`)";
+pub(crate) const SETTINGS: &str = "`secrets_key_file` (or `secrets_key`, `secrets_key_command`)";
 
 /// How often a change is decided anew that somebody else was quicker than.
 const TRIES: usize = 5;

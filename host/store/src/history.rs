@@ -10,7 +10,7 @@ use crate::seal::{Place, Seal};
 use async_trait::async_trait;
 use pawl_base::sealing::is_sealed;
 use pawl_domain::attempt::Claim;
-use pawl_domain::id::{Digest, Fence, StepId, WorkerId};
+use pawl_domain::id::{Digest, Fence, StepId, StepNo, WorkerId};
 use pawl_domain::journal::{Checkpoint, Entry, History, Unreadable, unpack};
 
 use super::{Error, Result, verified};
@@ -311,6 +311,14 @@ pub fn opened(seal: &Seal, place: Place, kept: Vec<u8>) -> Result<Vec<u8>> {
         return Err(Error::Damaged(format!("a sealed payload ({place}), whose key is not there, or it")));
     }
     seal.open(place, kept).map_err(|_| Error::Damaged(format!("a sealed payload ({place})")))
+}
+
+/// The outputs of these steps that were read, in their order.
+///
+/// # Errors
+/// As [`opened`].
+pub fn opened_outputs(seal: &Seal, steps: &[StepNo], kept: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+    steps.iter().zip(kept).map(|(step, kept)| opened(seal, Place::Output(*step), kept)).collect()
 }
 
 /// Those of a row's entries that have these positions.

@@ -56,8 +56,7 @@ pub fn opened(ingredients: Ingredients, seal: &Seal, pipeline: &Pipeline, id: St
         Ingredients::Run(input) => Ingredients::Run(history::opened(seal, Place::Input, input)?),
         Ingredients::Outputs(outputs) => {
             let needs = pipeline.step(id.step).map_or(&[][..], |spec| &spec.needs);
-            let open = |(need, output): (&StepNo, _)| history::opened(seal, Place::Output(*need), output);
-            Ingredients::Outputs(needs.iter().zip(outputs).map(open).collect::<store::Result<_>>()?)
+            Ingredients::Outputs(history::opened_outputs(seal, needs, outputs)?)
         }
     })
 }

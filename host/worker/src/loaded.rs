@@ -49,7 +49,7 @@ pub struct Loaded {
     /// Whose runs are.
     pub whose: Arc<Whose>,
     /// What their payloads are sealed with.
-    pub seals: Arc<Seals>,
+    seals: Arc<Seals>,
 }
 
 /// Everything that an attempt starts from.
@@ -373,7 +373,7 @@ impl Loading {
 }
 
 /// A step whose input nobody can read, any more or at all.
-pub(crate) fn unreadable(error: &dyn std::error::Error) -> Failure {
+fn unreadable(error: &dyn std::error::Error) -> Failure {
     Failure { cause: Cause::InvalidInput, ..unloadable(error) }
 }
 

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use pawl_domain::attempt::{Claim, Ingredients};
-use pawl_domain::id::{Digest, Fence, StepId, StepNo};
+use pawl_domain::id::{Digest, Fence, StepId};
 use pawl_domain::journal::History;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::replay::is_open_wait;
-use pawl_store::history::opened;
+use pawl_store::history::{opened, opened_outputs};
 use pawl_store::runs::{StepRow, all_outputs};
 use pawl_store::seal::{Place, Seal};
 use pawl_store::{self as store, Store};
@@ -136,8 +136,7 @@ async fn input(store: &dyn Store, pipeline: &Pipeline, id: StepId, seal: &Seal) 
                 store::Error::NotFound(_) => NotRebuilt::WaitsForNeeds,
                 error => error.into(),
             });
-            let open = |(need, output): (&StepNo, _)| opened(seal, Place::Output(*need), output);
-            Ingredients::Outputs(needs.iter().zip(outputs?).map(open).collect::<store::Result<_>>()?)
+            Ingredients::Outputs(opened_outputs(seal, needs, outputs?)?)
         }
     };
     Ok(pipeline.input_of(id.step, made_of))
