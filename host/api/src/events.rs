@@ -1,5 +1,6 @@
 //! A run's history over HTTP: as a list, or as server-sent events that follow the run to its end. The
-//! event's number is the `id`, so a reader that lost its connection goes on where it was.
+//! event's number is the `id`, so a reader that lost its connection goes on where it was. Who only shows how a run stands asks for
+//! [marks](marks).
 //! <https://html.spec.whatwg.org/multipage/server-sent-events.html>
 
 use std::collections::VecDeque;
@@ -29,6 +30,8 @@ use super::types::{Event, EventList, Problem};
 use super::watch::{Seen, Subscription};
 use super::whose::Scoped;
 
+mod marks;
+
 /// Events that are read at once for a stream.
 const CHUNK: u32 = 500;
 
@@ -49,6 +52,8 @@ const LAST_NUMBER: u32 = i32::MAX as u32;
 pub(super) struct EventParams {
     /// The number of the last event that the reader has.
     after: Option<u32>,
+    /// As a stream: in the place of the events, at most once in so many ms, the number of the last one.
+    marks_every_ms: Option<u32>,
 }
 
 pub(super) async fn events(
@@ -70,6 +75,10 @@ pub(super) async fn events(
         last => last.unwrap_or(after),
     };
     let (_place, subscription) = (state.reader()?, state.watch.follow(id));
+    if let Some(every_ms) = params.marks_every_ms {
+        let marks = marks::stream(subscription, after, every_ms, _place);
+        return Ok(Sse::new(marks).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response());
+    }
     let follower = Follower { subscription, state, run: id, pipeline, after, read: VecDeque::new(), _place };
     Ok(Sse::new(follower.into_stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }

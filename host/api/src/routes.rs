@@ -92,7 +92,7 @@ fn runs() -> Vec<Route> {
             .or(&CONFLICT, "if it has none"),
         Route::get("/v1/runs/{run}/events", events::events)
             .wants(Read)
-            .says("listEvents", "its history; `after=N` for those after event N; with `Accept: text/event-stream` as a stream that follows the run, see below")
+            .says("listEvents", "its history; `after=N` for those after event N; with `Accept: text/event-stream` as a stream that follows the run, or with `marks_every_ms=N` only says now and then how far it has come, see below")
             .header(LAST_EVENT_ID)
             .gives::<EventList>()
             .gives_other(EVENT_STREAM)

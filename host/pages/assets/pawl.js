@@ -103,8 +103,6 @@ function open() {
   const { events, every } = main().dataset;
   if (events && !source && window.EventSource) {
     source = new EventSource(events);
-    // Events have names of their own; whatever they are, something has changed.
-    for (const kind of KINDS) source.addEventListener(kind, soon);
     source.onmessage = soon;
     source.onerror = () => { if (source?.readyState === EventSource.CLOSED) { close(); soon(); } };
   }
@@ -115,12 +113,6 @@ function close() {
   source?.close();
   source = null;
 }
-
-const KINDS = [
-  ..."submitted started succeeded failed cancelled reopened paused unpaused".split(" ").map((word) => "run." + word),
-  ...("ready started resumed lease_expired checkpoint_reloaded replayed ready_for_dispatch handed_back succeeded retrying waiting " +
-    "deferred failed parked cancelled reopened skipped").split(" ").map((word) => "step." + word),
-];
 
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) { close(); clearTimeout(timer); return; }

@@ -32,9 +32,9 @@ impl Tab {
 pub(super) enum Live {
     /// It does not.
     No,
-    /// It looks again after so many ms.
+    /// It looks again after so many ms, later if many are open.
     Every(u32),
-    /// A run's events tell it; it looks no more often than every so many ms.
+    /// The marks of a run's events tell it, by a path that has a query; it looks no more often than every so many ms.
     Events { path: String, pace_ms: u32 },
 }
 
@@ -58,8 +58,10 @@ pub(super) fn part(id: &str, name: &str, content: &Markup) -> Markup {
 
 /// The whole of it; of one that is only looked at again, what is in the middle.
 pub(super) fn page(visit: &Visit, sheet: &Sheet) -> Response {
+    let pace = |wished_ms| visit.pages.pace.of(wished_ms, visit.begun.elapsed());
+    let middle = middle(sheet, pace);
     if visit.is_part {
-        return Html(middle(sheet).into_string()).into_response();
+        return Html(middle.into_string()).into_response();
     }
     let signed_in = visit.who.name();
     let main = html! {
@@ -84,18 +86,21 @@ pub(super) fn page(visit: &Visit, sheet: &Sheet) -> Response {
                 }
             }
         }
-        (middle(sheet))
+        (middle)
         (help())
     };
     Html(document(&sheet.title, &main).into_string()).into_response()
 }
 
-fn middle(sheet: &Sheet) -> Markup {
+fn middle(sheet: &Sheet, pace: impl Fn(u32) -> u32) -> Markup {
     let (every, events, pace) = match &sheet.live {
         Live::No => (None, None, None),
-        Live::Every(ms) => (Some(*ms), None, None),
-        // Ages go on where nothing happens.
-        Live::Events { path, pace_ms } => (Some(10_000), Some(path.as_str()), Some(*pace_ms)),
+        Live::Every(ms) => (Some(pace(*ms)), None, None),
+        Live::Events { path, pace_ms } => {
+            let pace = pace(*pace_ms);
+            // Ages go on where nothing happens.
+            (Some(pace.max(10_000)), Some(format!("{path}&marks_every_ms={pace}")), Some(pace))
+        }
     };
     html! {
         main id="main" tabindex="-1" data-every=[every] data-events=[events] data-pace=[pace] { (sheet.main) }

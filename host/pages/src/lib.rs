@@ -31,6 +31,7 @@ mod frame;
 mod json;
 mod look;
 mod overview;
+mod pace;
 mod rows;
 mod run;
 mod runs;
@@ -40,6 +41,7 @@ mod visit;
 mod words;
 
 pub use entry::Entry;
+use pace::Pace;
 
 /// What all pages share; cheap to clone.
 #[derive(Clone)]
@@ -47,12 +49,13 @@ struct Pages {
     inside: Inside,
     /// The way in that `pawl dev` prints.
     entry: Option<Entry>,
+    pace: Pace,
 }
 
 /// The pages, for an API that they stand beside. With an entry, whoever has its address is let in by it, once.
 #[must_use]
 pub fn front(entry: Option<Entry>) -> Front {
-    Front::new(move |inside| router(Pages { inside, entry: entry.clone() }))
+    Front::new(move |inside| router(Pages { inside, entry: entry.clone(), pace: Pace::default() }))
 }
 
 /// One page, or several under one path.

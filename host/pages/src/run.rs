@@ -32,7 +32,7 @@ pub(super) use logs::logs;
 pub(super) use step::show as show_step;
 
 /// Events of which a timeline is made, the last ones.
-const EVENTS: u32 = 2_000;
+const EVENTS: u32 = 1_000;
 
 pub(super) async fn show(visit: Visit, Path(run): Path<String>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();

@@ -1,6 +1,8 @@
 //! Who looks at a page: found before any page is made, by the session's token, where it is found for all routes of the
 //! API. Whoever has none comes to `/enter`, and from there to where they wanted.
 
+use std::time::Instant;
+
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{LOCATION, SET_COOKIE};
 use axum::http::request::Parts;
@@ -24,6 +26,7 @@ pub(super) struct Visit {
     pub(super) who: Behalf,
     /// Only the part of the page is wanted that may have changed.
     pub(super) is_part: bool,
+    pub(super) begun: Instant,
 }
 
 impl FromRequestParts<Pages> for Visit {
@@ -32,7 +35,7 @@ impl FromRequestParts<Pages> for Visit {
     async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Self, Response> {
         // A page that is behind no check shows nothing.
         let who = parts.extensions.get::<Behalf>().cloned().ok_or_else(|| StatusCode::FORBIDDEN.into_response())?;
-        Ok(Self { pages: pages.clone(), who, is_part: parts.headers.contains_key(PART) })
+        Ok(Self { pages: pages.clone(), who, is_part: parts.headers.contains_key(PART), begun: Instant::now() })
     }
 }
 

@@ -78,6 +78,36 @@ fn a_run_is_submitted_explained_followed_and_read() -> anyhow::Result<()> {
 }
 
 #[test]
+fn marks_come_no_more_often_than_asked_and_the_end_at_once() -> anyhow::Result<()> {
+    let mut api = Api::start("api_marks")?;
+    api.push_echo()?;
+    api.apply(PIPELINE)?.read::<AppliedPipeline>()?;
+    let run = api.submit(&json!(1))?;
+    let url = api.client.url(&format!("/v1/runs/{run}/events?marks_every_ms=60000"));
+    let asked = || reqwest::Client::new().get(&url).header("accept", "text/event-stream").send();
+    let mut marks = block_on(asked())?.error_for_status()?;
+    let first = block_on(marks.chunk())?.context("the first mark")?;
+    assert_eq!(first, "id: 1\ndata: {\"number\":1,\"status\":\"pending\"}\n\n");
+    // What happens within the minute is not told one by one.
+    for verb in ["pause", "unpause", "pause", "unpause"] {
+        api.client.post(&format!("/v1/runs/{run}/{verb}"), "", "")?.read::<Value>()?;
+    }
+    api.client.cancel(run)?;
+    let rest = block_on(async { tokio::time::timeout(bounds::RUN / 2, marks.text()).await })??;
+    let ended = api.client.run(run)?.summary.event_count;
+    assert!(ended >= 6, "{ended}");
+    assert_eq!(rest, format!("id: {ended}\ndata: {{\"number\":{ended},\"status\":\"cancelled\"}}\n\n"));
+    assert_eq!(block_on(async { asked().await?.text().await })?, rest, "whoever comes later is told the end");
+    let (stream, last) = (("accept", "text/event-stream"), ended.to_string());
+    let came_back = |last: &str| {
+        let path = format!("/v1/runs/{run}/events?marks_every_ms=60000");
+        block_on(api.client.send("GET", &path, &[stream, ("last-event-id", last)], Vec::new()))
+    };
+    assert_eq!(came_back(&last)?.status, 204);
+    api.stop()
+}
+
+#[test]
 fn runs_are_listed_newest_first_in_pages() -> anyhow::Result<()> {
     let mut api = Api::start("api_pages")?;
     api.push_echo()?;

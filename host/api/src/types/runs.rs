@@ -278,6 +278,15 @@ pub struct EventList {
     pub ended: bool,
 }
 
+/// How far a run's history goes: what `GET /v1/runs/{id}/events?marks_every_ms=` tells as a stream, with the number as `id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EventMark {
+    /// The number of the last event.
+    pub number: u32,
+    /// Where the run stands.
+    pub status: RunStatus,
+}
+
 /// The answer to cancel, fail, pause, unpause, retry and resume.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Changed {

@@ -1,6 +1,6 @@
 //! `make bench`: the five loads of `pawl bench` on private servers with fsync on, an API and one worker, and
-//! each figure as a ratio to this machine's own floor, beside what it must reach; then the same in a namespace of its own with its
-//! token, and with that one's payloads sealed; then on a `pawl dev`.
+//! each figure as a ratio to this machine's own floor, beside what it must reach; then the same on a `pawl dev`; then what
+//! it costs to be [safe](guarded), and what [open pages](open_pages) cost. With a word, that part alone: `guarded`, `pages`.
 
 #![expect(clippy::print_stdout, reason = "it is what the program is for")]
 
@@ -9,6 +9,9 @@ use std::process::{ExitCode, Output};
 use anyhow::Context as _;
 use pawl_tests::{Cluster, Embedded, binary};
 use serde_json::Value;
+
+mod guarded;
+mod open_pages;
 
 /// One load and its goal.
 struct Load {
@@ -52,7 +55,13 @@ const LOADS: [Load; 5] = [
 ];
 
 fn main() -> ExitCode {
-    match run() {
+    let all = match std::env::args().nth(1).as_deref() {
+        None => loads().and_then(|good| Ok(guarded::measure()? & open_pages::measure()? & good)),
+        Some("guarded") => guarded::measure(),
+        Some("pages") => open_pages::measure(),
+        Some(other) => Err(anyhow::anyhow!("`{other}` is no part: `guarded` and `pages` are")),
+    };
+    match all {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -63,31 +72,18 @@ fn main() -> ExitCode {
 }
 
 /// Whether all goals are reached. They are those of the servers; what one process does is shown beside.
-fn run() -> anyhow::Result<bool> {
+fn loads() -> anyhow::Result<bool> {
     println!("{:<48} {:>9} {:>9} {:>9} {:>8}  goal", "load", "steps/s", "p50 ms", "floor/s", "ratio");
     let mut cluster = Cluster::start_in(binary::programs()?.join("bench-servers"))?;
-    cluster.set("PAWL_SECRETS_KEY", "7".repeat(64));
     cluster.start_api(&[])?;
     cluster.worker("worker").default_lease().default_slots().start()?;
     let mut all_reached = true;
-    let mut plain = Vec::new();
     for load in &LOADS {
         let ratio = measure(load, "", |words| cluster.try_pawl(words))?;
-        plain.push(ratio);
         let reached = load.goal.is_reached(ratio);
         all_reached &= reached;
         let aim = load.aim.map(|aim| format!(" (aim {aim})")).unwrap_or_default();
         println!("{}{aim}{}", load.goal, if reached { "" } else { "  MISSED" });
-    }
-    let token = tokens(&mut cluster)?;
-    for (place, sealing) in [("with a token: ", "off"), ("sealed: ", "on")] {
-        cluster.pawl(&["namespace", "seal", NAMESPACE, sealing])?;
-        for (load, plain) in LOADS.iter().zip(&plain) {
-            let ratio = measure(load, place, |words| {
-                Ok(cluster.command()?.env("PAWL_API_TOKEN", &token).args(words).output()?)
-            })?;
-            println!("{:.2} of the first", ratio / plain);
-        }
     }
     cluster.finish()?;
 
@@ -103,35 +99,14 @@ fn run() -> anyhow::Result<bool> {
     Ok(all_reached)
 }
 
-/// Whose the loads are from then on.
-const NAMESPACE: &str = "team-a";
-
-/// From now on, a token is wanted: everybody else has one of all, and the one that is returned is the namespace's.
-fn tokens(cluster: &mut Cluster) -> anyhow::Result<String> {
-    let create = |cluster: &Cluster, words: &[&str]| -> anyhow::Result<String> {
-        let made: Value =
-            serde_json::from_str(&cluster.pawl(&[&["token", "create"], words, &["-o", "json"]].concat())?)?;
-        Ok(made["token"].as_str().context("a token")?.to_owned())
-    };
-    let all = create(cluster, &["all", "--role", "admin"])?;
-    cluster.set("PAWL_API_TOKEN", &all);
-    cluster.client.show(&all);
-    cluster.pawl(&["namespace", "create", NAMESPACE])?;
-    create(cluster, &["bench", "--role", "admin", "--namespace", NAMESPACE])
-}
-
 /// Puts on one load and prints its line, but for the goal; returns the ratio. The report's file is kept for a closer
 /// look.
 fn measure(load: &Load, place: &str, pawl: impl Fn(&[&str]) -> anyhow::Result<Output>) -> anyhow::Result<f64> {
-    let plugins = binary::component_file("echo")?;
-    let plugins = plugins.parent().context("a component lies in a folder")?.to_string_lossy();
-    let words = [&["bench"], load.words, &["--plugins-dir", &plugins, "-o", "json"]].concat();
-    let text = binary::succeeded(&words, pawl(&words)?)?;
+    let report = report(load.words, pawl)?;
     let name = format!("{place}{}", load.words.join(" "));
     let file =
         binary::programs()?.join(format!("bench-{}.json", name.replace(": ", "-").replace("--", "").replace(' ', "-")));
-    std::fs::write(&file, &text).with_context(|| format!("can't write {}", file.display()))?;
-    let report: Value = serde_json::from_str(&text).context("`pawl bench -o json` printed something else")?;
+    std::fs::write(&file, report.to_string()).with_context(|| format!("can't write {}", file.display()))?;
     let figure = |name: &str| report[name].as_f64().with_context(|| format!("no {name} in {report}"));
     let ratio = figure(load.figure)?;
     print!(
@@ -141,6 +116,15 @@ fn measure(load: &Load, place: &str, pawl: impl Fn(&[&str]) -> anyhow::Result<Ou
         figure("floor_commits_per_s")?,
     );
     Ok(ratio)
+}
+
+/// What `pawl bench` says.
+fn report(words: &[&str], pawl: impl Fn(&[&str]) -> anyhow::Result<Output>) -> anyhow::Result<Value> {
+    let plugins = binary::component_file("echo")?;
+    let plugins = plugins.parent().context("a component lies in a folder")?.to_string_lossy();
+    let words = [&["bench"], words, &["--plugins-dir", &plugins, "-o", "json"]].concat();
+    let text = binary::succeeded(&words, pawl(&words)?)?;
+    serde_json::from_str(&text).context("`pawl bench -o json` printed something else")
 }
 
 impl Goal {
