@@ -118,7 +118,7 @@ fn guard(cluster: &mut Cluster) -> anyhow::Result<String> {
     let others: Vec<String> = (1..=OTHERS).map(|number| format!("other-{number}")).collect();
     for namespace in others.iter().map(|other| &**other).chain([NAMESPACE]) {
         cluster.pawl(&["namespace", "create", namespace])?;
-        let quota = ["--runs", "100000", "--submissions", "100000", "--stored-bytes", "1TiB"];
+        let quota = ["--runs", "100000", "--submissions", "100000", "--stored-bytes", "1024GiB"];
         cluster.pawl(&[&["namespace", "quota", namespace][..], &quota].concat())?;
         let headers = [("content-type", "application/octet-stream"), ("pawl-namespace", namespace)];
         let path = "/v1/secrets/key?pipeline=bench-chain&hosts=pay.example.org";
