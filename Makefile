@@ -16,7 +16,7 @@
 #   make package         the crates as a registry takes them, each compiled from its package alone
 #   make licences        licences, sources and known holes of dependencies; with PAWL_ADVISORIES=required no unchecked ones
 #   make sbom            what `pawl` is made of, as CycloneDX, in target/pawl.cdx.json
-#   make bench           the five benchmarks on a release build, as ratios to this machine's own floor
+#   make bench           on a release build: five loads as ratios to this machine's own floor, what safety costs, what open pages cost
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -28,8 +28,8 @@ SHELL := bash
 env := . .ci/env
 export CARGO_TERM_COLOR ?= auto
 
-# Tests wait for much of their time, for leases to end and servers to come back: one more than there are processors.
-side_by_side := --test-threads $$(($$(nproc) + 1))
+# Tests wait for much of their time, for leases to end and servers to come back: two more than there are processors.
+side_by_side := --test-threads $$(($$(nproc) + 2))
 
 help:
 	@sed -n 's/^#   //p' Makefile
