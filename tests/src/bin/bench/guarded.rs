@@ -121,7 +121,7 @@ fn guard(cluster: &mut Cluster) -> anyhow::Result<String> {
         let quota = ["--runs", "100000", "--submissions", "100000", "--stored-bytes", "1024GiB"];
         cluster.pawl(&[&["namespace", "quota", namespace][..], &quota].concat())?;
         let headers = [("content-type", "application/octet-stream"), ("pawl-namespace", namespace)];
-        let path = "/v1/secrets/key?pipeline=bench-chain&hosts=pay.example.org";
+        let path = "/v1/secrets/key?pipeline=bench-chain&hosts=https://pay.org";
         let value = json!(namespace).to_string().into_bytes();
         let set = block_on(cluster.client.send("PUT", path, &headers, value))?;
         ensure!(set.status < 300, "a secret: {}", String::from_utf8_lossy(&set.body));
