@@ -11,7 +11,7 @@ use crate::output::{Output, now_ms, there_are_more};
 
 /// Arguments of `pawl run list`.
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(crate) struct Arguments {
     /// Only runs of this status; or those with a parked step, that nobody moves, or that are paused
     #[arg(long, value_name = "pending|running|succeeded|failed|cancelled|parked|stuck|paused")]
     status: Option<ListedStatus>,

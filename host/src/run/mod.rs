@@ -1,7 +1,6 @@
 //! `pawl run`: submit runs, look at them, change their course.
 
 use clap::{Args, Subcommand};
-use pawl_api::client::Client;
 use pawl_api::types::{
     Changed, ErasedRun, EventList, Explanation, FailRun, KeptRun, PauseRequest, Run, RunReport, RunStatus, SentSignal,
     SkipStep, StepDetail,

@@ -28,7 +28,7 @@ pub(crate) async fn act(visit: Visit, RawForm(form): RawForm) -> Response {
     let fields = Fields::of(&form);
     // Without one it would be about all of them.
     let Some(which) = fields.all().find_map(|(name, value)| Which::of(name, value)) else {
-        return visit.answer(Err(Problem::bad_request("neither a group nor a pipeline was named")));
+        return visit.answer(Err(Problem::bad_request("no group was named, and no pipeline")));
     };
     let note = match asked(&which, &fields) {
         Ok((word, asked)) if fields.said("sure").is_some() => go_on(&visit, word, asked).await,
