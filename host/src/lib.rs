@@ -50,6 +50,8 @@ mod traces;
 mod worker;
 
 use output::Output;
+use pawl_engine::apart::do_if_asked;
+use pawl_engine::examine::Examination;
 use settings::{Flags, Role, Settings};
 
 /// A durable step executor: pipelines of WebAssembly components that finish each step once.
@@ -261,10 +263,15 @@ impl Noun {
     }
 }
 
+/// What the program does if an API has started it for a piece of work of its own.
+fn work_if_asked() -> Option<ExitCode> {
+    do_if_asked::<Examination>().or_else(pawl_api::replay::replay_if_asked)
+}
+
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
-    if let Some(ended) = pawl_engine::examine::examine_if_asked() {
+    if let Some(ended) = work_if_asked() {
         return ended;
     }
     log::tell_panics();

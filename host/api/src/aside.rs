@@ -71,6 +71,20 @@ impl Aside {
         });
         working.await.map_err(Unfinished::Panicked)
     }
+
+    /// The same for `work` that ends when it is dropped, with whoever has asked for it.
+    ///
+    /// # Errors
+    /// [`Unfinished::Busy`].
+    pub(super) async fn while_asked<T>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Unfinished> {
+        let turn = tokio::time::timeout(patience, self.0.acquire()).await;
+        let Ok(Ok(_place)) = turn else { return Err(Unfinished::Busy) };
+        Ok(work.await)
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +127,20 @@ mod tests {
         assert!(matches!(aside.carry_out(AT_ONCE, async {}).await, Err(Unfinished::Busy)));
         end.send(()).unwrap();
         aside.carry_out(LONG, async {}).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_ends_with_who_has_asked_leaves_its_place_to_the_next_one() {
+        let aside = Aside::new(1);
+        let asking = aside.clone();
+        let asked = tokio::spawn(async move { asking.while_asked(LONG, std::future::pending::<()>()).await });
+        while aside.0.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(aside.while_asked(AT_ONCE, async {}).await, Err(Unfinished::Busy)));
+        asked.abort();
+        assert!(asked.await.is_err_and(|error| error.is_cancelled()));
+        aside.while_asked(LONG, async {}).await.unwrap();
     }
 
     #[tokio::test]

@@ -155,11 +155,11 @@ async fn describe(state: &AppState, digest: Digest, bytes: Vec<u8>, place: Place
     if let Some(manifest) = let_in_before(state, digest).await? {
         return Ok((bytes, manifest));
     }
-    let (examiner, limits) = (state.examiner.clone(), state.limits);
-    let patience = examiner.time;
+    let (apart, limits) = (state.apart.clone(), state.limits);
+    let patience = apart.time;
     let examining = state.compiling.carry_out(patience, async move {
         let _place = place;
-        let manifest = examiner.examine(&bytes, &limits).await;
+        let manifest = apart.examine(&bytes, &limits).await;
         (bytes, manifest)
     });
     let (bytes, manifest) = examining.await.map_err(|unfinished| match unfinished {

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::problem::kind::{
     BEING_BUILT, BUSY, CONFLICT, IDEMPOTENCY_CONFLICT, INVALID_COMPONENT, INVALID_INPUT, INVALID_PIPELINE, NOT_FOUND,
-    OVER_QUOTA, REFUSED_BY_WORKERS, TOO_LARGE, TOO_MANY_READERS, UNKNOWN_PIPELINE, UNKNOWN_PLUGIN, UNTRUSTED_COMPONENT,
-    VERSION_EXISTS, WORKERS_NOT_READY,
+    NOT_REPLAYED, OVER_QUOTA, REFUSED_BY_WORKERS, TOO_LARGE, TOO_MANY_READERS, UNKNOWN_PIPELINE, UNKNOWN_PLUGIN,
+    UNTRUSTED_COMPONENT, VERSION_EXISTS, WORKERS_NOT_READY,
 };
 use super::route::Route;
 use super::trusted::SIGNATURE;
@@ -18,8 +18,8 @@ use super::types::{
     PushedPlugin, RecoverRuns, ResumeStep, SkipStep, SubmitRun, SubmittedRun,
 };
 use super::{
-    dead_letters, events, inbox, journal, logs, pauses, pipelines, plugins, recoveries, report, retention, runs,
-    sealing, signals, verbs,
+    dead_letters, events, inbox, journal, listed, logs, pauses, pipelines, plugins, recoveries, replay, report,
+    retention, runs, sealing, signals, submit, verbs,
 };
 
 mod operations;
@@ -55,7 +55,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Route>)> {
 
 fn runs() -> Vec<Route> {
     vec![
-        Route::post("/v1/runs", runs::submit)
+        Route::post("/v1/runs", submit::submit)
             .wants(Submit)
             .says("submitRun", "submits a run: `{\"pipeline\": \"temperatures\", \"input\": {...}}`; `wait_ms` waits until it has ended, and answers with its status then")
             .header(IDEMPOTENCY_KEY)
@@ -72,9 +72,9 @@ fn runs() -> Vec<Route> {
             .or(&OVER_QUOTA, "if the namespace has as many runs, or submissions in a second, as it may")
             .or(&BEING_BUILT, "")
             .or(&BUSY, ""),
-        Route::get("/v1/runs", runs::list)
+        Route::get("/v1/runs", listed::list)
             .wants(Read)
-            .says("listRuns", "lists runs, newest first, without payloads; `next` is the `before` of the next page; with `id`, those whose ids begin with these digits, by id; `status` is one of a run, or `parked` (a step waits for a person) `stuck` (nobody moves it, see [dead-letters.md](dead-letters.md)) or `paused` (a person has paused the run itself); `\"parked\": true` where nothing is executed and a step waits for a person"),
+            .says("listRuns", "lists runs, newest first, without payloads; `next` is the `before` of the next page; with `id`, those whose ids begin with these digits, by id; `status` is one of a run, or `parked` (a step waits for a person) `stuck` (nobody moves it, see [dead-letters.md](dead-letters.md)) or `paused` (a person has paused the run itself); `\"parked\": true` where nothing is executed and a step waits for a person; `pipeline`, `since_ms` and `until_ms` (of the submission) and `key` are found by an index, while `version`, `key_prefix` and `error` are looked for in a thousand runs at a time: `looked_at` and `looked_to_ms` say how far, `next` goes on"),
         Route::get("/v1/runs/{run}", runs::show)
             .wants(Read)
             .says("showRun", "a run with its steps, without payloads; `wait_ms` waits until it has ended, `steps=false` leaves the steps out")
@@ -219,6 +219,14 @@ fn steps() -> Vec<Route> {
             .handles_payloads()
             .or(&CONFLICT, "if it moves on meanwhile, or waits for the steps that it needs")
             .or(&TOO_LARGE, "if it has more than 128 MiB"),
+        Route::get("/v1/runs/{run}/steps/{step}/replay", replay::show)
+            .wants(Read)
+            .says("replayStep", "what its component does against its journal: calls with their answers, what it logs, and how it ends; `to=N` stops it at entry N, `on` takes another component; it is executed in a process of its own, nothing is written and nothing leaves")
+            .handles_payloads()
+            .or(&CONFLICT, "if it moves on meanwhile, or waits for the steps that it needs")
+            .or(&TOO_LARGE, "if its journal has more than 16 MiB")
+            .or(&NOT_REPLAYED, "")
+            .or(&BUSY, "if another step is being replayed"),
     ]
 }
 

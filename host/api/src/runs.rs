@@ -1,246 +1,34 @@
-//! Runs over HTTP: submit, list, look, wait. What a person does to one: [`verbs`](super::verbs).
+//! Runs over HTTP: looked at, one at a time. How they are submitted: [`submit`](super::submit); listed: [`listed`](super::listed);
+//! what a person does to one: [`verbs`](super::verbs).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use pawl_dispatch::submissions::Refused;
 use pawl_domain::id::{RunId, StepId};
-use pawl_domain::name::Name;
 use pawl_domain::pipeline::Pipeline;
 use pawl_store::logs::Wanted;
-use pawl_store::recoveries::{InterruptedFilter, Standing};
-use pawl_store::runs::{RunFilter, RunRow, StepRow};
+use pawl_store::runs::{RunRow, StepRow};
 use pawl_store::seal::Place;
-use pawl_store::submit::{NewRun, Submission};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::explain::{EXPLAINED_SIGNALS, EXPLAINED_STEPS, LOGS_READ, explain, last_logged, name_rejected};
 use super::health;
-use super::home::Home;
 use super::parked::{again, ways_out};
 use super::pauses;
-use super::problem::{Result, SizeLimit, followed};
+use super::problem::Result;
 use super::remarks;
-use super::request::{Params, Path, pipeline_name, read_json, run_id};
+use super::request::{Params, Path, run_id};
 use super::state::{AppState, step_name, step_named};
-use super::traced::{context_of, trace_of};
+use super::submit::wait_of;
+use super::traced::trace_of;
 use super::types::{
-    Because, EventKind, Explanation, IDEMPOTENCY_KEY, ListedStatus, Problem, Run, RunList, RunStatus, RunSummary, Step,
-    StepDetail, StepStatus, SubmitRun, SubmittedRun, check_idempotency_key,
+    Because, EventKind, Explanation, Problem, Run, RunStatus, RunSummary, Step, StepDetail, StepStatus,
 };
 use super::whose::Scoped;
-
-/// Runs on a page, unless the client says otherwise, and at most.
-const PAGE: u32 = 50;
-const LONGEST_PAGE: u32 = 1_000;
-
-/// Digits of a run's id.
-const ID_DIGITS: usize = 32;
-
-/// For how long a run stands still before it counts as stuck: longer than any takeover or look takes.
-const STUCK_AFTER: Duration = Duration::from_secs(60);
-
-/// Longest wait for a run's end.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
-
-/// What is around a submission's input.
-const ENVELOPE_BYTES: usize = 4 << 10;
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SubmitParams {
-    /// Waits until the run has ended, for so long at most, ms; never longer than five minutes.
-    wait_ms: Option<u64>,
-}
-
-pub(super) async fn submit(
-    Scoped(state): Scoped,
-    Params(params): Params<SubmitParams>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response> {
-    let limit = state.limits.input_bytes;
-    let too_large = || Problem::too_large("a run's input", SizeLimit::set_by("limit_input", limit));
-    let request = read_json::<SubmitRun>(body, &headers, "a submission", limit + ENVELOPE_BYTES).await;
-    let request = request.map_err(|problem| if problem.status == 413 { too_large() } else { problem })?;
-    let input = request.input.get().as_bytes();
-    if input.len() > limit {
-        return Err(too_large());
-    }
-    let pipeline = pipeline_name(&request.pipeline)?;
-    let key = idempotency_key(&headers)?;
-    let remarks = match &state.home {
-        Some(home) => home.until_built(&state, &request.pipeline).await?,
-        None => Vec::new(),
-    };
-    let run = NewRun::new(state.namespace.clone(), pipeline.into(), input.to_vec(), key.clone());
-    let run = run.in_trace(context_of(&headers));
-    let id = run.id;
-    let refused = match state.check_input(&run).await {
-        Ok(()) => state.has_room().await.map_err(|over| Problem::over_quota(&state.namespace, &over)),
-        refused => refused,
-    };
-    if let Err(problem) = refused
-        // With the key of a run that is there, this is a question for it, whatever its steps would take now.
-        && (key.is_none() || state.store.run_marks(&[id]).await?.is_empty())
-    {
-        return Err(problem);
-    }
-    // Before the commit, so that no word of the end is missed. With too many others that wait, it is answered at once: to
-    // refuse it for that would be a pity.
-    let end = wait_of(params.wait_ms).and_then(|wait| Some((wait, state.reader().ok()?)));
-    let end = end.map(|(wait, place)| (wait, state.watch.await_end_of_new(id), place));
-    let run = state.seal_new(run).await?;
-    let sealed_by = run.sealed.as_ref().map(|key| key.version);
-    let submission = match state.submissions.submit(run).await {
-        Ok(Submission::KeyReused) if state.is_same_request(id, &request.pipeline, input).await? => Submission::Same,
-        Ok(submission) => submission,
-        Err(refused @ Refused::Content(_)) => {
-            let otherwise = state.is_sealed_otherwise(sealed_by).await?;
-            return Err(otherwise.unwrap_or_else(|| Problem::internal(&refused)));
-        }
-        Err(refused) => return Err(Problem::unavailable(refused.to_string())),
-    };
-    let created = match submission {
-        Submission::Created => true,
-        Submission::Same => false,
-        Submission::KeyReused => return Err(Problem::idempotency_conflict(key.as_deref().unwrap_or_default())),
-        Submission::UnknownPipeline => {
-            let unknown = state.store.unknown_pipeline(&state.namespace, &request.pipeline).await;
-            let failed = state.home.as_ref().and_then(Home::failed);
-            let detail = failed.map_or(unknown.to_string(), |what| {
-                followed(&unknown.to_string(), &format!("{what} did not build, the output of `pawl dev` says why"))
-            });
-            return Err(Problem::unknown_pipeline(&detail));
-        }
-    };
-    let mut status = if created { RunStatus::Pending } else { status_of(&state, id).await? };
-    if let Some((wait, mut end, _place)) = end.filter(|_| !status.is_ended()) {
-        status = tokio::time::timeout(wait, end.end_of_new()).await.ok().flatten().unwrap_or(status);
-    }
-    let answer = Json(SubmittedRun { id, status, created, remarks });
-    Ok((StatusCode::ACCEPTED, [(LOCATION, format!("/v1/runs/{id}"))], answer).into_response())
-}
-
-pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    // What is no text is no key, either.
-    let key = value.to_str().unwrap_or_default();
-    check_idempotency_key(key).map_err(Problem::bad_request)?;
-    Ok(Some(key.to_owned()))
-}
-
-/// How long a request waits for the end of its run, if it does.
-fn wait_of(wait_ms: Option<u64>) -> Option<Duration> {
-    let wait = Duration::from_millis(wait_ms.filter(|wait_ms| *wait_ms > 0)?);
-    Some(wait.min(LONGEST_WAIT))
-}
-
-async fn status_of(state: &AppState, run: RunId) -> Result<RunStatus> {
-    let marks = state.store.run_marks(&[run]).await?;
-    marks.first().map(|mark| mark.status).ok_or_else(|| Problem::not_found(format!("there is no run {run}")))
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListParams {
-    /// Only runs that stand there.
-    status: Option<ListedStatus>,
-    /// Only runs of this pipeline.
-    pipeline: Option<Name>,
-    /// Runs on a page: 50 if nothing is said, and 1,000 at most, whatever is said.
-    limit: Option<u32>,
-    /// Only runs that are older than this one: `next` of the page before. With `status=stuck` there is a time behind it.
-    #[schemars(extend("pattern" = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(/[0-9]{1,15})?$"))]
-    before: Option<String>,
-    /// The first digits of ids, with their hyphens or without; goes with `limit` alone.
-    #[schemars(extend("pattern" = "^-*([0-9A-Fa-f]-*){1,32}$"))]
-    id: Option<String>,
-}
-
-pub(super) async fn list(Scoped(state): Scoped, Params(params): Params<ListParams>) -> Result<Json<RunList>> {
-    let limit = params.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
-    if let Some(digits) = &params.id {
-        let (first, last) = ids_from(digits)?;
-        let rows = state.store.runs_between(&state.namespace, first, last, limit).await?;
-        return Ok(Json(RunList { runs: rows.into_iter().map(RunSummary::from).collect(), next: None }));
-    }
-    if params.status == Some(ListedStatus::Stuck) {
-        return stuck(&state, &params, limit).await;
-    }
-    let filter = RunFilter {
-        namespace: &state.namespace,
-        status: params.status.and_then(ListedStatus::plain),
-        pipeline: params.pipeline.as_ref().map(Name::as_str),
-        before: params.place()?.map(|(run, _)| run),
-        limit: limit + 1,
-    };
-    let rows = match params.status {
-        Some(ListedStatus::Parked) => {
-            state.store.parked_runs(filter.namespace, filter.pipeline, filter.before, filter.limit).await?
-        }
-        Some(ListedStatus::Paused) => {
-            state.store.paused_runs(filter.namespace, filter.pipeline, filter.before, filter.limit).await?
-        }
-        _ => state.store.runs(&filter).await?,
-    };
-    let has_more = rows.len() > limit as usize;
-    let runs: Vec<RunSummary> = rows.into_iter().take(limit as usize).map(RunSummary::from).collect();
-    let next = runs.last().map(|run| run.id.to_string()).filter(|_| has_more);
-    Ok(Json(RunList { runs, next }))
-}
-
-impl ListParams {
-    /// After which run the page begins, and since when that one stands.
-    fn place(&self) -> Result<Option<(RunId, Option<i64>)>> {
-        let Some(before) = &self.before else { return Ok(None) };
-        let (run, since_ms) = before.split_once('/').map_or((&**before, None), |(run, ms)| (run, Some(ms.parse())));
-        match (run.parse(), since_ms.transpose()) {
-            (Ok(run), Ok(since_ms)) => Ok(Some((run, since_ms))),
-            _ => Err(Problem::bad_request(format!("`before` is `next` of the page before, not {before:?}"))),
-        }
-    }
-}
-
-/// Runs that nobody moves: those that stand longest first.
-async fn stuck(state: &AppState, params: &ListParams, limit: u32) -> Result<Json<RunList>> {
-    let filter = InterruptedFilter {
-        namespace: &state.namespace,
-        pipeline: params.pipeline.as_ref().map(Name::as_str),
-        threshold: STUCK_AFTER,
-        // A run alone is no place in this order: the page is the first.
-        after: params.place()?.and_then(|(run, since_ms)| Some(Standing { since_ms: since_ms?, run })),
-        limit: limit + 1,
-    };
-    let mut standing = state.store.interrupted_page(&filter).await?;
-    let has_more = standing.len() > limit as usize;
-    standing.truncate(limit as usize);
-    let next = standing.last().filter(|_| has_more).map(|row| row.standing().to_string());
-    let order: Vec<RunId> = standing.iter().map(|run| run.run).collect();
-    let mut rows = state.store.runs_named(&order).await?;
-    rows.sort_by_key(|row| order.iter().position(|run| *run == row.id));
-    Ok(Json(RunList { runs: rows.into_iter().map(RunSummary::from).collect(), next }))
-}
-
-/// The first and the last id that begin with these digits.
-fn ids_from(digits: &str) -> Result<(RunId, RunId)> {
-    let plain = digits.replace('-', "").to_ascii_lowercase();
-    let bound =
-        |filler: &str| format!("{plain}{}", filler.repeat(ID_DIGITS.saturating_sub(plain.len()))).parse::<RunId>();
-    match (bound("0"), bound("f")) {
-        (Ok(first), Ok(last)) if !plain.is_empty() => Ok((first, last)),
-        _ => Err(Problem::bad_request(format!(
-            "`id` is the beginning of a run's id, hexadecimal digits, not {digits:?}"
-        ))),
-    }
-}
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -18,7 +18,7 @@ use pawl_domain::limits::Limits;
 use pawl_domain::namespace::Namespace;
 use pawl_domain::proxies::Proxies;
 use pawl_domain::suspicion::Suspicion;
-use pawl_engine::examine::Examiner;
+use pawl_engine::apart::Apart;
 use pawl_store::{self as store, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -76,8 +76,8 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long its body may take, besides what its size takes.
     pub body_timeout: Duration,
-    /// Who compiles components that are pushed and asks them what they are, within which bounds.
-    pub examiner: Examiner,
+    /// The processes in which components that are pushed are compiled and asked what they are, and steps replayed, and their bounds.
+    pub apart: Apart,
     /// What seals secrets; without any, none is taken.
     pub secrets: Keys,
     /// Which components are let in.
@@ -104,7 +104,7 @@ impl Default for Config {
             readers: 2_048,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
-            examiner: Examiner::default(),
+            apart: Apart::default(),
             secrets: Keys::default(),
             trusted: Policy::default(),
             front: None,
@@ -300,8 +300,9 @@ fn prepare(
         fits,
         store,
         queue,
-        examiner: config.examiner.clone(),
+        apart: config.apart.clone(),
         compiling: Aside::new(1),
+        replaying: Aside::new(1),
         checking: Aside::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
         pushes: Arc::new(Semaphore::new(PUSHES)),
         readers: Arc::new(Semaphore::new(config.readers.min(Semaphore::MAX_PERMITS))),

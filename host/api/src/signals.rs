@@ -13,8 +13,8 @@ use super::explain::EXPLAINED_STEPS;
 use super::problem::{Result, SizeLimit};
 use super::remarks;
 use super::request::{Path, read_body, require_media_type, run_id};
-use super::runs::idempotency_key;
 use super::state::AppState;
+use super::submit::idempotency_key;
 use super::types::{Problem, SentSignal};
 use super::whose::Scoped;
 

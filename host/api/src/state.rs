@@ -17,7 +17,7 @@ use pawl_domain::pipeline::Pipeline;
 use pawl_domain::pipeline_file::closest;
 use pawl_domain::ready::{Moved, Ready};
 use pawl_domain::suspicion::Suspicion;
-use pawl_engine::examine::Examiner;
+use pawl_engine::apart::Apart;
 use pawl_metrics::figures;
 use pawl_queue::{FollowUp, SharedQueue};
 use pawl_store::{self as store, SharedStore};
@@ -48,10 +48,12 @@ pub(super) struct AppState {
     pub(super) fits: Arc<AtomicBool>,
     pub(super) store: SharedStore,
     pub(super) queue: SharedQueue,
-    /// Compiles and describes pushed components, in other processes; nothing is executed in this one.
-    pub(super) examiner: Examiner,
+    /// Compiles and describes pushed components, and replays steps, in other processes; nothing is executed in this one.
+    pub(super) apart: Apart,
     /// One component is compiled at a time: the API's processors are for requests.
     pub(super) compiling: Aside,
+    /// And one step replayed.
+    pub(super) replaying: Aside,
     /// Documents and pipelines are checked where nothing else waits, as many at a time as there are processors.
     pub(super) checking: Aside,
     /// One for each component that is being pushed.

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The worker executes attempts, `pawl plugin` describes components; those that are uploaded are described in a process of
-//! their own ([`examine`]). A guest can neither panic
+//! their own ([`examine`], [`apart`]). A guest can neither panic
 //! nor stall the process: it ends with an outcome, whatever it does.
 
 use std::path::PathBuf;
@@ -32,6 +32,7 @@ use pawl_domain::id::Digest;
 use pawl_domain::limits::Limits;
 use pawl_metrics::figures;
 
+pub mod apart;
 mod cache;
 mod clock;
 mod container;

@@ -1,19 +1,40 @@
 //! A recorder that ends the guest where its journal ends: nothing is written, nothing leaves. For replays that only
-//! look.
+//! look; it remembers what the guest has said on its way.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
+use pawl_base::lock;
 use pawl_domain::journal::{Checkpoint, Entry};
+use pawl_domain::log::{self, Level};
 use pawl_domain::replay::tell;
+use serde_json::value::RawValue;
 
 use super::clock::local_unix_ns;
 use super::recorder::{Interrupt, Recorder, Stop};
+use super::spoken::Spoken;
 
-/// What went past the end of the journal first, if anything has.
+/// A line that the guest has said.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// How many entries of the journal stand before it.
+    pub position: u32,
+    /// How much it matters.
+    pub level: Level,
+    /// The text.
+    pub message: String,
+    /// Its named values, see [`log::fields`].
+    pub fields: Option<Box<RawValue>>,
+}
+
+/// What went past the end of the journal first, if anything has, and what was said until there.
 #[derive(Debug, Default)]
 pub struct ReadOnly {
     live: OnceLock<String>,
+    /// Where in the journal the guest was when it was asked last.
+    at: AtomicU32,
+    said: Mutex<Vec<Said>>,
 }
 
 impl ReadOnly {
@@ -21,6 +42,12 @@ impl ReadOnly {
     #[must_use]
     pub fn live(&self) -> Option<&str> {
         self.live.get().map(String::as_str)
+    }
+
+    /// Takes the lines of its log, within the limits of an attempt.
+    #[must_use]
+    pub fn take_said(&self) -> Vec<Said> {
+        std::mem::take(&mut *lock(&self.said))
     }
 
     fn end(&self, call: String) -> Result<(), Stop> {
@@ -76,5 +103,22 @@ impl Recorder for ReadOnly {
 
     fn stop(&self) -> Option<Stop> {
         None
+    }
+
+    /// What was kept is told with the rest.
+    fn prints(&self, _: Spoken) {}
+
+    fn hears_again(&self, position: u32) -> bool {
+        self.at.store(position, Ordering::Relaxed);
+        true
+    }
+
+    fn keeps_log(&self) -> bool {
+        true
+    }
+
+    fn says(&self, level: Level, message: String, fields: &[(&str, String)]) {
+        let (position, fields) = (self.at.load(Ordering::Relaxed), log::fields(fields));
+        lock(&self.said).push(Said { position, level, message, fields });
     }
 }

@@ -155,6 +155,11 @@ pub trait Recorder: Send + Sync {
         line.print();
     }
 
+    /// Whether it wants lines that the step says while the journal answers, too, at that position: they were said before.
+    fn hears_again(&self, _position: u32) -> bool {
+        false
+    }
+
     /// Whether it keeps the lines of the step's log; asked once.
     fn keeps_log(&self) -> bool {
         false

@@ -138,13 +138,47 @@ function offerCopies(within) {
     button.className = "quiet copy";
     button.textContent = "Copy";
     button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(text.textContent);
+      // What is too long to be shown is fetched.
+      const whole = text.dataset.copy ? await (await fetch(text.dataset.copy)).text() : text.textContent;
+      await navigator.clipboard.writeText(whole);
       button.textContent = "Copied";
       say("Copied");
       setTimeout(() => { button.textContent = "Copy"; }, 1500);
     });
     text.after(button);
   }
+}
+
+// --- Saved filters -----------------------------------------------------------------------------------------------------------------
+// Names for addresses, kept in this browser alone. Without this file an address is kept as a bookmark.
+
+function make(tag, properties, ...inside) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...inside);
+  return made;
+}
+
+function offerSaved() {
+  const place = $("[data-saved]");
+  if (!place) return;
+  let kept;
+  try { kept = JSON.parse(localStorage.getItem("filters") || "[]"); } catch { return; }
+  kept = kept.filter(({ name, path }) => typeof name === "string" && String(path).startsWith(place.dataset.saved));
+  const others = (name) => kept.filter((it) => it.name !== name);
+  const keep = (all) => { localStorage.setItem("filters", JSON.stringify(all.slice(-20))); offerSaved(); };
+  const links = kept.map(({ name, path }) => make("span", { className: "saved" },
+    make("a", { href: path, textContent: name }),
+    make("button", { type: "button", className: "quiet", textContent: "×", ariaLabel: "Forget " + name, onclick: () => keep(others(name)) })));
+  const path = place.dataset.offer;
+  const field = make("input", { required: true, maxLength: 40, placeholder: "A name for it", ariaLabel: "A name for this filter" });
+  const form = make("form", { className: "panel", onsubmit: (event) => {
+    event.preventDefault();
+    const name = field.value.trim();
+    if (name) keep([...others(name), { name, path }]);
+  } }, make("p", { textContent: "Keeps this filter under a name, in this browser." }), field,
+  make("button", { className: "button primary", textContent: "Save" }));
+  const save = make("details", { className: "act" }, make("summary", { className: "quiet", textContent: "Save filter…" }), form);
+  place.replaceChildren(...links, ...(path ? [save] : []));
 }
 
 // --- Keyboard ----------------------------------------------------------------------------------------------------------------------
@@ -188,4 +222,5 @@ document.addEventListener("keydown", (event) => {
 });
 
 offerCopies(document);
+offerSaved();
 if (document.visibilityState === "visible") open();

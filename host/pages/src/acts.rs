@@ -4,7 +4,7 @@
 
 use axum::http::Method;
 use maud::{Markup, html};
-use pawl_api::types::{Because, Reason, Run, RunStatus, StepStatus, WayOut};
+use pawl_api::types::{Because, InboxSignal, Reason, Run, RunStatus, StepStatus, WayOut};
 use pawl_domain::id::RunId;
 
 use super::visit::Visit;
@@ -13,16 +13,37 @@ use super::visit::Visit;
 pub(super) struct Act {
     /// In the path of its form.
     pub(super) name: &'static str,
-    /// The API's route, whose method is `POST`.
+    /// The API's route.
     pub(super) route: &'static str,
+    /// How it is asked.
+    how: How,
     /// On its button.
-    label: &'static str,
+    pub(super) label: &'static str,
     /// What will happen.
-    what: &'static str,
+    pub(super) what: &'static str,
     /// What has happened.
     done: &'static str,
     /// How much it looks like what is meant: `primary`, `danger`, or neither.
     weight: &'static str,
+}
+
+/// The method of a route; a form is sent by `POST` whatever that is.
+#[derive(Clone, Copy)]
+enum How {
+    Post,
+    Put,
+    Delete,
+}
+
+impl Act {
+    /// The method of its route.
+    pub(super) fn method(&self) -> Method {
+        match self.how {
+            How::Post => Method::POST,
+            How::Put => Method::PUT,
+            How::Delete => Method::DELETE,
+        }
+    }
 }
 
 const fn act(
@@ -33,10 +54,10 @@ const fn act(
     what: &'static str,
     done: &'static str,
 ) -> Act {
-    Act { name, route, label, what, done, weight }
+    Act { name, route, how: How::Post, label, what, done, weight }
 }
 
-const RETRY: Act = act(
+pub(super) const RETRY: Act = act(
     "retry",
     "/v1/runs/{run}/retry",
     "Retry",
@@ -45,7 +66,7 @@ const RETRY: Act = act(
      checkpoint.",
     "The run is open again.",
 );
-const CANCEL: Act = act(
+pub(super) const CANCEL: Act = act(
     "cancel",
     "/v1/runs/{run}/cancel",
     "Cancel",
@@ -61,7 +82,7 @@ const FAIL: Act = act(
     "Ends the run as failed, with a reason for its history. A retry opens it again.",
     "The run has failed, as you said.",
 );
-const PAUSE: Act = act(
+pub(super) const PAUSE: Act = act(
     "pause",
     "/v1/runs/{run}/pause",
     "Pause",
@@ -69,7 +90,7 @@ const PAUSE: Act = act(
     "Starts no new step of the run until it is unpaused. What runs goes on to its end; what waits keeps its time.",
     "The run is paused.",
 );
-const UNPAUSE: Act =
+pub(super) const UNPAUSE: Act =
     act("unpause", "/v1/runs/{run}/unpause", "Unpause", "primary", "Lets start what is ready.", "The run goes on.");
 const RESUME: Act = act(
     "resume",
@@ -113,9 +134,53 @@ const SKIP: Act = act(
     "The step has the output that you gave.",
 );
 
+const RETURN_SIGNAL: Act = act(
+    "return-signal",
+    "/v1/runs/{run}/inbox/{number}/return",
+    "Return",
+    "primary",
+    "Puts the signal into the inbox again, as it is: the next step that waits for it takes it.",
+    "The signal waits again.",
+);
+const REPLACE_SIGNAL: Act = Act {
+    how: How::Put,
+    ..act(
+        "replace-signal",
+        "/v1/runs/{run}/inbox/{number}",
+        "Replace",
+        "",
+        "Lets the signal carry something else. One that was rejected returns to the inbox.",
+        "The signal carries what you gave.",
+    )
+};
+const REMOVE_SIGNAL: Act = Act {
+    how: How::Delete,
+    ..act(
+        "remove-signal",
+        "/v1/runs/{run}/inbox/{number}",
+        "Take away",
+        "danger",
+        "Takes the signal away. Its key stays used.",
+        "The signal is gone.",
+    )
+};
+
 /// All of them.
-pub(super) const ALL: [&Act; 10] =
-    [&RETRY, &CANCEL, &FAIL, &PAUSE, &UNPAUSE, &RESUME, &SIGNAL, &RETRY_STEP, &RESUME_STEP, &SKIP];
+pub(super) const ALL: [&Act; 13] = [
+    &RETRY,
+    &CANCEL,
+    &FAIL,
+    &PAUSE,
+    &UNPAUSE,
+    &RESUME,
+    &SIGNAL,
+    &RETRY_STEP,
+    &RESUME_STEP,
+    &SKIP,
+    &RETURN_SIGNAL,
+    &REPLACE_SIGNAL,
+    &REMOVE_SIGNAL,
+];
 
 /// What to say after it was done; nothing of what else stands in an address.
 pub(super) fn done(name: &str) -> Option<&'static str> {
@@ -199,6 +264,18 @@ pub(super) fn of_step(visit: &Visit, run: RunId, step: &str, status: StepStatus,
     }
 }
 
+/// What can be done about a signal that no step has.
+pub(super) fn of_signal(visit: &Visit, run: RunId, signal: &InboxSignal) -> Markup {
+    let number = html! { input type="hidden" name="number" value=(signal.number); };
+    html! {
+        div class="acts" {
+            @if signal.rejected.is_some() { (form(visit, run, &RETURN_SIGNAL, &number)) }
+            (form(visit, run, &REPLACE_SIGNAL, &html! { (number) (json("payload", "What it carries")) }))
+            (form(visit, run, &REMOVE_SIGNAL, &number))
+        }
+    }
+}
+
 /// The same for a terminal.
 fn commands(ways_out: &[WayOut]) -> Markup {
     html! {
@@ -213,7 +290,7 @@ fn commands(ways_out: &[WayOut]) -> Markup {
 
 /// The button of something, with its form in it, for whoever may.
 fn form(visit: &Visit, run: RunId, act: &Act, fields: &Markup) -> Markup {
-    if !visit.may(&Method::POST, act.route) {
+    if !visit.may(&act.method(), act.route) {
         return html! {};
     }
     html! {

@@ -30,11 +30,48 @@ const CAUSE: usize = 300;
 
 pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
-    let group = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "group");
-    visit.answer(match group {
-        Some((_, group)) => of_group(&visit, &group, None).await,
+    let mut said = form_urlencoded::parse(query.as_bytes());
+    let which = said.find_map(|(key, value)| Which::of(&key, &value));
+    visit.answer(match which {
+        Some(which) => of(&visit, &which, None).await,
         None => groups(&visit).await,
     })
+}
+
+/// Of which letters a page is.
+enum Which {
+    /// Those of one cause.
+    Group(String),
+    /// Those of one pipeline, whatever their causes.
+    Pipeline(String),
+}
+
+impl Which {
+    fn of(name: &str, value: &str) -> Option<Self> {
+        match name {
+            _ if value.is_empty() => None,
+            "group" => Some(Self::Group(value.to_owned())),
+            "pipeline" => Some(Self::Pipeline(value.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// As the API and the page's address have it.
+    fn said(&self) -> (&'static str, &str) {
+        match self {
+            Self::Group(group) => ("group", group),
+            Self::Pipeline(pipeline) => ("pipeline", pipeline),
+        }
+    }
+
+    fn query(&self) -> String {
+        let (name, value) = self.said();
+        format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC))
+    }
+
+    fn path(&self) -> String {
+        format!("/dead-letters?{}", self.query())
+    }
 }
 
 async fn groups(visit: &Visit) -> Result<Sheet, Problem> {
@@ -58,16 +95,12 @@ async fn groups(visit: &Visit) -> Result<Sheet, Problem> {
     Ok(Sheet { title: "Dead letters".to_owned(), tab: Tab::Dead, live: Live::Every(4_000), main })
 }
 
-fn path(group: &str) -> String {
-    format!("/dead-letters?group={}", utf8_percent_encode(group, NON_ALPHANUMERIC))
-}
-
 fn row(group: &DeadLetterGroup, now: i64) -> Markup {
     let more = if group.more { "+" } else { "" };
     html! {
         tr {
             th scope="row" {
-                a class="row" href=(path(&group.group)) { (of_state(group).icon()) " " (cut(&group.cause, CAUSE)) }
+                a class="row" href=(Which::Group(group.group.clone()).path()) { (of_state(group).icon()) " " (cut(&group.cause, CAUSE)) }
             }
             td class="wide" { (name(&group.pipeline)) " / " (name(&group.step)) }
             td class="num" { (figure(group.failed.into())) (more) }
@@ -81,24 +114,28 @@ fn of_state(group: &DeadLetterGroup) -> Look {
     if group.failed > 0 { look::FAILED } else { look::PARKED }
 }
 
-async fn of_group(visit: &Visit, group: &str, note: Option<Markup>) -> Result<Sheet, Problem> {
-    let encoded = utf8_percent_encode(group, NON_ALPHANUMERIC);
-    let list: DeadLetterList = visit.read(&format!("{ROUTE}?limit={LISTED}&group={encoded}")).await?;
+async fn of(visit: &Visit, which: &Which, note: Option<Markup>) -> Result<Sheet, Problem> {
+    let list: DeadLetterList = visit.read(&format!("{ROUTE}?limit={LISTED}&{}", which.query())).await?;
     let now = now_ms();
     let main = html! {
         p class="crumbs" { a href="/dead-letters" { "Dead letters" } }
-        @match list.dead_letters.first() {
-            Some(first) => {
+        @match (which, list.dead_letters.first()) {
+            (Which::Pipeline(pipeline), _) => { div class="head" { h1 { "Dead letters of " (pipeline) } } },
+            (Which::Group(_), Some(first)) => {
                 div class="head" { h1 { (cut(&first.cause, CAUSE)) } }
                 p class="muted" { (first.pipeline) " / " (first.step) ", group " code { (first.group) } }
             },
-            None => { div class="head" { h1 { "Nothing is left of this" } } },
+            (Which::Group(_), None) => { div class="head" { h1 { "Nothing is left of this" } } },
         }
         @if let Some(note) = note { (note) }
-        @if visit.may(&Method::POST, ROUTE) && !list.dead_letters.is_empty() { (verbs(group, &list.dead_letters)) }
+        @if visit.may(&Method::POST, ROUTE) && !list.dead_letters.is_empty() { (verbs(which, &list.dead_letters)) }
         (part("letters", "Steps", &letters(&list, now)))
     };
-    Ok(Sheet { title: "Dead letters of a cause".to_owned(), tab: Tab::Dead, live: Live::No, main })
+    let title = match which {
+        Which::Group(_) => "Dead letters of a cause".to_owned(),
+        Which::Pipeline(pipeline) => format!("Dead letters of {pipeline}"),
+    };
+    Ok(Sheet { title, tab: Tab::Dead, live: Live::No, main })
 }
 
 fn letters(list: &DeadLetterList, now: i64) -> Markup {
@@ -141,7 +178,8 @@ const VERBS: [(&str, &str, &str); 5] = [
     ("purge", "Look after all", "Says that those which have failed are looked after. Their runs stay as they are."),
 ];
 
-fn verbs(group: &str, letters: &[DeadLetter]) -> Markup {
+fn verbs(which: &Which, letters: &[DeadLetter]) -> Markup {
+    let (of, value) = which.said();
     let has = |state: DeadLetterState| letters.iter().any(|letter| letter.state == state);
     let is_for = |word: &str| match word {
         "resume" | "fail" => has(DeadLetterState::Parked),
@@ -155,7 +193,7 @@ fn verbs(group: &str, letters: &[DeadLetter]) -> Markup {
                     summary class={ "button " (if word == "retry" { "primary" } else { "" }) } { (label) "…" }
                     form class="panel" method="post" action="/dead-letters" {
                         p { (what) " It is counted first." }
-                        input type="hidden" name="group" value=(group);
+                        input type="hidden" name=(of) value=(value);
                         input type="hidden" name="verb" value=(word);
                         @if matches!(word, "retry" | "resume") {
                             label class="check" {

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, RawForm};
+use axum::http::StatusCode;
 use axum::http::header::LOCATION;
-use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use pawl_api::types::Problem;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -59,7 +59,7 @@ pub(super) async fn act(visit: Visit, Path((id, name)): Path<(String, String)>, 
         let act = act.ok_or_else(|| Problem::not_found(format!("there is nothing to do that is called {name:?}")))?;
         let Sent { path, body } = sent(act, run::plain(&id)?, &Fields::of(&form))?;
         let body = body.map(|body| (JSON, body));
-        visit.pages.inside.change::<Value>(&visit.who, Method::POST, &path, body).await
+        visit.pages.inside.change::<Value>(&visit.who, act.method(), &path, body).await
     };
     match asked.await {
         Ok(_) => (StatusCode::SEE_OTHER, [(LOCATION, format!("/runs/{id}?did={name}"))]).into_response(),
@@ -71,6 +71,7 @@ pub(super) async fn act(visit: Visit, Path((id, name)): Path<(String, String)>, 
 fn sent(act: &Act, run: &str, fields: &Fields) -> Result<Sent, Problem> {
     let part = |name: &str| utf8_percent_encode(fields.said(name).unwrap_or("-"), NON_ALPHANUMERIC).to_string();
     let path = act.route.replace("{run}", run).replace("{step}", &part("step")).replace("{name}", &part("name"));
+    let path = path.replace("{number}", &part("number"));
     let mut query = Serializer::new(String::new());
     let mut body = None;
     match act.name {
@@ -89,7 +90,7 @@ fn sent(act: &Act, run: &str, fields: &Fields) -> Result<Sent, Problem> {
             body = Some(json!({ "on": on, "from_checkpoint": from_checkpoint }).to_string());
         }
         "skip" => body = Some(format!("{{\"output\":{}}}", fields.json("output")?.get())),
-        "signal" => body = Some(fields.json("payload")?.get().to_owned()),
+        "signal" | "replace-signal" => body = Some(fields.json("payload")?.get().to_owned()),
         _ => {}
     }
     let query = query.finish();
@@ -133,6 +134,9 @@ mod tests {
                 "step=load&on=latest&from_checkpoint=true",
                 "steps/load/resume {\"from_checkpoint\":true,\"on\":\"latest\"}",
             ),
+            ("return-signal", "number=3", "inbox/3/return"),
+            ("replace-signal", "number=3&payload={}", "inbox/3 {}"),
+            ("remove-signal", "number=..%2F3", "inbox/%2E%2E%2F3"),
             ("retry-step", "step=..%2F..%2Fx", "steps/%2E%2E%2F%2E%2E%2Fx/retry"),
         ] {
             assert_eq!(asked(name, form), request, "{name} {form}");

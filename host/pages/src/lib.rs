@@ -72,11 +72,13 @@ fn ways() -> Vec<Way> {
     let open = |path, methods| Way { path, is_open: true, methods };
     vec![
         closed("/", get(overview::show)),
-        closed("/runs", get(runs::show)),
+        closed("/runs", get(runs::show).post(runs::act)),
+        closed("/runs/export", get(runs::export)),
         closed("/runs/{run}", get(run::show)),
         closed("/runs/{run}/events", get(run::events)),
         closed("/runs/{run}/logs", get(run::logs)),
         closed("/runs/{run}/steps/{step}", get(run::show_step)),
+        closed("/runs/{run}/steps/{step}/replay", get(run::replay)),
         closed("/runs/{run}/{act}", post(forms::act)),
         closed("/dead-letters", get(dead::show).post(dead::act)),
         open("/enter", get(enter::show).post(enter::enter)),

@@ -4,7 +4,7 @@
 use axum::extract::{Path, RawQuery};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use futures_util::future::join;
+use futures_util::future::{join, join4};
 use maud::{Markup, html};
 use pawl_api::types::{Because, EventList, Explanation, Problem, Run, RunSummary};
 use url::form_urlencoded;
@@ -17,11 +17,16 @@ use super::visit::Visit;
 use super::words::{prose, prose_without_commands};
 
 mod data;
+mod divergence;
+mod effects;
 mod graph;
 mod history;
+mod inbox;
 mod journal;
 mod layers;
 mod logs;
+mod recoveries;
+mod replay;
 mod spans;
 mod step;
 mod steps;
@@ -29,6 +34,7 @@ mod timeline;
 
 pub(super) use history::events;
 pub(super) use logs::logs;
+pub(super) use replay::replay;
 pub(super) use step::show as show_step;
 
 /// Events of which a timeline is made, the last ones.
@@ -62,8 +68,14 @@ async fn sheet(visit: &Visit, id: &str, note: &Markup) -> Result<Sheet, Problem>
     let (explain, events) = (format!("/v1/runs/{id}/explain"), format!("/v1/runs/{id}/events?after={after}"));
     let (why, events) = join(visit.read::<Explanation>(&explain), visit.read::<EventList>(&events)).await;
     let (why, EventList { events, .. }) = (why?, events?);
-    let (input, output) = join(data::input(visit, &run.summary), data::output(visit, &run.summary)).await;
-    let now = now_ms();
+    let (summary, now) = (&run.summary, now_ms());
+    let (input, output, inbox, recoveries) = join4(
+        data::input(visit, summary),
+        data::output(visit, summary),
+        inbox::table(visit, summary, now),
+        recoveries::table(visit, summary, now),
+    )
+    .await;
     let main = html! {
         (head(&run.summary, Part::Whole, now))
         (note)
@@ -71,6 +83,12 @@ async fn sheet(visit: &Visit, id: &str, note: &Markup) -> Result<Sheet, Problem>
         (part("shape", "Graph", &graph::draw(&run)))
         (part("time", "Timeline", &timeline::draw(&run, &events, now)))
         (part("steps", "Steps", &steps::table(&run, now)))
+        // There may be some later, for which their place is kept.
+        @match inbox { Some(inbox) => (part("inbox", "Signals", &inbox)), None => div id="inbox" data-live {} }
+        @match recoveries {
+            Some(recoveries) => (part("recoveries", "Recoveries", &recoveries)),
+            None => div id="recoveries" data-live {},
+        }
         div class="pair" { (part("input", "Input", &input)) (part("output", "Output", &output)) }
         (part("past", "History", &history::last(&run.summary, &events)))
     };

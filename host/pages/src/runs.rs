@@ -4,148 +4,117 @@ use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::future::join;
 use maud::{Markup, html};
-use pawl_api::types::{ListedStatus, Problem, RunList, RunSummary};
+use pawl_api::types::{ListedStatus, PipelineList, Problem, RunList};
 use pawl_domain::id::RunId;
-use url::form_urlencoded::{self, Serializer};
 
 use super::frame::{Live, Sheet, Tab};
-use super::look::{self, Look};
-use super::rows::columns;
-use super::times::{ago, duration, now_ms};
+use super::look;
+use super::times::{ago, now_ms};
 use super::visit::Visit;
-use super::words::{name, prose};
+use super::words::{count, prose};
+use filter::Filter;
+
+mod act;
+mod export;
+mod filter;
+mod form;
+mod table;
+
+pub(super) use act::act;
+pub(super) use export::export;
+pub(super) use table::table;
 
 /// Runs on a page.
 const PAGE: u32 = 40;
 
-/// What is asked for; empty fields of the form are none.
-#[derive(Debug, Default)]
-struct Filter {
-    status: Option<String>,
-    pipeline: Option<String>,
-    id: Option<String>,
-    before: Option<String>,
-}
+/// Where runs have to be looked through, the API is asked so often for one page.
+const LOOKS: usize = 5;
 
-impl Filter {
-    fn of(query: &str) -> Self {
-        let mut filter = Self::default();
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            let value = Some(value.trim().to_owned()).filter(|value| !value.is_empty());
-            match &*key {
-                "status" => filter.status = value,
-                "pipeline" => filter.pipeline = value,
-                "id" => filter.id = value,
-                "before" => filter.before = value,
-                _ => {}
-            }
-        }
-        filter
-    }
-
-    /// The same as a query, for the API or a page; an id goes with nothing else.
-    fn query(&self, status: Option<&str>, before: Option<&str>) -> String {
-        let mut query = Serializer::new(String::new());
-        if let Some(id) = &self.id {
-            query.append_pair("id", id);
-            return query.finish();
-        }
-        for (key, value) in [("status", status), ("pipeline", self.pipeline.as_deref()), ("before", before)] {
-            if let Some(value) = value {
-                query.append_pair(key, value);
-            }
-        }
-        query.finish()
-    }
-
-    fn is_any(&self) -> bool {
-        self.status.is_some() || self.pipeline.is_some() || self.id.is_some() || self.before.is_some()
-    }
-
-    fn path(&self, status: Option<&str>, before: Option<&str>) -> String {
-        let query = self.query(status, before);
-        if query.is_empty() { "/runs".to_owned() } else { format!("/runs?{query}") }
-    }
-}
-
-pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
-    let filter = Filter::of(&query.unwrap_or_default());
+pub(super) async fn show(visit: Visit, query: RawQuery) -> Response {
+    let filter = Filter::of(&query);
     // A whole id is a run's address.
     if let Some(run) = filter.id.as_deref().and_then(|id| id.parse::<RunId>().ok()) {
         return (StatusCode::SEE_OTHER, [(LOCATION, format!("/runs/{run}"))]).into_response();
     }
-    visit.answer(sheet(&visit, &filter).await)
+    visit.answer(sheet(&visit, &filter, &html! {}).await)
 }
 
-async fn sheet(visit: &Visit, filter: &Filter) -> Result<Sheet, Problem> {
-    let query = filter.query(filter.status.as_deref(), filter.before.as_deref());
+async fn sheet(visit: &Visit, filter: &Filter, note: &Markup) -> Result<Sheet, Problem> {
+    let (list, pipelines) = join(look_for(visit, filter), pipelines(visit)).await;
     // What the form has wrong is said in its place.
-    let list: Result<RunList, Problem> = match visit.read(&format!("/v1/runs?limit={PAGE}&{query}")).await {
+    let list = match list {
         Err(problem) if problem.status != 400 => return Err(problem),
         list => list,
     };
-    let now = now_ms();
+    let is_picking = filter.pick.is_some() && act::offered(visit);
     let main = html! {
-        div class="head" {
-            h1 { "Runs" }
-            (form(filter))
-        }
-        (tabs(filter))
+        div class="head" { h1 { "Runs" } (form::fields(filter, &pipelines)) }
+        (form::tabs(filter))
+        (note)
+        (form::tools(visit, filter))
         @match &list {
             Err(problem) => p class="note bad" role="alert" { (prose(&problem.detail)) },
-            Ok(list) if list.runs.is_empty() => (nothing(filter)),
             Ok(list) => {
-                div id="runs" data-live { (table(&list.runs, now)) }
-                nav class="pager" aria-label="Pages of the list" {
-                    @if filter.before.is_some() {
-                        a class="button" href=(filter.path(filter.status.as_deref(), None)) { "← Newest" }
-                    }
-                    @if let Some(next) = &list.next {
-                        a class="button" rel="next" href=(filter.path(filter.status.as_deref(), Some(next))) { "Older →" }
-                    }
-                }
+                @if is_picking && !list.runs.is_empty() { (act::picking(visit, filter, &list.runs)) } @else { (shown(filter, list)) }
+                (pager(filter, list))
             }
         }
     };
-    let live = if filter.before.is_none() && filter.id.is_none() { Live::Every(2_000) } else { Live::No };
+    let is_newest = filter.before.is_none() && !filter.goes_alone() && !is_picking;
+    let live = if is_newest { Live::Every(2_000) } else { Live::No };
     Ok(Sheet { title: "Runs".to_owned(), tab: Tab::Runs, live, main })
 }
 
-fn form(filter: &Filter) -> Markup {
-    html! {
-        form class="filter" action="/runs" {
-            @if let Some(status) = &filter.status { input type="hidden" name="status" value=(status); }
-            label class="unseen" for="pipeline" { "Pipeline" }
-            input id="pipeline" name="pipeline" placeholder="Pipeline" value=[&filter.pipeline]
-                autocomplete="off" spellcheck="false";
-            button class="button" { "Filter" }
-            @if filter.is_any() { a class="quiet" href="/runs" { "Clear" } }
+/// A page of runs; where they have to be looked for, what is found in some looks.
+async fn look_for(visit: &Visit, filter: &Filter) -> Result<RunList, Problem> {
+    let mut filter = filter.clone();
+    let mut found = RunList { runs: Vec::new(), next: None, looked_at: None, looked_to_ms: None };
+    for _ in 0..LOOKS {
+        let left = PAGE - u32::try_from(found.runs.len()).unwrap_or(PAGE).min(PAGE - 1);
+        let page: RunList = visit.read(&filter.question(left, now_ms())).await?;
+        found.runs.extend(page.runs);
+        found.looked_at = page.looked_at.map(|looked_at| looked_at + found.looked_at.unwrap_or(0));
+        (found.next, found.looked_to_ms) = (page.next, page.looked_to_ms.or(found.looked_to_ms));
+        if found.next.is_none() || found.looked_at.is_none() || found.runs.len() >= PAGE as usize {
+            break;
         }
+        filter.before.clone_from(&found.next);
+    }
+    Ok(found)
+}
+
+/// The names that the form offers; without them it is as good.
+async fn pipelines(visit: &Visit) -> Vec<String> {
+    if visit.is_part {
+        return Vec::new();
+    }
+    let list = visit.read::<PipelineList>("/v1/pipelines").await;
+    list.map_or_else(|_| Vec::new(), |list| list.pipelines.into_iter().map(|pipeline| pipeline.name).collect())
+}
+
+fn shown(filter: &Filter, list: &RunList) -> Markup {
+    html! {
+        @if list.runs.is_empty() { (nothing(filter, list)) } @else { div id="runs" data-live { (table(&list.runs, now_ms())) } }
     }
 }
 
-/// The states that are looked for most come first.
-const TABS: [(&str, Look); 8] = [
-    ("running", Look { class: "run", shape: "s-run", word: "Running" }),
-    ("failed", Look { class: "bad", shape: "s-bad", word: "Failed" }),
-    ("parked", Look { class: "warn", shape: "s-warn", word: "Parked" }),
-    ("stuck", Look { class: "warn", shape: "s-warn", word: "Stuck" }),
-    ("paused", Look { class: "wait", shape: "s-pause", word: "Paused" }),
-    ("pending", Look { class: "idle", shape: "s-ring", word: "Pending" }),
-    ("succeeded", Look { class: "ok", shape: "s-ok", word: "Succeeded" }),
-    ("cancelled", Look { class: "idle", shape: "s-bar", word: "Cancelled" }),
-];
-
-fn tabs(filter: &Filter) -> Markup {
-    let of_pipeline = Filter { pipeline: filter.pipeline.clone(), ..Filter::default() };
-    let current = |status: Option<&str>| (filter.id.is_none() && filter.status.as_deref() == status).then_some("page");
+/// The way to older ones; and how far this page has looked, where it had to.
+fn pager(filter: &Filter, list: &RunList) -> Markup {
     html! {
-        nav class="tabs" aria-label="By state" {
-            a href=(of_pipeline.path(None, None)) aria-current=[current(None)] { "All" }
-            @for (status, look) in TABS {
-                a href=(of_pipeline.path(Some(status), None)) aria-current=[current(Some(status))] {
-                    (look.icon()) (look.word)
+        @if let Some((looked_at, to_ms)) = list.looked_at.zip(list.looked_to_ms) {
+            p class="muted" id="looked" data-live {
+                "Picked of " (count(looked_at.into(), "run", "runs")) ", the last of them submitted " (ago(to_ms, now_ms())) "."
+            }
+        }
+        nav class="pager" id="pager" data-live aria-label="Pages of the list" {
+            @if filter.before.is_some() {
+                a class="button" href=(filter.from_on(None).path("/runs")) { "← Newest" }
+            }
+            @if let Some(next) = &list.next {
+                a class="button" rel="next" href=(filter.from_on(Some(next)).path("/runs")) {
+                    @if list.looked_at.is_some() { "Look further →" } @else { "Older →" }
                 }
             }
         }
@@ -153,13 +122,16 @@ fn tabs(filter: &Filter) -> Markup {
 }
 
 /// Why there is nothing, and what would make something.
-fn nothing(filter: &Filter) -> Markup {
+fn nothing(filter: &Filter, list: &RunList) -> Markup {
     let of_pipeline =
         filter.pipeline.as_ref().map(|pipeline| format!(" of the pipeline “{pipeline}”")).unwrap_or_default();
     html! {
         div class="empty" id="runs" data-live {
             @match filter.status.as_deref().and_then(|status| status.parse::<ListedStatus>().ok()) {
                 _ if filter.id.is_some() => p { "No run’s id begins with these digits." },
+                _ if filter.goes_alone() => p { "No run was submitted under this key. A " code { "*" } " behind it finds keys that begin so." },
+                _ if list.next.is_some() => p { "None so far: there are older runs to look at." },
+                _ if filter.has_more() => p { "There is no such run." },
                 Some(ListedStatus::Failed | ListedStatus::Parked | ListedStatus::Stuck) => p {
                     (look::GOOD.icon()) " None" (of_pipeline) ": nothing of this kind needs you."
                 },
@@ -173,62 +145,5 @@ fn nothing(filter: &Filter) -> Markup {
                 }
             }
         }
-    }
-}
-
-const COLUMNS: [(&str, &str); 6] =
-    [("State", ""), ("Pipeline", ""), ("Run", "wide"), ("Steps", "wide"), ("Begun", "num"), ("Took", "num")];
-
-/// Runs as rows, each a link.
-pub(super) fn table(runs: &[RunSummary], now: i64) -> Markup {
-    html! {
-        table class="rows" {
-            (columns(&COLUMNS))
-            tbody { @for run in runs { (row(run, now)) } }
-        }
-    }
-}
-
-fn row(run: &RunSummary, now: i64) -> Markup {
-    let until = run.ended_at_ms.unwrap_or(now);
-    html! {
-        tr {
-            td { (look::of_run(run).chip()) }
-            th scope="row" {
-                a class="row" href={ "/runs/" (run.id) } { (name(&run.pipeline)) }
-                @if let Some(key) = &run.idempotency_key { " " span class="muted" { (name(key)) } }
-            }
-            td class="wide" { code class="id" { (run.id) } }
-            td class="wide" { (steps(run)) }
-            td class="num" { (ago(run.created_at_ms, now)) }
-            td class="num" {
-                @if let Some(started) = run.started_at_ms { (duration((until - started).max(0))) } @else { "–" }
-            }
-        }
-    }
-}
-
-/// How many have ended, as words and as a bar.
-pub(super) fn steps(run: &RunSummary) -> Markup {
-    let (ended, all) = (run.step_count.saturating_sub(run.live_steps), run.step_count);
-    html! {
-        span class="steps" {
-            progress max=(all.max(1)) value=(ended) aria-hidden="true" {}
-            (ended) "/" (all)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn empty_fields_ask_for_nothing_and_others_go_on_with_the_page() {
-        let filter = Filter::of("status=failed&pipeline=a%26b&id=&before=+&other=1");
-        assert_eq!(filter.query(filter.status.as_deref(), None), "status=failed&pipeline=a%26b");
-        assert_eq!(filter.path(None, Some("x/1")), "/runs?pipeline=a%26b&before=x%2F1");
-        assert_eq!(Filter::of("id=01ab&status=failed").query(Some("failed"), None), "id=01ab");
-        assert_eq!(Filter::of("").path(None, None), "/runs");
     }
 }

@@ -62,6 +62,30 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// A time of UTC as a field of a form has it, `2026-11-30T06:15` with seconds or without, in ms since 1970.
+pub(super) fn from_utc(text: &str) -> Option<i64> {
+    let (date, time) = text.split_once('T')?;
+    let mut date = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let mut time = time.splitn(3, ':').map(|part| part.parse::<i64>().ok());
+    let (hour, minute, second) = (time.next()??, time.next()??, time.next().unwrap_or(Some(0))?);
+    let is_time = (1_970..=9_999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && (0..24).contains(&hour)
+        && (0..60).contains(&minute)
+        && (0..60).contains(&second);
+    is_time.then(|| days(year, month, day) * DAY + ((hour * 60 + minute) * 60 + second) * SECOND)
+}
+
+/// Days from 1970 to that one. <https://howardhinnant.github.io/date_algorithms.html#days_from_civil>
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +99,21 @@ mod tests {
             (-1, "1969-12-31T23:59:59.999Z"),
         ] {
             assert_eq!(iso(ms), said);
+        }
+    }
+
+    #[test]
+    fn fields_of_forms_are_times_of_utc() {
+        for (text, ms) in [
+            ("1970-01-01T00:00", Some(0)),
+            ("2000-02-29T00:00:00", Some(951_782_400_000)),
+            ("2026-11-30T06:15:58", Some(1_796_019_358_000)),
+            ("9999-12-31T23:59", Some(253_402_300_740_000)),
+            ("2026-13-30T06:15", None),
+            ("2026-11-30", None),
+            ("yesterday", None),
+        ] {
+            assert_eq!(from_utc(text), ms, "{text}");
         }
     }
 

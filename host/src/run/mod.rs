@@ -1,21 +1,21 @@
 //! `pawl run`: submit runs, look at them, change their course.
 
 use clap::{Args, Subcommand};
-use pawl_api::client::Client;
 use pawl_api::types::{
-    Changed, ErasedRun, EventList, Explanation, FailRun, KeptRun, ListedStatus, PauseRequest, Run, RunList, RunReport,
-    RunStatus, SentSignal, SkipStep, StepDetail,
+    Changed, ErasedRun, EventList, Explanation, FailRun, KeptRun, PauseRequest, Run, RunReport, RunStatus, SentSignal,
+    SkipStep, StepDetail,
 };
 
 pub(super) use self::id::{complete, run_id};
 pub(super) use self::step::Flagged;
 use super::exit::{End, usage};
 use super::input;
-use super::output::{Output, print_exactly, there_are_more};
+use super::output::{Output, print_exactly};
 use super::settings::Settings;
 
 mod id;
 mod inbox;
+mod list;
 mod logs;
 mod markdown;
 mod replay;
@@ -36,7 +36,10 @@ pub(super) enum Verb {
                             jq .order input.json | pawl run submit temperatures --input -")]
     Submit(submit::Submit),
     /// Runs, newest first
-    List(List),
+    #[command(after_help = "Examples:\n  pawl run list --status failed --since 1h\n  \
+                            pawl run list --key-prefix order-2026 -o ids\n  \
+                            pawl run list --status failed --error 'connection refused'")]
+    List(list::Arguments),
     /// A run with its steps, or one step with its output
     Get {
         /// The run's id, or its first digits
@@ -180,6 +183,7 @@ pub(super) enum Verb {
     Resume(resume::Arguments),
     /// Run a step against its journal, here, without any effect: shows each call; exit code 1 if it goes another way
     #[command(after_help = "Examples:\n  pawl run replay RUN load\n  \
+                            pawl run replay RUN load --to 12                   # what it had seen until entry 12\n  \
                             pawl run replay RUN load --component load.wasm     # would this one fit?")]
     Replay(replay::Arguments),
     /// Send a signal to a run; a step that waits for it goes on, or the next one that will
@@ -245,33 +249,6 @@ pub(super) struct Signal {
     idempotency_key: Option<String>,
 }
 
-/// Arguments of `pawl run list`.
-#[derive(Debug, Args)]
-pub(super) struct List {
-    /// Only runs of this status; or those with a parked step, that nobody moves, or that are paused
-    #[arg(long, value_name = "pending|running|succeeded|failed|cancelled|parked|stuck|paused")]
-    status: Option<ListedStatus>,
-    /// Only runs of this pipeline
-    #[arg(long)]
-    pipeline: Option<String>,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
-    limit: u32,
-    /// Only runs older than this one: the next page
-    #[arg(long, value_name = "RUN", value_parser = run_or_place)]
-    before: Option<String>,
-}
-
-/// A run, or what the page before has told.
-fn run_or_place(text: &str) -> Result<String, String> {
-    match text.split_once('/') {
-        Some((run, since_ms)) if since_ms.bytes().all(|digit| digit.is_ascii_digit()) => {
-            Ok(format!("{}/{since_ms}", run_id(run)?))
-        }
-        _ => run_id(text),
-    }
-}
-
 /// Carries out a verb.
 pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> anyhow::Result<()> {
     let client = &settings.client()?;
@@ -280,7 +257,7 @@ pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> 
     }
     match verb {
         Verb::Submit(submit) => submit::submit(submit, settings, output).await?,
-        Verb::List(list) => self::list(&list, client, output).await?,
+        Verb::List(list) => list::list(&list, client, output).await?,
         Verb::Get { run, step, flagged } => match flagged.or(step) {
             None => output.print(&client.get::<Run>(&["v1", "runs", &run], &[]).await?)?,
             Some(step) => {
@@ -368,24 +345,6 @@ pub(super) async fn run(mut verb: Verb, settings: &Settings, output: Output) -> 
             }
         }
         Verb::Resume(arguments) => output.print(&resume::resume(arguments, client).await?)?,
-    }
-    Ok(())
-}
-
-async fn list(list: &List, client: &Client, output: Output) -> anyhow::Result<()> {
-    let limit = list.limit.to_string();
-    let mut query = vec![("limit", limit.as_str())];
-    query.extend(list.status.map(|status| ("status", status.as_str())));
-    query.extend(list.pipeline.as_deref().map(|pipeline| ("pipeline", pipeline)));
-    query.extend(list.before.as_deref().map(|before| ("before", before)));
-    let found: RunList = client.get(&["v1", "runs"], &query).await?;
-    if let (true, Some(pipeline)) = (found.runs.is_empty(), &list.pipeline) {
-        // One that there is not has no runs, either; this is an error that says what it may be.
-        client.get::<serde_json::Value>(&["v1", "pipelines", pipeline], &[]).await?;
-    }
-    output.print(&found)?;
-    if let Some(next) = found.next {
-        there_are_more("--before", next);
     }
     Ok(())
 }

@@ -131,9 +131,9 @@ static API: &[Setting] = &[
         .what("How long the head of a request may take, and a connection idle"),
     setting("body-timeout", Time(100 * MS, HOUR), SERVING, |it| &mut it.api.body_timeout)
         .what("How long the body of a request may take, besides a second for each 32 KiB"),
-    setting("compile-timeout", Time(100 * MS, HOUR), SERVING, |it| &mut it.api.examiner.time)
-        .what("How long a component that is pushed may take to be compiled and to say what it is, in a process of its own"),
-    setting("compile-memory", Size(256 * MIB, 1 << 40), SERVING, |it| &mut it.api.examiner.memory_bytes)
+    setting("compile-timeout", Time(100 * MS, HOUR), SERVING, |it| &mut it.api.apart.time)
+        .what("How long a component that is pushed may take to be compiled and to say what it is, in a process of its own; and a step to be replayed for whoever looks at it"),
+    setting("compile-memory", Size(256 * MIB, 1 << 40), SERVING, |it| &mut it.api.apart.memory_bytes)
         .usually("2GiB, or three quarters of what the container, or the machine, allows")
         .what("What that process may take in memory"),
     setting("trusted-digests", File, &[Api], |it| &mut it.api.trusted.digests)

@@ -24,15 +24,28 @@ pub struct RunFilter<'a> {
     pub pipeline: Option<&'a str>,
     /// Only those submitted before this one.
     pub before: Option<RunId>,
+    /// Only those submitted at this time or later, ms since 1970.
+    pub since_ms: Option<i64>,
+    /// Only those submitted before this time, ms since 1970.
+    pub until_ms: Option<i64>,
     /// At most so many.
     pub limit: u32,
 }
+
+/// Times that every store has: from 1970 to the end of the year 9999, ms.
+const TIMES: std::ops::RangeInclusive<i64> = 0..=253_402_300_799_999;
 
 impl<'a> RunFilter<'a> {
     /// The newest runs of a namespace.
     #[must_use]
     pub fn newest(namespace: &'a Namespace, limit: u32) -> Self {
-        Self { namespace, status: None, pipeline: None, before: None, limit }
+        Self { namespace, status: None, pipeline: None, before: None, since_ms: None, until_ms: None, limit }
+    }
+
+    /// From when on, and before when, as far as times go.
+    pub(crate) fn times(&self) -> (Option<i64>, Option<i64>) {
+        let within = |ms: i64| ms.clamp(*TIMES.start(), *TIMES.end());
+        (self.since_ms.map(within), self.until_ms.map(within))
     }
 
     /// The states of the runs.
@@ -160,6 +173,13 @@ pub trait Runs {
     /// # Errors
     /// [`Error::Unavailable`].
     async fn runs_named(&self, runs: &[RunId]) -> Result<Vec<RunRow>>;
+
+    /// Those of these runs of which a step was left by an error with these bytes in it: they are looked for in the steps of each,
+    /// so that whoever calls it bounds how many there are.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn runs_with_error(&self, runs: &[RunId], part: &[u8]) -> Result<Vec<RunId>>;
 
     /// When these runs began and ended, those that there are.
     ///

@@ -83,6 +83,9 @@ pub async fn dead_letters_come_and_go_with_their_steps(store: &SharedStore) {
     assert_eq!((letter.cause.as_str(), letter.pipeline.as_str()), ("row # is wrong", "pair"));
     let newest = store.dead_letters(&HERE, DeadOrder::NewestFirst(None), 1).await.expect("a page");
     assert_eq!(newest, std::slice::from_ref(letter));
+    for (part, found) in [("row 17 is", vec![run]), ("row 18", vec![])] {
+        assert_eq!(store.runs_with_error(&[run], part.as_bytes()).await.expect("runs"), found, "{part}");
+    }
     assert_eq!(store.dead_letters(&HERE, DeadOrder::OldestFirst(Some(letter.place)), 9).await.expect("a page"), []);
 
     store.retry(run, None, BTreeMap::new()).await.expect("retried");

@@ -45,7 +45,17 @@ pub async fn runs_are_listed_newest_first(store: &SharedStore, runs: &[RunId]) {
     assert_eq!(list(RunFilter { limit: 1, ..all.clone() }).await, listed[..1]);
     assert_eq!(list(RunFilter { status: Some(RunStatus::Failed), ..all.clone() }).await, []);
     assert_eq!(list(RunFilter { pipeline: Some("pair"), ..all.clone() }).await.len(), 2);
-    assert_eq!(list(RunFilter { pipeline: Some("other"), ..all }).await, []);
+    assert_eq!(list(RunFilter { pipeline: Some("other"), ..all.clone() }).await, []);
+    let newest = store.run_alone(listed[0]).await.expect("the run").created_at_ms;
+    let oldest = store.run_alone(listed[1]).await.expect("the run").created_at_ms;
+    for of in [all.clone(), RunFilter { status: Some(RunStatus::Pending), ..all.clone() }] {
+        assert_eq!(list(RunFilter { since_ms: Some(oldest), until_ms: Some(newest + 1), ..of.clone() }).await, listed);
+        assert_eq!(list(RunFilter { since_ms: Some(newest + 1), ..of.clone() }).await, []);
+        assert_eq!(list(RunFilter { until_ms: Some(oldest), ..of.clone() }).await, []);
+        let page = RunFilter { before: Some(listed[0]), until_ms: Some(i64::MAX), since_ms: Some(i64::MIN), ..of };
+        assert_eq!(list(page).await, listed[1..], "what is older counts");
+    }
+    assert_eq!(store.runs_with_error(&listed, b"no").await.expect("none has one"), []);
     let alone = store.run_alone(runs[0]).await.expect("the run");
     assert_eq!((alone.status, alone.idempotency_key.as_deref()), (RunStatus::Pending, Some("key")));
     assert!(matches!(store.run_alone(RunId::new()).await, Err(Error::NotFound(_))));

@@ -37,7 +37,7 @@ static API: LazyLock<Api> = LazyLock::new(|| {
     let listen = format!("127.0.0.1:{}", free_port().expect("a port"));
     let mut config = Config { listen: listen.clone(), ..Config::default() };
     // This process is not Pawl.
-    config.examiner.program = pawl_tests::binary::pawl_file().expect("the program");
+    config.apart.program = pawl_tests::binary::pawl_file().expect("the program");
     handle().spawn(serve(config, ports, std::future::pending()));
     let client = Client::builder().no_proxy().timeout(BOUND).build().expect("a client");
     let base = format!("http://{listen}");

@@ -104,6 +104,7 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     reader.ask("GET /v1/runs/{run}/input", "", "", "")?;
     reader.ask("GET /v1/runs/{run}/output", "", "", "")?;
     reader.ask("GET /v1/runs/{run}/explain", "", "", "")?;
+    reader.ask("GET /v1/runs/{run}/steps/{step}/replay", "?to=3", "", "")?;
     reader.ask("POST /v1/runs/{run}/resume", "", "", "")?;
     reader.ask("POST /v1/runs/{run}/pause", "", JSON, "{\"reason\": \"maintenance\"}")?;
     reader.ask("GET /v1/runs/{run}/explain", "", "", "")?;
@@ -131,6 +132,8 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     for status in ["parked", "stuck", "paused"] {
         reader.ask("GET /v1/runs", &format!("?status={status}"), "", "")?;
     }
+    reader.ask("GET /v1/runs", "?error=refused&key_prefix=order-&version=abcdef&since_ms=0", "", "")?;
+    reader.ask("GET /v1/runs", "?key=order-17", "", "")?;
 
     reader.ask("GET /v1/recoveries", "?limit=1", "", "")?;
     reader.ask("GET /v1/interrupted", "?threshold_ms=0", "", "")?;
@@ -190,6 +193,7 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
         "GET /v1/runs/{run}/steps/{step}",
         "GET /v1/runs/{run}/steps/{step}/logs",
         "GET /v1/runs/{run}/steps/{step}/journal",
+        "GET /v1/runs/{run}/steps/{step}/replay",
         "GET /v1/queues",
         "GET /v1/queues/{queue}",
         "GET /v1/scale",

@@ -125,7 +125,7 @@ fn readers_that_wait_are_bounded_and_submissions_are_taken_all_the_same() -> Res
 fn a_component_that_takes_too_long_to_compile_is_refused() -> Result<()> {
     let mut api = Api::prepare("api_compile_timeout")?;
     api.migrate()?;
-    api.config.examiner.time = Duration::from_nanos(1);
+    api.config.apart.time = Duration::from_nanos(1);
     api.serve()?;
     let echo = pawl_tests::binary::component("echo")?;
     let pushed = api.client.post("/v1/plugins/echo/versions/1", "application/wasm", echo)?;

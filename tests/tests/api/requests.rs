@@ -91,6 +91,8 @@ fn every_wrong_request_gets_a_problem_that_names_the_fix() -> anyhow::Result<()>
             "waits for the steps",
         ),
         ("GET", &step("second", "journal"), "", "", 409, "conflict", "waits for the steps"),
+        ("GET", &step("second", "replay"), "", "", 409, "conflict", "waits for the steps"),
+        ("GET", &step("second", "replay?on=newest"), "", "", 400, "bad-request", "`pinned`, `latest` or a component"),
         ("GET", "/v1/components/0123", "", "", 400, "bad-request", "64 hexadecimal digits"),
         ("POST", "/v1/plugins/echo/activate", json, "{\"version\": \"2\"}", 404, "unknown-plugin", "it has 1"),
         (

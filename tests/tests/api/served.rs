@@ -78,7 +78,7 @@ impl Api {
         let mut config =
             api::Config { listen: listen.clone(), grace: bounds::PROCESS, secrets, front, ..api::Config::default() };
         // This process is not Pawl.
-        config.examiner.program = binary::pawl_file()?;
+        config.apart.program = binary::pawl_file()?;
         let client = Client::new(format!("http://{listen}"))?;
         Ok(Self { client, postgres, redis, folder, config, proxy: None, stop: None, served: None })
     }
@@ -103,7 +103,8 @@ impl Api {
     /// Starts a worker in this process that ends with the returned value.
     pub fn worker(&self) -> anyhow::Result<oneshot::Sender<()>> {
         let (stop, stopped) = oneshot::channel::<()>();
-        let config = worker::Config { slots: 4, ..worker::Config::default() };
+        let secrets = self.config.secrets.clone();
+        let config = worker::Config { slots: 4, secrets, ..worker::Config::default() };
         let stopped = async { stopped.await.unwrap_or_default() };
         handle().spawn(worker::run(config, self.ports()?, engine(4)?, worker::Standing::default(), stopped));
         Ok(stop)

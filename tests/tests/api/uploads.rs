@@ -254,8 +254,8 @@ fn beside<T>(client: &Client, what: impl FnOnce() -> T) -> Result<(T, Duration)>
 fn what_a_hostile_author_pushes_is_refused_with_its_limit_and_holds_up_nobody() -> Result<()> {
     let mut api = Api::prepare("uploads")?;
     api.migrate()?;
-    api.config.examiner.time = Duration::from_secs(15);
-    api.config.examiner.memory_bytes = 512 << 20;
+    api.config.apart.time = Duration::from_secs(15);
+    api.config.apart.memory_bytes = 512 << 20;
     api.serve()?;
     api.push_echo()?;
     api.apply(PIPELINE)?;
@@ -297,7 +297,7 @@ fn what_a_hostile_author_pushes_is_refused_with_its_limit_and_holds_up_nobody() 
 fn an_upload_has_its_time_and_its_memory_and_no_more() -> Result<()> {
     let mut api = Api::prepare("upload_limits")?;
     api.migrate()?;
-    api.config.examiner.time = Duration::from_secs(2);
+    api.config.apart.time = Duration::from_secs(2);
     api.serve()?;
     api.push_echo()?;
     api.apply(PIPELINE)?;
@@ -310,8 +310,8 @@ fn an_upload_has_its_time_and_its_memory_and_no_more() -> Result<()> {
     ensure!(begun.elapsed() < bounds::RUN && longest < SOON, "{longest:?}");
     api.stop()?;
 
-    api.config.examiner.time = Duration::from_secs(60);
-    api.config.examiner.memory_bytes = 160 << 20;
+    api.config.apart.time = Duration::from_secs(60);
+    api.config.apart.memory_bytes = 160 << 20;
     api.serve()?;
     let (pushed, longest) = beside(&api.client, || push(&api, laborious(59_000, 150)))?;
     let refused = pushed?.problem(422)?;
@@ -325,7 +325,7 @@ fn what_was_let_in_is_not_examined_again_and_nothing_else_gets_past_the_examinat
     let mut api = Api::start("uploads_again")?;
     api.push_echo()?;
     api.stop()?;
-    api.config.examiner.program = "/nowhere/pawl".into();
+    api.config.apart.program = "/nowhere/pawl".into();
     api.serve()?;
     let push =
         |name: &str| api.client.post("/v1/plugins/echo/versions/2", "application/wasm", binary::component(name)?);

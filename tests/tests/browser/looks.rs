@@ -72,6 +72,11 @@ fn furnished(name: &str) -> Result<(Cluster, Chromium, Pages)> {
         ("done", format!("/runs/{}", done[0])),
         ("history", format!("/runs/{}/events", done[0])),
         ("logs", format!("/runs/{waiting}/logs")),
+        ("step", format!("/runs/{}/steps/charge", done[0])),
+        ("replay", format!("/runs/{}/steps/charge/replay", done[0])),
+        ("parse", format!("/runs/{failed}/steps/parse")),
+        ("filtered", "/runs?within=1h&key=order-*".to_owned()),
+        ("picking", "/runs?pick=yes".to_owned()),
         ("none", "/runs?status=stuck".to_owned()),
         ("lost", "/runs/nothing".to_owned()),
     ];

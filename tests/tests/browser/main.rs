@@ -2,6 +2,7 @@
 //! be read by whoever does not see them, and load nothing from elsewhere. `make test-pages` executes them, and installs
 //! the browser.
 
+mod found;
 mod furnished;
 mod lives;
 mod looks;

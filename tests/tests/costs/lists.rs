@@ -28,9 +28,14 @@ pub fn pages<'a>(namespace: &'a Namespace, filled: &Filled) -> Result<Vec<Page<'
     let of = |status| RunFilter { status: Some(status), ..newest.clone() };
     let page = |what, filter, runs| Page { what, filter, runs };
     let oldest_rare = filled.run("pipeline = 'rare' order by created_at")?;
+    let old = block_on(filled.store.run_alone(oldest_rare))?.created_at_ms;
+    let long_ago = RunFilter { until_ms: Some(old), ..newest.clone() };
     Ok(vec![
         page("the newest runs", newest.clone(), 51),
         page("the last page", RunFilter { before: Some(oldest_rare), ..newest.clone() }, 30),
+        page("runs of a time long ago", long_ago.clone(), 30),
+        page("runs of a pipeline, of a time long ago", RunFilter { pipeline: Some("many"), ..long_ago }, 30),
+        page("runs of no time", RunFilter { since_ms: Some(i64::MAX), ..newest.clone() }, 0),
         page("runs of a state that none has", of(RunStatus::Failed), 0),
         page("runs of a state that few have", of(RunStatus::Cancelled), 30),
         page("runs of a state that most have", of(RunStatus::Succeeded), 51),

@@ -70,6 +70,8 @@ kinds! {
         "`problems` lists everything that is wrong, with lines; also outputs that are never what the next step takes, and configs that do not fit";
     INVALID_INPUT = 422 "invalid-input", "Invalid input",
         "the run's input does not fit the schema of a first step's component; `detail` names step, path and reason";
+    NOT_REPLAYED = 422 "not-replayed", "Not replayed",
+        "the component can't be executed, or the replay takes longer than `compile_timeout`, more than `compile_memory`, or crashes";
     OVER_QUOTA = 429 "over-quota", "Over quota",
         "a quota of the namespace is used up ([namespaces](namespaces.md#quotas)); `detail` says which";
     TOO_MANY_READERS = 429 "too-many-readers", "Too many readers",
@@ -81,7 +83,7 @@ kinds! {
     TOO_MANY_CONNECTIONS = 503 "too-many-connections", "Too many connections",
         "as many connections are open as may be (`connections`)";
     BEING_BUILT = 503 "being-built", "Being built", "`pawl dev` is still building the pipeline: submit it again";
-    BUSY = 503 "busy", "Busy", "other components are being pushed or compiled, or too many documents checked";
+    BUSY = 503 "busy", "Busy", "other components are being pushed or compiled, another step replayed, or too many documents checked";
     SEALED = 503 "sealed", "Sealed",
         "the payloads are sealed under a master key that this API has not ([sealing](sealing.md)); `detail` says which";
     UNAVAILABLE = 503 "unavailable", "Unavailable",

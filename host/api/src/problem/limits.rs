@@ -28,6 +28,15 @@ impl Problem {
         Self::new(&kind::TOO_LARGE, detail)
     }
 
+    /// A step's past has more bytes than `most`; `at_most` are handed out at all.
+    pub(crate) fn too_long_a_past(most: usize, at_most: usize) -> Self {
+        let other = match most < at_most {
+            true => format!("`pawl run replay` replays up to {} on your machine", size(at_most)),
+            false => "let the step save checkpoints more often: only what follows the last one is read".to_owned(),
+        };
+        Self::new(&kind::TOO_LARGE, format!("the step's past has more than {}: {other}", size(most)))
+    }
+
     pub(crate) fn busy(why: &str, fix: &str) -> Self {
         Self::new(&kind::BUSY, format!("{why}: {fix}"))
     }

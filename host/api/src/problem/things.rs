@@ -58,6 +58,11 @@ impl Problem {
         Self::new(&kind::INVALID_COMPONENT, detail)
     }
 
+    pub(crate) fn not_replayed(why: &str) -> Self {
+        let detail = format!("the step was not replayed: {why}; `pawl run replay` does it on your machine");
+        Self::new(&kind::NOT_REPLAYED, detail)
+    }
+
     pub(crate) fn untrusted(detail: String) -> Self {
         Self::new(&kind::UNTRUSTED_COMPONENT, detail)
     }

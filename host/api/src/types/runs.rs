@@ -154,6 +154,12 @@ pub struct RunList {
     /// What to pass as `before` for the next page; absent on the last. A run; with `status=stuck` a run, a `/` and a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Of how many runs these were picked, where no index tells them: a page may have few or none, and a `next` all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at: Option<u32>,
+    /// When the last one of these was submitted: so far back was looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_to_ms: Option<i64>,
 }
 
 /// `GET /v1/runs/{id}`.

@@ -1,12 +1,13 @@
 //! A replay that does not match its journal, as people read of it: where, by which call, and what is most likely to have led
 //! there.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Digest;
 
 /// Where and how a replay left its journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Divergence {
     /// The journal position.
     pub position: u32,
@@ -30,7 +31,7 @@ pub struct Divergence {
 }
 
 /// How far a guest that has gone on from its checkpoint came before it left its journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Restored {
     /// Where the checkpoint stands in the journal.
     pub checkpoint: u32,

@@ -7,28 +7,28 @@ use std::time::Instant;
 
 use super::*;
 
-fn examiner(folder: &Path, script: &str) -> Examiner {
+fn apart(folder: &Path, script: &str) -> Apart {
     let program = folder.join("program");
     std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
-    Examiner { program, time: Duration::from_secs(20), memory_bytes: 1 << 30 }
+    Apart { program, time: Duration::from_secs(20), memory_bytes: 1 << 30 }
 }
 
 fn examined(script: &str) -> Result<Manifest, Refusal> {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(examiner(folder.path(), script).examine(b"component", &Limits::default()))
+    runtime.block_on(apart(folder.path(), script).examine(b"component", &Limits::default()))
 }
 
 #[test]
 fn whoever_never_answers_is_killed_at_the_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let pid = folder.path().join("pid");
-    let mut examiner = examiner(folder.path(), &format!("echo $$ > {}; exec sleep 600", pid.display()));
-    examiner.time = Duration::from_millis(500);
+    let mut apart = apart(folder.path(), &format!("echo $$ > {}; exec sleep 600", pid.display()));
+    apart.time = Duration::from_millis(500);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let begun = Instant::now();
-    let refused = runtime.block_on(examiner.examine(b"component", &Limits::default())).unwrap_err();
+    let refused = runtime.block_on(apart.examine(b"component", &Limits::default())).unwrap_err();
     assert!(refused.to_string().contains("raise `compile_timeout`"), "{refused}");
     assert!(begun.elapsed() < Duration::from_secs(15));
     let pid = std::fs::read_to_string(pid).unwrap();
@@ -48,7 +48,7 @@ fn whoever_crashes_or_talks_nonsense_is_refused_with_what_has_happened() {
     for (script, says) in [
         ("kill -SEGV $$", "signal: 11"),
         ("exit 3", "exit status: 3"),
-        ("echo '{\"Described\": 1}'", "exit status: 0"),
+        ("echo '{\"Done\": 1}'", "exit status: 0"),
         ("kill -XCPU $$", "raise `compile_timeout`"),
         ("kill -KILL $$", "for lack of memory"),
         ("echo 'memory allocation of 64 bytes failed' >&2; kill -ABRT $$", "raise `compile_memory`"),
@@ -70,8 +70,8 @@ fn nothing_of_this_process_is_in_the_other_ones_environment() {
 
 #[test]
 fn what_can_not_be_started_is_this_machines_doing() {
-    let examiner = Examiner { program: "/nowhere/pawl".into(), ..Examiner::default() };
+    let apart = Apart { program: "/nowhere/pawl".into(), ..Apart::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let refused = runtime.block_on(examiner.examine(b"component", &Limits::default())).unwrap_err();
+    let refused = runtime.block_on(apart.examine(b"component", &Limits::default())).unwrap_err();
     assert!(matches!(refused, Refusal::NotStarted(_)), "{refused}");
 }

@@ -1,5 +1,5 @@
 //! `pawl:step/logging`: what people see of a step while it runs. Not journaled; silent while the guest
-//! replays, since it has been said before. Each line goes to the recorder: for the log of the process, and to be kept, if it
+//! replays, since it has been said before, unless the recorder wants to hear that again. Each line goes to the recorder: for the log of the process, and to be kept, if it
 //! keeps lines.
 
 use std::borrow::Cow;
@@ -61,7 +61,8 @@ impl Host for Guest {
 impl Guest {
     /// Before anything is logged: the log does not know of the replay.
     pub(crate) fn tell_log(&self) {
-        let is_heard = self.recorder.is_some() && self.replay.is_live();
+        let (is_live, position) = (self.replay.is_live(), self.replay.position());
+        let is_heard = self.recorder.as_ref().is_some_and(|recorder| recorder.hears_again(position) || is_live);
         self.log.is_heard.store(is_heard, Ordering::Relaxed);
     }
 }

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use pawl_api::types::{ActOnDeadLetters, DeadLetterVerb, DeadLettersDone, Problem};
 use serde_json::value::RawValue;
 
-use super::{ROUTE, VERBS, of_group, path};
+use super::{ROUTE, VERBS, Which, of};
 use crate::forms::{Fields, JSON};
 use crate::look;
 use crate::visit::Visit;
@@ -26,17 +26,20 @@ const REFUSED: usize = 10;
 /// Counts, and does what was counted when it is asked again.
 pub(crate) async fn act(visit: Visit, RawForm(form): RawForm) -> Response {
     let fields = Fields::of(&form);
-    let group = fields.said("group").unwrap_or_default().to_owned();
-    let note = match asked(&fields) {
+    // Without one it would be about all of them.
+    let Some(which) = fields.all().find_map(|(name, value)| Which::of(name, value)) else {
+        return visit.answer(Err(Problem::bad_request("no group was named, and no pipeline")));
+    };
+    let note = match asked(&which, &fields) {
         Ok((word, asked)) if fields.said("sure").is_some() => go_on(&visit, word, asked).await,
-        Ok((word, asked)) => count_first(&visit, word, asked, &fields).await,
+        Ok((word, asked)) => count_first(&visit, word, asked, &which, &fields).await,
         Err(problem) => Err(problem),
     };
     let status = note.as_ref().err().and_then(|problem| StatusCode::from_u16(problem.status).ok());
     let note = note.unwrap_or_else(|problem| {
         html! { p class="note bad" role="alert" { (look::BAD.icon()) span { (prose(&problem.detail)) } } }
     });
-    let mut response = visit.answer(of_group(&visit, &group, Some(note)).await);
+    let mut response = visit.answer(of(&visit, &which, Some(note)).await);
     if let Some(status) = status {
         *response.status_mut() = status;
     }
@@ -54,12 +57,14 @@ fn verb(word: &str) -> Option<DeadLetterVerb> {
     })
 }
 
-fn asked(fields: &Fields) -> Result<(&str, ActOnDeadLetters), Problem> {
+fn asked<'a>(which: &Which, fields: &'a Fields) -> Result<(&'a str, ActOnDeadLetters), Problem> {
     let word = fields.said("verb").unwrap_or_default();
     let verb =
         verb(word).ok_or_else(|| Problem::bad_request(format!("there is nothing to do that is called {word:?}")))?;
-    // Without a group it would be about all of them.
-    let group = fields.said("group").ok_or_else(|| Problem::bad_request("no group was named"))?;
+    let (group, pipeline) = match which {
+        Which::Group(group) => (Some(group.clone()), None),
+        Which::Pipeline(pipeline) => (None, Some(pipeline.clone())),
+    };
     let output: Option<Box<RawValue>> = match verb {
         DeadLetterVerb::Skip => Some(fields.json("output")?),
         _ => None,
@@ -71,8 +76,8 @@ fn asked(fields: &Fields) -> Result<(&str, ActOnDeadLetters), Problem> {
             verb,
             run: None,
             step: None,
-            pipeline: None,
-            group: Some(group.to_owned()),
+            pipeline,
+            group,
             cause: None,
             state: None,
             since_ms: None,
@@ -91,7 +96,13 @@ async fn piece(visit: &Visit, asked: &ActOnDeadLetters) -> Result<DeadLettersDon
     visit.pages.inside.change(&visit.who, Method::POST, ROUTE, Some((JSON, body))).await
 }
 
-async fn count_first(visit: &Visit, word: &str, asked: ActOnDeadLetters, fields: &Fields) -> Result<Markup, Problem> {
+async fn count_first(
+    visit: &Visit,
+    word: &str,
+    asked: ActOnDeadLetters,
+    which: &Which,
+    fields: &Fields,
+) -> Result<Markup, Problem> {
     let mut asked = ActOnDeadLetters { dry_run: true, ..asked };
     let (mut met, mut runs, mut more) = (0, 0, false);
     for number in 1..=COUNTED {
@@ -115,7 +126,7 @@ async fn count_first(visit: &Visit, word: &str, asked: ActOnDeadLetters, fields:
             @for (name, value) in fields.all() { input type="hidden" name=(name) value=(value); }
             input type="hidden" name="sure" value="true";
             button class="button danger" { (label) }
-            a class="quiet" href=(path(fields.said("group").unwrap_or_default())) { "Leave it" }
+            a class="quiet" href=(which.path()) { "Leave it" }
         }
     })
 }

@@ -36,7 +36,7 @@ async fn document(visit: &Visit, run: &RunSummary, what: &str) -> Markup {
                 None => p class="muted" { "It is too large to be shown." },
             }
             p {
-                a class="button" href=(path) download={ "run-" (run.id) "-" (what) ".json" } { "Download" }
+                a class="button" href=(path) data-copy=(path) download={ "run-" (run.id) "-" (what) ".json" } { "Download" }
                 " " span class="muted" { (figure(bytes.len() as u64)) " bytes" }
             }
         },

@@ -1,10 +1,16 @@
-//! What a step has recorded since its last checkpoint: each call with its answer, as a replay would answer it again.
+//! What a step has recorded since its last checkpoint: each call with its answer, as a replay would answer it again, and the
+//! way to a replay that stops there; what the checkpoint holds; and what has left.
 
 use maud::{Markup, html};
-use pawl_api::types::{Problem, Step, StepJournal};
-use pawl_domain::replay::tell;
+use pawl_api::types::{Problem, SavedState, Step, StepJournal};
+use pawl_domain::journal::{Entry, History, pack};
+use pawl_domain::replay::{Told, tell};
 
+use super::effects;
+use crate::frame::part;
+use crate::json;
 use crate::rows::columns;
+use crate::times::iso;
 use crate::visit::Visit;
 use crate::words::{count, cut, figure, prose};
 
@@ -12,25 +18,44 @@ use crate::words::{count, cut, figure, prose};
 const READ: u32 = 5_000;
 const SHOWN: usize = 80;
 
-/// Letters of a call, and of an answer.
+/// Letters of a call, and of an answer; of a checkpoint that is text.
 const TEXT: usize = 200;
+const STATE: usize = 1_000;
 
-/// The table, or why there is none. `at` is the step's route.
-pub(super) async fn table(visit: &Visit, at: &str, step: &Step) -> Markup {
+/// The parts of a page that are about it. `at` is the step's route, `page` the path of its page.
+pub(super) async fn parts(visit: &Visit, at: &str, page: &str, step: &Step) -> Markup {
+    let whole = |inside: &Markup| part("journal", "Journal", &html! { (about(step)) (inside) });
     let since = step.journal_length.saturating_sub(step.checkpoint_position.unwrap_or(0));
     if step.journal_length == 0 {
-        return html! { p class="muted" { "It has recorded nothing so far." } };
+        return part("journal", "Journal", &html! { p class="muted" { "It has recorded nothing so far." } });
     }
     if since > READ {
-        return html! {
-            (about(step))
+        return whole(&html! {
             p class="muted" { (figure(since.into())) " entries since its checkpoint are too many to be shown." }
-        };
+        });
     }
-    match visit.read::<StepJournal>(&format!("{at}/journal")).await.and_then(|journal| entries(&journal)) {
-        Ok(entries) => html! { (about(step)) (entries) },
-        Err(problem) => html! { p class="muted" { (prose(&problem.detail)) } },
+    let read = visit.read::<StepJournal>(&format!("{at}/journal")).await;
+    let read = read.and_then(|journal| Ok((history_of(&journal)?, journal)));
+    match read {
+        Ok((history, journal)) => {
+            let all: Vec<(u32, &Entry)> =
+                history.segments.iter().flat_map(|(first, entries)| (*first..).zip(entries)).collect();
+            let left = effects::of(&all);
+            html! {
+                (whole(&entries(page, &history, &all)))
+                @if left.is_empty() { div id="effects" data-live {} } @else { (part("effects", "Effects", &effects::table(&left))) }
+                @match &journal.checkpoint {
+                    Some(saved) => (part("checkpoint", "Checkpoint", &checkpoint(saved))),
+                    None => div id="checkpoint" data-live {},
+                }
+            }
+        }
+        Err(problem) => whole(&html! { p class="muted" { (prose(&problem.detail)) } }),
     }
+}
+
+fn history_of(journal: &StepJournal) -> Result<History, Problem> {
+    journal.history().map_err(|error| Problem::bad_request(error.to_string()))
 }
 
 fn about(step: &Step) -> Markup {
@@ -46,29 +71,60 @@ fn about(step: &Step) -> Markup {
     }
 }
 
-const COLUMNS: [(&str, &str); 3] = [("At", "num"), ("Call", ""), ("Answer", "")];
+const COLUMNS: [(&str, &str); 5] =
+    [("At", "num"), ("Call", ""), ("Answer", ""), ("Bytes", "num wide"), ("Replay", "num")];
 
-fn entries(journal: &StepJournal) -> Result<Markup, Problem> {
-    let history = journal.history().map_err(|error| Problem::bad_request(error.to_string()))?;
+fn entries(page: &str, history: &History, all: &[(u32, &Entry)]) -> Markup {
     let signal = |position: u32| history.signals.iter().find(|(at, _)| *at == position).map(|(_, payload)| &**payload);
-    let all: Vec<_> = history.segments.iter().flat_map(|(first, entries)| (*first..).zip(entries)).collect();
+    let from = history.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.position);
     let shown = &all[all.len().saturating_sub(SHOWN)..];
-    Ok(html! {
+    html! {
+        @if shown.len() < all.len() {
+            p class="muted" { "The last " (SHOWN) " of " (count(all.len() as u64, "entry", "entries")) "." }
+        }
         table class="rows log" {
             (columns(&COLUMNS))
             tbody {
                 @for (position, entry) in shown {
-                    @let told = tell(entry, signal(*position));
+                    @let told = told(entry, signal(*position));
                     tr {
                         td class="num muted" { (position) }
                         td { (cut(&told.call, TEXT)) }
                         td class="line" { (cut(&told.answer, TEXT)) }
+                        td class="num wide muted" { (figure(pack(std::slice::from_ref(*entry)).len() as u64 - 1)) }
+                        td class="num" {
+                            @if *position >= from {
+                                a href={ (page) "/replay?to=" (position) } aria-label={ "Replay to entry " (position) } { "to here" }
+                            }
+                        }
                     }
                 }
             }
         }
-        @if shown.len() < all.len() {
-            p class="muted" { "The last " (SHOWN) " of " (count(all.len() as u64, "entry", "entries")) "." }
+        p class="more" { a class="button" href={ (page) "/replay" } { "Replay" } }
+    }
+}
+
+/// An entry as it is told everywhere, with times that people read.
+fn told(entry: &Entry, signal: Option<&[u8]>) -> Told {
+    let told = tell(entry, signal);
+    match entry {
+        Entry::Now { unix_ns } => Told { answer: iso(i64::try_from(unix_ns / 1_000_000).unwrap_or(i64::MAX)), ..told },
+        _ => told,
+    }
+}
+
+/// What a replacement is given back.
+fn checkpoint(saved: &SavedState) -> Markup {
+    let bytes = saved.state.len() as u64;
+    let folded = json::folded(&saved.state);
+    let text = std::str::from_utf8(&saved.state).ok().filter(|text| !text.contains('\0'));
+    html! {
+        p class="muted" { "Number " (saved.ordinal) ", at entry " (saved.position) ", " (figure(bytes)) " bytes." }
+        @match (folded, text) {
+            (Some(folded), _) => (folded),
+            (None, Some(text)) if !text.is_empty() => pre { code { (cut(text, STATE)) } },
+            _ => {},
         }
-    })
+    }
 }

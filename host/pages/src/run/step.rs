@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use pawl_api::types::{Event, EventList, LogList, Problem, Run, Step, StepDetail};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{EVENTS, journal, live, logs, plain, spans};
+use super::{EVENTS, divergence, journal, live, logs, plain, spans};
 use crate::acts;
 use crate::frame::{Live, Sheet, Tab, part};
 use crate::json;
@@ -34,10 +34,11 @@ async fn sheet(visit: &Visit, id: &str, name: &str) -> Result<Sheet, Problem> {
     let after = run.summary.event_count.saturating_sub(EVENTS);
     let (logged, happened) = (format!("{at}/logs?tail={LINES}"), format!("/v1/runs/{id}/events?after={after}"));
     let detail: StepDetail = visit.read(&at).await?;
+    let page = format!("/runs/{id}/steps/{}", utf8_percent_encode(name, NON_ALPHANUMERIC));
     let (lines, events, journal) = join3(
         visit.read::<LogList>(&logged),
         visit.read::<EventList>(&happened),
-        journal::table(visit, &at, &detail.step),
+        journal::parts(visit, &at, &page, &detail.step),
     )
     .await;
     let (lines, events, now) = (lines?.lines, events?.events, now_ms());
@@ -49,7 +50,7 @@ async fn sheet(visit: &Visit, id: &str, name: &str) -> Result<Sheet, Problem> {
         (head(&detail.step, now))
         (part("stands", "State", &state(visit, summary.id, &detail)))
         (part("claims", "Attempts", &claims(&detail.step, &events, now)))
-        (part("journal", "Journal", &journal))
+        (journal)
         (part("lines", "Log", &logs::lines(&lines, LINES)))
     };
     let is_over = summary.status.is_ended() || detail.step.status.is_ended();
@@ -87,6 +88,7 @@ fn state(visit: &Visit, run: pawl_domain::id::RunId, detail: &StepDetail) -> Mar
             p class={ "note " (of_step(step.status).class) } { (of_step(step.status).icon()) span { (message) } }
         }
         @if !step.needs.is_empty() { p class="muted" { "Needs " (step.needs.join(", ")) } }
+        @if let Some(divergence) = divergence::of_step(step) { (divergence::drawn(&divergence)) }
         (acts::of_step(visit, run, &step.name, step.status, ways_out))
         @if let Some(folded) = error.as_deref().and_then(|error| json::folded(error.as_bytes())) { h3 { "Error" } (folded) }
         @if let Some(output) = output {

@@ -46,15 +46,24 @@ macro_rules! step_columns {
     };
 }
 
-/// A page of runs: up to `$2` of those of a namespace in the states `$4` that are older than `$3`, if it is given, newest
-/// first. It is put together from a page of each state: each is read in the order of an index that begins with what it asks
+/// A page of runs: up to `$2` of those of a namespace in the states `$4` that are older than `$3` and `$6`, and no older than
+/// `$5`, of what is given, newest first. Times are those that are told, in whole ms. The page is put together from a page of each state: each is read in the order of an index that begins with what it asks
 /// for, so that a page reads itself and nothing else, and no index is there for the mixture.
 macro_rules! page_where {
     ($also:literal) => {
         concat!(
-            "with bound as materialized (
+            "with told as (
+                 select timestamptz 'epoch' + ($5::bigint - 0.5) * interval '1 millisecond' as since,
+                        timestamptz 'epoch' + ($6::bigint - 0.5) * interval '1 millisecond' as until
+             ), place as (
                  select case when $3::uuid is null then 'infinity' else (select created_at from run where id = $3) end as at,
                         coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff') as id
+             ), bound as materialized (
+                 -- One place where the index is entered: the older one of both.
+                 select case when t.until <= p.at then t.until else p.at end as at,
+                        case when t.until <= p.at then '00000000-0000-0000-0000-000000000000'::uuid else p.id end as id,
+                        coalesce(t.since, '-infinity') as since
+                 from told t, place p
              ), page as (
                  select o.id, o.created_at from unnest($4::text[]) as s (status)
                  cross join lateral (
@@ -62,6 +71,7 @@ macro_rules! page_where {
                      where o.namespace = $1 and o.status = s.status ",
             $also,
             "      and (o.created_at, o.id) < ((select at from bound), (select id from bound))
+                       and o.created_at >= (select since from bound)
                      order by o.created_at desc, o.id desc limit $2
                  ) as o
                  order by o.created_at desc, o.id desc limit $2
@@ -73,18 +83,21 @@ macro_rules! page_where {
 }
 
 const OF_ALL: &str = page_where!("");
-const OF_PIPELINE: &str = page_where!("and o.pipeline = $5");
+const OF_PIPELINE: &str = page_where!("and o.pipeline = $7");
 
 #[async_trait]
 impl Runs for Postgres {
     async fn runs(&self, filter: &RunFilter<'_>) -> Result<Vec<RunRow>> {
         let statuses: Vec<&str> = filter.statuses().iter().map(|status| status.as_str()).collect();
+        let (since_ms, until_ms) = filter.times();
         let page = |sql: &'static str| {
             sqlx::query(sql)
                 .bind(filter.namespace.as_str())
                 .bind(i64::from(filter.limit))
                 .bind(filter.before.map(|run| run.0))
                 .bind(statuses)
+                .bind(since_ms)
+                .bind(until_ms)
         };
         let query = match filter.pipeline {
             Some(pipeline) => page(OF_PIPELINE).bind(pipeline),
@@ -122,6 +135,18 @@ impl Runs for Postgres {
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(run_row).collect()
+    }
+
+    async fn runs_with_error(&self, runs: &[RunId], part: &[u8]) -> Result<Vec<RunId>> {
+        let found = sqlx::query_scalar(
+            "select r.id from unnest($1::uuid[]) as r (id)
+             where exists (select from step s where s.run_id = r.id and s.error is not null and position($2::bytea in s.error) > 0)",
+        )
+        .bind(runs.iter().map(|run| run.0).collect::<Vec<_>>())
+        .bind(part)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(found.into_iter().map(RunId).collect())
     }
 
     async fn run_times(&self, runs: &[RunId]) -> Result<Vec<RunTimes>> {

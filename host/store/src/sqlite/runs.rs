@@ -46,7 +46,7 @@ macro_rules! page_of {
     ($which:literal) => {
         concat!(
             run_query!(),
-            "where r.namespace = ?1 and (r.created_at, r.id) < (?3, ?4)",
+            "where r.namespace = ?1 and (r.created_at, r.id) < (?3, ?4) and r.created_at >= ?5",
             $which,
             " order by r.created_at desc, r.id desc limit ?2"
         )
@@ -54,8 +54,8 @@ macro_rules! page_of {
 }
 
 const NEWEST: &str = page_of!("");
-const OF_STATUS: &str = page_of!(" and r.status = ?5");
-const OF_PIPELINE: &str = page_of!(" and r.status = ?5 and r.pipeline = ?6");
+const OF_STATUS: &str = page_of!(" and r.status = ?6");
+const OF_PIPELINE: &str = page_of!(" and r.status = ?6 and r.pipeline = ?7");
 
 #[async_trait]
 impl Runs for Sqlite {
@@ -63,19 +63,21 @@ impl Runs for Sqlite {
         let (namespace, pipeline) = (filter.namespace.to_string(), filter.pipeline.map(str::to_owned));
         let (limit, statuses) = (filter.limit, filter.statuses().to_vec());
         let (before, is_filtered) = (filter.before, filter.status.is_some() || pipeline.is_some());
+        let (since_ms, until_ms) = filter.times();
         self.read(move |conn| {
-            let Some(bound) = page_bound(conn, before)? else { return Ok(Vec::new()) };
+            let Some(place) = page_bound(conn, before)? else { return Ok(Vec::new()) };
+            // The older one of both.
+            let (at, id) = until_ms.map_or(place, |until_ms| place.min((until_ms, Uuid::nil())));
+            let since = since_ms.unwrap_or(i64::MIN);
             if !is_filtered {
-                return rows(conn, NEWEST, (namespace, limit, bound.0, bound.1), run_row);
+                return rows(conn, NEWEST, (namespace, limit, at, id, since), run_row);
             }
             // A page of each state, and the newest of them.
             let mut page = Vec::new();
             for status in statuses.iter().map(|status| status.as_str()) {
                 page.extend(match &pipeline {
-                    None => rows(conn, OF_STATUS, (&namespace, limit, bound.0, bound.1, status), run_row)?,
-                    Some(name) => {
-                        rows(conn, OF_PIPELINE, (&namespace, limit, bound.0, bound.1, status, name), run_row)?
-                    }
+                    None => rows(conn, OF_STATUS, (&namespace, limit, at, id, since, status), run_row)?,
+                    Some(name) => rows(conn, OF_PIPELINE, (&namespace, limit, at, id, since, status, name), run_row)?,
                 });
             }
             page.sort_by_key(|run| std::cmp::Reverse((run.created_at_ms, run.id.0)));
@@ -106,6 +108,19 @@ impl Runs for Sqlite {
             let mut found = Vec::with_capacity(runs.len());
             for run in runs {
                 found.extend(row(conn, concat!(run_query!(), "where r.id = ?1"), [run.0], run_row)?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn runs_with_error(&self, runs: &[RunId], part: &[u8]) -> Result<Vec<RunId>> {
+        let (runs, part) = (runs.to_vec(), part.to_vec());
+        let sql = "select 1 from step where run_id = ?1 and error is not null and instr(error, ?2) > 0 limit 1";
+        self.read(move |conn| {
+            let mut found = Vec::new();
+            for run in runs {
+                found.extend(row(conn, sql, (run.0, &part), |_| Ok(run))?);
             }
             Ok(found)
         })

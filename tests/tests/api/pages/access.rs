@@ -50,6 +50,9 @@ fn each_page_is_for_whoever_may_read_and_offers_what_the_role_may_do() -> Result
             "/runs/{run}/events",
             "/runs/{run}/logs",
             "/runs/{run}/steps/{step}",
+            "/runs/{run}/steps/{step}/replay?to=1",
+            "/runs?within=1h&key=order-*&error=x&pick=yes",
+            "/dead-letters?pipeline=pair",
         ] {
             let shown = browser.get(&filled(path))?;
             assert_eq!(shown.status, 200, "{path} by {role}: {}", shown.text);

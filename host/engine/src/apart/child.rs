@@ -1,17 +1,14 @@
-//! The other process: it bounds itself before it reads anything, examines one component, and ends. It knows no setting and no
+//! The other process: it bounds itself before it reads anything, does one piece of work, and ends. It knows no setting and no
 //! server, and keeps no compiled component: nothing that it could write would be executed. It can't write, either, so that memories
 //! are filled without the help of files.
 
 use std::io::{BufRead as _, Read as _};
 use std::process::ExitCode;
 
-use pawl_domain::id::Digest;
-use pawl_domain::limits::Limits;
 use pawl_domain::schema::STACK_BYTES;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{Answer, Asked, EXAMINE};
-use crate::{Config, Engine, LoadError};
+use super::{Answer, Work};
 
 /// Three are open from the start; the compiler opens a few to look at the machine.
 const OPEN_FILES: u64 = 16;
@@ -19,17 +16,17 @@ const OPEN_FILES: u64 = 16;
 /// A line that tells what is asked, bytes.
 const LINE_BYTES: u64 = 4 << 10;
 
-/// What the program does if it was started to examine a component; `None` if not. Called first of all, with nothing else
-/// under way in the process.
+/// What the program does if it was started for this kind of work; `None` if not. Called first of all, with nothing else under
+/// way in the process.
 #[must_use]
-pub fn examine_if_asked() -> Option<ExitCode> {
+pub fn do_if_asked<W: Work>() -> Option<ExitCode> {
     let mut words = std::env::args_os().skip(1);
-    if words.next()? != EXAMINE {
+    if words.next()? != W::WORD {
         return None;
     }
     let mut number = || words.next()?.to_str()?.parse().ok();
     let (Some(memory_bytes), Some(cpu_seconds)) = (number(), number()) else { return Some(ExitCode::from(2)) };
-    Some(match examine(memory_bytes, cpu_seconds) {
+    Some(match work::<W>(memory_bytes, cpu_seconds) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             pawl_base::tell!("{error}");
@@ -38,20 +35,28 @@ pub fn examine_if_asked() -> Option<ExitCode> {
     })
 }
 
-fn examine(memory_bytes: u64, cpu_seconds: u64) -> std::io::Result<()> {
+fn work<W: Work>(memory_bytes: u64, cpu_seconds: u64) -> std::io::Result<()> {
     bound(memory_bytes, cpu_seconds)?;
     let mut stdin = std::io::stdin().lock();
     let mut line = Vec::new();
     (&mut stdin).take(LINE_BYTES).read_until(b'\n', &mut line)?;
-    let asked: Asked = serde_json::from_slice(&line)?;
-    let mut component = Vec::new();
-    (&mut stdin).take(asked.component_bytes as u64).read_to_end(&mut component)?;
+    let asked: W = serde_json::from_slice(&line)?;
+    let mut parts = Vec::new();
+    for size in asked.sizes() {
+        let mut part = Vec::new();
+        (&mut stdin).take(size as u64).read_to_end(&mut part)?;
+        parts.push(part);
+    }
     drop(stdin);
     std::thread::Builder::new().name("watch".into()).spawn(end_with_who_asked)?;
     // Schemas may be deep.
-    let examining = std::thread::Builder::new().stack_size(STACK_BYTES);
-    let examining = examining.spawn(move || answer(&asked, &component))?;
-    let answer = examining.join().map_err(|_| std::io::Error::other("the examination panicked"))?;
+    let working = std::thread::Builder::new().stack_size(STACK_BYTES);
+    let working = working.spawn(move || asked.carry_out(parts))?;
+    let answer = match working.join().map_err(|_| std::io::Error::other("the work panicked"))? {
+        Ok(done) => Answer::Done(done),
+        Err(why) if lacks_memory(&why) => Answer::NoMemory,
+        Err(why) => Answer::Unfit(why),
+    };
     pawl_base::terminal::print_json(&serde_json::to_string(&answer)?)
 }
 
@@ -74,32 +79,6 @@ fn bound(memory_bytes: u64, cpu_seconds: u64) -> std::io::Result<()> {
 fn end_with_who_asked() {
     let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
     std::process::exit(1);
-}
-
-fn answer(asked: &Asked, component: &[u8]) -> Answer {
-    let described = describe(asked, component);
-    match described {
-        Ok(manifest) => Answer::Described(manifest),
-        Err(why) if lacks_memory(&why) => Answer::NoMemory,
-        Err(why) => Answer::Unfit(why),
-    }
-}
-
-fn describe(asked: &Asked, component: &[u8]) -> Result<crate::Manifest, String> {
-    let limits = Limits {
-        component_bytes: asked.limit_component,
-        entry_bytes: asked.limit_entry,
-        memory_bytes: asked.limit_memory,
-        ..Limits::default()
-    };
-    let config = Config { limits, cache_dir: None, slots: 1, images: false, ..Config::default() };
-    let engine = Engine::new(config).map_err(|error| pawl_base::chain(&error))?;
-    let examined = || -> Result<crate::Manifest, LoadError> {
-        engine.check_shape(component)?;
-        let prepared = engine.prepare(Digest::of(component), component)?;
-        engine.describe(&prepared)
-    };
-    examined().map_err(|error| error.to_string())
 }
 
 /// As the system says it.
