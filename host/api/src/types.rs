@@ -25,6 +25,7 @@ mod retention;
 mod runs;
 mod sealing;
 mod secrets;
+mod times;
 mod tokens;
 mod whole;
 
@@ -46,6 +47,7 @@ pub use retention::*;
 pub use runs::*;
 pub use sealing::*;
 pub use secrets::*;
+pub use times::*;
 pub use tokens::*;
 
 pub use pawl_domain::event::EventKind;
