@@ -20,7 +20,6 @@ mod data;
 mod graph;
 mod history;
 mod journal;
-mod layers;
 mod logs;
 mod spans;
 mod step;

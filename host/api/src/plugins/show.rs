@@ -75,14 +75,16 @@ async fn find(state: &AppState, name: &str) -> Result<PluginRow> {
 /// What keeps a version, the strongest first.
 fn standing(plugin: &PluginRow, version: &str, is_named: bool, open_runs: u32) -> Standing {
     let is = |other: &Option<String>| other.as_deref() == Some(version);
-    match () {
-        () if is(&plugin.active_version) => Standing::Active,
-        () if is_named => Standing::Named,
-        () if open_runs > 0 => Standing::Open,
-        () if is(&plugin.previous_version) || plugin.earlier_versions.iter().any(|it| it == version) => {
-            Standing::History
-        }
-        () => Standing::Unused,
+    if is(&plugin.active_version) {
+        Standing::Active
+    } else if is_named {
+        Standing::Named
+    } else if open_runs > 0 {
+        Standing::Open
+    } else if is(&plugin.previous_version) || plugin.earlier_versions.iter().any(|it| it == version) {
+        Standing::History
+    } else {
+        Standing::Unused
     }
 }
 
