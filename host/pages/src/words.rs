@@ -26,7 +26,7 @@ pub(super) fn prose_without_commands(text: &str) -> Markup {
 
 /// A name in a path: what may stand in names stays as it is.
 pub(super) fn in_path(text: &str) -> impl fmt::Display + '_ {
-    const SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+    const SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
     utf8_percent_encode(text, SET)
 }
 

@@ -13,6 +13,7 @@ use crate::served::{Api, PIPELINE};
 mod access;
 mod forms;
 mod text;
+mod things;
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";

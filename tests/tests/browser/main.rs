@@ -5,4 +5,5 @@
 mod furnished;
 mod lives;
 mod looks;
+mod things;
 mod used;

@@ -114,7 +114,7 @@ pub(crate) async fn act(visit: Visit, Path((name, act)): Path<(String, String)>,
     };
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let (note, typed) = match &*act {
-        "submit" => (None, Typed { fields, problem: Some(problem.clone()) }),
+        "submit" if visit.may(&Method::POST, SUBMIT) => (None, Typed { fields, problem: Some(problem.clone()) }),
         _ => (Some(frame::refused(&problem)), Typed::nothing()),
     };
     match one::sheet(&visit, &name, &Wanted::default(), note, &typed).await {
