@@ -15,6 +15,7 @@ mod runs;
 mod schemathesis;
 mod served;
 mod sources;
+mod things;
 mod tls;
 mod trusted;
 mod uploads;

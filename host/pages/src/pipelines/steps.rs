@@ -50,8 +50,8 @@ fn told(times: &PipelineTimes) -> String {
     let runs = count(times.runs.into(), "run", "runs");
     match (times.runs, times.more) {
         (0, _) => "How long steps take is told when runs have ended.".to_owned(),
-        (_, true) => format!("How long each took, from its first claim to its end, in the newest {runs} that have ended."),
-        (_, false) => format!("How long each took, from its first claim to its end, in the {runs} that have ended."),
+        (_, true) => format!("Times are from a step's first claim to its end, in {runs}: the newest that have ended."),
+        (_, false) => format!("Times are from a step's first claim to its end, in {runs}: all that have ended."),
     }
 }
 
@@ -172,6 +172,7 @@ mod tests {
     fn of_how_many_runs_it_is_made_is_said() {
         let with = |runs, more| told(&PipelineTimes { runs, more, took: None, steps: vec![] });
         assert!(with(0, false).contains("when runs have ended"));
-        assert!(with(1, false).contains("in the 1 run that") && with(1_000, true).contains("in the newest 1,000 runs"));
+        assert!(with(1, false).ends_with("in 1 run: all that have ended."));
+        assert!(with(1_000, true).ends_with("in 1,000 runs: the newest that have ended."));
     }
 }
