@@ -323,8 +323,7 @@ fn pipelines() -> Vec<Route> {
         Route::get("/v1/pipelines/{pipeline}/schema", pipelines::versions::input)
             .wants(Read)
             .says("showPipelineInput", "what its first steps take, as JSON Schemas: a run's input is given to each of them")
-            .or(&UNKNOWN_PIPELINE, "")
-            .or(&BUSY, ""),
+            .or(&UNKNOWN_PIPELINE, ""),
         Route::get("/v1/pipelines/{pipeline}/times", pipelines::times::show)
             .wants(Read)
             .says("timePipeline", "how long its runs and each of their steps take, as a distribution: of the newest runs that have succeeded or failed, 200 unless `runs` says otherwise, and fewer where they have many steps")

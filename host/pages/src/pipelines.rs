@@ -71,7 +71,7 @@ struct Lately<'a> {
 
 impl<'a> Lately<'a> {
     fn of(list: &'a RunList, now: i64) -> Self {
-        let mut counts = HashMap::new();
+        let mut counts: HashMap<&str, u64> = HashMap::new();
         for run in list.runs.iter().filter(|run| run.created_at_ms > now - HOUR) {
             *counts.entry(&*run.pipeline).or_default() += 1;
         }

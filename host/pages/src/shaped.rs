@@ -128,29 +128,30 @@ impl Member<'_> {
                     Kind::Text => { input name=(key) value=(was) placeholder=[hint] autocomplete="off" spellcheck="false"; }
                     Kind::Number { is_whole, least, most } => {
                         input type="number" name=(key) value=(was) step=(if *is_whole { "1" } else { "any" }) min=[least]
-                            max=[most] required[self.is_required] placeholder=[hint] autocomplete="off";
+                            max=[most] placeholder=[hint] autocomplete="off";
                     }
-                    Kind::Choice(values) => select name=(key) required[self.is_required] {
+                    Kind::Choice(values) => select name=(key) {
                         option value="" { (hint.as_deref().unwrap_or(if self.is_required { "choose" } else { "nothing" })) }
                         @for value in values {
                             @let json = value.to_string();
                             option value=(json) selected[json == was] { (cut(&shown(value), NAME)) }
                         }
                     },
-                    Kind::Json => textarea name=(key) rows="3" required[self.is_required] spellcheck="false"
+                    Kind::Json => textarea name=(key) rows="3" spellcheck="false"
                         placeholder=(hint.as_deref().unwrap_or("JSON")) { (was) },
                 }
             }
         }
     }
 
-    /// What was typed, as JSON; none if nothing was, and nothing need be.
+    /// What was typed, as JSON; none if nothing was. Whether something must be is for the API to say, since all of it may be typed
+    /// at once as well.
     fn value(&self, typed: &Fields) -> Result<Option<Box<RawValue>>, Problem> {
         let key = self.key();
         let wrong = |what: &str| Problem::bad_request(format!("`{}`: {what}", cut(self.name, NAME)));
         if self.kind == Kind::Text {
-            // Blanks belong to a text, and an empty one is one where there must be some.
-            let text = typed.raw(&key).filter(|text| !text.is_empty() || self.is_required);
+            // Blanks belong to a text; an empty one is none.
+            let text = typed.raw(&key).filter(|text| !text.is_empty());
             let json = text.map(serde_json::value::to_raw_value).transpose();
             return json.map_err(|error| wrong(&error.to_string()));
         }

@@ -128,7 +128,7 @@ fn counted(marks: &[StepMark]) -> HashMap<Digest, u32> {
     let has_to = marks.iter().filter(|mark| !mark.status.is_ended());
     let pinned: HashSet<(Digest, RunId)> =
         has_to.filter_map(|mark| mark.component.map(|digest| (digest, mark.id.run))).collect();
-    let mut counts = HashMap::new();
+    let mut counts: HashMap<Digest, u32> = HashMap::new();
     for (digest, _) in pinned {
         *counts.entry(digest).or_default() += 1;
     }

@@ -73,7 +73,7 @@ pub(super) fn forms(visit: &Visit, pipeline: &PipelineDetail, input: Option<&Pip
 }
 
 fn submit(at: &str, input: Option<&PipelineInput>, typed: &Typed) -> Markup {
-    let schemas = input.map_or(&[][..], |input| &input.steps);
+    let schemas = input.map_or(&[][..], |input| &input.steps[..]);
     let shown = schemas.first().and_then(|first| folded(first.schema.to_string().as_bytes()));
     html! {
         details class="act" name="act" open[typed.problem.is_some()] {

@@ -31,7 +31,7 @@ pub(super) fn done(act: &str) -> Option<&'static str> {
 pub(super) fn forms(visit: &Visit, plugin: &PluginDetail) -> Markup {
     let at = path(&plugin.name);
     let others = plugin.versions.iter().filter(|version| Some(&version.version) != plugin.active_version.as_ref());
-    let others: Vec<&str> = others.map(|version| &*version.version).collect();
+    let others: Vec<&str> = others.take(one::CHOICES).map(|version| &*version.version).collect();
     html! {
         div class="acts" {
             @if !others.is_empty() && visit.may(&Method::POST, ACTIVATE) {

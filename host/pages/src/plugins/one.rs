@@ -16,8 +16,9 @@ use crate::times::{ago, now_ms};
 use crate::visit::Visit;
 use crate::words::{count, figure, in_path, name};
 
-/// Versions and pipelines that are listed.
+/// Versions and pipelines that are listed, and versions that one is chosen of.
 const ROWS: usize = 40;
+pub(super) const CHOICES: usize = 100;
 
 const SECRETS: &str = "/v1/secrets";
 
@@ -148,7 +149,7 @@ fn row(plugin: &PluginDetail, version: &VersionUse, told: Option<&str>, now: i64
 
 /// Any two of them.
 fn compare(plugin: &PluginDetail, told: Option<&str>) -> Markup {
-    let all = || plugin.versions.iter().map(|version| &*version.version);
+    let all = || plugin.versions.iter().take(CHOICES).map(|version| &*version.version);
     let before = all().skip_while(|version| Some(*version) != told).nth(1);
     let options = |chosen: Option<&str>| {
         html! { @for version in all() { option value=(version) selected[Some(version) == chosen] { (version) } } }
