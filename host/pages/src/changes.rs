@@ -102,21 +102,18 @@ mod tests {
 
     fn told(before: &Value, after: &Value) -> Vec<String> {
         let text = |value: &Option<Value>| value.as_ref().map_or_else(|| "-".to_owned(), Value::to_string);
-        between(before, after).iter().map(|it| format!("{} {} {}", it.path, text(&it.before), text(&it.after))).collect()
+        between(before, after)
+            .iter()
+            .map(|it| format!("{} {} {}", it.path, text(&it.before), text(&it.after)))
+            .collect()
     }
 
     #[test]
     fn what_came_went_or_is_another_is_told_by_its_path() {
         let before = json!({"queue": "a", "config": {"items": 30, "keep": 1}, "allow": ["x", "y"], "gone": null});
         let after = json!({"queue": "b", "config": {"items": 40, "keep": 1}, "allow": ["y", "z"], "new": [1]});
-        let all = [
-            "allow \"x\" -",
-            "allow - \"z\"",
-            "config.items 30 40",
-            "gone null -",
-            "new - [1]",
-            "queue \"a\" \"b\"",
-        ];
+        let all =
+            ["allow \"x\" -", "allow - \"z\"", "config.items 30 40", "gone null -", "new - [1]", "queue \"a\" \"b\""];
         assert_eq!(told(&before, &after), all);
         assert!(told(&before, &before).is_empty());
         assert_eq!(told(&json!({"a": ["x", "y"]}), &json!({"a": ["y", "x"]})), ["a [\"x\",\"y\"] [\"y\",\"x\"]"]);

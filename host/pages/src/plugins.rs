@@ -18,8 +18,7 @@ pub(super) use act::act;
 pub(super) use one::show;
 
 /// How the first one comes.
-const FIRST: &str =
-    "pawl plugin new hello\npawl plugin build hello -o hello.wasm\npawl plugin push hello.wasm";
+const FIRST: &str = "pawl plugin new hello\npawl plugin build hello -o hello.wasm\npawl plugin push hello.wasm";
 
 /// Where a plugin's page is.
 pub(super) fn path(plugin: &str) -> String {

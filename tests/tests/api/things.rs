@@ -86,12 +86,16 @@ fn what_runs_take_and_how_long_they_take_is_told() -> Result<()> {
     let _worker = api.worker()?;
     let runs: Vec<RunId> = (0..3).map(|number| api.submit(&json!(number))).collect::<Result<_>>()?;
     wait::until_true(bounds::RUN, "the runs to end", || {
-        let ended = runs.iter().map(|run| Ok(api.client.get(&format!("/v1/runs/{run}"))?.read::<Run>()?.summary.status));
+        let ended =
+            runs.iter().map(|run| Ok(api.client.get(&format!("/v1/runs/{run}"))?.read::<Run>()?.summary.status));
         Ok(ended.collect::<Result<Vec<_>>>()?.iter().all(|status| *status == RunStatus::Succeeded))
     })?;
     let times: PipelineTimes = api.client.get("/v1/pipelines/pair/times")?.read()?;
     assert_eq!((times.runs, times.more), (3, false));
-    assert_eq!(times.took.map(|took| (took.count, took.parts_ms.len(), took.parts_ms.is_sorted())), Some((3, 21, true)));
+    assert_eq!(
+        times.took.map(|took| (took.count, took.parts_ms.len(), took.parts_ms.is_sorted())),
+        Some((3, 21, true))
+    );
     for step in &times.steps {
         assert_eq!((step.took.as_ref().map(|took| took.count), step.failed), (Some(3), 0), "{}", step.name);
     }
@@ -139,7 +143,8 @@ fn a_version_of_a_plugin_is_told_with_what_keeps_it() -> Result<()> {
     assert!(one.imports.iter().any(|name| name.starts_with("pawl:step/durable@")), "{:?}", one.imports);
     let again: PluginVersionDetail = api.client.get("/v1/plugins/echo/versions/5")?.read()?;
     assert_eq!(again.imports, one.imports, "from memory");
-    for path in ["/v1/plugins/ehco", "/v1/plugins/echo/versions/9", "/v1/plugins/%00", "/v1/plugins/echo/versions/%00"] {
+    for path in ["/v1/plugins/ehco", "/v1/plugins/echo/versions/9", "/v1/plugins/%00", "/v1/plugins/echo/versions/%00"]
+    {
         assert_eq!(api.client.get(path)?.problem(404)?.kind, "/problems/unknown-plugin", "{path}");
     }
     api.stop()

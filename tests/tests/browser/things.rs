@@ -27,7 +27,9 @@ fn a_run_is_submitted_by_the_form_that_its_schema_makes() -> Result<()> {
     browser.fill(&format!("{form} [name='whole']"), "{\"signal\": 7}")?;
     browser.click(&format!("{form} > button"))?;
     browser.shows(&format!("{form} .note"), "wait-for-approval")?;
-    let kept = browser.value(&format!("[...document.querySelectorAll(\"{form} input, {form} textarea\")].map((it) => it.value).filter(Boolean)"))?;
+    let kept = browser.value(&format!(
+        "[...document.querySelectorAll(\"{form} input, {form} textarea\")].map((it) => it.value).filter(Boolean)"
+    ))?;
     ensure!(kept == json!(["1", "{\"signal\": 7}", "refund-7"]), "{kept}");
     browser.value(&format!("document.querySelector(\"{form} [name='whole']\").value = ''"))?;
     browser.fill(&format!("{form} [name='of:signal']"), "approved")?;

@@ -65,7 +65,8 @@ fn a_page_of_runs_costs_the_same_however_many_there_are() -> Result<()> {
 fn the_steps_of_some_runs_cost_the_same_however_many_there_are() -> Result<()> {
     let both = Both::start()?;
     let namespace = Namespace::default();
-    let ended = RunFilter { status: Some(RunStatus::Succeeded), pipeline: Some("many"), ..RunFilter::newest(&namespace, 50) };
+    let ended =
+        RunFilter { status: Some(RunStatus::Succeeded), pipeline: Some("many"), ..RunFilter::newest(&namespace, 50) };
     let cost = |filled: &Filled| -> Result<i64> {
         let runs: Vec<RunId> = block_on(filled.store.runs(&ended))?.iter().map(|run| run.id).collect();
         assert!(block_on(filled.store.step_marks(&runs))?.len() >= 50, "each has steps");

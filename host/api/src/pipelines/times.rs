@@ -153,7 +153,8 @@ mod tests {
     fn steps_are_told_apart_by_their_names_in_whatever_version() {
         let (old, new) = (pipeline(&["load", "join"]), pipeline(&["fetch", "load"]));
         let versions = [&old, &new].map(|it| (it.digest(), Arc::clone(it))).into();
-        let runs = [run(&new, RunStatus::Succeeded, 30), run(&old, RunStatus::Failed, 900), run(&new, RunStatus::Failed, 1)];
+        let runs =
+            [run(&new, RunStatus::Succeeded, 30), run(&old, RunStatus::Failed, 900), run(&new, RunStatus::Failed, 1)];
         let marks = [
             mark(&runs[0], 0, StepStatus::Succeeded, Some((0, 10))),
             mark(&runs[0], 1, StepStatus::Succeeded, Some((10, 30))),

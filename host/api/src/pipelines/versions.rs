@@ -61,7 +61,8 @@ async fn tenures(state: &AppState, name: &Name) -> Result<Vec<Tenure>> {
 
 /// The version that begins with these digits, where it was current last; none if there are several.
 fn meant(tenures: &[Tenure], digits: &str) -> Option<Tenure> {
-    let mut meant = tenures.iter().filter(|it| digits.len() >= FEWEST_DIGITS && it.digest.to_string().starts_with(digits));
+    let mut meant =
+        tenures.iter().filter(|it| digits.len() >= FEWEST_DIGITS && it.digest.to_string().starts_with(digits));
     let first = meant.next()?;
     meant.all(|other| other.digest == first.digest).then_some(*first)
 }

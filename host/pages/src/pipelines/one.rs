@@ -103,7 +103,8 @@ pub(super) async fn sheet(
 
 fn head(pipeline: &PipelineDetail, now: i64) -> Markup {
     let PipelineDetail { summary, versions, retention, .. } = pipeline;
-    let kept = [("succeeded", &retention.succeeded), ("failed", &retention.failed), ("cancelled", &retention.cancelled)];
+    let kept =
+        [("succeeded", &retention.succeeded), ("failed", &retention.failed), ("cancelled", &retention.cancelled)];
     let kept = kept.into_iter().filter_map(|(what, term)| Some(format!("{what} {}", term.as_deref()?)));
     let kept: Vec<String> = kept.collect();
     html! {
@@ -134,7 +135,8 @@ fn graph(pipeline: &PipelineDetail) -> Markup {
         let is_folded = numbers.len() > 1;
         let all = figure(numbers.len() as u64);
         let name = if is_folded { format!("{} ×{all}", cut(&step.plugin, 14)) } else { cut(&step.name, LETTERS) };
-        let title = if is_folded { format!("{all} of {}", step.plugin) } else { format!("{}: {}", step.name, step.plugin) };
+        let title =
+            if is_folded { format!("{all} of {}", step.plugin) } else { format!("{}: {}", step.name, step.plugin) };
         html! {
             a href=(crate::plugins::path(&step.plugin)) class="node idle" {
                 title { (title) }

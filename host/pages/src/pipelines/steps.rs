@@ -163,7 +163,10 @@ mod tests {
         let parts: Vec<u64> = (0..21).map(|part| part * 100).collect();
         let scale = Scale::of(&times(&[parts.clone()]));
         let said = strip(&spread(parts), &scale).into_string();
-        assert!(said.contains("21 times: from 0 ms to 2.0 s, half of them within 1.0 s, 95 of 100 within 1.9 s"), "{said}");
+        assert!(
+            said.contains("21 times: from 0 ms to 2.0 s, half of them within 1.0 s, 95 of 100 within 1.9 s"),
+            "{said}"
+        );
         let odd = strip(&spread(Vec::new()), &scale).into_string();
         assert!(odd.contains("from 0 ms to 0 ms"), "{odd}");
     }

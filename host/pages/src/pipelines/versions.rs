@@ -17,8 +17,9 @@ use crate::times::ago;
 use crate::visit::Visit;
 use crate::words::{count, in_path, name};
 
-/// Versions that are listed, and steps of a change.
+/// Versions that are listed, those that one is chosen of, and steps of a change.
 const ROWS: usize = 12;
+const CHOICES: usize = 50;
 const STEPS: usize = 40;
 
 pub(super) fn table(pipeline: &PipelineDetail, versions: &[PipelineVersion], now: i64) -> Markup {
@@ -56,7 +57,7 @@ pub(super) fn table(pipeline: &PipelineDetail, versions: &[PipelineVersion], now
 fn compare(at: &str, versions: &[PipelineVersion]) -> Markup {
     let options = |chosen: usize| {
         html! {
-            @for (number, version) in versions.iter().enumerate() {
+            @for (number, version) in versions.iter().enumerate().take(CHOICES) {
                 option value=(version.digest.short()) selected[number == chosen] { (version.digest.short()) }
             }
         }

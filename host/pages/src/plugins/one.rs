@@ -53,7 +53,12 @@ pub(crate) async fn show(visit: Visit, Path(plugin): Path<String>, RawQuery(quer
     visit.answer(sheet(&visit, &plugin, &wanted, note).await)
 }
 
-pub(super) async fn sheet(visit: &Visit, plugin: &str, wanted: &Wanted, note: Option<Markup>) -> Result<Sheet, Problem> {
+pub(super) async fn sheet(
+    visit: &Visit,
+    plugin: &str,
+    wanted: &Wanted,
+    note: Option<Markup>,
+) -> Result<Sheet, Problem> {
     let plugin: PluginDetail = visit.read(&format!("/v1{}", path(plugin))).await?;
     let (told, with) = shown(&plugin, wanted);
     let asks = match &told {
@@ -110,8 +115,14 @@ fn head(plugin: &PluginDetail, now: i64) -> Markup {
     }
 }
 
-const COLUMNS: [(&str, &str); 6] =
-    [("Version", ""), ("Kept as", ""), ("Component", "wide"), ("Size", "num wide"), ("Open runs", "num"), ("Pushed", "num")];
+const COLUMNS: [(&str, &str); 6] = [
+    ("Version", ""),
+    ("Kept as", ""),
+    ("Component", "wide"),
+    ("Size", "num wide"),
+    ("Open runs", "num"),
+    ("Pushed", "num"),
+];
 
 fn versions(plugin: &PluginDetail, told: Option<&str>, now: i64) -> Markup {
     let rest = plugin.versions.len().saturating_sub(ROWS);
@@ -194,8 +205,10 @@ async fn grants(visit: &Visit, plugin: &PluginDetail) -> Option<Markup> {
     }
     let SecretList { secrets, next } = visit.read(SECRETS).await.ok()?;
     let of_it = |grant: &&SecretGrant| is_for(grant, plugin);
-    let granted: Vec<(&str, &SecretGrant)> =
-        secrets.iter().flat_map(|secret| secret.grants.iter().filter(of_it).map(|grant| (&*secret.name, grant))).collect();
+    let granted: Vec<(&str, &SecretGrant)> = secrets
+        .iter()
+        .flat_map(|secret| secret.grants.iter().filter(of_it).map(|grant| (&*secret.name, grant)))
+        .collect();
     Some(html! {
         @if granted.is_empty() { p class="muted" { "None is granted to steps of it." } } @else {
             table class="rows" {

@@ -122,7 +122,11 @@ mod tests {
     #[test]
     fn what_a_version_asks_for_that_the_other_did_not_is_told() {
         let schema = |count: &str| json!({"type": "object", "properties": {"count": {"type": count}}});
-        let before = version("1", &json!({"name": "p", "version": "1", "needs": [], "input_schema": schema("integer")}), &["pawl:step/context@0.1.0"]);
+        let before = version(
+            "1",
+            &json!({"name": "p", "version": "1", "needs": [], "input_schema": schema("integer")}),
+            &["pawl:step/context@0.1.0"],
+        );
         let after = version(
             "2",
             &json!({"name": "p", "version": "2", "needs": ["https://a.example"], "input_schema": schema("string")}),

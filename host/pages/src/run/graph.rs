@@ -14,11 +14,8 @@ use crate::words::{count, cut, figure};
 const LETTERS: usize = 19;
 
 pub(super) fn draw(run: &Run) -> Markup {
-    let steps: Vec<Drawn<'_>> = run
-        .steps
-        .iter()
-        .map(|step| Drawn { name: &step.name, kind: &step.plugin, needs: &step.needs })
-        .collect();
+    let steps: Vec<Drawn<'_>> =
+        run.steps.iter().map(|step| Drawn { name: &step.name, kind: &step.plugin, needs: &step.needs }).collect();
     let all = count(run.steps.len() as u64, "step", "steps");
     let said = format!("Graph of {all}: {}", told(&run.steps.iter().collect::<Vec<_>>()));
     picture(&steps, &said, |numbers, (x, y)| {

@@ -62,7 +62,8 @@ fn members_have_fields_of_their_kind_those_that_are_needed_first() {
 
 #[test]
 fn what_was_typed_becomes_a_document_and_numbers_stay_as_they_are() {
-    let typed = "of:city=+Bern&of:count=3&of:kind=%22gift%22&of:weight=12345678901234567890.10&of:fast=&of:lines=[1]&of:note=";
+    let typed =
+        "of:city=+Bern&of:count=3&of:kind=%22gift%22&of:weight=12345678901234567890.10&of:fast=&of:lines=[1]&of:note=";
     let document = r#"{"city":" Bern","count":3,"kind":"gift","lines":[1],"weight":12345678901234567890.10}"#;
     assert_eq!(given(&order(), typed), document);
     assert_eq!(given(&order(), ""), "{}", "that something is missing is for the API to say");
@@ -111,7 +112,8 @@ fn hostile_schemas_are_bounded_and_what_they_say_is_text() {
     assert!(["a", "b", "c"].iter().all(|name| said.contains(&format!("<textarea name=\"of:{name}\""))), "{said}");
     let itself = json!({"$ref": "#"});
     assert!(form(&itself, "").contains("name=\"whole\""));
-    let deep = (0..200).fold(json!({"type": "string"}), |inner, _| json!({"properties": {"a": inner}, "type": "object"}));
+    let deep =
+        (0..200).fold(json!({"type": "string"}), |inner, _| json!({"properties": {"a": inner}, "type": "object"}));
     assert!(form(&deep, "").contains("<textarea name=\"of:a\""));
     let marked = json!({
         "description": HOSTILE.repeat(100),
@@ -124,6 +126,7 @@ fn hostile_schemas_are_bounded_and_what_they_say_is_text() {
     assert!(!said.contains("<script") && !said.contains("</textarea><"), "{said}");
     assert!(said.len() < 8_000, "{} bytes", said.len());
     assert!(said.contains("<textarea name=\"of:many\"") && said.contains("<textarea name=\"of:long\""), "{said}");
-    let most: Value = (0..MEMBERS).map(|number| (format!("m{number}"), json!({"description": "x".repeat(9_999)}))).collect();
+    let most: Value =
+        (0..MEMBERS).map(|number| (format!("m{number}"), json!({"description": "x".repeat(9_999)}))).collect();
     assert!(form(&json!({ "properties": most }), "").len() < 30_000);
 }

@@ -197,7 +197,8 @@ fn make_active(conn: &Connection, namespace: &Namespace, name: &str, version: &s
 }
 
 fn plugins(conn: &Connection, namespace: &Namespace, only: Option<&str>) -> Result<Vec<PluginRow>> {
-    let sql = "select p.name, p.active_version, p.previous_version, p.earlier_versions, v.version, v.digest, v.manifest,
+    let sql =
+        "select p.name, p.active_version, p.previous_version, p.earlier_versions, v.version, v.digest, v.manifest,
                       length(c.bytes) as size_bytes, v.created_at
                from plugin p
                join plugin_version v on v.namespace = p.namespace and v.name = p.name

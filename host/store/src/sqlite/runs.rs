@@ -147,7 +147,8 @@ impl Runs for Sqlite {
     async fn step_marks(&self, runs: &[RunId]) -> Result<Vec<StepMark>> {
         let runs = runs.to_vec();
         self.read(move |conn| {
-            let sql = "select step_no, status, component, started_at, ended_at from step where run_id = ?1 order by step_no";
+            let sql =
+                "select step_no, status, component, started_at, ended_at from step where run_id = ?1 order by step_no";
             let mut marks = Vec::new();
             for run in runs {
                 marks.extend(rows(conn, sql, [run.0], |row| {

@@ -17,7 +17,9 @@ fn a_run_is_submitted_by_the_form_of_its_schema_and_what_is_refused_comes_back()
     api.apply(toml)?.read::<AppliedPipeline>()?;
     let browser = Browser::signed_in(&api, OWN)?;
     let page = browser.get("/pipelines/refunds")?.text;
-    for part in ["name=\"of:signal\"", "type=\"number\" name=\"of:timeout_ms\"", "The signal&#39;s name.", "name=\"whole\""] {
+    for part in
+        ["name=\"of:signal\"", "type=\"number\" name=\"of:timeout_ms\"", "The signal&#39;s name.", "name=\"whole\""]
+    {
         assert!(page.contains(part) || page.contains(&part.replace("&#39;", "'")), "{part} is not in {page}");
     }
     let submit = |fields: &[(&str, &str)]| browser.submit("/pipelines/refunds/submit", fields);
@@ -28,8 +30,16 @@ fn a_run_is_submitted_by_the_form_of_its_schema_and_what_is_refused_comes_back()
         (vec![("of:signal", "a"), ("key", "ä")], 400, "printable ASCII"),
     ] {
         let refused = submit(&fields)?;
-        assert!(refused.status == status && refused.text.contains(says), "{fields:?}: {} {}", refused.status, refused.text);
-        assert!(refused.text.contains("role=\"alert\"") && refused.text.contains("<details class=\"act\" name=\"act\" open>"));
+        assert!(
+            refused.status == status && refused.text.contains(says),
+            "{fields:?}: {} {}",
+            refused.status,
+            refused.text
+        );
+        assert!(
+            refused.text.contains("role=\"alert\"")
+                && refused.text.contains("<details class=\"act\" name=\"act\" open>")
+        );
     }
     let refused = submit(&[("of:timeout_ms", "7000"), ("key", "k<1>")])?.text;
     assert!(refused.contains("value=\"7000\"") && refused.contains("value=\"k&lt;1&gt;\""), "{refused}");
@@ -89,21 +99,33 @@ fn a_version_is_activated_gone_back_from_and_compared() -> Result<()> {
     let path = "/v1/plugins/echo/versions/2?activate=false";
     api.client.post(path, "application/wasm", clock)?.read::<PushedPlugin>()?;
     let browser = Browser::signed_in(&api, OWN)?;
-    let active = || -> Result<Option<String>> {
-        Ok(api.client.get("/v1/plugins/echo")?.read::<PluginDetail>()?.active_version)
-    };
+    let active =
+        || -> Result<Option<String>> { Ok(api.client.get("/v1/plugins/echo")?.read::<PluginDetail>()?.active_version) };
     let page = browser.get("/plugins/echo")?.text;
     assert!(page.contains("unused") && !page.contains("/plugins/echo/rollback"), "{page}");
     assert!(page.contains("pawl:step/") && page.contains("href=\"/pipelines/pair\""), "{page}");
-    for (act, fields, says) in [("activate", vec![("version", "9")], "has no version <code>9</code>"), ("rollback", vec![], "was active before")] {
+    for (act, fields, says) in [
+        ("activate", vec![("version", "9")], "has no version <code>9</code>"),
+        ("rollback", vec![], "was active before"),
+    ] {
         let refused = browser.submit(&format!("/plugins/echo/{act}"), &fields)?;
         assert!(refused.status >= 404 && refused.text.contains(says), "{act}: {}", refused.text);
     }
     let activated = browser.submit("/plugins/echo/activate", &[("version", "2")])?;
-    assert_eq!((activated.status, activated.header("location")), (303, "/plugins/echo?did=activate"), "{}", activated.text);
+    assert_eq!(
+        (activated.status, activated.header("location")),
+        (303, "/plugins/echo?did=activate"),
+        "{}",
+        activated.text
+    );
     assert_eq!(active()?.as_deref(), Some("2"));
     let page = browser.get("/plugins/echo?did=activate")?.text;
-    assert!(page.contains("The version is active") && page.contains("What changed") && page.contains("<code>size_bytes</code>"), "{page}");
+    assert!(
+        page.contains("The version is active")
+            && page.contains("What changed")
+            && page.contains("<code>size_bytes</code>"),
+        "{page}"
+    );
     let back = browser.submit("/plugins/echo/rollback", &[])?;
     assert_eq!(back.status, 303, "{}", back.text);
     assert_eq!(active()?.as_deref(), Some("1"));
