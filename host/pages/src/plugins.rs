@@ -12,6 +12,7 @@ use super::words::{figure, in_path, name};
 
 mod act;
 mod one;
+mod users;
 mod version;
 
 pub(super) use act::act;

@@ -1,26 +1,22 @@
 //! A plugin: its versions with what keeps each, what one of them asks for, what changed between two, and who uses it.
 
 use axum::extract::{Path, RawQuery};
-use axum::http::Method;
 use axum::response::Response;
 use maud::{Markup, html};
-use pawl_api::types::{PluginDetail, PluginUser, Problem, SecretGrant, SecretList, VersionUse};
+use pawl_api::types::{PluginDetail, Problem, VersionUse};
 use url::form_urlencoded;
 
-use super::{act, path, size, version};
+use super::{act, path, size, users, version};
 use crate::frame::{self, Live, Sheet, Tab, part};
 use crate::look;
-use crate::pipelines;
 use crate::rows::columns;
 use crate::times::{ago, now_ms};
 use crate::visit::Visit;
 use crate::words::{count, figure, in_path, name};
 
 /// Versions and pipelines that are listed, and versions that one is chosen of.
-const ROWS: usize = 40;
+pub(super) const ROWS: usize = 40;
 pub(super) const CHOICES: usize = 100;
-
-const SECRETS: &str = "/v1/secrets";
 
 /// What was asked for besides.
 #[derive(Default)]
@@ -69,7 +65,7 @@ pub(super) async fn sheet(
         Some((told, with)) => Some(version::changed(visit, &plugin.name, with, told).await),
         None => None,
     };
-    let grants = grants(visit, &plugin).await;
+    let grants = users::grants(visit, &plugin).await;
     let now = now_ms();
     let main = html! {
         (head(&plugin, now))
@@ -78,7 +74,7 @@ pub(super) async fn sheet(
         (part("versions", "Versions", &versions(&plugin, told.as_deref(), now)))
         (part("asks", &told.map_or_else(|| "Version".to_owned(), |told| format!("Version {told}")), &asks))
         @if let Some(changed) = changed { (part("changes", "What changed", &changed)) }
-        (part("users", "Used by", &users(&plugin)))
+        (part("users", "Used by", &users::pipelines_of(&plugin)))
         @if let Some(grants) = grants { (part("grants", "Secrets", &grants)) }
     };
     Ok(Sheet { title: format!("{} · plugin", plugin.name), tab: Tab::Plugins, live: Live::No, main })
@@ -174,69 +170,6 @@ fn compare(plugin: &PluginDetail, told: Option<&str>) -> Markup {
     }
 }
 
-fn users(plugin: &PluginDetail) -> Markup {
-    let rest = plugin.used_by.len().saturating_sub(ROWS);
-    html! {
-        @if plugin.used_by.is_empty() { p class="muted" { "No pipeline has a step of it." } } @else {
-            table class="rows" {
-                (columns(&[("Pipeline", ""), ("Version", ""), ("Steps", "num")]))
-                tbody { @for user in plugin.used_by.iter().take(ROWS) { (user_row(user)) } }
-            }
-            @if rest > 0 { p class="muted" { "… and " (count(rest as u64, "pipeline", "pipelines")) " more." } }
-        }
-        @if plugin.more_pipelines { p class="muted" { "There are more pipelines than were looked at." } }
-    }
-}
-
-fn user_row(user: &PluginUser) -> Markup {
-    html! {
-        tr {
-            th scope="row" { a class="row" href=(pipelines::path(&user.pipeline)) { (name(&user.pipeline)) } }
-            td { @if let Some(version) = &user.version { (name(version)) } @else { span class="muted" { "the active one" } } }
-            td class="num" { (figure(user.steps.into())) }
-        }
-    }
-}
-
-/// Which secrets its steps may be given, for whoever sees that; the first page of them.
-async fn grants(visit: &Visit, plugin: &PluginDetail) -> Option<Markup> {
-    if !visit.may(&Method::GET, SECRETS) {
-        return None;
-    }
-    let SecretList { secrets, next } = visit.read(SECRETS).await.ok()?;
-    let of_it = |grant: &&SecretGrant| is_for(grant, plugin);
-    let granted: Vec<(&str, &SecretGrant)> = secrets
-        .iter()
-        .flat_map(|secret| secret.grants.iter().filter(of_it).map(|grant| (&*secret.name, grant)))
-        .collect();
-    Some(html! {
-        @if granted.is_empty() { p class="muted" { "None is granted to steps of it." } } @else {
-            table class="rows" {
-                (columns(&[("Secret", ""), ("Pipeline", ""), ("Step", "wide"), ("Given", "wide")]))
-                tbody {
-                    @for (secret, grant) in granted.iter().take(ROWS) {
-                        tr {
-                            th scope="row" { (name(secret)) }
-                            td { a href=(pipelines::path(grant.pipeline.as_str())) { (name(grant.pipeline.as_str())) } }
-                            td class="wide" { @if let Some(step) = &grant.step { (name(step.as_str())) } @else { span class="muted" { "each" } } }
-                            td class="wide" { @if grant.hosts.is_empty() { "the value" } @else { "only in requests to " (name(&grant.hosts.join(", "))) } }
-                        }
-                    }
-                }
-            }
-        }
-        @if next.is_some() { p class="muted" { "Looked at are the first " (secrets.len()) " secrets." } }
-    })
-}
-
-/// A grant that names another plugin is not for it; nor is one to a pipeline that does not use it.
-fn is_for(grant: &SecretGrant, plugin: &PluginDetail) -> bool {
-    match &grant.plugin {
-        Some(named) => named.as_str() == plugin.name,
-        None => plugin.used_by.iter().any(|user| user.pipeline == grant.pipeline.as_str()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -261,12 +194,5 @@ mod tests {
         assert_eq!(shown("version=1"), (some("1"), None));
         assert_eq!(shown("version=3&with=1"), (some("3"), some("1")));
         assert_eq!(shown("version=9&with="), (some("9"), None), "the API says that there is none");
-    }
-
-    #[test]
-    fn a_grant_is_for_the_plugin_that_it_names_or_for_all_of_its_pipeline() {
-        let is = |grant| is_for(&serde_json::from_value(grant).unwrap(), &plugin());
-        assert!(is(json!({"pipeline": "orders"})) && is(json!({"pipeline": "other", "plugin": "load"})));
-        assert!(!is(json!({"pipeline": "other"})) && !is(json!({"pipeline": "orders", "plugin": "join"})));
     }
 }
