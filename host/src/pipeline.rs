@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use pawl_api::client::{Client, Error};
 use pawl_api::types::{
-    AppliedPipeline, FileProblem, PauseChanged, PauseRequest, PipelineDetail, PipelineList, RetentionTerms,
+    AppliedPipeline, FileProblem, PauseChanged, PauseRequest, PipelineDetail, PipelineList, PipelineVersionList,
+    RetentionTerms,
 };
 use pawl_base::tell;
 use pawl_domain::id::Digest;
@@ -35,6 +36,11 @@ pub(super) enum Verb {
     List,
     /// A pipeline's current version
     Show {
+        /// The pipeline's name
+        name: String,
+    },
+    /// Versions of a pipeline that were current, newest first
+    Versions {
         /// The pipeline's name
         name: String,
     },
@@ -73,6 +79,9 @@ pub(super) async fn run(verb: Verb, settings: &Settings, output: Output) -> anyh
         Verb::List => output.print(&client.get::<PipelineList>(&["v1", "pipelines"], &[]).await?)?,
         Verb::Show { name } => {
             output.print(&client.get::<PipelineDetail>(&["v1", "pipelines", &name], &[]).await?)?;
+        }
+        Verb::Versions { name } => {
+            output.print(&client.get::<PipelineVersionList>(&["v1", "pipelines", &name, "versions"], &[]).await?)?;
         }
         Verb::Pause { name, reason } => {
             let path = ["v1", "pipelines", &name, "pause"];
@@ -247,6 +256,25 @@ impl Answer for PipelineList {
                 pipeline.digest.short(),
                 ago(pipeline.updated_at_ms),
                 or_dash(pipeline.paused.as_ref().map(since_when)),
+            ]);
+        }
+        table.to_string()
+    }
+}
+
+impl Answer for PipelineVersionList {
+    fn ids(&self) -> Vec<String> {
+        self.versions.iter().map(|version| version.digest.to_string()).collect()
+    }
+
+    fn text(&self) -> String {
+        let mut table = Table::new(["VERSION", "STEPS", "SINCE", "UNTIL"]);
+        for version in &self.versions {
+            table.row([
+                version.digest.short(),
+                version.step_count.to_string(),
+                ago(version.since_ms),
+                or_dash(version.until_ms.map(ago)),
             ]);
         }
         table.to_string()

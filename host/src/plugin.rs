@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use pawl_api::types::{ActivatePlugin, ActivatedPlugin, PluginList, PushedPlugin};
+use pawl_api::types::{ActivatePlugin, ActivatedPlugin, PluginDetail, PluginList, PushedPlugin, Standing};
 use pawl_base::tell;
 
 use serde::Serialize;
@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use super::busy::Busy;
 use super::exit::{End, usage};
-use super::output::{Answer, Output, Table, ago, print, size};
+use super::output::{Answer, Output, Table, ago, or_dash, print, size};
 use super::plugin_build;
 use super::plugin_new::{self, New};
 use super::plugin_sign::{self, Sign};
@@ -63,6 +63,13 @@ pub(super) enum Verb {
     Sign(Sign),
     /// Plugins and their versions
     List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// A plugin's versions and what keeps each, and the pipelines that use it
+    Show {
+        /// The plugin's name
+        name: String,
         #[command(flatten)]
         output: Output,
     },
@@ -171,6 +178,9 @@ pub(super) async fn run(verb: Verb, settings: &Settings) -> anyhow::Result<()> {
             push.output.print(&pushed)?;
         }
         Verb::List { output } => output.print(&settings.client()?.get::<PluginList>(&["v1", "plugins"], &[]).await?)?,
+        Verb::Show { name, output } => {
+            output.print(&settings.client()?.get::<PluginDetail>(&["v1", "plugins", &name], &[]).await?)?;
+        }
         Verb::Activate { plugin, signature, output } => {
             let Some((name, version)) = plugin.split_once('@') else {
                 return Err(usage(format!("`{plugin}` names no version; write NAME@VERSION, see `pawl plugin list`")));
@@ -310,6 +320,45 @@ impl Answer for ActivatedPlugin {
             _ => String::new(),
         };
         format!("{}@{} is active{back}", self.name, self.version)
+    }
+}
+
+impl Answer for PluginDetail {
+    fn ids(&self) -> Vec<String> {
+        self.versions.iter().map(|version| format!("{}@{}", self.name, version.version)).collect()
+    }
+
+    fn text(&self) -> String {
+        let mut versions = Table::new(["VERSION", "KEPT AS", "OPEN RUNS", "COMPONENT", "SIZE", "PUSHED"]);
+        for version in &self.versions {
+            let more = if self.more_runs && version.open_runs > 0 { "+" } else { "" };
+            versions.row([
+                version.version.clone(),
+                kept_as(version.standing).to_owned(),
+                format!("{}{more}", version.open_runs),
+                version.digest.short(),
+                size(version.size_bytes),
+                ago(version.created_at_ms),
+            ]);
+        }
+        if self.used_by.is_empty() {
+            return versions.to_string();
+        }
+        let mut users = Table::new(["PIPELINE", "VERSION", "STEPS"]);
+        for user in &self.used_by {
+            users.row([user.pipeline.clone(), or_dash(user.version.clone()), user.steps.to_string()]);
+        }
+        format!("{versions}\n{users}")
+    }
+}
+
+fn kept_as(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Active => "active",
+        Standing::Named => "named by a pipeline",
+        Standing::Open => "in use",
+        Standing::History => "was active",
+        Standing::Unused => "unused",
     }
 }
 

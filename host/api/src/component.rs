@@ -58,7 +58,7 @@ async fn component(state: &AppState, digits: &str) -> Result<Digest> {
         return Ok(digest);
     }
     let mut meant: Vec<(Digest, String)> = Vec::new();
-    for plugin in state.store.plugins(&state.namespace).await? {
+    for plugin in state.store.plugins(&state.namespace, None).await? {
         for version in &plugin.versions {
             let is_new = meant.iter().all(|(digest, _)| *digest != version.digest);
             if is_new && version.digest.to_string().starts_with(&digits) {

@@ -23,7 +23,7 @@ use tower_service::Service as _;
 
 use super::access::{Caller, Source};
 use super::state::AppState;
-use super::types::{NAMESPACE, Problem};
+use super::types::{IDEMPOTENCY_KEY, NAMESPACE, Problem, check_idempotency_key};
 
 /// What answers beside the API, on the same address: it is given the API, and makes its own routes, none of which the API has.
 /// They stand behind the same doors, and it is for them to ask who asks.
@@ -132,6 +132,21 @@ impl Inside {
         read(&self.ask(who, method, path, body).await?)
     }
 
+    /// Posts what counts once under its key, if it has one.
+    ///
+    /// # Errors
+    /// What the API answers if it refuses; what can be no key is refused at once.
+    pub async fn post_keyed<T: DeserializeOwned>(
+        &self,
+        who: &Behalf,
+        path: &str,
+        body: (&'static str, Vec<u8>),
+        key: Option<&str>,
+    ) -> Result<T, Problem> {
+        key.map(check_idempotency_key).transpose().map_err(Problem::bad_request)?;
+        read(&self.ask_keyed(who, Method::POST, path, Some(body), key).await?)
+    }
+
     /// Asks, and takes the answer as it is.
     ///
     /// # Errors
@@ -143,10 +158,24 @@ impl Inside {
         path: &str,
         body: Option<(&'static str, Vec<u8>)>,
     ) -> Result<Bytes, Problem> {
+        self.ask_keyed(who, method, path, body, None).await
+    }
+
+    async fn ask_keyed(
+        &self,
+        who: &Behalf,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, Vec<u8>)>,
+        key: Option<&str>,
+    ) -> Result<Bytes, Problem> {
         let (kind, body) = body.map_or((None, Body::empty()), |(kind, body)| (Some(kind), body.into()));
         let mut request = Request::builder().method(method).uri(path).extension(Source(who.caller.source));
         if let Some(kind) = kind {
             request = request.header(CONTENT_TYPE, kind);
+        }
+        if let Some(key) = key {
+            request = request.header(IDEMPOTENCY_KEY, key);
         }
         if let Some(shown) = &who.shown {
             request = request.header(AUTHORIZATION, shown);

@@ -27,6 +27,8 @@ type Named = (Namespace, String);
 pub(super) struct Known {
     /// By digest: they never change.
     components: Mutex<HashMap<Digest, Arc<Schemas>>>,
+    /// What these import.
+    imports: Mutex<HashMap<Digest, Arc<[String]>>>,
     /// With the time at which to look again.
     pipelines: Mutex<HashMap<Named, (Instant, Arc<First>)>>,
 }
@@ -64,10 +66,22 @@ impl Known {
     }
 
     pub(super) fn keep_component(&self, digest: Digest, schemas: &Arc<Schemas>) {
-        let mut components = lock(&self.components);
-        if components.len() >= KEPT {
-            components.clear();
-        }
-        components.insert(digest, Arc::clone(schemas));
+        keep(&self.components, digest, schemas);
     }
+
+    pub(super) fn imports(&self, digest: Digest) -> Option<Arc<[String]>> {
+        lock(&self.imports).get(&digest).cloned()
+    }
+
+    pub(super) fn keep_imports(&self, digest: Digest, imports: &Arc<[String]>) {
+        keep(&self.imports, digest, imports);
+    }
+}
+
+fn keep<T: ?Sized>(known: &Mutex<HashMap<Digest, Arc<T>>>, digest: Digest, value: &Arc<T>) {
+    let mut known = lock(known);
+    if known.len() >= KEPT {
+        known.clear();
+    }
+    known.insert(digest, Arc::clone(value));
 }

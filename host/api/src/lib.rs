@@ -63,6 +63,7 @@ mod retention;
 mod route;
 mod routes;
 mod runs;
+mod sample;
 mod schemas;
 mod sealing;
 mod secrets;

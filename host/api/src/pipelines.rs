@@ -1,4 +1,4 @@
-//! Pipelines over HTTP: apply, check, list, show.
+//! Pipelines over HTTP: apply, check, list, show. Their versions, what they take and how long that takes: below.
 
 use axum::Json;
 use axum::body::Body;
@@ -20,9 +20,12 @@ use super::recorded::{Subject, noted};
 use super::request::{Params, Path, pipeline_name, read_body, require_media_type};
 use super::route::JSON;
 use super::routes::TOML;
-use super::state::step_name;
+use super::state::{AppState, step_name};
 use super::types::{AppliedPipeline, PipelineDetail, PipelineList, PipelineStep, PipelineSummary, Problem};
 use super::whose::Scoped;
+
+pub(super) mod times;
+pub(super) mod versions;
 
 /// Largest pipeline file: ten thousand steps with some config each.
 const FILE_BYTES: usize = 4 << 20;
@@ -79,18 +82,25 @@ pub(super) async fn list(Scoped(state): Scoped) -> Result<Json<PipelineList>> {
 
 pub(super) async fn show(Scoped(state): Scoped, Path(name): Path<String>) -> Result<Json<PipelineDetail>> {
     let name = pipeline_name(&name)?;
-    let (row, pipeline) = state.store.pipeline(&state.namespace, name.as_str()).await.map_err(|error| match error {
-        store::Error::NotFound(detail) => Problem::unknown_pipeline(&detail),
-        error => error.into(),
-    })?;
+    let (row, pipeline) = state.store.pipeline(&state.namespace, name.as_str()).await.map_err(unknown)?;
+    detail(&state, row, &pipeline).await.map(Json)
+}
+
+async fn detail(state: &AppState, row: PipelineRow, pipeline: &Pipeline) -> Result<PipelineDetail> {
     let pauses = state.store.pauses().await?;
-    let steps = pipeline.steps.iter().map(|step| step_of(&pipeline, step)).collect();
-    Ok(Json(PipelineDetail {
+    Ok(PipelineDetail {
         summary: PipelineSummary::of(row, &pauses, &state.namespace),
         versions: pipeline.versions,
         retention: pipeline.retention.into(),
-        steps,
-    }))
+        steps: pipeline.steps.iter().map(|step| step_of(pipeline, step)).collect(),
+    })
+}
+
+fn unknown(error: store::Error) -> Problem {
+    match error {
+        store::Error::NotFound(detail) => Problem::unknown_pipeline(&detail),
+        error => error.into(),
+    }
 }
 
 fn step_of(pipeline: &Pipeline, step: &StepSpec) -> PipelineStep {
@@ -100,6 +110,7 @@ fn step_of(pipeline: &Pipeline, step: &StepSpec) -> PipelineStep {
         version: step.version.clone(),
         needs: step.needs.iter().map(|need| step_name(pipeline, *need)).collect(),
         config: step.config.clone(),
+        secrets: step.secrets.clone(),
         allow: step.allow.as_ref().map(|grants| grants.iter().map(ToString::to_string).collect()),
         retry: step.retry,
         timeout_ms: step.timeout_ms,

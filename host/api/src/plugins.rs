@@ -12,7 +12,7 @@ use pawl_domain::id::Digest;
 use pawl_domain::name::{Name, NoName, Version};
 use pawl_engine::Manifest;
 use pawl_store as store;
-use pawl_store::plugins::{NewVersion, PluginRow};
+use pawl_store::plugins::{NewVersion, PluginRow, VersionRow};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
@@ -27,6 +27,8 @@ use super::state::AppState;
 use super::trusted;
 use super::types::{ActivatePlugin, ActivatedPlugin, Plugin, PluginList, PluginVersion, Problem, PushedPlugin};
 use super::whose::Scoped;
+
+pub(super) mod show;
 
 const REQUEST_BYTES: usize = 4 << 10;
 
@@ -177,7 +179,7 @@ async fn let_in_before(state: &AppState, digest: Digest) -> Result<Option<Manife
 }
 
 pub(super) async fn list(Scoped(state): Scoped) -> Result<Json<PluginList>> {
-    let plugins = state.store.plugins(&state.namespace).await?;
+    let plugins = state.store.plugins(&state.namespace, None).await?;
     Ok(Json(PluginList { plugins: plugins.into_iter().map(Plugin::from).collect() }))
 }
 
@@ -212,8 +214,8 @@ pub(super) async fn rollback(
     headers: HeaderMap,
 ) -> Result<Json<ActivatedPlugin>> {
     let name: String = plugin_name(&name)?.into();
-    let plugins = state.store.plugins(&state.namespace).await?;
-    let before = plugins.iter().find(|plugin| plugin.name == name).and_then(|plugin| {
+    let plugins = state.store.plugins(&state.namespace, Some(&name)).await?;
+    let before = plugins.first().and_then(|plugin| {
         plugin.versions.iter().find(|version| plugin.previous_version.as_ref() == Some(&version.version))
     });
     if let Some(before) = before {
@@ -239,13 +241,19 @@ fn unknown(error: store::Error) -> Problem {
 
 impl From<PluginRow> for Plugin {
     fn from(row: PluginRow) -> Self {
-        let versions = row.versions.into_iter().map(|version| PluginVersion {
-            version: version.version,
-            digest: version.digest,
-            size_bytes: version.size_bytes,
-            manifest: serde_json::from_slice(&version.manifest).unwrap_or_default(),
-            created_at_ms: version.created_at_ms,
-        });
+        let versions = row.versions.into_iter().map(PluginVersion::from);
         Self { name: row.name, active_version: row.active_version, versions: versions.collect() }
+    }
+}
+
+impl From<VersionRow> for PluginVersion {
+    fn from(row: VersionRow) -> Self {
+        Self {
+            version: row.version,
+            digest: row.digest,
+            size_bytes: row.size_bytes,
+            manifest: serde_json::from_slice(&row.manifest).unwrap_or_default(),
+            created_at_ms: row.created_at_ms,
+        }
     }
 }

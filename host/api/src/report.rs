@@ -49,7 +49,7 @@ pub(super) async fn show(Scoped(state): Scoped, Path(run): Path<String>) -> Resu
     let pipeline = state.pipeline(row.pipeline_digest).await?;
     let failed = if row.failing { state.store.failed_steps(id, EXPLAINED_STEPS).await? } else { Vec::new() };
     let wanted = in_order(&failed, &live);
-    let plugins = state.store.plugins(&state.namespace).await?;
+    let plugins = state.store.plugins(&state.namespace, None).await?;
     let mut steps = Vec::new();
     for no in wanted.iter().take(STEPS) {
         steps.extend(step(&state, &pipeline, &plugins, StepId { run: id, step: *no }).await?);

@@ -269,6 +269,15 @@ fn plugins() -> Vec<Route> {
             .wants(Deploy)
             .says("pushPlugin", "the same, where name and version default to what the component says of itself"),
         Route::get("/v1/plugins", plugins::list).wants(Read).says("listPlugins", "plugins and their versions"),
+        Route::get("/v1/plugins/{plugin}", plugins::show::plugin)
+            .wants(Read)
+            .says("showPlugin", "a plugin's versions, without what they say of themselves: what keeps each, and how many open runs are pinned to it; and the pipelines that use the plugin")
+            .or(&UNKNOWN_PLUGIN, ""),
+        Route::get("/v1/plugins/{plugin}/versions/{version}", plugins::show::version)
+            .wants(Read)
+            .says("showVersion", "a version: what its component says of itself, and which interfaces it imports")
+            .or(&UNKNOWN_PLUGIN, "")
+            .or(&BUSY, ""),
         trusted(Route::post("/v1/plugins/{plugin}/activate", plugins::activate))
             .wants(Deploy)
             .says("activateVersion", "makes a version the active one: `{\"version\": \"1.2.0\"}`; waits until every live worker has loaded it")
@@ -309,6 +318,23 @@ fn pipelines() -> Vec<Route> {
         Route::get("/v1/pipelines/{pipeline}", pipelines::show)
             .wants(Read)
             .says("showPipeline", "a pipeline's current version")
+            .or(&UNKNOWN_PIPELINE, ""),
+        Route::get("/v1/pipelines/{pipeline}/versions", pipelines::versions::list)
+            .wants(Read)
+            .says("listPipelineVersions", "versions of a pipeline that were current, newest first, and since when; of those before the current one a hundred, unless retention has deleted them")
+            .or(&UNKNOWN_PIPELINE, ""),
+        Route::get("/v1/pipelines/{pipeline}/versions/{digits}", pipelines::versions::show)
+            .wants(Read)
+            .says("showPipelineVersion", "one of them, by the first digits of its digest")
+            .or(&UNKNOWN_PIPELINE, "")
+            .or(&NOT_FOUND, "if it has had no such version, it is gone, or the digits begin several"),
+        Route::get("/v1/pipelines/{pipeline}/schema", pipelines::versions::input)
+            .wants(Read)
+            .says("showPipelineInput", "what its first steps take, as JSON Schemas: a run's input is given to each of them")
+            .or(&UNKNOWN_PIPELINE, ""),
+        Route::get("/v1/pipelines/{pipeline}/times", pipelines::times::show)
+            .wants(Read)
+            .says("timePipeline", "how long its runs and each of their steps take, as a distribution: of the newest runs that have succeeded or failed, 200 unless `runs` says otherwise, and fewer where they have many steps")
             .or(&UNKNOWN_PIPELINE, ""),
         paused(Route::post("/v1/pipelines/{pipeline}/pause", pauses::pause_pipeline))
             .wants(Operate)

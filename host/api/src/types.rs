@@ -26,6 +26,7 @@ mod retention;
 mod runs;
 mod sealing;
 mod secrets;
+mod times;
 mod tokens;
 mod whole;
 
@@ -48,6 +49,7 @@ pub use retention::*;
 pub use runs::*;
 pub use sealing::*;
 pub use secrets::*;
+pub use times::*;
 pub use tokens::*;
 
 pub use pawl_domain::event::EventKind;

@@ -204,6 +204,8 @@ const KEYS = {
   "g o": () => { location.href = "/"; },
   "g r": () => { location.href = "/runs"; },
   "g d": () => { location.href = "/dead-letters"; },
+  "g p": () => { location.href = "/pipelines"; },
+  "g l": () => { location.href = "/plugins"; },
 };
 
 document.addEventListener("keydown", (event) => {

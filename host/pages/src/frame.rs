@@ -7,7 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 use pawl_api::types::Problem;
 
 use super::assets::{ICON, SCRIPT, STYLE};
-use super::look::SHAPES;
+use super::look::{self, SHAPES};
 use super::visit::Visit;
 use super::words::prose;
 
@@ -17,13 +17,17 @@ pub(super) enum Tab {
     Overview,
     Runs,
     Dead,
+    Pipelines,
+    Plugins,
 }
 
 impl Tab {
-    const ALL: [(Self, &str, &str); 3] = [
+    const ALL: [(Self, &str, &str); 5] = [
         (Self::Overview, "/", "Overview"),
         (Self::Runs, "/runs", "Runs"),
         (Self::Dead, "/dead-letters", "Dead letters"),
+        (Self::Pipelines, "/pipelines", "Pipelines"),
+        (Self::Plugins, "/plugins", "Plugins"),
     ];
 }
 
@@ -54,6 +58,16 @@ pub(super) fn part(id: &str, name: &str, content: &Markup) -> Markup {
             (content)
         }
     }
+}
+
+/// Says that something was done.
+pub(super) fn done(what: &str) -> Markup {
+    html! { p class="note ok" role="status" { (look::GOOD.icon()) (what) } }
+}
+
+/// Says that something was not, in the API's words.
+pub(super) fn refused(problem: &Problem) -> Markup {
+    html! { p class="note bad" role="alert" { (look::BAD.icon()) span { (prose(&problem.detail)) } } }
 }
 
 /// The whole of it; of one that is only looked at again, what is in the middle.
@@ -191,6 +205,8 @@ fn help() -> Markup {
         ("g o", "overview"),
         ("g r", "runs"),
         ("g d", "dead letters"),
+        ("g p", "pipelines"),
+        ("g l", "plugins"),
         ("?", "this help"),
         ("Esc", "close, leave a field"),
     ];

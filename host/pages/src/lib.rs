@@ -22,19 +22,24 @@ use pawl_api::{Front, Inside};
 
 mod acts;
 mod assets;
+mod changes;
 mod charts;
 mod dead;
 mod enter;
 mod entry;
 mod forms;
 mod frame;
+mod graph;
 mod json;
 mod look;
 mod overview;
 mod pace;
+mod pipelines;
+mod plugins;
 mod rows;
 mod run;
 mod runs;
+mod shaped;
 mod strict;
 mod times;
 mod visit;
@@ -81,6 +86,12 @@ fn ways() -> Vec<Way> {
         closed("/runs/{run}/steps/{step}/replay", get(run::replay)),
         closed("/runs/{run}/{act}", post(forms::act)),
         closed("/dead-letters", get(dead::show).post(dead::act)),
+        closed("/pipelines", get(pipelines::list)),
+        closed("/pipelines/{pipeline}", get(pipelines::show)),
+        closed("/pipelines/{pipeline}/{act}", post(pipelines::act)),
+        closed("/plugins", get(plugins::list)),
+        closed("/plugins/{plugin}", get(plugins::show)),
+        closed("/plugins/{plugin}/{act}", post(plugins::act)),
         open("/enter", get(enter::show).post(enter::enter)),
         open("/leave", post(enter::leave)),
         open("/assets/{file}", get(assets::show)),

@@ -2,7 +2,7 @@
 //! list for chips, graphs and timelines.
 
 use maud::{Markup, html};
-use pawl_api::types::{Because, RunStatus, RunSummary, StepStatus};
+use pawl_api::types::{Because, RunStatus, RunSummary, Standing, StepStatus};
 
 /// A way to look: class of the stylesheet, shape of the sprite, word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,20 @@ pub(super) const PAUSED: Look = look("wait", "s-pause", "paused");
 pub(super) const GOOD: Look = look("ok", "s-ok", "good");
 /// Something that is down or dead.
 pub(super) const BAD: Look = look("bad", "s-bad", "bad");
+
+/// The version that counts now.
+pub(super) const CURRENT: Look = look("ok", "s-ok", "current");
+
+/// How a version of a plugin looks, by what keeps it.
+pub(super) fn of_standing(standing: Standing) -> Look {
+    match standing {
+        Standing::Active => look("ok", "s-ok", "active"),
+        Standing::Named => look("wait", "s-dot", "named by a pipeline"),
+        Standing::Open => look("run", "s-run", "in use"),
+        Standing::History => look("idle", "s-ring", "was active"),
+        Standing::Unused => look("idle", "s-bar", "unused"),
+    }
+}
 
 /// How a run looks: what a person has to do comes before what it does.
 pub(super) fn of_run(run: &RunSummary) -> Look {

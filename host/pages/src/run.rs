@@ -12,6 +12,7 @@ use url::form_urlencoded;
 use super::acts;
 use super::frame::{self, Live, Sheet, Tab, part};
 use super::look;
+use super::pipelines;
 use super::times::{ago, duration, now_ms};
 use super::visit::Visit;
 use super::words::{prose, prose_without_commands};
@@ -23,7 +24,6 @@ mod graph;
 mod history;
 mod inbox;
 mod journal;
-mod layers;
 mod logs;
 mod recoveries;
 mod replay;
@@ -129,7 +129,7 @@ fn head(run: &RunSummary, part: Part, now: i64) -> Markup {
     let id = run.id;
     let parts = [(Part::Whole, "", "Run"), (Part::Events, "/events", "History"), (Part::Logs, "/logs", "Logs")];
     html! {
-        p class="crumbs" { a href="/runs" { "Runs" } " / " a href={ "/runs?pipeline=" (run.pipeline) } { (run.pipeline) } }
+        p class="crumbs" { a href="/runs" { "Runs" } " / " a href=(pipelines::path(&run.pipeline)) { (run.pipeline) } }
         div class="head" id="head" data-live {
             h1 { (run.pipeline) }
             (look::of_run(run).chip())

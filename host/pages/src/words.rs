@@ -1,7 +1,10 @@
 //! Texts that come from elsewhere: sentences of the API with commands in backticks, names of any length, ids.
 
+use std::fmt;
+
 use maud::{Markup, html};
 use pawl_domain::id::WorkerId;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// A sentence of the API: what stands between backticks is code, and it begins with a capital.
 pub(super) fn prose(text: &str) -> Markup {
@@ -19,6 +22,12 @@ pub(super) fn prose(text: &str) -> Markup {
 pub(super) fn prose_without_commands(text: &str) -> Markup {
     let parts: Vec<&str> = text.split("; ").filter(|part| !part.contains("`pawl ")).collect();
     if parts.is_empty() { prose(text) } else { prose(&parts.join("; ")) }
+}
+
+/// A name in a path: what may stand in names stays as it is.
+pub(super) fn in_path(text: &str) -> impl fmt::Display + '_ {
+    const SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+    utf8_percent_encode(text, SET)
 }
 
 /// A name that may be long: cut by the stylesheet, whole for whoever points at it.

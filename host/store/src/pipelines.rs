@@ -23,6 +23,20 @@ pub struct PipelineRow {
     pub updated_at_ms: i64,
 }
 
+/// A version that a pipeline has, or had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tenure {
+    /// The version.
+    pub digest: Digest,
+    /// How many steps it has.
+    pub step_count: u32,
+    /// When it became the current one.
+    pub since_ms: i64,
+}
+
+/// How many versions that were current before a pipeline remembers.
+pub(super) const REMEMBERED: i32 = 100;
+
 /// Pipelines and their versions.
 #[async_trait]
 pub trait Pipelines {
@@ -45,6 +59,13 @@ pub trait Pipelines {
     /// [`Error::NotFound`] with a guess at what was meant; [`Error::Damaged`].
     async fn pipeline(&self, namespace: &Namespace, name: &str) -> Result<(PipelineRow, Pipeline)>;
 
+    /// The versions of a pipeline that were current in its namespace, the one that is so now first: a hundred, and those that
+    /// are still there. One may have been so more than once.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] with a guess at what was meant.
+    async fn tenures(&self, namespace: &Namespace, name: &str) -> Result<Vec<Tenure>>;
+
     /// The queues that the current versions of all namespaces' pipelines name, by name: queues are everybody's.
     ///
     /// # Errors
@@ -59,6 +80,12 @@ pub trait Pipelines {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Damaged`].
     async fn pipeline_version(&self, digest: Digest) -> Result<Pipeline>;
+}
+
+/// Since when a version was current, and which, as `MS DIGEST`.
+pub(super) fn earlier_of(text: &str) -> Option<(i64, Digest)> {
+    let (since_ms, digest) = text.split_once(' ')?;
+    Some((since_ms.parse().ok()?, digest.parse().ok()?))
 }
 
 pub(super) fn no_pipeline(name: &str, known: &[String]) -> Error {

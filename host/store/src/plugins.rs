@@ -48,6 +48,8 @@ pub struct PluginRow {
     pub active_version: Option<String>,
     /// What a rollback goes back to.
     pub previous_version: Option<String>,
+    /// What further ones go back to, the latest last.
+    pub earlier_versions: Vec<String>,
     /// Newest first.
     pub versions: Vec<VersionRow>,
 }
@@ -99,11 +101,14 @@ pub trait Plugins {
     /// [`Error::NotFound`] if there is no such plugin; [`Error::Conflict`] if no other version was active before.
     async fn rollback(&self, namespace: &Namespace, name: &str) -> Result<(String, String)>;
 
-    /// All plugins of a namespace, by name.
+    /// All plugins of a namespace, by name; or only the one of that name.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    async fn plugins(&self, namespace: &Namespace) -> Result<Vec<PluginRow>>;
+    async fn plugins(&self, namespace: &Namespace, only: Option<&str>) -> Result<Vec<PluginRow>>;
+
+    /// What to tell somebody who named a plugin that is not there.
+    async fn unknown_plugin(&self, namespace: &Namespace, name: &str) -> Error;
 
     /// What pipelines of a namespace may refer to.
     ///
@@ -142,12 +147,14 @@ pub(super) fn missing_version(known: &KnownPlugins, name: &str, version: &str) -
             let versions: Vec<&str> = plugin.versions.iter().map(String::as_str).collect();
             format!("plugin `{name}` has no version `{version}`; it has {}", versions.join(", "))
         }
-        None => {
-            let meant = closest(name, known.0.keys().map(String::as_str));
-            let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
-            format!("there is no plugin `{name}`{meant}")
-        }
+        None => return no_plugin(known, name),
     })
+}
+
+pub(super) fn no_plugin(known: &KnownPlugins, name: &str) -> Error {
+    let meant = closest(name, known.0.keys().map(String::as_str));
+    let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+    Error::NotFound(format!("there is no plugin `{name}`{meant}"))
 }
 
 pub(super) fn no_version(name: &str, version: Option<&str>) -> Error {

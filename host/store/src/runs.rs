@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
+use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::status::{RunStatus, StepStatus};
@@ -147,6 +147,21 @@ pub struct RunTimes {
     pub ended_at_ms: Option<i64>,
 }
 
+/// Where a step stands, and since when: as much as is read of many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepMark {
+    /// Which step.
+    pub id: StepId,
+    /// Where it stands.
+    pub status: StepStatus,
+    /// The component that it runs on; none before its start, if that decides.
+    pub component: Option<Digest>,
+    /// The first claim.
+    pub started_at_ms: Option<i64>,
+    /// End.
+    pub ended_at_ms: Option<i64>,
+}
+
 /// Reading runs.
 #[async_trait]
 pub trait Runs {
@@ -198,6 +213,12 @@ pub trait Runs {
     /// # Errors
     /// [`Error::Unavailable`].
     async fn failed_steps(&self, run: RunId, limit: u32) -> Result<Vec<StepRow>>;
+
+    /// The steps of these runs, those that there are, by run and number. The caller has seen that they are not too many.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn step_marks(&self, runs: &[RunId]) -> Result<Vec<StepMark>>;
 
     /// The outputs of the last steps of a run that has succeeded, of which [`Pipeline::output_of`] makes the run's.
     ///

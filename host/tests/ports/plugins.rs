@@ -32,7 +32,7 @@ pub async fn versions_of_plugins_never_change(store: &SharedStore) {
         let missing = store.activate(&HERE, name, asked).await.expect_err("it is not there");
         assert!(matches!(&missing, Error::NotFound(why) if why.contains(hint)), "{missing}");
     }
-    let plugins = store.plugins(&HERE).await.expect("plugins");
+    let plugins = store.plugins(&HERE, None).await.expect("plugins");
     assert_eq!(plugins[0].active_version.as_deref(), Some("2"));
     assert_eq!(plugins[0].previous_version.as_deref(), Some("1"));
     assert_eq!(plugins[0].versions.iter().map(|version| version.size_bytes).collect::<Vec<_>>(), [3, 3]);
@@ -108,6 +108,18 @@ pub async fn pipelines_have_a_current_version(store: &SharedStore) {
     assert_eq!((row.digest, row.step_count, &current), (second.digest(), 3, &second));
     assert_eq!(store.pipeline_version(first.digest()).await.expect("the first"), first);
     assert_eq!(store.pipelines(&HERE).await.expect("pipelines").len(), 1);
+    // Each as often as it was current, the newest first.
+    assert!(store.apply_pipeline(&HERE, &first).await.expect("applied"));
+    assert!(store.apply_pipeline(&HERE, &second).await.expect("applied"));
+    let tenures = store.tenures(&HERE, "pair").await.expect("versions");
+    let [one, two] = [first.digest(), second.digest()];
+    assert_eq!(tenures.iter().map(|it| it.digest).collect::<Vec<_>>(), [two, one, two, one]);
+    assert!(tenures.iter().all(|it| it.step_count == 3) && tenures.is_sorted_by_key(|it| -it.since_ms), "{tenures:?}");
+    assert_eq!(tenures[0].since_ms, store.pipeline(&HERE, "pair").await.expect("the current one").0.updated_at_ms);
+    for round in 0..120 {
+        store.apply_pipeline(&HERE, if round % 2 == 0 { &first } else { &second }).await.expect("applied");
+    }
+    assert_eq!(store.tenures(&HERE, "pair").await.expect("versions").len(), 101, "the oldest are forgotten");
     let missing = store.pipeline(&HERE, "pairs").await.expect_err("it is not there");
     assert!(matches!(&missing, Error::NotFound(why) if why.contains("did you mean `pair`?")), "{missing}");
     assert!(matches!(store.pipeline_version(Digest::of(b"?")).await, Err(Error::NotFound(_))));
@@ -116,7 +128,7 @@ pub async fn pipelines_have_a_current_version(store: &SharedStore) {
 /// `here` is the run of the key in the namespace of the other tests.
 pub async fn nothing_crosses_a_namespace(store: &SharedStore, here: RunId) {
     let there: Namespace = "there".parse().expect("a name");
-    assert_eq!(store.plugins(&there).await.expect("plugins"), []);
+    assert_eq!(store.plugins(&there, None).await.expect("plugins"), []);
     assert_eq!(store.pipelines(&there).await.expect("pipelines"), []);
     let nothing = |error| matches!(error, Error::NotFound(why) if !why.contains("did you mean"));
     assert!(nothing(store.pipeline(&there, "pair").await.expect_err("it is not there")));
@@ -124,6 +136,8 @@ pub async fn nothing_crosses_a_namespace(store: &SharedStore, here: RunId) {
     assert!(nothing(store.rollback(&there, "plugin").await.expect_err("it is not there")));
     assert!(nothing(store.component_of(&there, "plugin", None).await.expect_err("it is not there")));
     assert_eq!(store.first_steps(&there, "pair").await.expect("an answer"), None);
+    assert!(nothing(store.tenures(&there, "pair").await.expect_err("it is not there")));
+    assert!(nothing(store.unknown_plugin(&there, "plugin").await));
     // The same pipeline version, with a plugin of the same name and other bytes.
     let version_of_pair = pipeline("two");
     let refused = store.apply_pipeline(&there, &version_of_pair).await.expect_err("its plugin is not there");
@@ -131,6 +145,7 @@ pub async fn nothing_crosses_a_namespace(store: &SharedStore, here: RunId) {
     let pushed = store.push_version(NewVersion { namespace: &there, ..version("1", b"three", true) }).await;
     assert!(pushed.expect("pushed").created, "a name that is taken elsewhere is free here");
     assert!(store.apply_pipeline(&there, &version_of_pair).await.expect("applied"));
+    assert_eq!(store.tenures(&there, "pair").await.expect("versions").len(), 1, "whatever it was elsewhere");
     let first = store.first_steps(&there, "pair").await.expect("an answer").expect("a pipeline");
     assert_eq!(first.pipeline, version_of_pair.digest());
     assert!(first.components.iter().all(|(_, component)| *component == Digest::of(b"three")));

@@ -28,7 +28,7 @@ const CARRIED: [(&str, &str); 22] = [
         "namespace:text name:text version:text digest:bytes manifest:bytes created_at:ms wanted_at:us last_named_at:ms",
     ),
     ("pipeline_version", "digest:bytes name:text spec:bytes steps:int created_at:ms retention:text last_named_at:ms"),
-    ("pipeline", "namespace:text name:text digest:bytes updated_at:ms"),
+    ("pipeline", "namespace:text name:text digest:bytes updated_at:ms earlier_versions:texts"),
     (
         "run",
         "id:uuid namespace:text pipeline_digest:bytes status:text input:bytes idempotency_key:text request_digest:bytes

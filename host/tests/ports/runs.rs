@@ -56,6 +56,12 @@ pub async fn runs_are_listed_newest_first(store: &SharedStore, runs: &[RunId]) {
         assert_eq!(list(page).await, listed[1..], "what is older counts");
     }
     assert_eq!(store.runs_with_error(&listed, b"no").await.expect("none has one"), []);
+    assert_eq!(list(RunFilter { pipeline: Some("other"), ..all }).await, []);
+    let marks = store.step_marks(&[runs[1], RunId::new(), runs[0]]).await.expect("marks");
+    let steps = [runs[1], runs[0]].map(|run| [0, 1, 2].map(|step| StepId { run, step: StepNo(step) })).concat();
+    assert_eq!(marks.iter().map(|mark| mark.id).collect::<Vec<_>>(), steps);
+    let stands = marks[..3].iter().map(|mark| (mark.status, mark.started_at_ms, mark.ended_at_ms)).collect::<Vec<_>>();
+    assert_eq!(stands, [StepStatus::Ready, StepStatus::Ready, StepStatus::Blocked].map(|status| (status, None, None)));
     let alone = store.run_alone(runs[0]).await.expect("the run");
     assert_eq!((alone.status, alone.idempotency_key.as_deref()), (RunStatus::Pending, Some("key")));
     assert!(matches!(store.run_alone(RunId::new()).await, Err(Error::NotFound(_))));

@@ -83,6 +83,8 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     reader.ask("POST /v1/plugins/{plugin}/activate", "", JSON, "{\"version\": \"2\"}")?;
     reader.ask("POST /v1/plugins/{plugin}/rollback", "", "", "")?;
     reader.ask("GET /v1/plugins", "", "", "")?;
+    ensure!(reader.ask("GET /v1/plugins/{plugin}", "", "", "")?.status == 200, "it is there");
+    ensure!(reader.ask("GET /v1/plugins/{plugin}/versions/{version}", "", "", "")?.status == 200, "it is there");
     reader.places.insert("digest", digest);
     reader.ask("GET /v1/components/{digest}", "", "", "")?;
 
@@ -91,6 +93,12 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     reader.ask("GET /v1/pipelines", "", "", "")?;
     reader.places.insert("pipeline", "pair".to_owned());
     reader.ask("GET /v1/pipelines/{pipeline}", "", "", "")?;
+    let known = reader.ask("GET /v1/pipelines/{pipeline}/versions", "", "", "")?.read::<Value>()?;
+    reader.places.insert("digits", known["versions"][0]["digest"].as_str().context("a digest")?[..12].to_owned());
+    for route in ["/versions/{digits}", "/schema", "/times"] {
+        let answer = reader.ask(&format!("GET /v1/pipelines/{{pipeline}}{route}"), "", "", "")?;
+        ensure!(answer.status == 200, "{route}: {}", String::from_utf8_lossy(&answer.body));
+    }
 
     let submitted = reader.ask("POST /v1/runs", "", JSON, "{\"pipeline\": \"pair\", \"input\": [1]}")?;
     let run = submitted.read::<Value>()?["id"].as_str().context("an id")?.to_owned();
@@ -196,6 +204,8 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
         "GET /v1/runs/{run}/steps/{step}/replay",
         "GET /v1/queues",
         "GET /v1/queues/{queue}",
+        "GET /v1/pipelines/{pipeline}/times",
+        "GET /v1/plugins/{plugin}",
         "GET /v1/scale",
         "POST /admin/requeue_processing",
         "POST /admin/requeue_stale",

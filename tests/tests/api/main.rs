@@ -17,6 +17,7 @@ mod runs;
 mod schemathesis;
 mod served;
 mod sources;
+mod things;
 mod tls;
 mod trusted;
 mod uploads;

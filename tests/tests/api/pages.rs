@@ -14,6 +14,7 @@ mod access;
 mod forms;
 mod lists;
 mod text;
+mod things;
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";

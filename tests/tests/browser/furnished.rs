@@ -52,6 +52,49 @@ plugin = "echo"
 needs = ["print-label", "notify-customer"]
 "#;
 
+/// Its next version: other figures, a step more, and one that has gone.
+pub const CHANGED_ORDERS: &str = r#"
+name = "orders"
+versions = "start"
+[[step]]
+name = "fetch-orders"
+plugin = "batch"
+config = { items = 40, pause_ms = 25, checkpoint_every = 5 }
+[[step]]
+name = "fetch-prices"
+plugin = "batch"
+config = { items = 12, pause_ms = 25 }
+timeout = "2m"
+[[step]]
+name = "check-stock"
+plugin = "batch"
+needs = ["fetch-orders"]
+config = { items = 20, pause_ms = 20 }
+[[step]]
+name = "charge"
+plugin = "flaky"
+needs = ["fetch-orders", "fetch-prices"]
+config = { failures = 1 }
+retry = { max_attempts = 5, delay = "400ms" }
+[[step]]
+name = "weigh"
+plugin = "echo"
+needs = ["check-stock"]
+[[step]]
+name = "pack"
+plugin = "batch"
+needs = ["weigh", "charge"]
+config = { items = 10, pause_ms = 20 }
+[[step]]
+name = "print-label"
+plugin = "echo"
+needs = ["pack"]
+[[step]]
+name = "archive"
+plugin = "echo"
+needs = ["print-label"]
+"#;
+
 const IMPORTS: &str = r#"
 name = "import-catalogue"
 [[step]]

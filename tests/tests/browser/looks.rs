@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use pawl_tests::{Chromium, Cluster, binary, bounds};
 use serde_json::{Value, json};
 
-use crate::furnished::{awaiting, furnish, keep, stands, submit};
+use crate::furnished::{CHANGED_ORDERS, awaiting, furnish, keep, stands, submit};
 
 /// Sizes of windows: a screen, a phone.
 const SCREEN: (u32, u32) = (1280, 860);
@@ -61,6 +61,8 @@ fn furnished(name: &str) -> Result<(Cluster, Chromium, Pages)> {
     let waiting = submit(&cluster, "approve-refund", &awaiting(), "refund-88")?;
     stands(&cluster, waiting, "wait-for-approval", "waiting")?;
     submit(&cluster, "nightly-report", &json!({"day": "2026-11-29"}), "nightly-2026-11-29")?;
+    cluster.push_as("batch-v2", "batch", "2.0.0")?;
+    cluster.apply(CHANGED_ORDERS)?;
     let run = submit(&cluster, "orders", &json!({"order": 1007}), "order-1007")?;
     stands(&cluster, run, "charge", "waiting")?;
     let pages = vec![
@@ -77,6 +79,11 @@ fn furnished(name: &str) -> Result<(Cluster, Chromium, Pages)> {
         ("parse", format!("/runs/{failed}/steps/parse")),
         ("filtered", "/runs?within=1h&key=order-*".to_owned()),
         ("picking", "/runs?pick=yes".to_owned()),
+        ("pipelines", "/pipelines".to_owned()),
+        ("pipeline", "/pipelines/orders".to_owned()),
+        ("form", "/pipelines/approve-refund".to_owned()),
+        ("plugins", "/plugins".to_owned()),
+        ("plugin", "/plugins/batch".to_owned()),
         ("none", "/runs?status=stuck".to_owned()),
         ("lost", "/runs/nothing".to_owned()),
     ];
@@ -93,6 +100,9 @@ fn pages_have_nothing_serious_against_them_and_are_pictured() -> Result<()> {
             let name = format!("{page}{kind}");
             browser.look(width, height, dark)?;
             browser.open(&format!("{base}{path}"))?;
+            if *page == "form" {
+                browser.value("document.querySelector('.act').open = true")?;
+            }
             keep(&name, &browser.picture()?)?;
             is_accessible(&browser, &name)?;
             fits(&browser, &name)?;
@@ -120,12 +130,14 @@ fn ten_thousand_steps_and_long_names_fit() -> Result<()> {
     cluster.apply(&wide)?;
     let run = submit(&cluster, &long[..64], &json!(null), "wide")?;
     let base = cluster.client.url("");
-    for (kind, (width, height)) in [("", SCREEN), ("-phone", PHONE)] {
-        browser.look(width, height, false)?;
-        browser.open(&format!("{base}/runs/{run}"))?;
-        keep(&format!("large{kind}"), &browser.picture()?)?;
-        fits(&browser, "large")?;
-        is_accessible(&browser, "large")?;
+    for (page, path) in [("large", format!("/runs/{run}")), ("large-pipeline", format!("/pipelines/{}", &long[..64]))] {
+        for (kind, (width, height)) in [("", SCREEN), ("-phone", PHONE)] {
+            browser.look(width, height, false)?;
+            browser.open(&format!("{base}{path}"))?;
+            keep(&format!("{page}{kind}"), &browser.picture()?)?;
+            fits(&browser, page)?;
+            is_accessible(&browser, page)?;
+        }
     }
     // What is so large may take a busy store longer than it has: the page asks again.
     let complaints = browser.complaints(&base)?;

@@ -6,4 +6,5 @@ mod found;
 mod furnished;
 mod lives;
 mod looks;
+mod things;
 mod used;

@@ -67,6 +67,23 @@ fn a_page_of_runs_costs_the_same_however_many_there_are() -> Result<()> {
 }
 
 #[test]
+fn the_steps_of_some_runs_cost_the_same_however_many_there_are() -> Result<()> {
+    let both = Both::start()?;
+    let namespace = Namespace::default();
+    let ended =
+        RunFilter { status: Some(RunStatus::Succeeded), pipeline: Some("many"), ..RunFilter::newest(&namespace, 50) };
+    let cost = |filled: &Filled| -> Result<i64> {
+        let runs: Vec<RunId> = block_on(filled.store.runs(&ended))?.iter().map(|run| run.id).collect();
+        assert!(block_on(filled.store.step_marks(&runs))?.len() >= 50, "each has steps");
+        filled.pages(async |store| store.step_marks(&runs).await)
+    };
+    let (small, large) = (cost(&both.small)?, cost(&both.large)?);
+    eprintln!("steps of 50 runs: {small} pages of {SMALL} runs, {large} of {LARGE}");
+    assert!(large <= small + 60 && large <= 400, "{small} pages of {SMALL} runs, {large} of {LARGE}");
+    Ok(())
+}
+
+#[test]
 fn an_explanation_reads_its_run_and_a_bounded_part_of_the_queue() -> Result<()> {
     let both = Both::start()?;
     let queued = |filled: &Filled, order: &str| filled.run(&format!("status = 'pending' order by created_at {order}"));

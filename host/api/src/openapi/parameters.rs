@@ -45,6 +45,11 @@ fn in_path(name: &str, generator: &mut SchemaGenerator) -> Value {
             let pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$";
             ("A signal's name.", json!({"type": "string", "maxLength": 1024, "pattern": pattern}), json!("approved"))
         }
+        "digits" => (
+            "The first digits of a pipeline version's digest, or all 64.",
+            json!({"type": "string", "pattern": "^[0-9a-f]{6,64}$"}),
+            json!("af1349b9f5f9"),
+        ),
         "queue" => ("A queue's name.", schema_of::<Name>(generator), json!("default")),
         "token" => ("A token's name.", schema_of::<Name>(generator), json!("ci")),
         "secret" => {

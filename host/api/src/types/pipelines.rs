@@ -33,6 +33,47 @@ pub struct PipelineSummary {
     pub paused: Option<Pause>,
 }
 
+/// `GET /v1/pipelines/{pipeline}/versions`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct PipelineVersionList {
+    /// Those that were current, newest first: a hundred and the one that is so now.
+    pub versions: Vec<PipelineVersion>,
+}
+
+/// A version of a pipeline, and when it was the current one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PipelineVersion {
+    /// The version: the digest of its canonical form. One may have been current more than once.
+    pub digest: Digest,
+    /// How many steps it has.
+    pub step_count: u32,
+    /// When it became the current one.
+    pub since_ms: i64,
+    /// When another one did; not there if it is current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<i64>,
+}
+
+/// `GET /v1/pipelines/{pipeline}/schema`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct PipelineInput {
+    /// The pipeline.
+    pub name: String,
+    /// Its current version.
+    pub digest: Digest,
+    /// What its first steps take, each of which is given the input. Those that take anything are left out.
+    pub steps: Vec<InputSchema>,
+}
+
+/// What a step takes.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct InputSchema {
+    /// The step.
+    pub step: String,
+    /// The JSON Schema of its component's input.
+    pub schema: Value,
+}
+
 /// `GET /v1/pipelines/{name}`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PipelineDetail {
@@ -84,6 +125,9 @@ pub struct PipelineStep {
     /// Given to the guest as it is.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub config: Value,
+    /// Secrets that the guest may read, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// What it may reach, each as scheme, host and port; if it is not there, what the installation gives to such steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<Vec<String>>,

@@ -6,65 +6,27 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use pawl_api::types::{Run, Step, StepStatus};
 
-use super::layers::{Layout, Node, lay_out};
+use crate::graph::{Drawn, HEIGHT, WIDTH, picture};
 use crate::look::of_step;
 use crate::words::{count, cut, figure};
-
-/// Sizes, in pixels.
-const WIDTH: usize = 176;
-const HEIGHT: usize = 34;
-const ASIDE: usize = 40;
-const BELOW: usize = 12;
-const EDGE: usize = 6;
 
 /// Letters that a box has room for.
 const LETTERS: usize = 19;
 
 pub(super) fn draw(run: &Run) -> Markup {
-    let numbers: BTreeMap<&str, usize> =
-        run.steps.iter().enumerate().map(|(number, step)| (&*step.name, number)).collect();
-    let needs = |step: &Step| step.needs.iter().filter_map(|need| numbers.get(&**need).copied()).collect();
-    let needs: Vec<Vec<usize>> = run.steps.iter().map(needs).collect();
-    let kinds: Vec<&str> = run.steps.iter().map(|step| &*step.plugin).collect();
-    let layout = lay_out(&needs, &kinds);
-    let (width, height) = (layout.layers * (WIDTH + ASIDE), layout.widest * (HEIGHT + BELOW) + 2 * EDGE);
-    let steps = count(run.steps.len() as u64, "step", "steps");
-    let said = format!("Graph of {steps}: {}", told(&run.steps.iter().collect::<Vec<_>>()));
-    html! {
-        div class="wide-picture" tabindex="0" role="group" aria-label=(said) {
-            svg class="graph" width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) } {
-                @for (from, to) in &layout.edges { path class="line" d=(line(&layout, *from, *to)) {} }
-                @for node in &layout.nodes { (boxed(run, &layout, node)) }
-            }
-        }
-        @if layout.nodes.iter().any(|node| node.steps.len() > 1) {
-            p class="muted" {
-                "Folded: a box stands for all steps of one plugin side by side, in the colour of the one that needs most."
-            }
-        }
-    }
+    let steps: Vec<Drawn<'_>> =
+        run.steps.iter().map(|step| Drawn { name: &step.name, kind: &step.plugin, needs: &step.needs }).collect();
+    let all = count(run.steps.len() as u64, "step", "steps");
+    let said = format!("Graph of {all}: {}", told(&run.steps.iter().collect::<Vec<_>>()));
+    picture(&steps, &said, |numbers, (x, y)| {
+        let steps: Vec<&Step> = numbers.iter().map(|number| &run.steps[*number]).collect();
+        boxed(run, &steps, x, y)
+    })
 }
 
-/// The upper left corner of a box; layers stand around the middle.
-fn corner(layout: &Layout, node: &Node) -> (usize, usize) {
-    let own = layout.nodes.iter().filter(|other| other.layer == node.layer).count();
-    let above = (layout.widest - own) * (HEIGHT + BELOW) / 2;
-    (EDGE + node.layer * (WIDTH + ASIDE), EDGE + above + node.place * (HEIGHT + BELOW))
-}
-
-fn line(layout: &Layout, from: usize, to: usize) -> String {
-    let ((x1, y1), (x2, y2)) = (corner(layout, &layout.nodes[from]), corner(layout, &layout.nodes[to]));
-    let (x1, y1, y2) = (x1 + WIDTH, y1 + HEIGHT / 2, y2 + HEIGHT / 2);
-    let bend = ASIDE / 2;
-    format!("M{x1} {y1}C{} {y1} {} {y2} {x2} {y2}", x1 + bend, x2 - bend)
-}
-
-fn boxed(run: &Run, layout: &Layout, node: &Node) -> Markup {
-    let steps: Vec<&Step> = node.steps.iter().map(|step| &run.steps[*step]).collect();
-    let (x, y) = corner(layout, node);
-    let Some(worst) = steps.iter().min_by_key(|step| urgency(step.status)) else {
-        return html! { path class="line" d={ "M" (x) " " (y + HEIGHT / 2) "h" (WIDTH) } {} };
-    };
+/// A box has the colour of the step that needs most.
+fn boxed(run: &Run, steps: &[&Step], x: usize, y: usize) -> Markup {
+    let Some(worst) = steps.iter().min_by_key(|step| urgency(step.status)) else { return html! {} };
     let look = of_step(worst.status);
     let is_folded = steps.len() > 1;
     let name = if is_folded {
@@ -73,7 +35,7 @@ fn boxed(run: &Run, layout: &Layout, node: &Node) -> Markup {
         worst.name.clone()
     };
     let title = if is_folded {
-        format!("{} of {}: {}", figure(steps.len() as u64), worst.plugin, told(&steps))
+        format!("{} of {}: {}", figure(steps.len() as u64), worst.plugin, told(steps))
     } else {
         format!("{}: {}", worst.name, look.word)
     };
@@ -84,7 +46,7 @@ fn boxed(run: &Run, layout: &Layout, node: &Node) -> Markup {
             rect x=(x) y=(y) width=(WIDTH) height=(HEIGHT) rx="8" {}
             use class="i" href={ "#" (look.shape) } x=(x + 11) y=(y + 10) width="14" height="14" {}
             text x=(x + 34) y=(y + 22) { (cut(&name, LETTERS)) }
-            @if is_folded { (shares(&steps, x, y)) }
+            @if is_folded { (shares(steps, x, y)) }
         }
     }
 }

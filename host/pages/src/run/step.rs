@@ -12,6 +12,7 @@ use crate::acts;
 use crate::frame::{Live, Sheet, Tab, part};
 use crate::json;
 use crate::look::of_step;
+use crate::plugins;
 use crate::rows::columns;
 use crate::times::{duration, now_ms};
 use crate::visit::Visit;
@@ -66,7 +67,7 @@ fn head(step: &Step, now: i64) -> Markup {
             h1 { (step.name) }
             (of_step(step.status).chip())
             dl class="facts" {
-                div { dt { "Plugin" } dd { (step.plugin) @if let Some(version) = &step.version { "@" (version) } } }
+                div { dt { "Plugin" } dd { a href=(plugins::path(&step.plugin)) { (step.plugin) } @if let Some(version) = &step.version { "@" (version) } } }
                 @if let Some(component) = component { div { dt { "Component" } dd { code class="id" { (component) } } } }
                 div { dt { "Queue" } dd { (step.queue) ", " (step.priority.as_str()) } }
                 @if let Some(started) = step.started_at_ms { div { dt { "Took" } dd { (duration((until - started).max(0))) } } }

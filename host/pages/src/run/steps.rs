@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::graph::urgency;
 use crate::json;
 use crate::look::of_step;
+use crate::plugins;
 use crate::rows::columns;
 use crate::times::{duration, now_ms, rough};
 use crate::words::{count, cut, name, worker_id};
@@ -45,7 +46,7 @@ fn row(run: RunId, step: &Step, now: i64) -> Markup {
             th scope="row" { a class="row" href={ "/runs/" (run) "/steps/" (step.name) } { (name(&step.name)) } }
             td { div class="stands" { (of_step(step.status).chip()) (says(step)) } }
             td class="wide" {
-                (name(&step.plugin))
+                a href=(plugins::path(&step.plugin)) { (name(&step.plugin)) }
                 @if let Some(version) = &step.version { span class="muted" { "@" (version) } }
             }
             td class="num wide" { @if step.attempts > 0 { (step.attempts) } @else { "–" } }

@@ -182,7 +182,13 @@ const PIPELINE_STEP: &[Column] = &[
     col("priority", Derived),
 ];
 
-const PIPELINE: &[Column] = &[col("namespace", Text), col("name", Text), col("digest", Bytes), col("updated_at", Ms)];
+const PIPELINE: &[Column] = &[
+    col("namespace", Text),
+    col("name", Text),
+    col("digest", Bytes),
+    col("updated_at", Ms),
+    col("earlier_versions", Texts),
+];
 
 const RUN: &[Column] = &[
     col("id", Uuid),

@@ -1,5 +1,6 @@
 //! Pipelines: names that point to versions. A version never changes; runs keep the one they began with.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +12,9 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::components::time_for;
 use super::{Postgres, digest_of};
-use crate::pipelines::{PipelineRow, Pipelines, check_plugins, no_pipeline, pipeline_of, retention_text};
+use crate::pipelines::{
+    PipelineRow, Pipelines, REMEMBERED, Tenure, check_plugins, earlier_of, no_pipeline, pipeline_of, retention_text,
+};
 use crate::{Error, Result, within};
 
 #[async_trait]
@@ -46,6 +49,31 @@ impl Pipelines for Postgres {
         let summary = pipeline_row(&row)?;
         let pipeline = pipeline_of(summary.digest, row.try_get("spec")?)?;
         Ok((summary, pipeline))
+    }
+
+    async fn tenures(&self, namespace: &Namespace, name: &str) -> Result<Vec<Tenure>> {
+        let row = sqlx::query(
+            "select digest, (extract(epoch from updated_at) * 1000)::bigint as updated_at_ms, earlier_versions
+             from pipeline where namespace = $1 and name = $2",
+        )
+        .bind(namespace.as_str())
+        .bind(name)
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Err(self.unknown_pipeline(namespace, name).await) };
+        let earlier: Vec<String> = row.try_get("earlier_versions")?;
+        let mut tenures = vec![(row.try_get("updated_at_ms")?, digest_of(&row, "digest")?)];
+        tenures.extend(earlier.iter().rev().filter_map(|text| earlier_of(text)));
+        let rows = sqlx::query("select digest, steps from pipeline_version where digest = any($1)")
+            .bind(tenures.iter().map(|(_, digest)| &digest.0[..]).collect::<Vec<_>>())
+            .fetch_all(&self.pool)
+            .await?;
+        let steps = |row: &PgRow| -> Result<_> {
+            Ok((digest_of(row, "digest")?, row.try_get::<i32, _>("steps")?.cast_unsigned()))
+        };
+        let steps: HashMap<Digest, u32> = rows.iter().map(steps).collect::<Result<_>>()?;
+        let known = |(since_ms, digest)| Some(Tenure { digest, step_count: *steps.get(&digest)?, since_ms });
+        Ok(tenures.into_iter().filter_map(known).collect())
     }
 
     async fn named_queues(&self) -> Result<Vec<String>> {
@@ -100,12 +128,17 @@ impl Postgres {
         }
         let changed = sqlx::query(
             "insert into pipeline (namespace, name, digest) values ($1, $2, $3)
-             on conflict (namespace, name) do update set digest = excluded.digest, updated_at = now()
+             on conflict (namespace, name) do update set
+                 digest = excluded.digest, updated_at = now(),
+                 earlier_versions = (pipeline.earlier_versions
+                     || ((extract(epoch from pipeline.updated_at) * 1000)::bigint || ' ' || encode(pipeline.digest, 'hex'))
+                 )[greatest(1, cardinality(pipeline.earlier_versions) + 2 - $4):]
              where pipeline.digest <> excluded.digest",
         )
         .bind(namespace.as_str())
         .bind(&pipeline.name)
         .bind(&digest.0[..])
+        .bind(REMEMBERED)
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;

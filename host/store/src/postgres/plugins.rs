@@ -14,9 +14,9 @@ use super::components::{insert_component, time_for};
 use super::{Postgres, digest_of};
 use crate::plugins::{
     EARLIER_VERSIONS, FirstSteps, NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version,
-    no_version, nothing_before, other_bytes,
+    no_plugin, no_version, nothing_before, other_bytes,
 };
-use crate::{Result, within};
+use crate::{Error, Result, within};
 
 /// Makes a version the active one, if there is such a version; returns the one that was active before.
 const ACTIVATE: &str = "
@@ -80,27 +80,32 @@ impl Plugins for Postgres {
         }
     }
 
-    async fn plugins(&self, namespace: &Namespace) -> Result<Vec<PluginRow>> {
+    async fn plugins(&self, namespace: &Namespace, only: Option<&str>) -> Result<Vec<PluginRow>> {
         let rows = sqlx::query(
-            "select p.name, p.active_version, p.previous_version, v.version, v.digest, v.manifest,
+            "select p.name, p.active_version, p.previous_version, p.earlier_versions, v.version, v.digest, v.manifest,
                     octet_length(c.bytes)::bigint as size_bytes,
                     (extract(epoch from v.created_at) * 1000)::bigint as created_at_ms
              from plugin p
              join plugin_version v on v.namespace = p.namespace and v.name = p.name
              join component c on c.digest = v.digest
-             where p.namespace = $1
+             where p.namespace = $1 and ($2::text is null or p.name = $2)
              order by p.name, v.created_at desc, v.version desc",
         )
         .bind(namespace.as_str())
+        .bind(only)
         .fetch_all(&self.pool)
         .await?;
         let mut plugins: Vec<PluginRow> = Vec::new();
         for row in rows {
             let name: String = row.try_get("name")?;
             if plugins.last().is_none_or(|plugin| plugin.name != name) {
-                let (active_version, previous_version) =
-                    (row.try_get("active_version")?, row.try_get("previous_version")?);
-                plugins.push(PluginRow { name, active_version, previous_version, versions: Vec::new() });
+                plugins.push(PluginRow {
+                    name,
+                    active_version: row.try_get("active_version")?,
+                    previous_version: row.try_get("previous_version")?,
+                    earlier_versions: row.try_get("earlier_versions")?,
+                    versions: Vec::new(),
+                });
             }
             let version = VersionRow {
                 version: row.try_get("version")?,
@@ -112,6 +117,10 @@ impl Plugins for Postgres {
             plugins.last_mut().expect("one was pushed above").versions.push(version);
         }
         Ok(plugins)
+    }
+
+    async fn unknown_plugin(&self, namespace: &Namespace, name: &str) -> Error {
+        self.known_plugins(namespace).await.map_or_else(|error| error, |known| no_plugin(&known, name))
     }
 
     async fn known_plugins(&self, namespace: &Namespace) -> Result<KnownPlugins> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
+use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::ready::unless_shelved;
@@ -13,7 +13,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::{Postgres, digest_of, maybe_digest_of, parse};
-use crate::runs::{RunFilter, RunRow, RunTimes, Runs, StepRow, no_output, no_run, no_such_output};
+use crate::runs::{RunFilter, RunRow, RunTimes, Runs, StepMark, StepRow, no_output, no_run, no_such_output};
 use crate::{Result, verified};
 
 /// What is read of a run; a macro, so that statements stay constants.
@@ -199,6 +199,32 @@ impl Runs for Postgres {
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(step_row).collect()
+    }
+
+    async fn step_marks(&self, runs: &[RunId]) -> Result<Vec<StepMark>> {
+        // Run by run: the steps of each stand together in the index of their key.
+        let rows = sqlx::query(
+            "select n.run_id, s.* from unnest($1::uuid[]) with ordinality as n (run_id, place)
+             cross join lateral (
+                 select y.step_no, y.status, y.component,
+                        (extract(epoch from y.started_at) * 1000)::bigint as started_at_ms,
+                        (extract(epoch from y.ended_at) * 1000)::bigint as ended_at_ms
+                 from step y where y.run_id = n.run_id order by y.step_no offset 0
+             ) as s order by n.place, s.step_no",
+        )
+        .bind(runs.iter().map(|run| run.0).collect::<Vec<_>>())
+        .fetch_all(&self.pool)
+        .await?;
+        let mark = |row: &PgRow| -> Result<StepMark> {
+            Ok(StepMark {
+                id: StepId { run: RunId(row.try_get("run_id")?), step: StepNo(row.try_get("step_no")?) },
+                status: parse(row, "status")?,
+                component: maybe_digest_of(row, "component")?,
+                started_at_ms: row.try_get("started_at_ms")?,
+                ended_at_ms: row.try_get("ended_at_ms")?,
+            })
+        };
+        rows.iter().map(mark).collect()
     }
 
     async fn last_outputs(&self, run: RunId, _: &Pipeline) -> Result<BTreeMap<StepNo, Vec<u8>>> {

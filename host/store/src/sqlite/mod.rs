@@ -69,7 +69,7 @@ const NAME: &str = "SQLite";
 
 /// The tables, and each change of them since: a file's `user_version` counts what it has been through. What has landed
 /// is frozen, as migrations are.
-const SCHEMA: [&str; 20] = [
+const SCHEMA: [&str; 21] = [
     include_str!("schema/0001_tables.sql"),
     include_str!("schema/0002_listed.sql"),
     include_str!("schema/0003_inbox.sql"),
@@ -90,6 +90,7 @@ const SCHEMA: [&str; 20] = [
     include_str!("schema/0018_namespaces.sql"),
     include_str!("schema/0019_sealing.sql"),
     include_str!("schema/0020_stored_bytes.sql"),
+    include_str!("schema/0022_pipeline_versions.sql"),
 ];
 
 /// A database file that this process owns; cheap to clone.
@@ -303,6 +304,11 @@ where
 {
     let word: String = row.get(column)?;
     word.parse().map_err(|error| Error::Refused(NAME, Box::new(error)))
+}
+
+/// Texts of a JSON array.
+fn texts(row: &Row<'_>, column: &str) -> Result<Vec<String>> {
+    Ok(serde_json::from_str(&row.get::<_, String>(column)?).unwrap_or_default())
 }
 
 /// All rows of a statement.

@@ -8,8 +8,10 @@ use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
 
 use super::ledger::read_pipeline;
-use super::{Sqlite, digest_of, row, rows};
-use crate::pipelines::{PipelineRow, Pipelines, check_plugins, no_pipeline, pipeline_of, retention_text};
+use super::{Sqlite, digest_of, row, rows, texts};
+use crate::pipelines::{
+    PipelineRow, Pipelines, REMEMBERED, Tenure, check_plugins, earlier_of, no_pipeline, pipeline_of, retention_text,
+};
 use crate::{Error, Result};
 
 #[async_trait]
@@ -34,9 +36,16 @@ impl Pipelines for Sqlite {
             )?;
             let changed = ledger.conn.execute(
                 "insert into pipeline (namespace, name, digest, updated_at) values (?1, ?2, ?3, ?4)
-                 on conflict (namespace, name) do update set digest = excluded.digest, updated_at = excluded.updated_at
+                 on conflict (namespace, name) do update set
+                     digest = excluded.digest, updated_at = excluded.updated_at,
+                     earlier_versions = json_insert(earlier_versions, '$[#]', updated_at || ' ' || lower(hex(digest)))
                  where pipeline.digest <> excluded.digest",
                 (namespace.as_str(), &pipeline.name, &digest.0[..], ledger.now_ms),
+            )?;
+            ledger.conn.execute(
+                "update pipeline set earlier_versions = json_remove(earlier_versions, '$[0]')
+                 where namespace = ?1 and name = ?2 and json_array_length(earlier_versions) > ?3",
+                (namespace.as_str(), &pipeline.name, REMEMBERED),
             )?;
             Ok(changed == 1)
         })
@@ -64,6 +73,31 @@ impl Pipelines for Sqlite {
         });
         match found.await? {
             Some((summary, spec)) => Ok((summary.clone(), pipeline_of(summary.digest, spec)?)),
+            None => Err(self.unknown_pipeline(namespace, name).await),
+        }
+    }
+
+    async fn tenures(&self, namespace: &Namespace, name: &str) -> Result<Vec<Tenure>> {
+        let asked = (namespace.to_string(), name.to_owned());
+        let found = self.read(move |conn| {
+            let sql = "select digest, updated_at, earlier_versions from pipeline where namespace = ?1 and name = ?2";
+            let known = row(conn, sql, asked, |row| {
+                let now = (row.get::<_, i64>("updated_at")?, digest_of(row, "digest")?);
+                Ok((now, texts(row, "earlier_versions")?))
+            })?;
+            let Some((now, earlier)) = known else { return Ok(None) };
+            let mut tenures = Vec::new();
+            for (since_ms, digest) in
+                std::iter::once(now).chain(earlier.iter().rev().filter_map(|text| earlier_of(text)))
+            {
+                let sql = "select steps from pipeline_version where digest = ?1";
+                let steps = row(conn, sql, [&digest.0[..]], |row| Ok(row.get("steps")?))?;
+                tenures.extend(steps.map(|step_count| Tenure { digest, step_count, since_ms }));
+            }
+            Ok(Some(tenures))
+        });
+        match found.await? {
+            Some(tenures) => Ok(tenures),
             None => Err(self.unknown_pipeline(namespace, name).await),
         }
     }

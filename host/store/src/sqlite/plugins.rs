@@ -10,12 +10,12 @@ use rusqlite::Connection;
 
 use super::ledger::read_pipeline;
 use super::readiness::NEXT_WANTED;
-use super::{Sqlite, digest_of, row, rows};
-use crate::Result;
+use super::{Sqlite, digest_of, row, rows, texts};
 use crate::plugins::{
     EARLIER_VERSIONS, FirstSteps, NewVersion, PluginRow, Plugins, PushedVersion, VersionRow, missing_version,
-    no_version, nothing_before, other_bytes,
+    no_plugin, no_version, nothing_before, other_bytes,
 };
+use crate::{Error, Result};
 
 #[async_trait]
 impl Plugins for Sqlite {
@@ -77,9 +77,13 @@ impl Plugins for Sqlite {
         .await
     }
 
-    async fn plugins(&self, namespace: &Namespace) -> Result<Vec<PluginRow>> {
-        let namespace = namespace.clone();
-        self.read(move |conn| plugins(conn, &namespace)).await
+    async fn plugins(&self, namespace: &Namespace, only: Option<&str>) -> Result<Vec<PluginRow>> {
+        let (namespace, only) = (namespace.clone(), only.map(str::to_owned));
+        self.read(move |conn| plugins(conn, &namespace, only.as_deref())).await
+    }
+
+    async fn unknown_plugin(&self, namespace: &Namespace, name: &str) -> Error {
+        self.known_plugins(namespace).await.map_or_else(|error| error, |known| no_plugin(&known, name))
     }
 
     async fn known_plugins(&self, namespace: &Namespace) -> Result<KnownPlugins> {
@@ -192,20 +196,26 @@ fn make_active(conn: &Connection, namespace: &Namespace, name: &str, version: &s
     Ok(())
 }
 
-fn plugins(conn: &Connection, namespace: &Namespace) -> Result<Vec<PluginRow>> {
-    let sql = "select p.name, p.active_version, p.previous_version, v.version, v.digest, v.manifest,
+fn plugins(conn: &Connection, namespace: &Namespace, only: Option<&str>) -> Result<Vec<PluginRow>> {
+    let sql =
+        "select p.name, p.active_version, p.previous_version, p.earlier_versions, v.version, v.digest, v.manifest,
                       length(c.bytes) as size_bytes, v.created_at
                from plugin p
                join plugin_version v on v.namespace = p.namespace and v.name = p.name
                join component c on c.digest = v.digest
-               where p.namespace = ?1
+               where p.namespace = ?1 and (?2 is null or p.name = ?2)
                order by p.name, v.created_at desc, v.version desc";
     let mut plugins: Vec<PluginRow> = Vec::new();
-    rows(conn, sql, [namespace.as_str()], |row| {
+    rows(conn, sql, (namespace.as_str(), only), |row| {
         let name: String = row.get("name")?;
         if plugins.last().is_none_or(|plugin| plugin.name != name) {
-            let (active_version, previous_version) = (row.get("active_version")?, row.get("previous_version")?);
-            plugins.push(PluginRow { name, active_version, previous_version, versions: Vec::new() });
+            plugins.push(PluginRow {
+                name,
+                active_version: row.get("active_version")?,
+                previous_version: row.get("previous_version")?,
+                earlier_versions: texts(row, "earlier_versions")?,
+                versions: Vec::new(),
+            });
         }
         let version = VersionRow {
             version: row.get("version")?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
+use pawl_domain::id::{Digest, RunId, StepId, StepNo, WorkerId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::Pipeline;
 use pawl_domain::ready::unless_shelved;
@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 use super::{Sqlite, digest_of, maybe_digest_of, parse, row, rows};
-use crate::runs::{RunFilter, RunRow, RunTimes, Runs, StepRow, no_output, no_run, no_such_output};
+use crate::runs::{RunFilter, RunRow, RunTimes, Runs, StepMark, StepRow, no_output, no_run, no_such_output};
 use crate::{Result, verified};
 
 /// What is read of a run; a macro, so that statements stay constants.
@@ -157,6 +157,28 @@ impl Runs for Sqlite {
     async fn failed_steps(&self, run: RunId, limit: u32) -> Result<Vec<StepRow>> {
         let sql = steps_where!("status = 'failed' order by step_no limit ?2");
         self.read(move |conn| rows(conn, sql, (run.0, limit), step_row)).await
+    }
+
+    async fn step_marks(&self, runs: &[RunId]) -> Result<Vec<StepMark>> {
+        let runs = runs.to_vec();
+        self.read(move |conn| {
+            let sql =
+                "select step_no, status, component, started_at, ended_at from step where run_id = ?1 order by step_no";
+            let mut marks = Vec::new();
+            for run in runs {
+                marks.extend(rows(conn, sql, [run.0], |row| {
+                    Ok(StepMark {
+                        id: StepId { run, step: StepNo(row.get("step_no")?) },
+                        status: parse(row, "status")?,
+                        component: maybe_digest_of(row, "component")?,
+                        started_at_ms: row.get("started_at")?,
+                        ended_at_ms: row.get("ended_at")?,
+                    })
+                })?);
+            }
+            Ok(marks)
+        })
+        .await
     }
 
     async fn last_outputs(&self, run: RunId, pipeline: &Pipeline) -> Result<BTreeMap<StepNo, Vec<u8>>> {

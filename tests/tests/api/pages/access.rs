@@ -1,9 +1,9 @@
 //! Who gets in, and stays in.
 
 use anyhow::Result;
-use pawl_api::types::{ChangeList, CreatedToken, Role, Run, RunStatus};
+use pawl_api::types::{ChangeList, CreatedToken, PushedPlugin, Role, Run, RunStatus};
 use pawl_tests::runtime::block_on;
-use pawl_tests::{bounds, wait};
+use pawl_tests::{binary, bounds, wait};
 use serde_json::json;
 
 use super::{Browser, OWN, start, token};
@@ -18,12 +18,26 @@ const OFFERED: [(&str, Role); 5] = [
     ("cancel", Role::Operate),
 ];
 
+/// The same of the pages of pipelines and plugins.
+const OFFERED_OF_THINGS: [(&str, &str, Role); 4] = [
+    ("/pipelines/pair", "submit", Role::Submit),
+    ("/pipelines/pair", "pause", Role::Operate),
+    ("/plugins/echo", "activate", Role::Deploy),
+    ("/plugins/echo", "rollback", Role::Deploy),
+];
+
 #[test]
 fn each_page_is_for_whoever_may_read_and_offers_what_the_role_may_do() -> Result<()> {
     let mut api = start("pages_roles")?;
     let run = api.submit(&json!(1))?;
+    for version in ["2", "3"] {
+        let path = format!("/v1/plugins/echo/versions/{version}");
+        api.client.post(&path, "application/wasm", binary::component("echo")?)?.read::<PushedPlugin>()?;
+    }
     let filled = |path: &str| {
         path.replace("{run}", &run.to_string())
+            .replace("{pipeline}", "pair")
+            .replace("{plugin}", "echo")
             .replace("{act}", "cancel")
             .replace("{step}", "first")
             .replace("{file}", "none")
@@ -53,6 +67,10 @@ fn each_page_is_for_whoever_may_read_and_offers_what_the_role_may_do() -> Result
             "/runs/{run}/steps/{step}/replay?to=1",
             "/runs?within=1h&key=order-*&error=x&pick=yes",
             "/dead-letters?pipeline=pair",
+            "/pipelines",
+            "/pipelines/{pipeline}",
+            "/plugins",
+            "/plugins/{plugin}",
         ] {
             let shown = browser.get(&filled(path))?;
             assert_eq!(shown.status, 200, "{path} by {role}: {}", shown.text);
@@ -64,6 +82,15 @@ fn each_page_is_for_whoever_may_read_and_offers_what_the_role_may_do() -> Result
             assert_eq!(page.contains(&format!("action=\"{path}\"")), role >= wanted, "{act} by {role}");
             if role < wanted {
                 let refused = browser.submit(&path, &[("message", "no"), ("name", "a")])?;
+                assert_eq!(refused.status, 403, "{act} by {role}");
+                assert!(refused.text.contains(&format!("<code>{wanted}</code>")), "{act} by {role} says why");
+            }
+        }
+        for (page, act, wanted) in OFFERED_OF_THINGS {
+            let offered = browser.get(page)?.text.contains(&format!("action=\"{page}/{act}\""));
+            assert_eq!(offered, role >= wanted, "{act} by {role}");
+            if role < wanted {
+                let refused = browser.submit(&format!("{page}/{act}"), &[("whole", "1"), ("version", "2")])?;
                 assert_eq!(refused.status, 403, "{act} by {role}");
                 assert!(refused.text.contains(&format!("<code>{wanted}</code>")), "{act} by {role} says why");
             }

@@ -1,0 +1,143 @@
+//! What a person can do with a pipeline: submit a run, by a form that its input's schema makes, pause it, and let it go on.
+
+use axum::extract::{Path, RawForm};
+use axum::http::header::LOCATION;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use maud::{Markup, html};
+use pawl_api::types::{PauseChanged, PipelineDetail, PipelineInput, Problem, SubmitRun, SubmittedRun};
+use serde_json::{Value, json};
+
+use super::one::{self, Wanted};
+use super::path;
+use crate::forms::{Fields, JSON};
+use crate::frame;
+use crate::json::folded;
+use crate::shaped::Shape;
+use crate::visit::Visit;
+
+const SUBMIT: &str = "/v1/runs";
+const PAUSE: &str = "/v1/pipelines/{pipeline}/pause";
+const UNPAUSE: &str = "/v1/pipelines/{pipeline}/unpause";
+
+/// What somebody has typed into the form of a run, and why it was refused.
+pub(super) struct Typed {
+    fields: Fields,
+    problem: Option<Problem>,
+}
+
+impl Typed {
+    pub(super) fn nothing() -> Self {
+        Self { fields: Fields::of(b""), problem: None }
+    }
+}
+
+/// What to say after it was done.
+pub(super) fn done(act: &str) -> Option<&'static str> {
+    match act {
+        "pause" => Some("The pipeline is paused: its runs are taken, and nothing of them starts."),
+        "unpause" => Some("The pipeline goes on."),
+        _ => None,
+    }
+}
+
+/// The forms, for whoever may.
+pub(super) fn forms(visit: &Visit, pipeline: &PipelineDetail, input: Option<&PipelineInput>, typed: &Typed) -> Markup {
+    let at = path(&pipeline.summary.name);
+    let may = |route: &str| visit.may(&Method::POST, route);
+    html! {
+        div class="acts" {
+            @if may(SUBMIT) { (submit(&at, input, typed)) }
+            @if pipeline.summary.paused.is_some() {
+                @if may(UNPAUSE) {
+                    details class="act" name="act" {
+                        summary class="button" { "Unpause…" }
+                        form class="panel" method="post" action={ (at) "/unpause" } {
+                            p { "Lets start what is ready." }
+                            button class="button primary" { "Unpause" }
+                        }
+                    }
+                }
+            } @else if may(PAUSE) {
+                details class="act" name="act" {
+                    summary class="button" { "Pause…" }
+                    form class="panel" method="post" action={ (at) "/pause" } {
+                        p { "Takes its runs, and starts no step of them until it is unpaused. What runs goes on to its end." }
+                        label { "Reason" input name="reason" maxlength="1000" autocomplete="off"; }
+                        button class="button primary" { "Pause" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn submit(at: &str, input: Option<&PipelineInput>, typed: &Typed) -> Markup {
+    let schemas = input.map_or(&[][..], |input| &input.steps[..]);
+    let shown = schemas.first().and_then(|first| folded(first.schema.to_string().as_bytes()));
+    html! {
+        details class="act" name="act" open[typed.problem.is_some()] {
+            summary class="button primary" { "Submit a run…" }
+            form class="panel" method="post" action={ (at) "/submit" } {
+                @if let Some(problem) = &typed.problem { (frame::refused(problem)) }
+                (Shape::of(schema(input)).fields(&typed.fields))
+                label {
+                    "Idempotency key"
+                    small { "Another submission with it is the same run. Empty: each is a run of its own." }
+                    input name="key" value=(typed.fields.raw("key").unwrap_or_default()) maxlength="200" autocomplete="off" spellcheck="false";
+                }
+                @if let Some(shown) = shown {
+                    details { summary class="muted" { "What it takes, as JSON Schema" } (shown) }
+                }
+                button class="button primary" { "Submit" }
+            }
+        }
+    }
+}
+
+/// The schema of the input. Where several steps take it, each in its own way, no form is made of one of them.
+fn schema(input: Option<&PipelineInput>) -> Option<&Value> {
+    let (first, others) = input?.steps.split_first()?;
+    others.iter().all(|other| other.schema == first.schema).then_some(&first.schema)
+}
+
+pub(crate) async fn act(visit: Visit, Path((name, act)): Path<(String, String)>, RawForm(form): RawForm) -> Response {
+    let fields = Fields::of(&form);
+    let asked = match &*act {
+        "submit" => submitted(&visit, &name, &fields).await,
+        "pause" | "unpause" => paused(&visit, &name, &act, &fields).await,
+        _ => Err(Problem::not_found(format!("there is nothing to do that is called {act:?}"))),
+    };
+    let problem = match asked {
+        Ok(to) => return (StatusCode::SEE_OTHER, [(LOCATION, to)]).into_response(),
+        Err(problem) => problem,
+    };
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let (note, typed) = match &*act {
+        "submit" if visit.may(&Method::POST, SUBMIT) => (None, Typed { fields, problem: Some(problem.clone()) }),
+        _ => (Some(frame::refused(&problem)), Typed::nothing()),
+    };
+    match one::sheet(&visit, &name, &Wanted::default(), note, &typed).await {
+        Ok(sheet) => (status, frame::page(&visit, &sheet)).into_response(),
+        Err(_) => visit.answer(Err(problem)),
+    }
+}
+
+/// Where to go then: to the run.
+async fn submitted(visit: &Visit, name: &str, fields: &Fields) -> Result<String, Problem> {
+    let input: PipelineInput = visit.read(&format!("/v1{}/schema", path(name))).await?;
+    let document = Shape::of(schema(Some(&input))).document(fields)?;
+    let body = SubmitRun { pipeline: name.to_owned(), input: document };
+    let body = serde_json::to_vec(&body).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let inside = &visit.pages.inside;
+    let run: SubmittedRun = inside.post_keyed(&visit.who, SUBMIT, (JSON, body), fields.said("key")).await?;
+    Ok(format!("/runs/{}", run.id))
+}
+
+async fn paused(visit: &Visit, name: &str, act: &str, fields: &Fields) -> Result<String, Problem> {
+    let reason = fields.said("reason").filter(|_| act == "pause").map(str::to_owned);
+    let body = reason.map(|reason| json!({ "reason": reason }).to_string().into_bytes()).map(|body| (JSON, body));
+    let at = format!("/v1{}/{act}", path(name));
+    visit.pages.inside.change::<PauseChanged>(&visit.who, Method::POST, &at, body).await?;
+    Ok(format!("{}?did={act}", path(name)))
+}
