@@ -7,8 +7,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod builds;
 mod circuits;
 mod dead_letters;
+mod doctor;
 mod explanations;
 mod inbox;
 mod incidents;
@@ -26,10 +28,13 @@ mod runs;
 mod sealing;
 mod secrets;
 mod tokens;
+mod waits;
 mod whole;
 
+pub use builds::*;
 pub use circuits::*;
 pub use dead_letters::*;
+pub use doctor::*;
 pub use explanations::*;
 pub use inbox::*;
 pub use incidents::*;
@@ -47,6 +52,7 @@ pub use runs::*;
 pub use sealing::*;
 pub use secrets::*;
 pub use tokens::*;
+pub use waits::*;
 
 pub use pawl_domain::event::EventKind;
 pub use pawl_domain::incident::Kind as IncidentKind;

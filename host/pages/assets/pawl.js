@@ -178,6 +178,7 @@ const KEYS = {
   "g o": () => { location.href = "/"; },
   "g r": () => { location.href = "/runs"; },
   "g d": () => { location.href = "/dead-letters"; },
+  "g q": () => { location.href = "/queues"; },
 };
 
 document.addEventListener("keydown", (event) => {

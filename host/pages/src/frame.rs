@@ -10,6 +10,7 @@ use super::assets::{ICON, SCRIPT, STYLE};
 use super::look::SHAPES;
 use super::visit::Visit;
 use super::words::prose;
+use super::{builds, rooms, whose};
 
 /// The pages that the head leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,10 @@ pub(super) enum Tab {
     Overview,
     Runs,
     Dead,
+    /// Its pages are in [`rooms`].
+    Operations,
+    /// Likewise.
+    Access,
 }
 
 impl Tab {
@@ -59,7 +64,7 @@ pub(super) fn part(id: &str, name: &str, content: &Markup) -> Markup {
 /// The whole of it; of one that is only looked at again, what is in the middle.
 pub(super) fn page(visit: &Visit, sheet: &Sheet) -> Response {
     if visit.is_part {
-        return Html(middle(sheet).into_string()).into_response();
+        return Html(middle(visit, sheet).into_string()).into_response();
     }
     let signed_in = visit.who.name();
     let main = html! {
@@ -69,12 +74,18 @@ pub(super) fn page(visit: &Visit, sheet: &Sheet) -> Response {
                 @for (tab, path, name) in Tab::ALL {
                     a href=(path) aria-current=[(tab == sheet.tab).then_some("page")] { (name) }
                 }
+                @for (tab, name) in [(Tab::Operations, "Operations"), (Tab::Access, "Access")] {
+                    @if let Some(path) = rooms::first(visit, tab) {
+                        a href=(path) aria-current=[(tab == sheet.tab).then_some("page")] { (name) }
+                    }
+                }
             }
             form class="find" action="/runs" role="search" {
-                input type="search" name="id" placeholder="Find a run by its id" pattern="[0-9A-Fa-f\\-]+"
+                input type="search" name="id" placeholder="Find a run by id" pattern="[0-9A-Fa-f\\-]+"
                     aria-label="Find a run by the first digits of its id" autocomplete="off" spellcheck="false";
                 kbd aria-hidden="true" { "/" }
             }
+            (whose::switch(visit, path_of(visit, sheet.tab)))
             @if let Some(name) = signed_in {
                 form class="who" method="post" action="/leave" {
                     span title={ "Signed in with the token “" (name) "”, whose role is " (visit.who.role()) } {
@@ -84,21 +95,32 @@ pub(super) fn page(visit: &Visit, sheet: &Sheet) -> Response {
                 }
             }
         }
-        (middle(sheet))
+        (middle(visit, sheet))
         (help())
     };
     Html(document(&sheet.title, &main).into_string()).into_response()
 }
 
-fn middle(sheet: &Sheet) -> Markup {
+/// Where a tab leads to.
+fn path_of(visit: &Visit, tab: Tab) -> &'static str {
+    let known = Tab::ALL.into_iter().find(|(one, ..)| *one == tab).map(|(_, path, _)| path);
+    known.or_else(|| rooms::first(visit, tab)).unwrap_or("/")
+}
+
+fn middle(visit: &Visit, sheet: &Sheet) -> Markup {
     let (every, events, pace) = match &sheet.live {
         Live::No => (None, None, None),
         Live::Every(ms) => (Some(*ms), None, None),
         // Ages go on where nothing happens.
         Live::Events { path, pace_ms } => (Some(10_000), Some(path.as_str()), Some(*pace_ms)),
     };
+    // Where something is built, each page tells it.
+    let every = if visit.around.builds.is_some() { Some(every.unwrap_or(builds::EVERY_MS).min(builds::EVERY_MS)) } else { every };
     html! {
-        main id="main" tabindex="-1" data-every=[every] data-events=[events] data-pace=[pace] { (sheet.main) }
+        main id="main" tabindex="-1" data-every=[every] data-events=[events] data-pace=[pace] {
+            @if let Some(list) = &visit.around.builds { (builds::note(list)) }
+            (sheet.main)
+        }
     }
 }
 
@@ -119,6 +141,9 @@ pub(super) fn trouble(visit: Option<&Visit>, problem: &Problem) -> Response {
             p class="code" { (problem.status) }
             h1 { (problem.title) }
             p { (prose(&problem.detail)) }
+            @if let Some(namespace) = visit.and_then(|visit| visit.who.meant()) {
+                p class="muted" { "These pages are about the namespace “" (namespace) "”." }
+            }
             p { a class="button" href="/" { "Overview" } " " a class="button" href="/runs" { "Runs" } }
         }
     };
@@ -186,6 +211,7 @@ fn help() -> Markup {
         ("g o", "overview"),
         ("g r", "runs"),
         ("g d", "dead letters"),
+        ("g q", "queues"),
         ("?", "this help"),
         ("Esc", "close, leave a field"),
     ];

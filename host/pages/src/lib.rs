@@ -20,23 +20,31 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 use pawl_api::{Front, Inside};
 
+mod access;
 mod acts;
 mod assets;
+mod builds;
 mod charts;
 mod dead;
 mod enter;
 mod entry;
+mod first;
 mod forms;
 mod frame;
 mod json;
 mod look;
+mod operations;
 mod overview;
+mod panel;
+mod rooms;
 mod rows;
 mod run;
 mod runs;
+mod said;
 mod strict;
 mod times;
 mod visit;
+mod whose;
 mod words;
 
 pub use entry::Entry;
@@ -68,7 +76,7 @@ fn ways() -> Vec<Way> {
     let closed = |path, methods| Way { path, is_open: false, methods };
     let open = |path, methods| Way { path, is_open: true, methods };
     vec![
-        closed("/", get(overview::show)),
+        closed("/", get(overview::show).post(first::begin)),
         closed("/runs", get(runs::show)),
         closed("/runs/{run}", get(run::show)),
         closed("/runs/{run}/events", get(run::events)),
@@ -76,6 +84,20 @@ fn ways() -> Vec<Way> {
         closed("/runs/{run}/steps/{step}", get(run::show_step)),
         closed("/runs/{run}/{act}", post(forms::act)),
         closed("/dead-letters", get(dead::show).post(dead::act)),
+        closed("/queues", get(operations::queues::show)),
+        closed("/queues/{queue}", get(operations::queue::show).post(operations::queue::act)),
+        closed("/workers", get(operations::workers::show)),
+        closed("/workers/{worker}", get(operations::worker::show).post(operations::worker::act)),
+        closed("/circuits", get(operations::circuits::show).post(operations::circuits::act)),
+        closed("/waits", get(operations::waits::show)),
+        closed("/incidents", get(operations::incidents::show)),
+        closed("/recoveries", get(operations::recoveries::show)),
+        closed("/doctor", get(operations::doctor::show)),
+        closed("/access/tokens", get(access::tokens::show).post(access::tokens::act)),
+        closed("/access/audit", get(access::audit::show)),
+        closed("/access/secrets", get(access::secrets::show)),
+        closed("/access/namespaces", get(access::namespaces::show).post(access::namespaces::act)),
+        closed("/namespace", post(whose::choose)),
         open("/enter", get(enter::show).post(enter::enter)),
         open("/leave", post(enter::leave)),
         open("/assets/{file}", get(assets::show)),

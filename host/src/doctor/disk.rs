@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::check::Check;
+use pawl_dispatch::doctor::Check;
 use crate::output::size;
 
 /// Less is as good as none: a commit of `pawl dev` may take as much.
@@ -37,7 +37,7 @@ fn judge(check: &'static str, folder: &Path, free_bytes: u64, whole_bytes: u64) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::check::Status;
+    use pawl_dispatch::doctor::Status;
 
     #[test]
     fn a_disk_that_fills_up_is_told_before_it_is_full() {

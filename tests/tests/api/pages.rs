@@ -12,6 +12,7 @@ use crate::served::{Api, PIPELINE};
 
 mod access;
 mod forms;
+mod operations;
 mod text;
 
 const JSON: &str = "application/json";
