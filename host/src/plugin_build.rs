@@ -31,8 +31,8 @@ mod strangers;
 mod toolchain;
 
 use crate::busy::Busy;
-use package::Package;
 pub(super) use heard::NotMade;
+use package::Package;
 pub(super) use python::HOW_TO_GET as GET_PYTHON;
 use script::Script;
 pub(super) use sdk::{LOCK, Sdk, path_for_new, update as update_sdk};

@@ -38,7 +38,9 @@ async fn deliveries(state: &AppState) -> Vec<doctor::Check> {
             Err(error) => doctor::Check::fail(
                 "deliveries",
                 error.chain(),
-                format!("bring {name} back: runs are accepted and wait, nothing is lost, and what was not delivered is found in seconds"),
+                format!(
+                    "bring {name} back: runs are accepted and wait, nothing is lost, and what was not delivered is found in seconds"
+                ),
             ),
         }])
     };

@@ -161,7 +161,11 @@ mod tests {
         let both = format!("{}; {}", cookie(":7340", "s3cret"), kept.to_str().unwrap().split(';').next().unwrap());
         let with = headers(&[host, ("cookie", &both)]);
         assert_eq!((choice_in(&with).as_deref(), token_in(&with).as_deref()), (Some("team-a"), Some("s3cret")));
-        assert_eq!(choice_in(&headers(&[("host", "localhost:7341"), ("cookie", &both)])), None, "each port has its own");
+        assert_eq!(
+            choice_in(&headers(&[("host", "localhost:7341"), ("cookie", &both)])),
+            None,
+            "each port has its own"
+        );
         assert!(chosen(&headers(&[host]), None).unwrap().to_str().unwrap().ends_with("Max-Age=0"));
     }
 

@@ -196,5 +196,7 @@ document.addEventListener("keydown", (event) => {
   if (act) { event.preventDefault(); act(); }
 });
 
+// What is as it was is not replaced.
+for (const part of all("[data-live]")) part.dataset.text = part.outerHTML;
 offerCopies(document);
 if (document.visibilityState === "visible") open();

@@ -115,7 +115,11 @@ fn middle(visit: &Visit, sheet: &Sheet) -> Markup {
         Live::Events { path, pace_ms } => (Some(10_000), Some(path.as_str()), Some(*pace_ms)),
     };
     // Where something is built, each page tells it.
-    let every = if visit.around.builds.is_some() { Some(every.unwrap_or(builds::EVERY_MS).min(builds::EVERY_MS)) } else { every };
+    let every = if visit.around.builds.is_some() {
+        Some(every.unwrap_or(builds::EVERY_MS).min(builds::EVERY_MS))
+    } else {
+        every
+    };
     html! {
         main id="main" tabindex="-1" data-every=[every] data-events=[events] data-pace=[pace] {
             @if let Some(list) = &visit.around.builds { (builds::note(list)) }

@@ -60,7 +60,11 @@ async fn sheet(visit: &Visit) -> Result<Sheet, Problem> {
     let listed = format!("/v1/runs?limit={LISTED}");
     let (runs, known) = join(visit.read::<RunList>(&listed), known(visit)).await;
     let (runs, now) = (runs?, now_ms());
-    let first = if runs.runs.is_empty() { first::steps(visit).await } else { html! {} };
+    let first = if runs.runs.is_empty() {
+        first::steps(visit).await
+    } else {
+        html! {}
+    };
     let lately = Lately::of(&runs.runs, runs.next.is_some(), now);
     let main = html! {
         h1 class="unseen" { "Overview" }

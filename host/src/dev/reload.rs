@@ -256,7 +256,8 @@ impl Reload {
     }
 
     fn not_active(&mut self, what: &Path, error: &anyhow::Error) {
-        let messages = error.chain().find_map(|cause| cause.downcast_ref::<NotMade>()).map(|not_made| &not_made.messages);
+        let messages =
+            error.chain().find_map(|cause| cause.downcast_ref::<NotMade>()).map(|not_made| &not_made.messages);
         // What a compiler has said was heard above.
         let why = messages.filter(|said| !said.is_empty()).cloned().unwrap_or_else(|| format!("{error:#}"));
         tell!("{error:#}\n{}", self.report.failed(what, What::Plugin, &why));

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use pawl_dispatch::doctor::Check;
 use crate::output::size;
+use pawl_dispatch::doctor::Check;
 
 /// Less is as good as none: a commit of `pawl dev` may take as much.
 const NONE_BYTES: u64 = 64 << 20;

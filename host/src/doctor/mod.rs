@@ -166,9 +166,8 @@ impl Doctor {
             Ok((checks, violations, unserved))
         };
         // It bounds itself, so that one server that is silent does not hide another one's.
-        let of_certificates = bounded("certificates", self.limit() * 3, async {
-            Ok(certificates::look(settings, self.limit()).await?)
-        });
+        let of_certificates =
+            bounded("certificates", self.limit() * 3, async { Ok(certificates::look(settings, self.limit()).await?) });
         let (of_store, of_queue, of_certificates) =
             tokio::join!(of_store, self.of_queue(settings, &store, is_there), of_certificates);
         let (mut checks, violations, unserved) = of_store?;

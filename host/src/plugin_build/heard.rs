@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn what_is_told_begins_with_the_error_and_has_a_bound() {
-        let said = "   Compiling hello v0.1.0\nwarning: unused\nerror[E0425]: cannot find value\n --> src/lib.rs:3:5\n\n";
+        let said =
+            "   Compiling hello v0.1.0\nwarning: unused\nerror[E0425]: cannot find value\n --> src/lib.rs:3:5\n\n";
         assert_eq!(excerpt(said, 1_000), "error[E0425]: cannot find value\n --> src/lib.rs:3:5");
         assert_eq!(excerpt(said, 12), "error[E0425]\n…");
         assert_eq!(excerpt("Traceback\n  a\nNameError: é", 13), "NameError: é");

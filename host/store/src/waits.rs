@@ -65,7 +65,11 @@ impl WaitPlace {
     }
 
     pub(crate) fn due_us(&self) -> i64 {
-        if self.key.is_empty() { 0 } else { i64::from_str_radix(&self.key, 16).map_or(LATEST_US, |us| us.min(LATEST_US)) }
+        if self.key.is_empty() {
+            0
+        } else {
+            i64::from_str_radix(&self.key, 16).map_or(LATEST_US, |us| us.min(LATEST_US))
+        }
     }
 }
 

@@ -66,8 +66,8 @@ use crate::tokens::{
     a_token_is_found_by_its_digest_until_it_is_over, changes_are_recorded_before_they_are_made_and_completed_after,
     changes_go_oldest_first_when_their_term_has_ended,
 };
-use crate::waits::what_waits_is_listed_by_signal_and_by_time;
 use crate::traces::{a_run_keeps_the_trace_of_its_first_submission, the_claim_before_is_known_over_takeovers};
+use crate::waits::what_waits_is_listed_by_signal_and_by_time;
 
 pub static HERE: LazyLock<Namespace> = LazyLock::new(Namespace::default);
 

@@ -31,7 +31,8 @@ async fn settled(store: &SharedStore, link: &mut dyn Link, settlements: [Settlem
     let run = NewRun::new(HERE.clone(), "pair".into(), b"1".to_vec(), None);
     let steps = [0, 1].map(|step| StepId { run: run.id, step: StepNo(step) });
     link.submit(&[run]).await.expect("submitted");
-    let claimed = link.write(worker, &Batch { claims: steps.to_vec(), members: Vec::new() }).await.expect("claimed").claimed;
+    let claimed =
+        link.write(worker, &Batch { claims: steps.to_vec(), members: Vec::new() }).await.expect("claimed").claimed;
     let members = steps.iter().zip(settlements).map(|(step, settlement)| {
         let claim = claimed.iter().find(|claim| claim.id == *step).expect("it was ready");
         let segment = match &settlement {

@@ -9,8 +9,8 @@ use crate::problem::kind::{CONFLICT, NOT_FOUND};
 use crate::route::Route;
 use crate::types::{CloseCircuit, CreateToken, NamespaceQuota, SealNamespace};
 use crate::{
-    circuits, doctor, health, home, incidents, metrics, namespaces, openapi, operations, pauses, quotas, recorded, sealing,
-    tokens, waits, worker,
+    circuits, doctor, health, home, incidents, metrics, namespaces, openapi, operations, pauses, quotas, recorded,
+    sealing, tokens, waits, worker,
 };
 
 pub(super) fn operations() -> Vec<Route> {

@@ -64,7 +64,10 @@ fn leases(known: &Known<'_>, nobody_is_left: bool) -> Vec<Check> {
             }
             (_, true) => Check::fail(
                 "worker_lease",
-                format!("{found}, and nobody is left to take over its {}", base::counted(worker.running.into(), "step")),
+                format!(
+                    "{found}, and nobody is left to take over its {}",
+                    base::counted(worker.running.into(), "step")
+                ),
                 "start a worker: it takes them over at once",
             ),
             _ if ago_ms > TAKEN_OVER_WITHIN_MS => Check::fail(

@@ -154,6 +154,9 @@ mod tests {
         assert_eq!(filter.path(PATH, None), "/access/audit?run=01ab");
         assert_eq!(filter.path("/v1/audit?limit=50", Some("7")), "/v1/audit?limit=50&run=01ab&before=7");
         assert_eq!(Filter::of("").path(PATH, None), PATH);
-        assert_eq!([Some(201), Some(409), Some(503), None].map(|status| of_status(status).class), ["ok", "warn", "bad", "idle"]);
+        assert_eq!(
+            [Some(201), Some(409), Some(503), None].map(|status| of_status(status).class),
+            ["ok", "warn", "bad", "idle"]
+        );
     }
 }

@@ -63,7 +63,8 @@ fn quota(fields: &Fields) -> Result<Value, Problem> {
     let mut quota = Map::new();
     for (bound, what) in BOUNDS {
         if let Some(said) = fields.said(bound) {
-            let most: u64 = said.parse().map_err(|_| Problem::bad_request(format!("{what}: `{said}` is no whole number")))?;
+            let most: u64 =
+                said.parse().map_err(|_| Problem::bad_request(format!("{what}: `{said}` is no whole number")))?;
             quota.insert(bound.to_owned(), json!(most));
         }
     }

@@ -73,8 +73,16 @@ fn asked(fields: &Fields) -> Result<CreateToken, Problem> {
     Ok(CreateToken {
         name: text("name").parse::<Name>().map_err(|error| wrong("the name", &error))?,
         role: serde_json::from_value::<Role>(json!(text("role"))).map_err(|error| wrong("the role", &error))?,
-        namespace: fields.said("namespace").map(str::parse::<Namespace>).transpose().map_err(|error| wrong("the namespace", &error))?,
-        expires_in_ms: fields.said("term").map(str::parse::<u64>).transpose().map_err(|error| wrong("the time", &error))?,
+        namespace: fields
+            .said("namespace")
+            .map(str::parse::<Namespace>)
+            .transpose()
+            .map_err(|error| wrong("the namespace", &error))?,
+        expires_in_ms: fields
+            .said("term")
+            .map(str::parse::<u64>)
+            .transpose()
+            .map_err(|error| wrong("the time", &error))?,
     })
 }
 
@@ -98,7 +106,8 @@ fn told(made: &CreatedToken) -> Markup {
 async fn page(visit: &Visit, note: &Markup) -> Result<Sheet, Problem> {
     let list: TokenList = visit.read(CREATE).await?;
     let now = now_ms();
-    let (good, over): (Vec<&Token>, Vec<&Token>) = list.tokens.iter().partition(|token| token.state == TokenState::Good);
+    let (good, over): (Vec<&Token>, Vec<&Token>) =
+        list.tokens.iter().partition(|token| token.state == TokenState::Good);
     let main = html! {
         div class="head" { h1 { "Tokens" } }
         (row(visit, PATH))
@@ -210,13 +219,16 @@ mod tests {
 
     #[test]
     fn a_form_says_who_may_do_what_where_and_for_how_long() {
-        let asked = |form: &str| asked(&Fields::of(form.as_bytes())).map(|wanted| serde_json::to_string(&wanted).unwrap());
+        let asked =
+            |form: &str| asked(&Fields::of(form.as_bytes())).map(|wanted| serde_json::to_string(&wanted).unwrap());
         assert_eq!(
             asked("name=ci&role=deploy&namespace=team-a&term=86400000").unwrap(),
             r#"{"name":"ci","role":"deploy","namespace":"team-a","expires_in_ms":86400000}"#
         );
         assert_eq!(asked("name=ci&role=read&namespace=&term=").unwrap(), r#"{"name":"ci","role":"read"}"#);
-        for wrong in ["name=&role=read", "name=ci&role=king", "name=ci&role=read&term=soon", "name=ci&role=read&namespace=%2F"] {
+        for wrong in
+            ["name=&role=read", "name=ci&role=king", "name=ci&role=read&term=soon", "name=ci&role=read&namespace=%2F"]
+        {
             assert_eq!(asked(wrong).unwrap_err().status, 400, "{wrong}");
         }
     }

@@ -81,7 +81,9 @@ fn place(check: &Check) -> Option<(String, &'static str)> {
     let (path, name) = match (&*check.check, &check.subject) {
         ("queue", Some(queue)) => return Some((super::queue::path(queue), "Queue")),
         ("queues" | "queue" | "deliveries", _) => ("/queues", "Queues"),
-        ("workers" | "worker_lease" | "workers_lost" | "worker_versions" | "worker_clocks", _) => ("/workers", "Workers"),
+        ("workers" | "worker_lease" | "workers_lost" | "worker_versions" | "worker_clocks", _) => {
+            ("/workers", "Workers")
+        }
         ("circuits" | "secrets" | "journals", _) => ("/circuits", "Circuits"),
         ("incidents", _) => ("/incidents", "Incidents"),
         ("stuck", _) => ("/runs?status=stuck", "Stuck runs"),

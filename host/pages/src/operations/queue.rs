@@ -95,7 +95,8 @@ fn told(ms: u64) -> String {
 
 fn acts(visit: &Visit, found: &QueueDetail) -> Markup {
     let action = path(&found.queue);
-    let panel = |route, label, weight, what| Panel { route: (Method::POST, route), action: &action, label, weight, what };
+    let panel =
+        |route, label, weight, what| Panel { route: (Method::POST, route), action: &action, label, weight, what };
     html! {
         @if found.paused.is_some() {
             (panel(UNPAUSE, "Unpause", "primary", "Lets its steps start again.").with(visit, &hidden("act", "unpause")))

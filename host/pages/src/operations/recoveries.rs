@@ -128,7 +128,11 @@ fn stages(recovery: &Recovery) -> [Stage; 4] {
     [
         Stage { name: "Lease expired", after_ms: Some(0), more: Some(format!("taken over +{}", duration(seen))) },
         Stage { name: "Checkpoint reload", after_ms: after(recovery.reloaded_at_ms), more: Some(checkpoint) },
-        Stage { name: "Replay", after_ms: after(recovery.replayed_at_ms), more: Some(count(entries, "entry", "entries")) },
+        Stage {
+            name: "Replay",
+            after_ms: after(recovery.replayed_at_ms),
+            more: Some(count(entries, "entry", "entries")),
+        },
         Stage { name: "Ready for dispatch", after_ms: after(recovery.ready_at_ms), more: None },
     ]
 }

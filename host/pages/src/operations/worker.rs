@@ -98,7 +98,7 @@ fn facts(worker: &Worker, now: i64) -> Markup {
 fn clock(ahead_ms: i64) -> String {
     match ahead_ms {
         -999..=999 => "that of the store".to_owned(),
-        ..0 => format!("{} behind the store’s", duration(-ahead_ms)),
+        ..-999 => format!("{} behind the store’s", duration(-ahead_ms)),
         _ => format!("{} ahead of the store’s", duration(ahead_ms)),
     }
 }
@@ -129,6 +129,9 @@ mod tests {
 
     #[test]
     fn a_clock_is_told_by_how_far_it_is_off() {
-        assert_eq!([0, -999, -2_500, 3_000].map(clock), ["that of the store", "that of the store", "2.5 s behind the store’s", "3.0 s ahead of the store’s"]);
+        assert_eq!(
+            [0, -999, -2_500, 3_000].map(clock),
+            ["that of the store", "that of the store", "2.5 s behind the store’s", "3.0 s ahead of the store’s"]
+        );
     }
 }

@@ -27,14 +27,10 @@ macro_rules! piece {
     };
 }
 
-const BY_SIGNAL: &str = piece!(
-    "s.awaits is not null and (s.run_id, s.awaits, s.step_no) > (?2, ?1, ?3)",
-    "s.run_id, s.awaits, s.step_no"
-);
-const BY_TIME: &str = piece!(
-    "s.due_at is not null and (s.due_at, s.run_id, s.step_no) > (?1, ?2, ?3)",
-    "s.due_at, s.run_id, s.step_no"
-);
+const BY_SIGNAL: &str =
+    piece!("s.awaits is not null and (s.run_id, s.awaits, s.step_no) > (?2, ?1, ?3)", "s.run_id, s.awaits, s.step_no");
+const BY_TIME: &str =
+    piece!("s.due_at is not null and (s.due_at, s.run_id, s.step_no) > (?1, ?2, ?3)", "s.due_at, s.run_id, s.step_no");
 
 #[async_trait]
 impl Waits for Sqlite {

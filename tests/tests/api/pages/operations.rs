@@ -46,7 +46,8 @@ fn each_role_is_led_to_what_it_may_see_and_offered_what_it_may_do() -> Result<()
             let shown = browser.get(path)?;
             assert_eq!(shown.text.contains(label), role >= wanted, "{label} at {path} by {role}");
             if role < wanted {
-                let refused = browser.submit(path, &[("act", "pause"), ("name", "x"), ("role", "read"), ("namespace", "x")])?;
+                let refused =
+                    browser.submit(path, &[("act", "pause"), ("name", "x"), ("role", "read"), ("namespace", "x")])?;
                 assert_eq!(refused.status, 403, "{label} at {path} by {role}: {}", refused.text);
             }
         }
@@ -57,9 +58,14 @@ fn each_role_is_led_to_what_it_may_see_and_offered_what_it_may_do() -> Result<()
     let made: CreatedToken = api.client.post("/v1/tokens", JSON, body.to_string())?.read()?;
     let browser = Browser::signed_in(&api, &made.token)?;
     let shown = browser.get("/waits")?.text;
-    for (path, is_offered) in
-        [("/waits", true), ("/circuits", true), ("/recoveries", true), ("/queues", false), ("/workers", false), ("/doctor", false)]
-    {
+    for (path, is_offered) in [
+        ("/waits", true),
+        ("/circuits", true),
+        ("/recoveries", true),
+        ("/queues", false),
+        ("/workers", false),
+        ("/doctor", false),
+    ] {
         assert_eq!(shown.contains(&format!("href=\"{path}\"")), is_offered, "{path}");
     }
     assert_eq!((browser.get("/queues")?.status, browser.get("/access/tokens")?.status), (403, 200));
@@ -74,14 +80,18 @@ fn forms_pause_a_queue_make_a_token_and_revoke_it() -> Result<()> {
     let paused = browser.submit("/queues/default", &[("act", "pause"), ("reason", "new drivers")])?;
     assert_eq!((paused.status, paused.header("location")), (303, "/queues/default?did=pause"));
     let shown = browser.get("/queues/default?did=pause")?.text;
-    assert!(shown.contains("The queue is paused.") && shown.contains("new drivers") && shown.contains("Unpause…"), "{shown}");
+    assert!(
+        shown.contains("The queue is paused.") && shown.contains("new drivers") && shown.contains("Unpause…"),
+        "{shown}"
+    );
     assert_eq!(queue()?.paused.context("it is paused")?.reason.as_deref(), Some("new drivers"));
     assert_eq!(browser.submit("/queues/default", &[("act", "unpause")])?.status, 303);
     assert!(queue()?.paused.is_none());
     let none = browser.submit("/queues/nobodys", &[("act", "pause")])?;
     assert_eq!(none.status, 404, "{}", none.text);
 
-    let made = browser.submit("/access/tokens", &[("name", "ci"), ("role", "read"), ("namespace", ""), ("term", "60000")])?;
+    let made =
+        browser.submit("/access/tokens", &[("name", "ci"), ("role", "read"), ("namespace", ""), ("term", "60000")])?;
     assert_eq!(made.status, 200, "{}", made.text);
     let (_, rest) = made.text.split_once("id=\"made\" data-copy>").context("its text is told")?;
     let text = rest.split('<').next().unwrap_or_default().to_owned();
@@ -140,9 +150,14 @@ fn the_namespace_that_is_chosen_is_kept_by_the_browser_and_all_pages_are_about_i
     let body = json!({"name": "ada", "role": "read", "namespace": "team-a"});
     let made: CreatedToken = api.client.post("/v1/tokens", JSON, body.to_string())?.read()?;
     let mut ada = Browser::signed_in(&api, &made.token)?;
-    ada.cookie = Some(format!("{}; {}", ada.cookie.context("a session")?, cookie.replace("7465616d2d61", "64656661756c74")));
+    ada.cookie =
+        Some(format!("{}; {}", ada.cookie.context("a session")?, cookie.replace("7465616d2d61", "64656661756c74")));
     let shown = ada.get("/runs")?;
-    assert!(shown.status == 200 && shown.text.contains("team-a") && !shown.text.contains("action=\"/namespace\""), "{}", shown.text);
+    assert!(
+        shown.status == 200 && shown.text.contains("team-a") && !shown.text.contains("action=\"/namespace\""),
+        "{}",
+        shown.text
+    );
     api.stop()
 }
 
