@@ -10,8 +10,8 @@ use clap::{Args, ValueEnum};
 use pawl_base::tell;
 use serde::Serialize;
 
-pub(super) use pawl_base::duration;
 pub(super) use pawl_base::terminal::{print, print_exactly, print_json};
+pub(super) use pawl_base::{counted, duration, short, size};
 pub(super) use table::{Table, fields, one_line};
 
 mod table;
@@ -103,21 +103,6 @@ pub(super) fn utc(at_ms: i64) -> String {
     format!("{year:04}-{month:02}-{of_month:02} {hours:02}:{minutes:02}:{seconds:02}.{ms:03}")
 }
 
-/// Bytes, for people.
-pub(super) fn size(bytes: u64) -> String {
-    match bytes {
-        ..1_024 => format!("{bytes} B"),
-        1_024..1_048_576 => format!("{} KiB", bytes / 1_024),
-        1_048_576..1_073_741_824 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
-        _ => format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0),
-    }
-}
-
-/// A number of things, for people; `what` is one of them.
-pub(super) fn counted(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 /// A number of steps, for people.
 pub(super) fn steps(count: u64) -> String {
     counted(count, "step")
@@ -129,12 +114,6 @@ pub(super) fn entries(count: impl Into<u64>) -> String {
         1 => "1 entry".to_owned(),
         count => format!("{count} entries"),
     }
-}
-
-/// The end of an id that names it well enough for people: the beginning of an id tells only when it was made.
-pub(super) fn short(id: impl fmt::Display) -> String {
-    let text = id.to_string();
-    text[text.floor_char_boundary(text.len().saturating_sub(8))..].to_owned()
 }
 
 /// Digits of an id that are shown at the least: they name a millisecond, and `pawl run get` takes them.

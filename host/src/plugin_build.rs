@@ -12,14 +12,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 mod component;
 mod componentize;
+mod heard;
 mod javascript;
 mod package;
 mod python;
@@ -30,6 +31,7 @@ mod strangers;
 mod toolchain;
 
 use crate::busy::Busy;
+pub(super) use heard::NotMade;
 use package::Package;
 pub(super) use python::HOW_TO_GET as GET_PYTHON;
 use script::Script;
@@ -164,7 +166,7 @@ fn busy_with<'a>(scripts: impl IntoIterator<Item = &'a Script>) -> Busy {
 
 /// Makes the component of a plugin in a language with an interpreter.
 fn build_script(script: &Script, purpose: Purpose, out: Option<&Path>) -> anyhow::Result<Built> {
-    let made = script.componentize()?;
+    let made = script.componentize(purpose)?;
     let bytes = std::fs::read(&made).with_context(|| format!("can't read {}", made.display()))?;
     let path = place(&script.dir.join("target"), purpose, &script.name, out);
     write(&script.name, script.language.compiler(), &bytes, path)
@@ -228,7 +230,7 @@ fn compile(
     for package in packages {
         cargo.args(["--package", &package.name]);
     }
-    artifacts(cargo)
+    artifacts(cargo, purpose)
 }
 
 /// The part of cargo's messages that matters: <https://doc.rust-lang.org/cargo/reference/external-tools.html>.
@@ -241,12 +243,12 @@ struct Message {
     filenames: Vec<PathBuf>,
 }
 
-fn artifacts(mut cargo: Command) -> anyhow::Result<BTreeMap<PathBuf, PathBuf>> {
+fn artifacts(mut cargo: Command, purpose: Purpose) -> anyhow::Result<BTreeMap<PathBuf, PathBuf>> {
     // What cargo has to say to people goes where this process' standard error goes.
-    let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-    let output = output.with_context(|| format!("can't start {}", cargo.get_program().display()))?;
+    let (output, said) = heard::run(&mut cargo, purpose == Purpose::Development)
+        .with_context(|| format!("can't start {}", cargo.get_program().display()))?;
     if !output.status.success() {
-        bail!("the crate does not compile; cargo's messages are above");
+        return Err(NotMade::new("the crate does not compile; cargo's messages are above", &said).into());
     }
     let mut modules = BTreeMap::new();
     for line in output.stdout.split(|byte| *byte == b'\n') {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -17,7 +18,8 @@ use tokio::time::{Instant, timeout_at};
 use super::problem::Result;
 use super::remarks;
 use super::state::AppState;
-use super::types::Problem;
+use super::types::{BuildList, FailedBuild, Problem};
+use super::whose::Scoped;
 
 /// The folder whose API a client means, as a `file:` URL. A client that was told an address does not send it. In an answer it
 /// is the folder whose API has answered.
@@ -43,11 +45,16 @@ pub struct Home {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Building {
     /// Something is not built yet that has been changed, or was found at the start.
-    UnderWay(Unbuilt),
+    UnderWay {
+        /// What it is.
+        unbuilt: Unbuilt,
+        /// What could not be built the last time.
+        failed: Vec<FailedBuild>,
+    },
     /// All that could be built is there.
     Done {
-        /// What could not, as people know it.
-        failed: Vec<String>,
+        /// What could not.
+        failed: Vec<FailedBuild>,
         /// The same by name, as far as that is known: an earlier version of it may be there.
         behind: Unbuilt,
     },
@@ -121,12 +128,12 @@ impl Home {
         loop {
             let now = building.borrow_and_update().clone();
             let unbuilt = match now {
-                Building::UnderWay(unbuilt) => unbuilt,
+                Building::UnderWay { unbuilt, .. } => unbuilt,
                 Building::Done { failed, behind } => {
                     if behind != Unbuilt::default()
                         && current(state, pipeline).await?.is_some_and(|current| behind.concerns(&current))
                     {
-                        remarks.push(remarks::on_version_before(&failed.join(", ")));
+                        remarks.push(remarks::on_version_before(&names(&failed)));
                     }
                     break;
                 }
@@ -152,8 +159,29 @@ impl Home {
     /// What did not build, for somebody who misses it.
     pub(super) fn failed(&self) -> Option<String> {
         match &*self.building.borrow() {
-            Building::Done { failed, .. } if !failed.is_empty() => Some(failed.join(", ")),
+            Building::Done { failed, .. } if !failed.is_empty() => Some(names(failed)),
             _ => None,
+        }
+    }
+}
+
+fn names(failed: &[FailedBuild]) -> String {
+    failed.iter().map(|failed| &*failed.what).collect::<Vec<_>>().join(", ")
+}
+
+/// What is being built, and what could not be; of an API without a home, nothing.
+pub(super) async fn builds(Scoped(state): Scoped) -> Json<BuildList> {
+    Json(state.home.map(|home| home.building.borrow().told()).unwrap_or_default())
+}
+
+impl Building {
+    fn told(&self) -> BuildList {
+        match self {
+            Self::UnderWay { unbuilt: Unbuilt { plugins, pipelines }, failed } => {
+                let building = plugins.union(pipelines).cloned().collect();
+                BuildList { under_way: true, building, failed: failed.clone() }
+            }
+            Self::Done { failed, .. } => BuildList { failed: failed.clone(), ..BuildList::default() },
         }
     }
 }
@@ -181,6 +209,17 @@ mod tests {
         }
         assert_eq!(header_of(Path::new("hello")), None);
         assert_eq!(folder_of(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn what_is_built_is_named_once_and_what_could_not_be_stays_told() {
+        let both = BTreeSet::from(["hello".to_owned()]);
+        let failed = vec![FailedBuild { what: "plugins/hello".into(), why: "error: no".into() }];
+        let unbuilt = Unbuilt { plugins: both.clone(), pipelines: both };
+        let told = Building::UnderWay { unbuilt: unbuilt.clone(), failed: failed.clone() }.told();
+        assert_eq!((told.under_way, told.building.as_slice()), (true, &["hello".to_owned()][..]));
+        let done = Building::Done { failed: failed.clone(), behind: unbuilt }.told();
+        assert_eq!(done, BuildList { under_way: false, building: Vec::new(), failed });
     }
 
     #[test]

@@ -81,6 +81,12 @@ impl Behalf {
         self.caller.namespace.as_ref()
     }
 
+    /// The namespace that is meant; `None`: nobody has said one, and the token counts everywhere.
+    #[must_use]
+    pub fn meant(&self) -> Option<&Namespace> {
+        self.about.as_ref().or(self.caller.namespace.as_ref())
+    }
+
     /// The same for somebody who means that namespace.
     #[must_use]
     pub fn about(self, namespace: Option<Namespace>) -> Self {

@@ -1,9 +1,12 @@
 //! Namespaces over HTTP: make, list. Which one a request is about is found in `whose.rs`.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::Extension;
 use axum::http::StatusCode;
 use pawl_domain::namespace::Namespace;
+use pawl_store as store;
 use pawl_store::namespaces::NamespaceRow;
 
 use super::access::Caller;
@@ -13,9 +16,12 @@ use super::request::Path;
 use super::types::{MadeNamespace, NamespaceList, NamespaceSummary};
 use super::whose::Scoped;
 
+/// How long the store has: each page with a head asks.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Those that the caller may ask for.
 pub(super) async fn list(Scoped(state): Scoped, Extension(caller): Extension<Caller>) -> Result<Json<NamespaceList>> {
-    let rows = state.store.namespaces().await?.into_iter();
+    let rows = store::within(PATIENCE, state.store.namespaces()).await?.into_iter();
     let own = rows.filter(|row| caller.namespace.as_ref().is_none_or(|own| *own == row.name));
     Ok(Json(NamespaceList { namespaces: own.map(NamespaceSummary::from).collect() }))
 }

@@ -23,6 +23,10 @@ const FETCH_SITE: &str = "sec-fetch-site";
 const OWN: &str = "same-origin";
 const PERSON: &str = "none";
 
+/// Names of cookies.
+const SESSION: &str = "pawl-session";
+const CHOICE: &str = "pawl-namespace";
+
 /// Characters of a cookie that each browser keeps, name and attributes among them.
 const KEPT: usize = 4_000;
 
@@ -62,30 +66,51 @@ pub(super) fn is_read(method: &Method) -> bool {
 #[must_use]
 pub fn kept(headers: &HeaderMap, token: &str, over_tls: bool) -> Option<HeaderValue> {
     let secure = if over_tls { "; Secure" } else { "" };
-    let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict{secure}", name(headers), hidden(token));
+    let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict{secure}", named(SESSION, headers), hidden(token));
     HeaderValue::from_str(&cookie).ok().filter(|_| cookie.len() <= KEPT)
 }
 
 /// What tells it to keep it no longer.
 #[must_use]
 pub fn forgotten(headers: &HeaderMap) -> Option<HeaderValue> {
-    HeaderValue::from_str(&format!("{}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0", name(headers))).ok()
+    HeaderValue::from_str(&format!("{}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0", named(SESSION, headers))).ok()
+}
+
+/// What tells it to keep a choice for as long as it runs: which namespace somebody looks at. It is no secret, and lets nobody in.
+#[must_use]
+pub fn chosen(headers: &HeaderMap, choice: Option<&str>) -> Option<HeaderValue> {
+    let name = named(CHOICE, headers);
+    let rest = "Path=/; HttpOnly; SameSite=Strict";
+    let cookie = match choice {
+        Some(choice) => format!("{name}={}; {rest}", hidden(choice)),
+        None => format!("{name}=; {rest}; Max-Age=0"),
+    };
+    HeaderValue::from_str(&cookie).ok().filter(|_| cookie.len() <= KEPT)
+}
+
+/// The choice that a browser has kept.
+#[must_use]
+pub fn choice_in(headers: &HeaderMap) -> Option<String> {
+    kept_as(&named(CHOICE, headers), headers)
 }
 
 /// The token that a browser has kept.
 #[must_use]
 pub fn token_in(headers: &HeaderMap) -> Option<String> {
-    let name = name(headers);
+    kept_as(&named(SESSION, headers), headers)
+}
+
+fn kept_as(name: &str, headers: &HeaderMap) -> Option<String> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
     let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let found = pairs.find(|(named, _)| *named == name).and_then(|(_, value)| shown(value));
     found.filter(|token| !token.is_empty())
 }
 
-fn name(headers: &HeaderMap) -> String {
+fn named(what: &str, headers: &HeaderMap) -> String {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
     let port = host.and_then(|host| host.port_u16()).map(|port| format!("-{port}"));
-    format!("pawl-session{}", port.unwrap_or_default())
+    format!("{what}{}", port.unwrap_or_default())
 }
 
 /// A token as hexadecimal digits: a setting's may have characters that end a cookie.
@@ -127,6 +152,21 @@ mod tests {
         assert!(kept(&HeaderMap::new(), &"x".repeat(2_000), true).is_none(), "no browser keeps that");
         let secure = kept(&HeaderMap::new(), "x", true).unwrap();
         assert_eq!(secure.to_str().unwrap(), "pawl-session=78; Path=/; HttpOnly; SameSite=Strict; Secure");
+    }
+
+    #[test]
+    fn a_choice_is_kept_beside_the_session_and_forgotten() {
+        let host = ("host", "localhost:7340");
+        let kept = chosen(&headers(&[host]), Some("team-a")).unwrap();
+        let both = format!("{}; {}", cookie(":7340", "s3cret"), kept.to_str().unwrap().split(';').next().unwrap());
+        let with = headers(&[host, ("cookie", &both)]);
+        assert_eq!((choice_in(&with).as_deref(), token_in(&with).as_deref()), (Some("team-a"), Some("s3cret")));
+        assert_eq!(
+            choice_in(&headers(&[("host", "localhost:7341"), ("cookie", &both)])),
+            None,
+            "each port has its own"
+        );
+        assert!(chosen(&headers(&[host]), None).unwrap().to_str().unwrap().ends_with("Max-Age=0"));
     }
 
     #[test]

@@ -7,8 +7,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod builds;
 mod circuits;
 mod dead_letters;
+mod doctor;
 mod explanations;
 mod inbox;
 mod incidents;
@@ -28,10 +30,13 @@ mod sealing;
 mod secrets;
 mod times;
 mod tokens;
+mod waits;
 mod whole;
 
+pub use builds::*;
 pub use circuits::*;
 pub use dead_letters::*;
+pub use doctor::*;
 pub use explanations::*;
 pub use inbox::*;
 pub use incidents::*;
@@ -51,6 +56,7 @@ pub use sealing::*;
 pub use secrets::*;
 pub use times::*;
 pub use tokens::*;
+pub use waits::*;
 
 pub use pawl_domain::event::EventKind;
 pub use pawl_domain::incident::Kind as IncidentKind;

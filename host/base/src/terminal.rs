@@ -35,6 +35,12 @@ pub fn ask(said: fmt::Arguments<'_>) -> io::Result<()> {
     to_stderr(&said.to_string())
 }
 
+/// Passes on to standard error what a program has said that this one has started, as it is: it would have said it there itself.
+pub fn pass_on(said: &[u8]) {
+    let mut stderr = io::stderr().lock();
+    let _ = stderr.write_all(said).and_then(|()| stderr.flush());
+}
+
 /// Prints text for people on standard output, with a line end if it has none. Empty text prints nothing.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! What is committed to the store first and told to the queue after it, for everybody who does so: [`submissions`] (HTTP,
 //! schedules, `pawl dev`, tests), [`requeue`], the sweeps as a person asks for them, [`pauses`], for what goes on after one, and [`recovery`], for what is interrupted. And [`retention`],
-//! which takes what has ended away, [`incidents`], what a process sees of the whole installation, [`secrets`], sealed and opened, [`seals`], which do so with payloads, and
+//! which takes what has ended away, [`incidents`], what a process sees of the whole installation, [`doctor`], the checklist after one, [`secrets`], sealed and opened, [`seals`], which do so with payloads, and
 //! [`elsewhere()`], who has another queue: they have nothing to tell the queue.
 //!
 //! A crash between the commit and the telling loses nothing: steps that were not delivered are found as lost.
@@ -8,6 +8,7 @@
 use pawl_queue::SharedQueue;
 use pawl_store::SharedStore;
 
+pub mod doctor;
 mod elsewhere;
 pub mod incidents;
 pub mod pauses;

@@ -206,6 +206,7 @@ const KEYS = {
   "g d": () => { location.href = "/dead-letters"; },
   "g p": () => { location.href = "/pipelines"; },
   "g l": () => { location.href = "/plugins"; },
+  "g q": () => { location.href = "/queues"; },
 };
 
 document.addEventListener("keydown", (event) => {
@@ -223,6 +224,8 @@ document.addEventListener("keydown", (event) => {
   if (act) { event.preventDefault(); act(); }
 });
 
+// What is as it was is not replaced.
+for (const part of all("[data-live]")) part.dataset.text = part.outerHTML;
 offerCopies(document);
 offerSaved();
 if (document.visibilityState === "visible") open();

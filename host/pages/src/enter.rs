@@ -25,10 +25,15 @@ fn member(text: &[u8], name: &str) -> Option<String> {
 
 /// Where somebody wanted to go: a path of ours, and no other site's.
 fn next(text: &[u8]) -> String {
-    let is_ours = |to: &String| {
-        to.starts_with('/') && !to.starts_with("//") && !to.contains(|c: char| c == '\\' || c.is_control())
-    };
-    member(text, "next").filter(is_ours).unwrap_or_else(|| "/".to_owned())
+    let wanted = member(text, "next");
+    ours(wanted.as_deref()).unwrap_or("/").to_owned()
+}
+
+/// A path of ours.
+pub(super) fn ours(to: Option<&str>) -> Option<&str> {
+    let is_ours =
+        |to: &&str| to.starts_with('/') && !to.starts_with("//") && !to.contains(|c: char| c == '\\' || c.is_control());
+    to.filter(is_ours)
 }
 
 /// Asks for a token; lets in whoever needs none, or has the key that `pawl dev` has printed.

@@ -10,6 +10,7 @@ use super::assets::{ICON, SCRIPT, STYLE};
 use super::look::{self, SHAPES};
 use super::visit::Visit;
 use super::words::prose;
+use super::{builds, rooms, whose};
 
 /// The pages that the head leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,10 @@ pub(super) enum Tab {
     Dead,
     Pipelines,
     Plugins,
+    /// Its pages are in [`rooms`].
+    Operations,
+    /// Likewise.
+    Access,
 }
 
 impl Tab {
@@ -72,8 +77,7 @@ pub(super) fn refused(problem: &Problem) -> Markup {
 
 /// The whole of it; of one that is only looked at again, what is in the middle.
 pub(super) fn page(visit: &Visit, sheet: &Sheet) -> Response {
-    let pace = |wished_ms| visit.pages.pace.of(wished_ms, visit.begun.elapsed());
-    let middle = middle(sheet, pace);
+    let middle = middle(visit, sheet);
     if visit.is_part {
         return Html(middle.into_string()).into_response();
     }
@@ -85,12 +89,18 @@ pub(super) fn page(visit: &Visit, sheet: &Sheet) -> Response {
                 @for (tab, path, name) in Tab::ALL {
                     a href=(path) aria-current=[(tab == sheet.tab).then_some("page")] { (name) }
                 }
+                @for (tab, name) in [(Tab::Operations, "Operations"), (Tab::Access, "Access")] {
+                    @if let Some(path) = rooms::first(visit, tab) {
+                        a href=(path) aria-current=[(tab == sheet.tab).then_some("page")] { (name) }
+                    }
+                }
             }
             form class="find" action="/runs" role="search" {
-                input type="search" name="id" placeholder="Find a run by its id" pattern="[0-9A-Fa-f\\-]+"
+                input type="search" name="id" placeholder="Find a run by id" pattern="[0-9A-Fa-f\\-]+"
                     aria-label="Find a run by the first digits of its id" autocomplete="off" spellcheck="false";
                 kbd aria-hidden="true" { "/" }
             }
+            (whose::switch(visit, path_of(visit, sheet.tab)))
             @if let Some(name) = signed_in {
                 form class="who" method="post" action="/leave" {
                     span title={ "Signed in with the token “" (name) "”, whose role is " (visit.who.role()) } {
@@ -106,7 +116,14 @@ pub(super) fn page(visit: &Visit, sheet: &Sheet) -> Response {
     Html(document(&sheet.title, &main).into_string()).into_response()
 }
 
-fn middle(sheet: &Sheet, pace: impl Fn(u32) -> u32) -> Markup {
+/// Where a tab leads to.
+fn path_of(visit: &Visit, tab: Tab) -> &'static str {
+    let known = Tab::ALL.into_iter().find(|(one, ..)| *one == tab).map(|(_, path, _)| path);
+    known.or_else(|| rooms::first(visit, tab)).unwrap_or("/")
+}
+
+fn middle(visit: &Visit, sheet: &Sheet) -> Markup {
+    let pace = |wished_ms| visit.pages.pace.of(wished_ms, visit.begun.elapsed());
     let (every, events, pace) = match &sheet.live {
         Live::No => (None, None, None),
         Live::Every(ms) => (Some(pace(*ms)), None, None),
@@ -116,8 +133,17 @@ fn middle(sheet: &Sheet, pace: impl Fn(u32) -> u32) -> Markup {
             (Some(pace.max(10_000)), Some(format!("{path}&marks_every_ms={pace}")), Some(pace))
         }
     };
+    // Where something is built, each page tells it.
+    let every = if visit.around.builds.is_some() {
+        Some(every.unwrap_or(builds::EVERY_MS).min(builds::EVERY_MS))
+    } else {
+        every
+    };
     html! {
-        main id="main" tabindex="-1" data-every=[every] data-events=[events] data-pace=[pace] { (sheet.main) }
+        main id="main" tabindex="-1" data-every=[every] data-events=[events] data-pace=[pace] {
+            @if let Some(list) = &visit.around.builds { (builds::note(list)) }
+            (sheet.main)
+        }
     }
 }
 
@@ -138,6 +164,9 @@ pub(super) fn trouble(visit: Option<&Visit>, problem: &Problem) -> Response {
             p class="code" { (problem.status) }
             h1 { (problem.title) }
             p { (prose(&problem.detail)) }
+            @if let Some(namespace) = visit.and_then(|visit| visit.who.meant()) {
+                p class="muted" { "These pages are about the namespace “" (namespace) "”." }
+            }
             p { a class="button" href="/" { "Overview" } " " a class="button" href="/runs" { "Runs" } }
         }
     };
@@ -207,6 +236,7 @@ fn help() -> Markup {
         ("g d", "dead letters"),
         ("g p", "pipelines"),
         ("g l", "plugins"),
+        ("g q", "queues"),
         ("?", "this help"),
         ("Esc", "close, leave a field"),
     ];

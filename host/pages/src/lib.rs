@@ -20,29 +20,37 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 use pawl_api::{Front, Inside};
 
+mod access;
 mod acts;
 mod assets;
+mod builds;
 mod changes;
 mod charts;
 mod dead;
 mod enter;
 mod entry;
+mod first;
 mod forms;
 mod frame;
 mod graph;
 mod json;
 mod look;
+mod operations;
 mod overview;
 mod pace;
+mod panel;
 mod pipelines;
 mod plugins;
+mod rooms;
 mod rows;
 mod run;
 mod runs;
+mod said;
 mod shaped;
 mod strict;
 mod times;
 mod visit;
+mod whose;
 mod words;
 
 pub use entry::Entry;
@@ -76,7 +84,7 @@ fn ways() -> Vec<Way> {
     let closed = |path, methods| Way { path, is_open: false, methods };
     let open = |path, methods| Way { path, is_open: true, methods };
     vec![
-        closed("/", get(overview::show)),
+        closed("/", get(overview::show).post(first::begin)),
         closed("/runs", get(runs::show).post(runs::act)),
         closed("/runs/export", get(runs::export)),
         closed("/runs/{run}", get(run::show)),
@@ -92,6 +100,20 @@ fn ways() -> Vec<Way> {
         closed("/plugins", get(plugins::list)),
         closed("/plugins/{plugin}", get(plugins::show)),
         closed("/plugins/{plugin}/{act}", post(plugins::act)),
+        closed("/queues", get(operations::queues::show)),
+        closed("/queues/{queue}", get(operations::queue::show).post(operations::queue::act)),
+        closed("/workers", get(operations::workers::show)),
+        closed("/workers/{worker}", get(operations::worker::show).post(operations::worker::act)),
+        closed("/circuits", get(operations::circuits::show).post(operations::circuits::act)),
+        closed("/waits", get(operations::waits::show)),
+        closed("/incidents", get(operations::incidents::show)),
+        closed("/recoveries", get(operations::recoveries::show)),
+        closed("/doctor", get(operations::doctor::show)),
+        closed("/access/tokens", get(access::tokens::show).post(access::tokens::act)),
+        closed("/access/audit", get(access::audit::show)),
+        closed("/access/secrets", get(access::secrets::show)),
+        closed("/access/namespaces", get(access::namespaces::show).post(access::namespaces::act)),
+        closed("/namespace", post(whose::choose)),
         open("/enter", get(enter::show).post(enter::enter)),
         open("/leave", post(enter::leave)),
         open("/assets/{file}", get(assets::show)),

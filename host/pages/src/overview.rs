@@ -8,18 +8,22 @@ use pawl_api::types::{DeadLetterGroupList, IncidentList, Problem, QueueList, Run
 use serde::de::DeserializeOwned;
 
 use super::charts::Lately;
+use super::first;
 use super::frame::{Live, Sheet, Tab, part};
+use super::operations::tables;
 use super::runs;
 use super::times::{duration, now_ms};
 use super::visit::Visit;
 use super::words::figure;
 
-mod installation;
 mod needs;
 
 /// Runs that the pictures are made of, and those that are listed.
 const LISTED: u32 = 1_000;
 const NEWEST: usize = 8;
+
+/// Queues and workers that are told; all have pages of their own.
+const ROWS: usize = 20;
 
 /// All that the page is made of beside runs; what is not for the visitor, or can't be had now, is none.
 struct Known {
@@ -56,6 +60,11 @@ async fn sheet(visit: &Visit) -> Result<Sheet, Problem> {
     let listed = format!("/v1/runs?limit={LISTED}");
     let (runs, known) = join(visit.read::<RunList>(&listed), known(visit)).await;
     let (runs, now) = (runs?, now_ms());
+    let first = if runs.runs.is_empty() {
+        first::steps(visit).await
+    } else {
+        html! {}
+    };
     let lately = Lately::of(&runs.runs, runs.next.is_some(), now);
     let main = html! {
         h1 class="unseen" { "Overview" }
@@ -65,10 +74,12 @@ async fn sheet(visit: &Visit) -> Result<Sheet, Problem> {
             div class="charts" { (lately.throughput()) (lately.times()) }
         }
         @if let Some(demand) = &known.demand {
-            (part("queues", "Queues", &installation::queues(demand, known.queues.as_ref(), now)))
+            (part("queues", "Queues", &tables::queues(demand, known.queues.as_ref(), ROWS, now)))
         }
-        @if let Some(workers) = &known.workers { (part("workers", "Workers", &installation::workers(workers, now))) }
-        (part("newest", "Newest runs", &newest(&runs, now)))
+        @if let Some(workers) = &known.workers {
+            (part("workers", "Workers", &html! { (tables::workers(workers, ROWS, now)) (tables::lost(workers, now)) }))
+        }
+        @if runs.runs.is_empty() { (first) } @else { (part("newest", "Newest runs", &newest(&runs, now))) }
     };
     Ok(Sheet { title: "Overview".to_owned(), tab: Tab::Overview, live: Live::Every(4_000), main })
 }
@@ -101,21 +112,7 @@ fn figures(known: &Known, lately: &Lately) -> Markup {
 
 fn newest(list: &RunList, now: i64) -> Markup {
     html! {
-        @if list.runs.is_empty() { (first_steps()) } @else {
-            (runs::table(&list.runs[..list.runs.len().min(NEWEST)], now))
-            p class="more" { a href="/runs" { "All runs" } }
-        }
-    }
-}
-
-const FIRST_STEPS: &str = "pawl plugin new hello\npawl plugin build hello -o hello.wasm\npawl plugin push hello.wasm\n\
-                           pawl run submit hello --input '{\"name\": \"you\", \"times\": 3}'";
-
-fn first_steps() -> Markup {
-    html! {
-        div class="empty" {
-            p { "There are no runs yet. A plugin, and a run of it:" }
-            pre { code { (FIRST_STEPS) } }
-        }
+        (runs::table(&list.runs[..list.runs.len().min(NEWEST)], now))
+        p class="more" { a href="/runs" { "All runs" } }
     }
 }

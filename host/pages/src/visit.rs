@@ -9,13 +9,18 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use pawl_api::types::Problem;
+use futures_util::future::join;
+use pawl_api::types::{BuildList, NamespaceList, Problem};
 use pawl_api::{Behalf, session};
+use pawl_domain::namespace::Namespace;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::Pages;
+use super::forms::JSON;
 use super::frame::{self, Sheet};
+use super::whose;
 
 /// With it, the script asks for what may have changed in a page alone.
 const PART: &str = "pawl-part";
@@ -27,6 +32,34 @@ pub(super) struct Visit {
     /// Only the part of the page is wanted that may have changed.
     pub(super) is_part: bool,
     pub(super) begun: Instant,
+    pub(super) around: Around,
+}
+
+/// What is told around each page, whatever it is about.
+#[derive(Default)]
+pub(super) struct Around {
+    /// Those that the visitor may look at, if these may be several.
+    pub(super) namespaces: Vec<Namespace>,
+    /// What `pawl dev` builds.
+    pub(super) builds: Option<BuildList>,
+}
+
+impl Around {
+    async fn of(pages: &Pages, who: &Behalf, is_part: bool) -> Self {
+        let builds = async {
+            // None but `pawl dev` has a way in of its own, and builds.
+            if pages.entry.is_none() { None } else { pages.inside.read::<BuildList>(who, "/v1/builds").await.ok() }
+        };
+        let namespaces = async {
+            if is_part || who.namespace().is_some() {
+                return Vec::new();
+            }
+            let list = pages.inside.read::<NamespaceList>(&who.clone().about(None), "/v1/namespaces").await;
+            list.map(|list| list.namespaces.into_iter().map(|it| it.name).collect()).unwrap_or_default()
+        };
+        let (builds, namespaces) = join(builds, namespaces).await;
+        Self { namespaces, builds }
+    }
 }
 
 impl FromRequestParts<Pages> for Visit {
@@ -35,7 +68,9 @@ impl FromRequestParts<Pages> for Visit {
     async fn from_request_parts(parts: &mut Parts, pages: &Pages) -> Result<Self, Response> {
         // A page that is behind no check shows nothing.
         let who = parts.extensions.get::<Behalf>().cloned().ok_or_else(|| StatusCode::FORBIDDEN.into_response())?;
-        Ok(Self { pages: pages.clone(), who, is_part: parts.headers.contains_key(PART), begun: Instant::now() })
+        let (is_part, begun) = (parts.headers.contains_key(PART), Instant::now());
+        let around = Around::of(pages, &who, is_part).await;
+        Ok(Self { pages: pages.clone(), who, is_part, begun, around })
     }
 }
 
@@ -43,6 +78,17 @@ impl Visit {
     /// Reads what a route of the API answers.
     pub(super) async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
         self.pages.inside.read(&self.who, path).await
+    }
+
+    /// Asks a route of the API for a change, with JSON if it takes something.
+    pub(super) async fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<T, Problem> {
+        let body = body.map(|body| (JSON, body.to_string().into_bytes()));
+        self.pages.inside.change(&self.who, method, path, body).await
     }
 
     /// Whether a route of the API is for the visitor: otherwise nothing is offered that would need it.
@@ -69,7 +115,7 @@ pub(super) async fn find(State(pages): State<Pages>, mut request: Request, next:
     let (mut parts, body) = request.into_parts();
     match pages.inside.who(&parts).await {
         Ok(who) => {
-            parts.extensions.insert(who);
+            parts.extensions.insert(whose::meant(who, &parts.headers));
             next.run(Request::from_parts(parts, body)).await
         }
         // A browser keeps a session from who comes by a link of another site; from here it sends it along.

@@ -78,7 +78,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
         async move { drop(stopped.wait_for(|stop| *stop).await) }
     };
     let client = Client::new(&said.url, Some(token.clone()))?;
-    let (tell, building) = watch::channel(Building::UnderWay(sources.all_unbuilt()));
+    let (tell, building) = watch::channel(Building::UnderWay { unbuilt: sources.all_unbuilt(), failed: Vec::new() });
     let home = Home { folder: said.folder.clone(), token, token_file, building };
     let engine = settings.engine(execute.slots)?;
     engine.own().add(address.into());

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 
 use super::super::busy::Busy;
 use super::super::output::{size, steps};
+use super::super::plugin_build::NotMade;
 use super::super::plugin_test::{SOON, compiling};
 use super::super::{pipeline_files, plugin_build};
 use super::changes::Changes;
@@ -145,7 +146,17 @@ impl Reload {
     }
 
     fn tell_under_way(&self, paths: &BTreeSet<PathBuf>) {
-        self.place.tell.send_replace(Building::UnderWay(self.sources.unbuilt(paths)));
+        let (unbuilt, failed) = (self.sources.unbuilt(paths), self.report.failures());
+        self.place.tell.send_replace(Building::UnderWay { unbuilt, failed });
+    }
+
+    /// For those who wait for it, or look.
+    fn tell_so_far(&self) {
+        self.place.tell.send_modify(|building| {
+            if let Building::UnderWay { failed, .. } = building {
+                *failed = self.report.failures();
+            }
+        });
     }
 
     async fn plugins(&mut self, folders: Vec<PathBuf>) {
@@ -204,15 +215,19 @@ impl Reload {
             tell!("{shared}");
         }
         for file in shared_by {
-            tell!("{}", self.report.failed(file, What::Pipeline));
+            let by = shared.iter().find(|shared| shared.files.contains(file));
+            let why = by.map(ToString::to_string).unwrap_or_default();
+            tell!("{}", self.report.failed(file, What::Pipeline, &why));
         }
         for file in files {
             match self.pipeline(file).await {
                 Ok(name) => self.report.succeeded(file, What::Pipeline, &name),
-                Err(error) => tell!("{error:#}\n{}", self.report.failed(file, What::Pipeline)),
+                Err(error) => {
+                    let why = format!("{error:#}");
+                    tell!("{why}\n{}", self.report.failed(file, What::Pipeline, &why));
+                }
             }
-            // Somebody may be waiting for it.
-            self.place.tell.send_modify(|_| {});
+            self.tell_so_far();
         }
     }
 
@@ -241,7 +256,12 @@ impl Reload {
     }
 
     fn not_active(&mut self, what: &Path, error: &anyhow::Error) {
-        tell!("{error:#}\n{}", self.report.failed(what, What::Plugin));
+        let messages =
+            error.chain().find_map(|cause| cause.downcast_ref::<NotMade>()).map(|not_made| &not_made.messages);
+        // What a compiler has said was heard above.
+        let why = messages.filter(|said| !said.is_empty()).cloned().unwrap_or_else(|| format!("{error:#}"));
+        tell!("{error:#}\n{}", self.report.failed(what, What::Plugin, &why));
+        self.tell_so_far();
     }
 
     async fn build(&self, folders: Vec<PathBuf>) -> anyhow::Result<Vec<plugin_build::Built>> {

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pawl_base::one_by_one;
+use pawl_dispatch::doctor::Check;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use url::Url;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-use super::check::Check;
 use crate::output::{counted, now_ms, utc};
 use crate::settings::Settings;
 use peer::{Peer, Speaks};
@@ -160,7 +160,7 @@ fn judge(subject: &str, ends_ms: i64, now_ms: i64) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::check::Status;
+    use pawl_dispatch::doctor::Status;
 
     /// Good until the end of February 29, 2024, and until that of the year 9999: their times have two and four digits for
     /// the year.

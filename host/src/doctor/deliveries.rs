@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
+use pawl_dispatch::doctor::{Check, Status, bounded};
 use pawl_dispatch::elsewhere;
 use pawl_queue::{Queue, ServerState, StreamState};
 use pawl_store::workers::WorkerRow;
 
-use super::check::{Check, bounded};
 use crate::output::{counted, short, size};
 
 /// Of the memory that it may take.
@@ -22,7 +22,7 @@ pub(super) async fn look(queue: &dyn Queue, limit: Duration) -> Vec<Check> {
         }])
     })
     .await;
-    if checks.iter().all(|check| check.status == super::check::Status::Ok) {
+    if checks.iter().all(|check| check.status == Status::Ok) {
         let about = bounded("redis_server", limit, async {
             Ok(queue.server().await?.map(|server| judge(&server)).unwrap_or_default())
         });
@@ -132,7 +132,6 @@ fn persistence(server: &ServerState) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::check::Status;
     use pawl_domain::pipeline::Priority;
     use pawl_queue::{Consumer, Stream};
 

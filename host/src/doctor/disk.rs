@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::check::Check;
 use crate::output::size;
+use pawl_dispatch::doctor::Check;
 
 /// Less is as good as none: a commit of `pawl dev` may take as much.
 const NONE_BYTES: u64 = 64 << 20;
@@ -37,7 +37,7 @@ fn judge(check: &'static str, folder: &Path, free_bytes: u64, whole_bytes: u64) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::check::Status;
+    use pawl_dispatch::doctor::Status;
 
     #[test]
     fn a_disk_that_fills_up_is_told_before_it_is_full() {

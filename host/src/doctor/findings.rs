@@ -1,9 +1,9 @@
 //! All that was found, as people and programs read it.
 
+use pawl_dispatch::doctor::{Check, Status, worst};
 use pawl_store::doctor::Violation;
 use serde::Serialize;
 
-use super::check::{Check, Status};
 use crate::output::{Answer, Table};
 
 /// What `pawl doctor` found.
@@ -21,10 +21,7 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn new(checks: Vec<Check>, violations: Vec<Violation>, unserved_queues: Vec<String>) -> Self {
-        let worst = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);
-        // That something can't be told is nothing wrong.
-        let status = if worst == Status::Unknown { Status::Ok } else { worst };
-        Self { status, checks, violations, unserved_queues }
+        Self { status: worst(&checks), checks, violations, unserved_queues }
     }
 
     fn summary(&self) -> String {

@@ -1,5 +1,5 @@
-//! `pawl doctor`: the checklist after an incident. Each family of checks has a file, in which what was found is judged without
-//! asking anybody; here they are asked for it, all at the same time, each within its own bound.
+//! `pawl doctor`: the checklist after an incident. What the store knows is [`pawl_dispatch::doctor`]'s; here is what only a
+//! command sees, each family in a file, in which what was found is judged without asking anybody.
 //!
 //! ```text
 //!  database there? ──▶ schema ──▶ invariants │ workers │ queues │ runs │ retention │ connections
@@ -8,28 +8,19 @@
 //!
 //! It goes to the servers themselves, so that it works while the API does not; and it changes nothing.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use pawl_base::tell;
-use pawl_dispatch::recovery::THRESHOLD;
-use pawl_dispatch::retention;
+use pawl_dispatch::doctor::{self, Check, Found, Look, Status, bounded};
 use pawl_domain::id::InstallationId;
-use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline_file::parse_duration_ms;
 use pawl_queue::{Queue, RedisStreams};
-use pawl_store::doctor::{Troubles, Violation};
-use pawl_store::incidents::{IncidentFilter, MOST_INCIDENTS};
-use pawl_store::namespaces::NamespaceRow;
+use pawl_store::doctor::Violation;
 use pawl_store::{self as store, Postgres, Sqlite, Store};
-use tokio::sync::OnceCell;
 
-use check::{Check, Status, bounded};
 use findings::Findings;
-use workers::Known;
 
 use super::exit::End;
 use super::here;
@@ -38,15 +29,10 @@ use super::roles::{queue, until_there};
 use super::settings::Settings;
 
 mod certificates;
-mod check;
 mod database;
 mod deliveries;
 mod disk;
 mod findings;
-mod incidents;
-mod queues;
-mod runs;
-mod workers;
 
 /// How long one statement may take that goes over whole tables.
 const LONG_STATEMENT: Duration = Duration::from_secs(600);
@@ -59,9 +45,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Connections: a check that waits for an answer holds up no other.
 const CONNECTIONS: u32 = 8;
-
-/// Gone workers, and runs that nobody moves, that are counted.
-const COUNTED: u32 = 50;
 
 /// Arguments of `pawl doctor`.
 #[derive(Debug, Args)]
@@ -146,7 +129,7 @@ impl Doctor {
 
     async fn of_folder(&self, folder: &std::path::Path, quick: bool) -> anyhow::Result<Findings> {
         let store = Sqlite::look(folder)?;
-        let mut checks = vec![database::schema(store::Schema::check_schema(&store).await)];
+        let mut checks = vec![doctor::schema(store::Schema::check_schema(&store).await)];
         let (found, violations, unserved) = self.of_store(&store, &store, quick).await;
         checks.extend(found);
         checks.extend(disk::look("disk", folder));
@@ -166,7 +149,7 @@ impl Doctor {
             Err(error) => vec![database::away(&error)],
             Ok(()) => {
                 bounded("schema", self.limit(), async {
-                    Ok(vec![database::schema(store::Schema::check_schema(&store).await)])
+                    Ok(vec![doctor::schema(store::Schema::check_schema(&store).await)])
                 })
                 .await
             }
@@ -183,7 +166,8 @@ impl Doctor {
             Ok((checks, violations, unserved))
         };
         // It bounds itself, so that one server that is silent does not hide another one's.
-        let of_certificates = bounded("certificates", self.limit() * 3, certificates::look(settings, self.limit()));
+        let of_certificates =
+            bounded("certificates", self.limit() * 3, async { Ok(certificates::look(settings, self.limit()).await?) });
         let (of_store, of_queue, of_certificates) =
             tokio::join!(of_store, self.of_queue(settings, &store, is_there), of_certificates);
         let (mut checks, violations, unserved) = of_store?;
@@ -222,94 +206,25 @@ impl Doctor {
         whole: &dyn Store,
         quick: bool,
     ) -> (Vec<Check>, Vec<Violation>, Vec<String>) {
-        let limit = self.limit();
-        let since = Duration::from_millis(self.since);
-        let since_ms = i64::try_from(self.since).unwrap_or(i64::MAX);
         let mut violations = Vec::new();
-        let mut unserved = Vec::new();
-        // By whoever comes first: it is one question, and all are judged by one time.
-        let asked = OnceCell::new();
-        let ask = || asked.get_or_try_init(|| store.condition());
-        let named = OnceCell::new();
-        let all = || named.get_or_try_init(|| async { Ok::<_, store::Error>(names(store.namespaces().await?)) });
-        let (condition, workers, queues, circuits, incidents, stuck, troubles, retention, invariants) = tokio::join!(
-            bounded("database", limit, async { Ok(database::condition(ask().await?)) }),
-            bounded("workers", limit, async {
-                let (workers, gone) = (store.workers().await?, store.gone_workers(COUNTED).await?);
-                let now_ms = ask().await?.now_ms;
-                Ok(workers::judge(&Known { workers: &workers, gone: &gone, since_ms, now_ms }))
-            }),
-            bounded("queues", limit, async {
-                let (backlog, workers) = (store.backlog().await?, store.workers().await?);
-                unserved = store.unserved_queues().await?;
-                let mut checks = queues::judge(&backlog.oldest_ready_ms, &unserved, &workers);
-                checks.push(runs::paused(backlog.paused));
-                Ok(checks)
-            }),
-            bounded("circuits", limit, async {
-                let found = in_each(all().await?, async |namespace| store.circuits(namespace).await).await?;
-                Ok(runs::circuits(found.concat(), ask().await?.now_ms).into())
-            }),
-            bounded("incidents", limit, async {
-                let found = in_each(all().await?, async |namespace| {
-                    let within = Some(incidents::DAY);
-                    let filter = IncidentFilter { namespace, kind: None, within, before: None, limit: MOST_INCIDENTS };
-                    store.incidents(filter).await
-                });
-                // Those of the whole installation are told to each.
-                let found: BTreeMap<_, _> =
-                    found.await?.into_iter().flatten().map(|row| (Reverse(row.id), row)).collect();
-                Ok(vec![incidents::judge(&found.into_values().collect::<Vec<_>>(), ask().await?.now_ms)])
-            }),
-            bounded("stuck", limit, async {
-                let found =
-                    in_each(all().await?, async |namespace| store.interrupted(namespace, THRESHOLD, COUNTED).await);
-                Ok(vec![runs::interrupted(&found.await?.concat(), ask().await?.now_ms)])
-            }),
-            bounded("parked", limit, async {
-                let found = in_each(all().await?, async |namespace| store.troubles(namespace, since).await).await?;
-                let found = found.into_iter().fold(Troubles::default(), |mut all, found| {
-                    all += found;
-                    all
-                });
-                Ok(runs::troubles(&found, since_ms).to_vec())
-            }),
-            bounded("retention", limit, async {
-                Ok(vec![runs::retention(retention::standing(store).await?.as_ref())])
-            }),
-            async {
-                if quick {
-                    return vec![Check::unknown("invariants", "left out, as --quick asks for it")];
-                }
-                bounded("invariants", Duration::from_millis(self.invariants_timeout), async {
-                    violations =
-                        whole.doctor(Duration::from_millis(self.grace_ms.unwrap_or(self.grace)), self.quiet).await?;
-                    Ok(database::invariants(&violations))
-                })
-                .await
-            },
-        );
-        let checks = [condition, invariants, workers, queues, circuits, incidents, stuck, troubles, retention].concat();
-        (checks, violations, unserved)
+        let of_invariants = async {
+            if quick {
+                return vec![Check::unknown("invariants", "left out, as --quick asks for it")];
+            }
+            bounded("invariants", Duration::from_millis(self.invariants_timeout), async {
+                violations =
+                    whole.doctor(Duration::from_millis(self.grace_ms.unwrap_or(self.grace)), self.quiet).await?;
+                Ok(database::invariants(&violations))
+            })
+            .await
+        };
+        let look = Look { limit: self.limit(), since: Duration::from_millis(self.since) };
+        let (found, invariants) = tokio::join!(doctor::look(store, look), of_invariants);
+        let Found { database, others, unserved } = found;
+        ([database, invariants, others].concat(), violations, unserved)
     }
 
     fn limit(&self) -> Duration {
         Duration::from_millis(self.timeout)
     }
-}
-
-/// What is found in each namespace, one after the other.
-async fn in_each<T>(
-    namespaces: &[Namespace],
-    ask: impl AsyncFn(&Namespace) -> store::Result<T>,
-) -> store::Result<Vec<T>> {
-    let mut found = Vec::with_capacity(namespaces.len());
-    for namespace in namespaces {
-        found.push(ask(namespace).await?);
-    }
-    Ok(found)
-}
-
-fn names(rows: Vec<NamespaceRow>) -> Vec<Namespace> {
-    rows.into_iter().map(|row| row.name).collect()
 }

@@ -4,13 +4,13 @@
 //! builds it, and nothing has to be installed for them.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use pawl_base::tell;
 
+use super::heard::{self, NotMade};
 use super::script::{Language, Script};
-use super::{javascript, python, replace};
+use super::{Purpose, javascript, python, replace};
 
 /// The world of steps.
 const WIT: &str = include_str!("../../carried/step.wit");
@@ -27,7 +27,7 @@ impl Language {
 
 impl Script {
     /// Makes the component; where it is.
-    pub(super) fn componentize(&self) -> anyhow::Result<PathBuf> {
+    pub(super) fn componentize(&self, purpose: Purpose) -> anyhow::Result<PathBuf> {
         let work = self.dir.join("target/guest");
         replace(&work.join("wit/step.wit"), WIT.as_bytes())
             .with_context(|| format!("can't write {}", work.display()))?;
@@ -40,14 +40,16 @@ impl Script {
         };
         let name = self.language.compiler();
         // What it has to say to people goes to standard error, where all is that is no data.
-        let output = compiler.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-        let output = output.with_context(|| format!("can't start {name}"))?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        if !said.is_empty() {
-            tell!("{}", said.trim_end());
+        let (output, mut said) = heard::run(&mut compiler, purpose == Purpose::Development)
+            .with_context(|| format!("can't start {name}"))?;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        if !printed.is_empty() {
+            tell!("{}", printed.trim_end());
+            said.push_str(&printed);
         }
         if !output.status.success() || !out.exists() {
-            bail!("`{}` can't be made a component; {name}'s messages are above", self.name);
+            let what = format!("`{}` can't be made a component; {name}'s messages are above", self.name);
+            return Err(NotMade::new(what, &said).into());
         }
         Ok(out)
     }

@@ -1,12 +1,12 @@
 //! Which crate is built: what cargo knows of the folder, and how the guest is to be optimised.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
 use super::Purpose;
+use super::heard::{self, NotMade};
 use super::sdk::Sdk;
 use super::strangers;
 
@@ -113,10 +113,10 @@ impl Metadata {
     fn of(manifest: &Path) -> anyhow::Result<Self> {
         let mut cargo = strangers::command("cargo");
         cargo.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(manifest);
-        let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-        let output = output.context("can't start cargo; Rust comes from https://rustup.rs")?;
+        let run = heard::run(&mut cargo, true).context("can't start cargo; Rust comes from https://rustup.rs");
+        let (output, said) = run?;
         if !output.status.success() {
-            bail!("cargo can't read {}", manifest.display());
+            return Err(NotMade::new(format!("cargo can't read {}", manifest.display()), &said).into());
         }
         serde_json::from_slice(&output.stdout).context("cargo metadata has another form than expected")
     }

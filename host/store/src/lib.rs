@@ -42,6 +42,7 @@ pub mod stored;
 pub mod submit;
 pub mod tokens;
 pub mod traces;
+pub mod waits;
 pub mod workers;
 pub mod write;
 
@@ -86,6 +87,7 @@ pub trait Store:
     + stored::Stored
     + tokens::Tokens
     + traces::Traces
+    + waits::Waits
     + workers::Workers
     + Send
     + Sync

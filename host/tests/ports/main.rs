@@ -24,3 +24,4 @@ mod seen;
 mod stores;
 mod tokens;
 mod traces;
+mod waits;

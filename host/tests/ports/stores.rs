@@ -67,6 +67,7 @@ use crate::tokens::{
     changes_go_oldest_first_when_their_term_has_ended,
 };
 use crate::traces::{a_run_keeps_the_trace_of_its_first_submission, the_claim_before_is_known_over_takeovers};
+use crate::waits::what_waits_is_listed_by_signal_and_by_time;
 
 pub static HERE: LazyLock<Namespace> = LazyLock::new(Namespace::default);
 
@@ -124,6 +125,7 @@ pub async fn conforms(store: &SharedStore) {
     what_is_done_again_begins_with_nothing_but_its_round(store).await;
     a_worker_is_asked_to_drain_once_and_hears_of_it(store).await;
     what_an_operator_looks_at_is_told(store).await;
+    what_waits_is_listed_by_signal_and_by_time(store).await;
     what_is_paused_is_told_and_its_steps_come_back_in_pieces(store).await;
     runs_that_are_paused_are_listed_and_there_is_an_end_to_pauses(store).await;
     one_probes_and_only_the_newest_probe_counts(store).await;

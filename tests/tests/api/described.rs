@@ -150,12 +150,18 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     reader.ask("GET /v1/incidents", "?limit=1", "", "")?;
     reader.ask("GET /v1/incidents", "?kind=store.away&within_ms=60000", "", "")?;
     reader.ask("GET /v1/circuits", "", "", "")?;
+    for query in ["", "?kind=signal&limit=1", "?kind=time"] {
+        reader.ask("GET /v1/waits", query, "", "")?;
+    }
+    reader.ask("GET /v1/doctor", "", "", "")?;
+    reader.ask("GET /v1/builds", "", "", "")?;
     reader.ask("POST /v1/circuits/close", "", JSON, "{\"origin\": \"http://127.0.0.1:1\"}")?;
 
     reader.ask("GET /v1/retention", "", "", "")?;
     reader.ask("POST /v1/retention/run", "", "", "")?;
     reader.places.insert("worker", "01890000-0000-7000-8000-000000000000".to_owned());
     ensure!(reader.ask("POST /v1/workers/{worker}/drain", "", "", "")?.status == 404, "nobody knows of it");
+    ensure!(reader.ask("GET /v1/workers/{worker}", "", "", "")?.status == 404, "nor can it be shown");
     reader.places.insert("queue", "default".to_owned());
 
     reader.ask("PUT /v1/runs/{run}/keep", "", "", "")?;
@@ -191,6 +197,9 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
     wait::until_true(bounds::PROCESS, "the worker to be told", || {
         Ok(!reader.ask("GET /v1/workers", "", "", "")?.read::<Value>()?["workers"].as_array().is_none_or(Vec::is_empty))
     })?;
+    let workers = reader.ask("GET /v1/workers", "", "", "")?.read::<Value>()?;
+    reader.places.insert("worker", workers["workers"][0]["id"].as_str().context("an id")?.to_owned());
+    ensure!(reader.ask("GET /v1/workers/{worker}", "", "", "")?.status == 200, "it is there");
     for route in [
         "GET /v1/runs",
         "GET /v1/runs/{run}/output",

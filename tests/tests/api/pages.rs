@@ -13,6 +13,7 @@ use crate::served::{Api, PIPELINE};
 mod access;
 mod forms;
 mod lists;
+mod operations;
 mod text;
 mod things;
 

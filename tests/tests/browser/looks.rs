@@ -2,7 +2,10 @@
 //! nothing is too pale, and each thing has a name.
 
 use anyhow::{Context as _, Result, ensure};
-use pawl_tests::{Chromium, Cluster, binary, bounds};
+use pawl_api::types::{RecoveryList, WorkerList};
+use pawl_domain::id::RunId;
+use pawl_tests::runtime::block_on;
+use pawl_tests::{Chromium, Cluster, binary, bounds, wait};
 use serde_json::{Value, json};
 
 use crate::furnished::{CHANGED_ORDERS, awaiting, furnish, keep, stands, submit};
@@ -60,7 +63,8 @@ fn furnished(name: &str) -> Result<(Cluster, Chromium, Pages)> {
     stands(&cluster, failed, "parse", "failed")?;
     let waiting = submit(&cluster, "approve-refund", &awaiting(), "refund-88")?;
     stands(&cluster, waiting, "wait-for-approval", "waiting")?;
-    submit(&cluster, "nightly-report", &json!({"day": "2026-11-29"}), "nightly-2026-11-29")?;
+    let nightly = submit(&cluster, "nightly-report", &json!({"day": "2026-11-29"}), "nightly-2026-11-29")?;
+    installed(&mut cluster, nightly)?;
     cluster.push_as("batch-v2", "batch", "2.0.0")?;
     cluster.apply(CHANGED_ORDERS)?;
     let run = submit(&cluster, "orders", &json!({"order": 1007}), "order-1007")?;
@@ -86,8 +90,50 @@ fn furnished(name: &str) -> Result<(Cluster, Chromium, Pages)> {
         ("plugin", "/plugins/batch".to_owned()),
         ("none", "/runs?status=stuck".to_owned()),
         ("lost", "/runs/nothing".to_owned()),
+        ("queues", "/queues".to_owned()),
+        ("queue", "/queues/default".to_owned()),
+        ("workers", "/workers".to_owned()),
+        ("worker", worker(&cluster)?),
+        ("circuits", "/circuits".to_owned()),
+        ("waits", "/waits".to_owned()),
+        ("waits-time", "/waits?kind=time".to_owned()),
+        ("incidents", "/incidents".to_owned()),
+        ("recoveries", "/recoveries".to_owned()),
+        ("doctor", "/doctor".to_owned()),
+        ("tokens", "/access/tokens".to_owned()),
+        ("audit", "/access/audit".to_owned()),
+        ("secrets", "/access/secrets".to_owned()),
+        ("namespaces", "/access/namespaces".to_owned()),
     ];
     Ok((cluster, browser, pages))
+}
+
+/// What those see who keep it running: a worker that died with a step in hand, a queue that nobody serves, two more namespaces,
+/// secrets with grants.
+fn installed(cluster: &mut Cluster, nightly: RunId) -> Result<()> {
+    let holder = cluster.holder(nightly, "collect", bounds::RUN)?;
+    cluster.the(&holder)?.kill9();
+    wait::until_true(bounds::RECOVERY, "its step to go on elsewhere", || {
+        Ok(!cluster.client.get("/v1/recoveries")?.read::<RecoveryList>()?.recoveries.is_empty())
+    })?;
+    cluster.worker("c").slots(4).start()?;
+    cluster.apply("name = \"render-video\"\n[[step]]\nname = \"encode\"\nplugin = \"echo\"\nqueue = \"gpu\"\n")?;
+    submit(cluster, "render-video", &json!(null), "render-1")?;
+    for name in ["team-a", "a-team-whose-name-is-as-long-as-a-name-of-one-may-be-and-longer"] {
+        let made = block_on(cluster.client.send("PUT", &format!("/v1/namespaces/{name}"), &[], Vec::new()))?;
+        ensure!(made.status == 201, "{name}: {}", made.status);
+    }
+    let quota = json!({"runs": 1000, "stored_bytes": 10_u64 << 30}).to_string();
+    let json = [("content-type", "application/json")];
+    block_on(cluster.client.send("PUT", "/v1/namespaces/team-a/quota", &json, quota.into_bytes()))?;
+    Ok(())
+}
+
+/// The page of one that lives.
+fn worker(cluster: &Cluster) -> Result<String> {
+    let list: WorkerList = cluster.client.get("/v1/workers")?.read()?;
+    let worker = list.workers.iter().find(|worker| worker.alive).context("a worker")?;
+    Ok(format!("/workers/{}", worker.id))
 }
 
 #[test]

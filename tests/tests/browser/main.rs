@@ -2,9 +2,11 @@
 //! be read by whoever does not see them, and load nothing from elsewhere. `make test-pages` executes them, and installs
 //! the browser.
 
+mod built;
 mod found;
 mod furnished;
 mod lives;
 mod looks;
+mod operated;
 mod things;
 mod used;

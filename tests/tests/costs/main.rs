@@ -16,3 +16,4 @@ mod signals;
 mod stored;
 mod sweeps;
 mod views;
+mod waits;

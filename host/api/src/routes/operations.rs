@@ -9,12 +9,17 @@ use crate::problem::kind::{CONFLICT, NOT_FOUND};
 use crate::route::Route;
 use crate::types::{CloseCircuit, CreateToken, NamespaceQuota, SealNamespace};
 use crate::{
-    circuits, health, incidents, metrics, namespaces, openapi, operations, pauses, quotas, recorded, sealing, tokens,
+    circuits, doctor, health, home, incidents, metrics, namespaces, openapi, operations, pauses, quotas, recorded,
+    sealing, tokens, waits, worker,
 };
 
 pub(super) fn operations() -> Vec<Route> {
     vec![
         Route::get("/v1/workers", operations::workers).wants(Read).of_all().says("listWorkers", "worker processes and their leases, and those that went within a day"),
+        Route::get("/v1/workers/{worker}", worker::show)
+            .wants(Read)
+            .of_all().says("showWorker", "a worker that is there, with the steps that it has in hand")
+            .or(&NOT_FOUND, "if it is gone, or never was"),
         Route::post("/v1/workers/{worker}/drain", operations::drain)
             .wants(Operate)
             .of_all().says("drainWorker", "asks a worker to take nothing new, to finish or hand back what it has, and to end; it hears of it with its next heartbeat, and asking twice is fine")
@@ -36,6 +41,9 @@ pub(super) fn operations() -> Vec<Route> {
             .wants(Operate)
             .of_all().says("unpauseQueue", "lets its steps start again; asking twice is fine")
             .or(&NOT_FOUND, "if it is not paused, nobody serves it and no pipeline names it"),
+        Route::get("/v1/waits", waits::list)
+            .wants(Read)
+            .says("listWaits", "steps that nobody executes until something comes: with `kind=signal` a signal, by run, the oldest first; with `kind=time` a time, the soonest first: sleeps, retries, calls of hosts that are down, signals with a limit; `next` is the `after` of the next page, which may be there after a page with few: of a thousand steps it looks at, it tells those of the namespace"),
         Route::get("/v1/circuits", circuits::list)
             .wants(Read)
             .says("listCircuits", "outside hosts that are down: since when, why, when they are probed, and how many steps wait for each; see [circuits.md](circuits.md)"),
@@ -47,6 +55,12 @@ pub(super) fn operations() -> Vec<Route> {
         Route::get("/v1/incidents", incidents::list)
             .wants(Read)
             .of_all().says("listIncidents", "what happened to the whole installation, newest first: a server was away, the queue was emptied, nobody served a queue, a worker died, an outside host was down; `next` is the `before` of the next page; see [incidents.md](incidents.md)"),
+        Route::get("/v1/doctor", doctor::show)
+            .wants(Operate)
+            .of_all().says("showDoctor", "the checklist after an incident, of all namespaces: what `pawl doctor` finds in the store, and whether the queue takes deliveries, each with what to do; the command looks at more"),
+        Route::get("/v1/builds", home::builds)
+            .wants(Read)
+            .of_all().says("listBuilds", "what `pawl dev` is building, and what could not be built, with the compiler's messages; of `pawl api`, nothing"),
         Route::get("/v1/scale", operations::scale)
             .wants(Read)
             .of_all().says("showScale", "what each queue asks of workers, for autoscaling: steps that wait and steps that are executed; with `queue=NAME` of this one alone"),

@@ -53,6 +53,29 @@ pub struct Worker {
     pub expires_at_ms: i64,
 }
 
+/// `GET /v1/workers/{worker}`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct WorkerDetail {
+    /// The worker itself.
+    #[serde(flatten)]
+    pub worker: Worker,
+    /// Steps that it has in hand, by the store; by run.
+    pub steps: Vec<HeldStep>,
+    /// Whether there are more: only so many are told.
+    pub more: bool,
+}
+
+/// A step that a worker has in hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldStep {
+    /// The run.
+    pub run: RunId,
+    /// Its pipeline.
+    pub pipeline: String,
+    /// The step.
+    pub step: String,
+}
+
 /// `POST /v1/workers/{worker}/drain`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AskedToDrain {

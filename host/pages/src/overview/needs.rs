@@ -6,6 +6,8 @@ use pawl_api::types::{DeadLetterGroup, Incident, IncidentKind, QueueDemand};
 
 use super::Known;
 use crate::look;
+use crate::operations::incidents::words;
+use crate::operations::queue::path as path_of_queue;
 use crate::times::ago;
 use crate::words::{count, cut, figure, name};
 
@@ -58,19 +60,11 @@ pub(super) fn list(known: &Known, now: i64) -> Markup {
 }
 
 fn down(incident: &Incident, now: i64) -> Markup {
-    let words = match incident.kind {
-        IncidentKind::StoreAway => "The store is away",
-        IncidentKind::QueueAway => "The queue is away",
-        IncidentKind::QueueLost => "The queue has lost what it held",
-        IncidentKind::WorkersNone => "No worker serves the queue",
-        IncidentKind::WorkerDied => "A worker has died",
-        IncidentKind::CircuitOpened => "An outside host is down",
-    };
     html! {
         li {
             (look::BAD.icon())
             p {
-                strong { (words) } " " (name(&incident.subject))
+                a class="row" href="/incidents" { strong { (words(incident.kind)) } } " " (name(&incident.subject))
                 span class="muted" { " " (cut(&incident.detail, CAUSE)) }
             }
             span class="since" { (ago(incident.began_at_ms, now)) }
@@ -83,7 +77,7 @@ fn unserved(queue: &QueueDemand) -> Markup {
         li {
             (look::PARKED.icon())
             p {
-                "No worker serves the queue " strong { (queue.queue) } ", where " (count(queue.backlog, "step waits", "steps wait"))
+                "No worker serves the queue " a class="row" href=(path_of_queue(&queue.queue)) { strong { (queue.queue) } } ", where " (count(queue.backlog, "step waits", "steps wait"))
                 ": " code { "pawl worker --queues " (queue.queue) }
             }
         }

@@ -49,6 +49,7 @@ mod submit;
 mod tls;
 mod tokens;
 mod traces;
+mod waits;
 mod workers;
 mod write;
 

@@ -58,6 +58,7 @@ mod sweeps;
 mod thread;
 mod tokens;
 mod traces;
+mod waits;
 mod workers;
 mod write;
 

@@ -41,11 +41,13 @@ fn each_page_is_for_whoever_may_read_and_offers_what_the_role_may_do() -> Result
             .replace("{act}", "cancel")
             .replace("{step}", "first")
             .replace("{file}", "none")
+            .replace("{queue}", "default")
+            .replace("{worker}", "01890000-0000-7000-8000-000000000000")
     };
     let nobody = Browser::at(&api)?;
     for (path, is_open) in pawl_pages::paths() {
         let path = filled(path);
-        let method = if path.ends_with("/cancel") || path == "/leave" { "POST" } else { "GET" };
+        let method = if path.ends_with("/cancel") || path == "/leave" || path == "/namespace" { "POST" } else { "GET" };
         let shown = nobody.send(method, &path, &[("origin", &nobody.base)], "")?;
         if is_open {
             assert!(shown.status != 401 && shown.status < 500, "{method} {path}: {}", shown.status);

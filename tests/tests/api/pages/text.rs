@@ -25,6 +25,7 @@ fn what_others_have_said_is_text_on_every_page_and_browsers_run_nothing_else() -
     let browser = Browser::signed_in(&api, OWN)?;
     let paused = api.submit(&json!(1))?;
     browser.submit(&format!("/runs/{paused}/pause"), &[("reason", HOSTILE)])?;
+    browser.submit("/queues/default", &[("act", "pause"), ("reason", HOSTILE)])?;
     let query: String = HOSTILE.bytes().map(|byte| format!("%{byte:02x}")).collect();
     for path in [
         "/".to_owned(),
@@ -55,6 +56,21 @@ fn what_others_have_said_is_text_on_every_page_and_browsers_run_nothing_else() -
         format!("/runs/{query}"),
         format!("/runs/{id}?did={query}"),
         format!("/enter?next={query}"),
+        "/queues".to_owned(),
+        "/queues/default".to_owned(),
+        format!("/queues/{query}"),
+        "/workers".to_owned(),
+        format!("/workers/{query}"),
+        "/circuits".to_owned(),
+        format!("/waits?kind={query}&after={query}"),
+        format!("/incidents?before={query}"),
+        format!("/recoveries?before={query}"),
+        "/doctor".to_owned(),
+        "/access/tokens".to_owned(),
+        format!("/access/audit?run={query}"),
+        "/access/audit".to_owned(),
+        format!("/access/secrets?after={query}"),
+        "/access/namespaces".to_owned(),
     ] {
         let shown = browser.get(&path)?;
         let text = shown.text.to_lowercase();
@@ -126,6 +142,12 @@ fn a_page_with_its_style_and_script_weighs_less_than_sixty_kibibytes() -> Result
         format!("/runs/{run}"),
         format!("/runs/{run}/events"),
         format!("/runs/{run}/logs"),
+        "/queues".to_owned(),
+        "/queues/default".to_owned(),
+        "/waits".to_owned(),
+        "/doctor".to_owned(),
+        "/access/tokens".to_owned(),
+        "/access/audit".to_owned(),
     ] {
         let shown = browser.get(&path)?;
         assert_eq!(shown.status, 200, "{path}");

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use pawl_base::{self as base, duration, short};
 use pawl_store::workers::{GoneWorker, WorkerRow};
 
 use super::check::Check;
-use crate::output::{duration, short, steps};
 
 /// How long a lease may have ended before its steps should be others'.
 const TAKEN_OVER_WITHIN_MS: i64 = 30_000;
@@ -64,12 +64,15 @@ fn leases(known: &Known<'_>, nobody_is_left: bool) -> Vec<Check> {
             }
             (_, true) => Check::fail(
                 "worker_lease",
-                format!("{found}, and nobody is left to take over its {}", steps(worker.running.into())),
+                format!(
+                    "{found}, and nobody is left to take over its {}",
+                    base::counted(worker.running.into(), "step")
+                ),
                 "start a worker: it takes them over at once",
             ),
             _ if ago_ms > TAKEN_OVER_WITHIN_MS => Check::fail(
                 "worker_lease",
-                format!("{found}; not taken over so far: {}", steps(worker.running.into())),
+                format!("{found}; not taken over so far: {}", base::counted(worker.running.into(), "step")),
                 "see the logs of the live workers; `pawl admin requeue-processing` does it now",
             ),
             _ => Check::warn("worker_lease", found, "its steps are being taken over: look again in a moment"),
@@ -148,7 +151,7 @@ fn counted(count: usize, one: &str, more: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::check::Status;
+    use crate::doctor::Status;
 
     fn worker() -> WorkerRow {
         let (version, clock_ahead_ms) = (Some("1.0.0".into()), Some(-40));

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use pawl_base::{counted, duration};
 use pawl_domain::pipeline::Priority;
 use pawl_store::workers::WorkerRow;
 
 use super::check::Check;
-use crate::output::{counted, duration};
 
 /// How long the oldest ready step of a queue may wait before somebody should look.
 const SLOW_MS: u64 = 60_000;
@@ -83,7 +83,7 @@ fn told(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::check::Status;
+    use crate::doctor::Status;
 
     fn worker(queue: &str, running: u32) -> WorkerRow {
         WorkerRow { slots: 4, running, ..WorkerRow::idle(&[queue]) }

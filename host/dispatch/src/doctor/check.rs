@@ -2,16 +2,16 @@
 //! has gone silent is a finding like others.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::time::Duration;
 
+use pawl_base::{chain, duration};
 use serde::Serialize;
-
-use crate::output::duration;
 
 /// How something stands, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Status {
+pub enum Status {
     /// As it should.
     Ok,
     /// It can't be told, for example since it may not be asked for.
@@ -23,7 +23,9 @@ pub(super) enum Status {
 }
 
 impl Status {
-    pub(super) fn as_str(self) -> &'static str {
+    /// The word in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Unknown => "unknown",
@@ -35,22 +37,22 @@ impl Status {
 
 /// One line of the checklist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Check {
+pub struct Check {
     /// What was looked at: a word that stays.
-    pub(super) check: &'static str,
+    pub check: &'static str,
     /// Of what, where there are several: a queue, a folder.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) subject: Option<String>,
+    pub subject: Option<String>,
     /// How it stands.
-    pub(super) status: Status,
+    pub status: Status,
     /// What was found, a sentence.
-    pub(super) found: String,
+    pub found: String,
     /// What to do about it, a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) fix: Option<String>,
+    pub fix: Option<String>,
     /// The numbers that it was judged by, with their units in their names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) figures: BTreeMap<&'static str, i64>,
+    pub figures: BTreeMap<&'static str, i64>,
 }
 
 impl Check {
@@ -58,35 +60,46 @@ impl Check {
         Self { check, subject: None, status, found, fix, figures: BTreeMap::new() }
     }
 
-    pub(super) fn ok(check: &'static str, found: impl Into<String>) -> Self {
+    /// It is as it should be.
+    #[must_use]
+    pub fn ok(check: &'static str, found: impl Into<String>) -> Self {
         Self::new(check, Status::Ok, found.into(), None)
     }
 
-    pub(super) fn unknown(check: &'static str, found: impl Into<String>) -> Self {
+    /// It can't be told.
+    #[must_use]
+    pub fn unknown(check: &'static str, found: impl Into<String>) -> Self {
         Self::new(check, Status::Unknown, found.into(), None)
     }
 
-    pub(super) fn warn(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+    /// Somebody should look at it, and what to do.
+    #[must_use]
+    pub fn warn(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::new(check, Status::Warn, found.into(), Some(fix.into()))
     }
 
-    pub(super) fn fail(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+    /// Something stands still, or may be lost or wrong, and what to do.
+    #[must_use]
+    pub fn fail(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::new(check, Status::Fail, found.into(), Some(fix.into()))
     }
 
     /// The same of one of several.
-    pub(super) fn of(self, subject: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn of(self, subject: impl Into<String>) -> Self {
         Self { subject: Some(subject.into()), ..self }
     }
 
     /// The same with a number.
-    pub(super) fn figure(mut self, name: &'static str, value: impl TryInto<i64>) -> Self {
+    #[must_use]
+    pub fn figure(mut self, name: &'static str, value: impl TryInto<i64>) -> Self {
         self.figures.insert(name, value.try_into().unwrap_or(i64::MAX));
         self
     }
 
     /// Its name, and of what.
-    pub(super) fn name(&self) -> String {
+    #[must_use]
+    pub fn name(&self) -> String {
         match &self.subject {
             Some(subject) => format!("{} {subject}", self.check),
             None => self.check.to_owned(),
@@ -94,16 +107,26 @@ impl Check {
     }
 }
 
+/// The worst of all; that something can't be told is nothing wrong.
+#[must_use]
+pub fn worst(checks: &[Check]) -> Status {
+    let worst = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);
+    if worst == Status::Unknown { Status::Ok } else { worst }
+}
+
+/// Why a look has failed.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
 /// What a look has found; that it has failed, or has not ended within `limit`, is a finding of the check called so.
-pub(super) async fn bounded(
+pub async fn bounded(
     check: &'static str,
     limit: Duration,
-    look: impl Future<Output = anyhow::Result<Vec<Check>>>,
+    look: impl Future<Output = Result<Vec<Check>, Failure>>,
 ) -> Vec<Check> {
     match tokio::time::timeout(limit, look).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
-            vec![Check::fail(check, format!("it can't be looked at: {error:#}"), "mend that, and look again")]
+            vec![Check::fail(check, format!("it can't be looked at: {}", chain(&*error)), "mend that, and look again")]
         }
         Err(_) => {
             let waited = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
@@ -121,7 +144,7 @@ mod tests {
     async fn what_does_not_answer_is_a_finding() {
         let silent = bounded("redis", Duration::from_millis(20), std::future::pending()).await;
         assert_eq!((silent[0].status, silent[0].found.as_str()), (Status::Fail, "no answer within 20 ms"));
-        let refused = bounded("redis", Duration::from_secs(1), async { Err(anyhow::anyhow!("refused")) }).await;
+        let refused = bounded("redis", Duration::from_secs(1), async { Err("refused".into()) }).await;
         assert_eq!((refused[0].status, refused[0].found.as_str()), (Status::Fail, "it can't be looked at: refused"));
         let fine = bounded("redis", Duration::from_secs(1), async { Ok(vec![Check::ok("redis", "well")]) }).await;
         assert_eq!(fine, [Check::ok("redis", "well")]);

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use pawl_base::duration;
 use pawl_domain::incident::Kind;
 use pawl_store::incidents::IncidentRow;
 
 use super::check::Check;
-use crate::output::duration;
 
 /// What is counted.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -46,7 +46,7 @@ fn by_kind(rows: &[IncidentRow]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::check::Status;
+    use crate::doctor::Status;
     use pawl_domain::incident::{LAPSES_AFTER_MS, Span};
 
     fn row(kind: Kind, began_ms: i64, ended_ms: Option<i64>) -> IncidentRow {

@@ -1,6 +1,6 @@
 //! Runs: what nobody moves, what waits for a person, what has failed lately; and whether retention keeps pace.
 
-use pawl_dispatch::retention::Standing;
+use pawl_base::{counted, duration};
 use pawl_domain::decision::circuit::{journal_in, key_in, secret_in};
 use pawl_store::circuits::CircuitRow;
 use pawl_store::doctor::{FAILED_LOOKED_AT, Troubles};
@@ -8,7 +8,7 @@ use pawl_store::live::PausedCount;
 use pawl_store::recoveries::InterruptedRow;
 
 use super::check::Check;
-use crate::output::{counted, duration};
+use crate::retention::Standing;
 
 /// Runs that are due for longer than this are not just between two passes.
 const BEHIND_MS: u64 = 600_000;
@@ -196,7 +196,7 @@ fn steps_wait(count: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::check::Status;
+    use crate::doctor::Status;
     use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
     use pawl_domain::retention::Policy;
     use pawl_domain::status::StepStatus;

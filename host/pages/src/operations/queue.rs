@@ -1,0 +1,188 @@
+//! A queue: its three streams, who reads them, which messages are pending and since when; and its pause.
+
+use axum::extract::{Path, RawForm, RawQuery};
+use axum::http::Method;
+use axum::response::Response;
+use maud::{Markup, html};
+use pawl_api::types::{PendingMessage, Problem, QueueDetail, QueueReader, QueueStream};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+use super::{row, sheet};
+use crate::forms::Fields;
+use crate::frame::{Sheet, part};
+use crate::look::{self, Look};
+use crate::panel::{Panel, hidden, line};
+use crate::rows::columns;
+use crate::said;
+use crate::times::{ago, now_ms, rough};
+use crate::visit::Visit;
+use crate::words::{count, figure, name};
+
+const PAUSE: &str = "/v1/queues/{queue}/pause";
+const UNPAUSE: &str = "/v1/queues/{queue}/unpause";
+const DONE: [(&str, &str); 2] = [("pause", "The queue is paused."), ("unpause", "The queue goes on.")];
+
+/// Where a queue's page is.
+pub(crate) fn path(queue: &str) -> String {
+    format!("/queues/{}", encoded(queue))
+}
+
+fn encoded(name: &str) -> String {
+    utf8_percent_encode(name, NON_ALPHANUMERIC).to_string()
+}
+
+pub(crate) async fn show(visit: Visit, Path(queue): Path<String>, RawQuery(query): RawQuery) -> Response {
+    visit.answer(page(&visit, &queue, &said::done(query.as_deref(), &DONE)).await)
+}
+
+pub(crate) async fn act(visit: Visit, Path(queue): Path<String>, RawForm(form): RawForm) -> Response {
+    let fields = Fields::of(&form);
+    let (did, route, body) = match fields.said("act") {
+        Some("unpause") => ("unpause", UNPAUSE, None),
+        _ => ("pause", PAUSE, fields.said("reason").map(|reason| json!({ "reason": reason }))),
+    };
+    match visit.change::<Value>(Method::POST, &route.replace("{queue}", &encoded(&queue)), body).await {
+        Ok(_) => said::go(&path(&queue), did),
+        Err(problem) => {
+            let sheet = page(&visit, &queue, &said::refused(&problem)).await;
+            said::answer(&visit, problem, sheet)
+        }
+    }
+}
+
+async fn page(visit: &Visit, queue: &str, note: &Markup) -> Result<Sheet, Problem> {
+    let found: QueueDetail = visit.read(&format!("/v1/queues/{}", encoded(queue))).await?;
+    let now = now_ms();
+    let main = html! {
+        p class="crumbs" { a href="/queues" { "Queues" } }
+        div class="head" id="head" data-live {
+            h1 { (found.queue) }
+            @if found.paused.is_some() { (look::PAUSED.chip()) }
+            (facts(&found, now))
+        }
+        (row(visit, "/queues"))
+        (note)
+        div class="acts" id="acts" data-live { (acts(visit, &found)) }
+        (part("streams", "Streams", &streams(&found.streams, now)))
+        (part("readers", "Readers", &readers(&found)))
+        (part("pending", "In hand the longest", &pending(&found)))
+    };
+    Ok(sheet(format!("Queue {}", found.queue), main))
+}
+
+fn facts(found: &QueueDetail, now: i64) -> Markup {
+    html! {
+        dl class="facts" {
+            div { dt { "Served by" } dd { (count(found.workers.len() as u64, "worker", "workers")) } }
+            div { dt { "Oldest ready step" } dd { (found.oldest_ready_ms.map_or_else(|| "none".to_owned(), told)) } }
+            @if let Some(paused) = &found.paused {
+                div { dt { "Paused" } dd { (ago(paused.since_ms, now)) @if let Some(reason) = &paused.reason { ": " (reason) } } }
+            }
+        }
+        @if found.workers.is_empty() && found.oldest_ready_ms.is_some() {
+            p class="note warn" {
+                (look::PARKED.icon())
+                span { "No worker serves it: " code data-copy { "pawl worker --queues " (found.queue) } }
+            }
+        }
+    }
+}
+
+fn told(ms: u64) -> String {
+    format!("for {}", rough(i64::try_from(ms).unwrap_or(i64::MAX)))
+}
+
+fn acts(visit: &Visit, found: &QueueDetail) -> Markup {
+    let action = path(&found.queue);
+    let panel =
+        |route, label, weight, what| Panel { route: (Method::POST, route), action: &action, label, weight, what };
+    html! {
+        @if found.paused.is_some() {
+            (panel(UNPAUSE, "Unpause", "primary", "Lets its steps start again.").with(visit, &hidden("act", "unpause")))
+        } @else {
+            (panel(PAUSE, "Pause", "", "Starts no step of this queue until it is unpaused, whoever serves it. What runs goes on to its end.")
+                .with(visit, &html! { (hidden("act", "pause")) (line("reason", "Reason", false)) }))
+        }
+    }
+}
+
+fn streams(streams: &[QueueStream], now: i64) -> Markup {
+    html! {
+        table class="rows" {
+            (columns(&[("Priority", ""), ("Messages", "num"), ("In hand", "num"), ("Oldest unread", "num"), ("Ever put in", "num wide")]))
+            tbody {
+                @for QueueStream { stream, repeated, .. } in streams {
+                    tr {
+                        th scope="row" {
+                            (stream.priority.as_str())
+                            @if *repeated > 0 { " " span class="muted" { (figure(*repeated)) " delivered again" } }
+                        }
+                        td class="num" { (figure(stream.depth)) }
+                        td class="num" { (figure(stream.pending)) }
+                        td class="num" {
+                            @if let Some(at) = stream.oldest_unread_at_ms { (rough((now - at).max(0))) } @else { "–" }
+                        }
+                        td class="num wide" { @if stream.added > 0 { (figure(stream.added)) } @else { "–" } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn readers(found: &QueueDetail) -> Markup {
+    let all: Vec<(&QueueStream, &QueueReader)> =
+        found.streams.iter().flat_map(|stream| stream.readers.iter().map(move |reader| (stream, reader))).collect();
+    html! {
+        @if all.is_empty() { p class="muted" { "Nobody has read from it." } } @else {
+            table class="rows" {
+                (columns(&[("State", ""), ("Worker", ""), ("Stream", "wide"), ("In hand", "num"), ("Last read", "num")]))
+                tbody { @for (stream, reader) in all { (reader_row(stream, reader)) } }
+            }
+        }
+    }
+}
+
+fn reader_row(stream: &QueueStream, reader: &QueueReader) -> Markup {
+    let state = if reader.alive { Look { word: "alive", ..look::GOOD } } else { Look { word: "gone", ..look::BAD } };
+    html! {
+        tr {
+            td { (state.chip()) }
+            th scope="row" {
+                @if reader.alive { a class="row" href={ "/workers/" (encoded(&reader.name)) } { (name(&reader.name)) } }
+                @else { (name(&reader.name)) }
+            }
+            td class="wide" { (stream.stream.priority.as_str()) }
+            td class="num" { (figure(reader.pending)) }
+            td class="num" { (rough(i64::try_from(reader.idle_ms).unwrap_or(i64::MAX))) " ago" }
+        }
+    }
+}
+
+fn pending(found: &QueueDetail) -> Markup {
+    let mut all: Vec<&PendingMessage> = found.streams.iter().flat_map(|stream| &stream.oldest_pending).collect();
+    all.sort_by_key(|message| std::cmp::Reverse(message.idle_ms));
+    html! {
+        @if all.is_empty() { p class="muted" { "No message was delivered and is not done." } } @else {
+            table class="rows" {
+                (columns(&[("Step", ""), ("Run", "wide"), ("Worker", "wide"), ("Since", "num")]))
+                tbody {
+                    @for message in all {
+                        tr {
+                            th scope="row" {
+                                @match (message.run, &message.step) {
+                                    (Some(run), Some(step)) => a class="row" href={ "/runs/" (run) "/steps/" (encoded(step)) } { (name(step)) },
+                                    _ => span class="muted" { "a run that is gone" },
+                                }
+                            }
+                            td class="wide" { @if let Some(run) = message.run { code class="id" { (run) } } }
+                            td class="wide" { code class="id" title=(message.reader) { (message.reader.get(28..).unwrap_or(&message.reader)) } }
+                            td class="num" { (rough(i64::try_from(message.idle_ms).unwrap_or(i64::MAX))) " ago" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What came of a form, at the top of the page that it stands on: what was done after a redirect, so that a page that is loaded
+//! again does nothing again; what was refused at once, in the API's words.
+
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse as _, Response};
+use maud::{Markup, html};
+use pawl_api::types::Problem;
+use url::form_urlencoded;
+
+use super::frame::{self, Sheet};
+use super::look;
+use super::visit::Visit;
+use super::words::prose;
+
+/// That something was done: nothing of what else stands in an address.
+pub(super) fn done(query: Option<&str>, known: &[(&str, &'static str)]) -> Markup {
+    let did = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).find(|(key, _)| key == "did");
+    let words = did.and_then(|(_, did)| known.iter().find(|(name, _)| *name == did)).map(|(_, words)| *words);
+    html! { @if let Some(words) = words { p class="note ok" role="status" { (look::GOOD.icon()) (words) } } }
+}
+
+/// Leads to where it is said.
+pub(super) fn go(path: &str, did: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(LOCATION, format!("{path}?did={did}"))]).into_response()
+}
+
+/// That something was refused.
+pub(super) fn refused(problem: &Problem) -> Markup {
+    html! { p class="note bad" role="alert" { (look::BAD.icon()) span { (prose(&problem.detail)) } } }
+}
+
+/// The page with that said on it; or only that, if the page can't be made.
+pub(super) fn answer(visit: &Visit, problem: Problem, sheet: Result<Sheet, Problem>) -> Response {
+    match sheet {
+        Ok(sheet) => {
+            let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, frame::page(visit, &sheet)).into_response()
+        }
+        Err(_) => visit.answer(Err(problem)),
+    }
+}
