@@ -102,11 +102,15 @@ fn loads() -> anyhow::Result<bool> {
 /// Puts on one load and prints its line, but for the goal; returns the ratio. The report's file is kept for a closer
 /// look.
 fn measure(load: &Load, place: &str, pawl: impl Fn(&[&str]) -> anyhow::Result<Output>) -> anyhow::Result<f64> {
-    let report = report(load.words, pawl)?;
+    let plugins = binary::component_file("echo")?;
+    let plugins = plugins.parent().context("a component lies in a folder")?.to_string_lossy();
+    let words = [&["bench"], load.words, &["--plugins-dir", &plugins, "-o", "json"]].concat();
+    let text = binary::succeeded(&words, pawl(&words)?)?;
+    let report: Value = serde_json::from_str(&text).context("`pawl bench -o json` printed something else")?;
     let name = format!("{place}{}", load.words.join(" "));
     let file =
         binary::programs()?.join(format!("bench-{}.json", name.replace(": ", "-").replace("--", "").replace(' ', "-")));
-    std::fs::write(&file, report.to_string()).with_context(|| format!("can't write {}", file.display()))?;
+    std::fs::write(&file, &text).with_context(|| format!("can't write {}", file.display()))?;
     let figure = |name: &str| report[name].as_f64().with_context(|| format!("no {name} in {report}"));
     let ratio = figure(load.figure)?;
     print!(
@@ -116,15 +120,6 @@ fn measure(load: &Load, place: &str, pawl: impl Fn(&[&str]) -> anyhow::Result<Ou
         figure("floor_commits_per_s")?,
     );
     Ok(ratio)
-}
-
-/// What `pawl bench` says.
-fn report(words: &[&str], pawl: impl Fn(&[&str]) -> anyhow::Result<Output>) -> anyhow::Result<Value> {
-    let plugins = binary::component_file("echo")?;
-    let plugins = plugins.parent().context("a component lies in a folder")?.to_string_lossy();
-    let words = [&["bench"], words, &["--plugins-dir", &plugins, "-o", "json"]].concat();
-    let text = binary::succeeded(&words, pawl(&words)?)?;
-    serde_json::from_str(&text).context("`pawl bench -o json` printed something else")
 }
 
 impl Goal {
