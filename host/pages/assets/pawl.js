@@ -224,6 +224,8 @@ document.addEventListener("keydown", (event) => {
   if (act) { event.preventDefault(); act(); }
 });
 
+// Where a row of tabs is longer than a phone is wide, the one that is open is seen.
+for (const tab of all("nav [aria-current]")) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 40;
 // What is as it was is not replaced.
 for (const part of all("[data-live]")) part.dataset.text = part.outerHTML;
 offerCopies(document);

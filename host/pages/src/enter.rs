@@ -128,6 +128,8 @@ fn form(pages: &Pages, to: &str, said: Option<&str>, status: StatusCode) -> Resp
             @if let Some(said) = said { p class="note bad" role="alert" { (said) } }
             form method="post" action="/enter" {
                 input type="hidden" name="next" value=(to);
+                // By which whoever keeps passwords knows what it is of.
+                input name="user" value="pawl" autocomplete="username" hidden;
                 label for="token" { "Token" }
                 input id="token" name="token" type="password" required autofocus
                     autocomplete="current-password" spellcheck="false";

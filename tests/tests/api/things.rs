@@ -76,7 +76,7 @@ fn what_runs_take_and_how_long_they_take_is_told() -> Result<()> {
     api.apply(toml)?.read::<AppliedPipeline>()?;
     let takes: PipelineInput = api.client.get("/v1/pipelines/refunds/schema")?.read()?;
     assert_eq!((takes.steps.len(), &*takes.steps[0].step), (1, "wait"));
-    assert_eq!(takes.steps[0].schema["properties"]["signal"]["type"], "string");
+    assert_eq!(takes.steps[0].schema["properties"]["signal"]["type"], "string", "{takes:?}");
     let anything: PipelineInput = api.client.get("/v1/pipelines/pair/schema")?.read()?;
     assert!(anything.steps.is_empty(), "an echo takes anything: {anything:?}");
     let none: PipelineTimes = api.client.get("/v1/pipelines/pair/times")?.read()?;
@@ -116,7 +116,7 @@ fn a_version_of_a_plugin_is_told_with_what_keeps_it() -> Result<()> {
     };
     push("2", "clock", true)?;
     // One step of it is on 2, the other names 1.
-    let run = api.submit(&json!(1))?;
+    let run = api.submit(&json!({"entries": 1}))?;
     push("3", "flaky", true)?;
     push("4", "batch", true)?;
     push("5", "approve", false)?;

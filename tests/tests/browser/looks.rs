@@ -33,7 +33,7 @@ fn is_accessible(browser: &Chromium, page: &str) -> Result<()> {
 /// Nothing is wider than the window.
 fn fits(browser: &Chromium, page: &str) -> Result<()> {
     let wider = browser.value(
-        "[...document.querySelectorAll('body *')].filter((it) => it.checkVisibility() && !it.closest('.wide-picture, .tabs, pre, .json, .unseen, dialog, svg') \
+        "[...document.querySelectorAll('body *')].filter((it) => it.checkVisibility() && !it.closest('.wide-picture, .tabs, .top nav, pre, .json, .unseen, dialog, svg') \
          && it.getBoundingClientRect().right > innerWidth + 1).slice(0, 5).map((it) => it.outerHTML.slice(0, 120))",
     )?;
     let scrolls = browser.value("document.documentElement.scrollWidth > innerWidth")?;

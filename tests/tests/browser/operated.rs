@@ -11,10 +11,10 @@ use crate::furnished::{awaiting, furnish, is_quiet, stands, submit};
 
 const JSON: &str = "application/json";
 
-/// Opens the panel of a form, and the form is sent.
-fn send(browser: &Chromium, form: &str) -> Result<()> {
-    browser.click(&format!("details:has({form}) > summary"))?;
-    browser.click(&format!("{form} button"))
+/// Opens the panel of the first form there, and the form is sent.
+fn send(browser: &Chromium, place: &str) -> Result<()> {
+    browser.click(&format!("{place} .act > summary"))?;
+    browser.click(&format!("{place} form.panel button"))
 }
 
 #[test]
@@ -35,13 +35,13 @@ fn a_queue_is_paused_and_a_worker_drained_from_their_pages() -> Result<()> {
     browser.shows("#head", "new drivers")?;
     let queue: QueueDetail = cluster.client.get("/v1/queues/default")?.read()?;
     ensure!(queue.paused.context("it is paused")?.reason.as_deref() == Some("new drivers"));
-    send(&browser, "#acts form")?;
+    send(&browser, "#acts")?;
     browser.shows(".note", "The queue goes on.")?;
 
     browser.click("nav.tabs a[href='/workers']")?;
     browser.click("#workers a.row")?;
     browser.shows("#steps", "collect")?;
-    send(&browser, "form[action^='/workers/']")?;
+    send(&browser, "main > .acts")?;
     browser.shows(".note", "asked to drain")?;
     browser.open(&cluster.client.url("/workers"))?;
     // Live: what it had is handed back, and it says goodbye.
@@ -82,7 +82,7 @@ fn a_circuit_is_closed_by_its_form() -> Result<()> {
     browser.shows("#ill", "one outside host is down")?;
     target.always("/", Manner::Answer);
     browser.click("#ill a[href='/circuits']")?;
-    send(&browser, "#circuits form")?;
+    send(&browser, "#circuits")?;
     browser.shows(".note", "The circuit is closed")?;
     for run in runs {
         cluster.succeeds(run, bounds::RECOVERY)?;

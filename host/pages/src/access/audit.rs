@@ -116,7 +116,12 @@ fn table(changes: &[Change], now: i64) -> Markup {
 fn change_row(change: &Change, now: i64) -> Markup {
     html! {
         tr {
-            td { (of_status(change.status).chip()) @if let Some(status) = change.status { " " span class="muted" { (status) } } }
+            td {
+                span class="stands" {
+                    (of_status(change.status).chip())
+                    @if let Some(status) = change.status { span class="muted" { (status) } }
+                }
+            }
             th scope="row" {
                 (change.what)
                 @if let Some(namespace) = &change.namespace { " " span class="muted" { "in " (name(namespace.as_str())) } }

@@ -150,8 +150,8 @@ fn reader_row(stream: &QueueStream, reader: &QueueReader) -> Markup {
         tr {
             td { (state.chip()) }
             th scope="row" {
-                @if reader.alive { a class="row" href={ "/workers/" (encoded(&reader.name)) } { (name(&reader.name)) } }
-                @else { (name(&reader.name)) }
+                @if reader.alive { a class="row" href={ "/workers/" (encoded(&reader.name)) } { code class="id" { (reader.name) } } }
+                @else { code class="id" { (reader.name) } }
             }
             td class="wide" { (stream.stream.priority.as_str()) }
             td class="num" { (figure(reader.pending)) }

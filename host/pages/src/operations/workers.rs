@@ -12,7 +12,7 @@ use crate::look::{self, Look};
 use crate::rows::columns;
 use crate::times::{ago, now_ms, rough};
 use crate::visit::Visit;
-use crate::words::name;
+use crate::words::{self, name};
 
 /// Workers that are listed.
 const LISTED: usize = 500;
@@ -35,13 +35,13 @@ async fn page(visit: &Visit) -> Result<Sheet, Problem> {
 
 /// How many there are of each build.
 fn versions(workers: &[Worker]) -> Markup {
-    let mut counts = BTreeMap::<&str, usize>::new();
-    for worker in workers.iter().filter(|worker| worker.alive) {
-        *counts.entry(worker.version.as_deref().unwrap_or("of no version")).or_default() += 1;
+    let mut counts = BTreeMap::<&str, u64>::new();
+    for version in workers.iter().filter(|worker| worker.alive).filter_map(|worker| worker.version.as_deref()) {
+        *counts.entry(version).or_default() += 1;
     }
     html! {
         dl class="facts" {
-            @for (version, count) in &counts { div { dt { (version) } dd { (count) } } }
+            @for (version, number) in &counts { div { dt { (version) } dd { (words::count(*number, "worker", "workers")) } } }
             @if counts.len() > 1 { div { dd class="muted" { "a rollout is under way, or was left half done" } } }
         }
     }

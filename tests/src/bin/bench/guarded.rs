@@ -37,7 +37,7 @@ struct Side {
 
 /// Prints a line for each load; whether the goal is reached for all together.
 pub(super) fn measure() -> anyhow::Result<bool> {
-    let mut open = start("open")?;
+    let open = start("open")?;
     furnish(&open, None)?;
     let mut guarded = start("guarded")?;
     let token = guard(&mut guarded)?;
