@@ -93,7 +93,8 @@ async fn used_by(state: &AppState, plugin: &str) -> Result<(Vec<PluginUser>, boo
     let rows = state.store.pipelines(&state.namespace).await?;
     let mut users = Vec::new();
     for row in rows.iter().take(PIPELINES) {
-        users.extend(uses(&state.pipeline(row.digest).await?, plugin));
+        let pipeline = state.pipeline(row.digest).await?;
+        users.extend(uses(&pipeline, plugin));
     }
     Ok((users, rows.len() > PIPELINES))
 }

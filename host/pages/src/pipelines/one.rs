@@ -10,7 +10,6 @@ use url::form_urlencoded;
 
 use super::{act, path, steps, versions};
 use crate::charts;
-use crate::forms::Fields;
 use crate::frame::{self, Live, Sheet, Tab, part};
 use crate::graph::{Drawn, HEIGHT, WIDTH, picture};
 use crate::look;

@@ -179,8 +179,9 @@ mod tests {
     fn plugin() -> PluginDetail {
         let digest = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
         let version = |name: &str| json!({"version": name, "digest": digest, "size_bytes": 1, "created_at_ms": 1, "standing": "unused", "open_runs": 0});
+        let versions = ["3", "2", "1"].map(version);
         serde_json::from_value(json!({
-            "name": "load", "active_version": "2", "previous_version": null, "versions": ["3", "2", "1"].map(version),
+            "name": "load", "active_version": "2", "previous_version": null, "versions": versions,
             "used_by": [{"pipeline": "orders", "steps": 1}], "more_pipelines": false, "looked_runs": 0, "more_runs": false,
         }))
         .unwrap()
