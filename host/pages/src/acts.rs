@@ -218,7 +218,7 @@ pub(super) fn of_run(visit: &Visit, run: &Run, is_signal_awaited: bool) -> Marku
 }
 
 /// Steps that a retry may be chosen to begin at.
-const STEPS: usize = 60;
+const STEPS: usize = 40;
 
 fn again(steps: &[&str]) -> Markup {
     html! {

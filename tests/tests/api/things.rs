@@ -76,7 +76,8 @@ fn what_runs_take_and_how_long_they_take_is_told() -> Result<()> {
     api.apply(toml)?.read::<AppliedPipeline>()?;
     let takes: PipelineInput = api.client.get("/v1/pipelines/refunds/schema")?.read()?;
     assert_eq!((takes.steps.len(), &*takes.steps[0].step), (1, "wait"));
-    assert_eq!(takes.steps[0].schema["properties"]["signal"]["type"], "string", "{takes:?}");
+    let input = &takes.steps[0].schema["$defs"]["Input"];
+    assert_eq!(input["properties"]["signal"]["type"], "string", "{takes:?}");
     let anything: PipelineInput = api.client.get("/v1/pipelines/pair/schema")?.read()?;
     assert!(anything.steps.is_empty(), "an echo takes anything: {anything:?}");
     let none: PipelineTimes = api.client.get("/v1/pipelines/pair/times")?.read()?;

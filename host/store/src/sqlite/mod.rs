@@ -91,7 +91,7 @@ const SCHEMA: [&str; 21] = [
     include_str!("schema/0018_namespaces.sql"),
     include_str!("schema/0019_sealing.sql"),
     include_str!("schema/0020_stored_bytes.sql"),
-    include_str!("schema/0022_pipeline_versions.sql"),
+    include_str!("schema/0021_pipeline_versions.sql"),
 ];
 
 /// A database file that this process owns; cheap to clone.

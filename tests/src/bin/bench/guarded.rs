@@ -13,8 +13,11 @@ use pawl_tests::{Client, Cluster, binary};
 use serde_json::{Value, json};
 
 /// What is called how, its pipeline, runs at once, and runs.
-const LOADS: [(&str, &str, usize, usize); 3] =
-    [("chains of ten, 128 at once", "chain", 128, 600), ("one at a time", "chain", 1, 150), ("journals", "batch", 4, 60)];
+const LOADS: [(&str, &str, usize, usize); 3] = [
+    ("chains of ten, 128 at once", "chain", 128, 600),
+    ("one at a time", "chain", 1, 150),
+    ("journals", "batch", 4, 60),
+];
 
 /// Times that each is measured.
 const TURNS: usize = 9;
