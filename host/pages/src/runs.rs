@@ -110,10 +110,10 @@ fn pager(filter: &Filter, list: &RunList) -> Markup {
         }
         nav class="pager" id="pager" data-live aria-label="Pages of the list" {
             @if filter.before.is_some() {
-                a class="button" href=(filter.from_on(None).path("/runs")) { "← Newest" }
+                a class="button" href=(filter.going_on(None).path("/runs")) { "← Newest" }
             }
             @if let Some(next) = &list.next {
-                a class="button" rel="next" href=(filter.from_on(Some(next)).path("/runs")) {
+                a class="button" rel="next" href=(filter.going_on(Some(next)).path("/runs")) {
                     @if list.looked_at.is_some() { "Look further →" } @else { "Older →" }
                 }
             }

@@ -119,7 +119,7 @@ mod tests {
             paused_at_ms: None,
             pause_reason: None,
             event_count: 3,
-            idempotency_key: (number % 3 == 0).then(|| format!("order-{number}")),
+            idempotency_key: number.is_multiple_of(3).then(|| format!("order-{number}")),
             created_at_ms: 1_000 - i64::from(number),
             started_at_ms: None,
             ended_at_ms: None,

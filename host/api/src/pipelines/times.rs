@@ -1,6 +1,7 @@
 //! How long the steps of a pipeline take: of its newest runs that have ended, read once, together.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use axum::Json;
@@ -50,8 +51,8 @@ pub(crate) async fn show(
     let marks = state.store.step_marks(&runs.iter().map(|run| run.id).collect::<Vec<_>>()).await?;
     let mut versions = HashMap::new();
     for run in &runs {
-        if !versions.contains_key(&run.pipeline_digest) {
-            versions.insert(run.pipeline_digest, state.pipeline(run.pipeline_digest).await?);
+        if let Entry::Vacant(version) = versions.entry(run.pipeline_digest) {
+            version.insert(state.pipeline(run.pipeline_digest).await?);
         }
     }
     Ok(Json(PipelineTimes { more, ..times(&current, &runs, &marks, &versions) }))

@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_strip_says_what_it_shows_whatever_it_is_made_of() {
         let parts: Vec<u64> = (0..21).map(|part| part * 100).collect();
-        let scale = Scale::of(&times(&[parts.clone()]));
+        let scale = Scale::of(&times(std::slice::from_ref(&parts)));
         let said = strip(&spread(parts), &scale).into_string();
         assert!(
             said.contains("21 times: from 0 ms to 2.0 s, half of them within 1.0 s, 95 of 100 within 1.9 s"),

@@ -156,7 +156,7 @@ impl Filter {
     }
 
     /// The same from there on.
-    pub(super) fn from_on(&self, before: Option<&str>) -> Self {
+    pub(super) fn going_on(&self, before: Option<&str>) -> Self {
         Self { before: before.map(str::to_owned), ..self.clone() }
     }
 }
@@ -173,7 +173,7 @@ mod tests {
     fn empty_fields_ask_for_nothing_and_others_go_on_with_the_page() {
         let some = filter("status=failed&pipeline=a%26b&id=&before=+&other=1");
         assert_eq!(some.path("/runs"), "/runs?status=failed&pipeline=a%26b");
-        assert_eq!(some.from_on(Some("x/1")).path("/runs"), "/runs?status=failed&pipeline=a%26b&before=x%2F1");
+        assert_eq!(some.going_on(Some("x/1")).path("/runs"), "/runs?status=failed&pipeline=a%26b&before=x%2F1");
         assert_eq!(some.of_state(None).path("/runs"), "/runs?pipeline=a%26b");
         assert_eq!(filter("").path("/runs"), "/runs");
         assert!(some.is_any() && !some.has_more() && !filter("before=x&pick=yes").is_any());
