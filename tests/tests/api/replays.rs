@@ -48,9 +48,8 @@ fn a_replay_shows_what_a_step_saw_and_said_up_to_an_entry() -> Result<()> {
     let id = submit(&api, "talk", &json!({"lines": 4}))?;
     succeeds(&api, id)?;
     let before = run(&api, id)?;
-    let logged = || -> Result<usize> {
-        Ok(api.client.get(&format!("/v1/runs/{id}/logs"))?.read::<LogList>()?.lines.len())
-    };
+    let logged =
+        || -> Result<usize> { Ok(api.client.get(&format!("/v1/runs/{id}/logs"))?.read::<LogList>()?.lines.len()) };
     wait::until_true(bounds::RUN, "its lines to be kept", || Ok(logged()? == 4))?;
 
     let whole = replayed(&api, id, "say", "")?;
