@@ -1,10 +1,12 @@
 //! What a step has recorded since its last checkpoint: each call with its answer, as a replay would answer it again, and the
 //! way to a replay that stops there; what the checkpoint holds; and what has left.
 
+use std::borrow::Cow;
+
 use maud::{Markup, html};
 use pawl_api::types::{Problem, SavedState, Step, StepJournal};
 use pawl_domain::journal::{Entry, History, pack};
-use pawl_domain::replay::{Told, tell};
+use pawl_domain::replay::tell;
 
 use super::effects;
 use crate::frame::part;
@@ -27,7 +29,14 @@ pub(super) async fn parts(visit: &Visit, at: &str, page: &str, step: &Step) -> M
     let whole = |inside: &Markup| part("journal", "Journal", &html! { (about(step)) (inside) });
     let since = step.journal_length.saturating_sub(step.checkpoint_position.unwrap_or(0));
     if step.journal_length == 0 {
-        return part("journal", "Journal", &html! { p class="muted" { "It has recorded nothing so far." } });
+        return part(
+            "journal",
+            "Journal",
+            &html! {
+                p class="muted" { "It has recorded nothing so far." }
+                @if step.component.is_some() { (to_replay(page)) }
+            },
+        );
     }
     if since > READ {
         return whole(&html! {
@@ -86,11 +95,11 @@ fn entries(page: &str, history: &History, all: &[(u32, &Entry)]) -> Markup {
             (columns(&COLUMNS))
             tbody {
                 @for (position, entry) in shown {
-                    @let told = told(entry, signal(*position));
+                    @let told = tell(entry, signal(*position));
                     tr {
                         td class="num muted" { (position) }
                         td { (cut(&told.call, TEXT)) }
-                        td class="line" { (cut(&told.answer, TEXT)) }
+                        td class="line" { (cut(&answer(&told.call, &told.answer), TEXT)) }
                         td class="num wide muted" { (figure(pack(std::slice::from_ref(*entry)).len() as u64 - 1)) }
                         td class="num" {
                             @if *position >= from {
@@ -101,17 +110,18 @@ fn entries(page: &str, history: &History, all: &[(u32, &Entry)]) -> Markup {
                 }
             }
         }
-        p class="more" { a class="button" href={ (page) "/replay" } { "Replay" } }
+        (to_replay(page))
     }
 }
 
-/// An entry as it is told everywhere, with times that people read.
-fn told(entry: &Entry, signal: Option<&[u8]>) -> Told {
-    let told = tell(entry, signal);
-    match entry {
-        Entry::Now { unix_ns } => Told { answer: iso(i64::try_from(unix_ns / 1_000_000).unwrap_or(i64::MAX)), ..told },
-        _ => told,
-    }
+fn to_replay(page: &str) -> Markup {
+    html! { p class="more" { a class="button" href={ (page) "/replay" } { "Replay" } } }
+}
+
+/// An answer as people read it: a reading of the clock as a time.
+pub(super) fn answer<'a>(call: &str, answer: &'a str) -> Cow<'a, str> {
+    let read = answer.strip_suffix(" ns").filter(|_| call == "durable.now()").and_then(|ns| ns.parse::<i64>().ok());
+    read.map_or(Cow::Borrowed(answer), |ns| iso(ns / 1_000_000).into())
 }
 
 /// What a replacement is given back.
@@ -126,5 +136,17 @@ fn checkpoint(saved: &SavedState) -> Markup {
             (None, Some(text)) if !text.is_empty() => pre { code { (cut(text, STATE)) } },
             _ => {},
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_of_the_clock_is_a_time_and_nothing_else_is() {
+        assert_eq!(answer("durable.now()", "1796019358123000000 ns"), "2026-11-30T06:15:58.123Z");
+        assert_eq!(answer("note: the guest's own clock at the checkpoint", "7 ns"), "7 ns");
+        assert_eq!(answer("durable.now()", "x ns"), "x ns");
     }
 }

@@ -9,7 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use url::form_urlencoded::{self, Serializer};
 
-use super::{divergence, plain};
+use super::{divergence, journal, plain};
 use crate::frame::{Live, Sheet, Tab, part};
 use crate::json;
 use crate::look::{self, Look};
@@ -193,7 +193,7 @@ fn calls(calls: &[ReplayedCall], left_out: u32) -> Markup {
                         tr {
                             td class="num muted" { @if let Some(at) = call.position { (at) } }
                             td { (cut(&call.call, TEXT)) }
-                            td class="line" { (cut(&call.answer, TEXT)) }
+                            td class="line" { (cut(&journal::answer(&call.call, &call.answer), TEXT)) }
                         }
                     }
                 }
