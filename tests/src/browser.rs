@@ -33,6 +33,9 @@ const QUIET: [&str; 12] = [
 /// The name of an element in WebDriver's JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// Times that something is looked for again which was replaced between finding and using it.
+const REPLACED: u32 = 10;
+
 /// Keys that are no characters.
 pub const ENTER: char = '\u{e007}';
 /// Leaves a field.
@@ -119,9 +122,10 @@ impl Chromium {
     /// # Errors
     /// If nothing is found.
     pub fn text(&self, selector: &str) -> Result<String> {
-        let id = self.find(selector)?;
-        let text = block_on(call(&self.http, "GET", &format!("{}/element/{id}/text", self.session), &Value::Null))?;
-        Ok(text.as_str().unwrap_or_default().to_owned())
+        self.with(selector, |id| {
+            let text = block_on(call(&self.http, "GET", &format!("{}/element/{id}/text", self.session), &Value::Null))?;
+            Ok(text.as_str().unwrap_or_default().to_owned())
+        })
     }
 
     /// Waits until a selector finds something that has this text in it.
@@ -138,9 +142,18 @@ impl Chromium {
         })
     }
 
-    fn find(&self, selector: &str) -> Result<String> {
-        let found = self.post("/element", &json!({"using": "css selector", "value": selector}))?;
-        Ok(found[ELEMENT].as_str().context("an element")?.to_owned())
+    /// Does something with what a selector finds first. What a live page has replaced meanwhile is found again.
+    fn with<T>(&self, selector: &str, act: impl Fn(&str) -> Result<T>) -> Result<T> {
+        let mut tries = 0;
+        loop {
+            let found = self.post("/element", &json!({"using": "css selector", "value": selector}))?;
+            let done = act(found[ELEMENT].as_str().context("an element")?);
+            tries += 1;
+            match &done {
+                Err(error) if tries < REPLACED && format!("{error:#}").contains("stale element reference") => {}
+                _ => return done,
+            }
+        }
     }
 
     /// Clicks on what a selector finds first.
@@ -148,8 +161,7 @@ impl Chromium {
     /// # Errors
     /// If nothing is found, or something else lies over it.
     pub fn click(&self, selector: &str) -> Result<()> {
-        let id = self.find(selector)?;
-        self.post(&format!("/element/{id}/click"), &json!({})).map(drop)
+        self.with(selector, |id| self.post(&format!("/element/{id}/click"), &json!({})).map(drop))
     }
 
     /// Types into what a selector finds first, in place of what stands there.
@@ -157,9 +169,10 @@ impl Chromium {
     /// # Errors
     /// If nothing is found, or it takes no text.
     pub fn fill(&self, selector: &str, text: &str) -> Result<()> {
-        let id = self.find(selector)?;
-        self.post(&format!("/element/{id}/clear"), &json!({}))?;
-        self.post(&format!("/element/{id}/value"), &json!({ "text": text })).map(drop)
+        self.with(selector, |id| {
+            self.post(&format!("/element/{id}/clear"), &json!({}))?;
+            self.post(&format!("/element/{id}/value"), &json!({ "text": text })).map(drop)
+        })
     }
 
     /// Presses keys, one after the other, wherever the focus is.

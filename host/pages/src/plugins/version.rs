@@ -10,7 +10,7 @@ use crate::changes;
 use crate::frame::refused;
 use crate::json;
 use crate::visit::Visit;
-use crate::words::{cut, in_path};
+use crate::words::{cut, in_path, prose};
 
 /// Letters of a description, and of a name of something that it needs.
 const DESCRIPTION: usize = 600;
@@ -42,7 +42,7 @@ fn asks(detail: &PluginVersionDetail) -> Markup {
     let text = |name: &str| manifest.get(name).and_then(Value::as_str).unwrap_or_default();
     let (own, others): (Vec<_>, Vec<_>) = detail.imports.iter().partition(|name| name.starts_with("pawl:"));
     html! {
-        @if !text("description").is_empty() { p { (cut(text("description"), DESCRIPTION)) } }
+        @if !text("description").is_empty() { p { (prose(&cut(text("description"), DESCRIPTION))) } }
         dl class="facts" {
             div { dt { "Digest" } dd { code class="id" data-copy { (detail.version.digest) } } }
             div { dt { "Size" } dd { (size(detail.version.size_bytes)) } }

@@ -39,6 +39,20 @@ fn pressure_what_people_ask_of_a_million_runs() -> Result<()> {
     for path in ["/v1/runs", "/v1/interrupted", "/v1/dead-letters/groups", "/v1/recoveries", "/v1/queues", "/metrics"] {
         paths.push(path.to_owned());
     }
+    // Pages are made of the same answers.
+    for path in [
+        "/runs",
+        "/runs?status=failed",
+        "/runs?pipeline=rare",
+        "/runs?within=1h",
+        "/",
+        "/dead-letters",
+        "/pipelines",
+        "/queues",
+        "/waits",
+    ] {
+        paths.push(path.to_owned());
+    }
     let mut slow = Vec::new();
     let mut judge = |what: &str, took: Duration, pages: i64| {
         eprintln!("{what}: {:.1} ms, {pages} pages", took.as_secs_f64() * 1e3);
