@@ -88,6 +88,8 @@ fn two_versions_of_a_pipeline_are_compared_without_scripts() -> Result<()> {
     browser.shows("#changes", "Steps that came")?;
     browser.shows("#changes", "weigh")?;
     ensure!(browser.at()?.contains("from="), "{}", browser.at()?);
+    // What was led to lies at the top now, and the list above it.
+    browser.open(&cluster.client.url("/pipelines/orders"))?;
     browser.click("#versions tbody a")?;
     browser.shows("#changes del", "notify-customer")?;
     cluster.finish()
