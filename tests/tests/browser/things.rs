@@ -91,7 +91,9 @@ fn two_versions_of_a_pipeline_are_compared_without_scripts() -> Result<()> {
     // What was led to lies at the top now, and the list above it.
     browser.open(&cluster.client.url("/pipelines/orders"))?;
     browser.click("#versions tbody a")?;
-    browser.shows("#changes del", "notify-customer")?;
+    browser.shows("#changes", "Steps that went")?;
+    browser.shows("#changes", "notify-customer")?;
+    ensure!(browser.at()?.contains("from="), "{}", browser.at()?);
     cluster.finish()
 }
 
