@@ -1,6 +1,6 @@
 //! A run's history over HTTP: as a list, or as server-sent events that follow the run to its end. The
 //! event's number is the `id`, so a reader that lost its connection goes on where it was. Who only shows how a run stands asks for
-//! [marks](marks).
+//! [marks].
 //! <https://html.spec.whatwg.org/multipage/server-sent-events.html>
 
 use std::collections::VecDeque;
