@@ -1,190 +1,21 @@
 //! What a person can do about a run, as forms: each becomes a request to one route of the API, and is offered to
-//! whoever that route is for. A form is folded into its button, and says what it will do before it does it; that needs
-//! no script.
+//! whoever that route is for.
 
-use axum::http::Method;
 use maud::{Markup, html};
 use pawl_api::types::{Because, InboxSignal, Reason, Run, RunStatus, StepStatus, WayOut};
 use pawl_domain::id::RunId;
 
+use super::panel::{Panel, hidden, line};
 use super::visit::Visit;
+use known::{FAIL, REMOVE_SIGNAL, REPLACE_SIGNAL, RESUME, RESUME_STEP, RETRY_STEP, RETURN_SIGNAL, SIGNAL, SKIP};
 
-/// Something that a person can do.
-pub(super) struct Act {
-    /// In the path of its form.
-    pub(super) name: &'static str,
-    /// The API's route.
-    pub(super) route: &'static str,
-    /// How it is asked.
-    how: How,
-    /// On its button.
-    pub(super) label: &'static str,
-    /// What will happen.
-    pub(super) what: &'static str,
-    /// What has happened.
-    done: &'static str,
-    /// How much it looks like what is meant: `primary`, `danger`, or neither.
-    weight: &'static str,
-}
+mod known;
 
-/// The method of a route; a form is sent by `POST` whatever that is.
-#[derive(Clone, Copy)]
-enum How {
-    Post,
-    Put,
-    Delete,
-}
+pub(super) use known::{ALL, Act, CANCEL, PAUSE, RETRY, UNPAUSE};
 
-impl Act {
-    /// The method of its route.
-    pub(super) fn method(&self) -> Method {
-        match self.how {
-            How::Post => Method::POST,
-            How::Put => Method::PUT,
-            How::Delete => Method::DELETE,
-        }
-    }
-}
-
-const fn act(
-    name: &'static str,
-    route: &'static str,
-    label: &'static str,
-    weight: &'static str,
-    what: &'static str,
-    done: &'static str,
-) -> Act {
-    Act { name, route, how: How::Post, label, what, done, weight }
-}
-
-pub(super) const RETRY: Act = act(
-    "retry",
-    "/v1/runs/{run}/retry",
-    "Retry",
-    "primary",
-    "Opens the run again, with all its failed and parked steps, and what was stopped with them. Each goes on from its last \
-     checkpoint.",
-    "The run is open again.",
-);
-pub(super) const CANCEL: Act = act(
-    "cancel",
-    "/v1/runs/{run}/cancel",
-    "Cancel",
-    "danger",
-    "Stops the run. A retry opens it again.",
-    "The run is cancelled.",
-);
-const FAIL: Act = act(
-    "fail",
-    "/v1/runs/{run}/fail",
-    "Fail",
-    "danger",
-    "Ends the run as failed, with a reason for its history. A retry opens it again.",
-    "The run has failed, as you said.",
-);
-pub(super) const PAUSE: Act = act(
-    "pause",
-    "/v1/runs/{run}/pause",
-    "Pause",
-    "",
-    "Starts no new step of the run until it is unpaused. What runs goes on to its end; what waits keeps its time.",
-    "The run is paused.",
-);
-pub(super) const UNPAUSE: Act =
-    act("unpause", "/v1/runs/{run}/unpause", "Unpause", "primary", "Lets start what is ready.", "The run goes on.");
-const RESUME: Act = act(
-    "resume",
-    "/v1/runs/{run}/resume",
-    "Resume",
-    "",
-    "For a run that nobody moves: what its worker has left is taken over, what is past its time is woken, what is ready is \
-     delivered again.",
-    "The run was given a push.",
-);
-const SIGNAL: Act = act(
-    "signal",
-    "/v1/runs/{run}/signals/{name}",
-    "Send signal",
-    "primary",
-    "Sends a signal with what it carries. Without a step that waits for it, it waits for a step.",
-    "The signal is sent.",
-);
-const RETRY_STEP: Act = act(
-    "retry-step",
-    "/v1/runs/{run}/steps/{step}/retry",
-    "Retry step",
-    "primary",
-    "Opens this step again: it goes on from its last checkpoint.",
-    "The step is open again.",
-);
-const RESUME_STEP: Act = act(
-    "resume-step",
-    "/v1/runs/{run}/steps/{step}/resume",
-    "Resume step",
-    "primary",
-    "Lets the parked step go on.",
-    "The step goes on.",
-);
-const SKIP: Act = act(
-    "skip",
-    "/v1/runs/{run}/steps/{step}/skip",
-    "Skip step",
-    "",
-    "Gives the step the output that it has not got. Those who need it go on with that.",
-    "The step has the output that you gave.",
-);
-
-const RETURN_SIGNAL: Act = act(
-    "return-signal",
-    "/v1/runs/{run}/inbox/{number}/return",
-    "Return",
-    "primary",
-    "Puts the signal into the inbox again, as it is: the next step that waits for it takes it.",
-    "The signal waits again.",
-);
-const REPLACE_SIGNAL: Act = Act {
-    how: How::Put,
-    ..act(
-        "replace-signal",
-        "/v1/runs/{run}/inbox/{number}",
-        "Replace",
-        "",
-        "Lets the signal carry something else. One that was rejected returns to the inbox.",
-        "The signal carries what you gave.",
-    )
-};
-const REMOVE_SIGNAL: Act = Act {
-    how: How::Delete,
-    ..act(
-        "remove-signal",
-        "/v1/runs/{run}/inbox/{number}",
-        "Take away",
-        "danger",
-        "Takes the signal away. Its key stays used.",
-        "The signal is gone.",
-    )
-};
-
-/// All of them.
-pub(super) const ALL: [&Act; 13] = [
-    &RETRY,
-    &CANCEL,
-    &FAIL,
-    &PAUSE,
-    &UNPAUSE,
-    &RESUME,
-    &SIGNAL,
-    &RETRY_STEP,
-    &RESUME_STEP,
-    &SKIP,
-    &RETURN_SIGNAL,
-    &REPLACE_SIGNAL,
-    &REMOVE_SIGNAL,
-];
-
-/// What to say after it was done; nothing of what else stands in an address.
-pub(super) fn done(name: &str) -> Option<&'static str> {
-    ALL.iter().find(|act| act.name == name).map(|act| act.done)
+/// What to say after each was done.
+pub(super) fn done() -> [(&'static str, &'static str); ALL.len()] {
+    ALL.map(|act| (act.name, act.done))
 }
 
 /// What can be done about the run as a whole. A signal that a reason asks for is sent there.
@@ -244,7 +75,7 @@ pub(super) fn of_reason(visit: &Visit, run: &Run, reason: &Reason) -> Markup {
 
 /// What can be done about a step that stands there.
 pub(super) fn of_step(visit: &Visit, run: RunId, step: &str, status: StepStatus, ways_out: &[WayOut]) -> Markup {
-    let step = html! { input type="hidden" name="step" value=(step); };
+    let step = hidden("step", step);
     let skip = html! { (step) (json("output", "Output")) };
     html! {
         div class="acts" {
@@ -266,7 +97,7 @@ pub(super) fn of_step(visit: &Visit, run: RunId, step: &str, status: StepStatus,
 
 /// What can be done about a signal that no step has.
 pub(super) fn of_signal(visit: &Visit, run: RunId, signal: &InboxSignal) -> Markup {
-    let number = html! { input type="hidden" name="number" value=(signal.number); };
+    let number = hidden("number", &signal.number.to_string());
     html! {
         div class="acts" {
             @if signal.rejected.is_some() { (form(visit, run, &RETURN_SIGNAL, &number)) }
@@ -288,25 +119,11 @@ fn commands(ways_out: &[WayOut]) -> Markup {
     }
 }
 
-/// The button of something, with its form in it, for whoever may.
+/// The form of something.
 fn form(visit: &Visit, run: RunId, act: &Act, fields: &Markup) -> Markup {
-    if !visit.may(&act.method(), act.route) {
-        return html! {};
-    }
-    html! {
-        details class="act" name="act" {
-            summary class={ "button " (act.weight) } { (act.label) "…" }
-            form class="panel" method="post" action={ "/runs/" (run) "/" (act.name) } {
-                p { (act.what) }
-                (fields)
-                button class={ "button " (if act.weight.is_empty() { "primary" } else { act.weight }) } { (act.label) }
-            }
-        }
-    }
-}
-
-fn line(name: &str, label: &str, required: bool) -> Markup {
-    html! { label { (label) input name=(name) required[required] maxlength="1000" autocomplete="off"; } }
+    let action = format!("/runs/{run}/{}", act.name);
+    let route = (act.method(), act.route);
+    Panel { route, action: &action, label: act.label, weight: act.weight, what: act.what }.with(visit, fields)
 }
 
 fn json(name: &str, label: &str) -> Markup {

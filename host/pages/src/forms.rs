@@ -4,9 +4,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, RawForm};
-use axum::http::StatusCode;
-use axum::http::header::LOCATION;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use pawl_api::types::Problem;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::value::RawValue;
@@ -15,6 +13,7 @@ use url::form_urlencoded::{self, Serializer};
 
 use super::acts::{self, Act};
 use super::run;
+use super::said;
 use super::visit::Visit;
 
 /// The media type of what the API takes.
@@ -67,7 +66,7 @@ pub(super) async fn act(visit: Visit, Path((id, name)): Path<(String, String)>, 
         visit.pages.inside.change::<Value>(&visit.who, act.method(), &path, body).await
     };
     match asked.await {
-        Ok(_) => (StatusCode::SEE_OTHER, [(LOCATION, format!("/runs/{id}?did={name}"))]).into_response(),
+        Ok(_) => said::go(&format!("/runs/{id}"), &name),
         Err(problem) => run::refused(&visit, &id, problem).await,
     }
 }

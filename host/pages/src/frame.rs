@@ -7,7 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 use pawl_api::types::Problem;
 
 use super::assets::{ICON, SCRIPT, STYLE};
-use super::look::{self, SHAPES};
+use super::look::SHAPES;
 use super::visit::Visit;
 use super::words::prose;
 use super::{builds, rooms, whose};
@@ -63,16 +63,6 @@ pub(super) fn part(id: &str, name: &str, content: &Markup) -> Markup {
             (content)
         }
     }
-}
-
-/// Says that something was done.
-pub(super) fn done(what: &str) -> Markup {
-    html! { p class="note ok" role="status" { (look::GOOD.icon()) (what) } }
-}
-
-/// Says that something was not, in the API's words.
-pub(super) fn refused(problem: &Problem) -> Markup {
-    html! { p class="note bad" role="alert" { (look::BAD.icon()) span { (prose(&problem.detail)) } } }
 }
 
 /// The whole of it; of one that is only looked at again, what is in the middle.

@@ -39,7 +39,7 @@ impl Panel<'_> {
 
 /// A field of one line.
 pub(super) fn line(name: &str, label: &str, required: bool) -> Markup {
-    html! { label { (label) input name=(name) required[required] maxlength="1000" autocomplete="off" spellcheck="false"; } }
+    html! { label { (label) input name=(name) required[required] maxlength="1000" autocomplete="off"; } }
 }
 
 /// What goes along unseen.

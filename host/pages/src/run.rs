@@ -2,17 +2,16 @@
 //! what happened, and what a person can do.
 
 use axum::extract::{Path, RawQuery};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use futures_util::future::{join, join4};
 use maud::{Markup, html};
 use pawl_api::types::{Because, EventList, Explanation, Problem, Run, RunSummary};
-use url::form_urlencoded;
 
 use super::acts;
-use super::frame::{self, Live, Sheet, Tab, part};
+use super::frame::{Live, Sheet, Tab, part};
 use super::look;
 use super::pipelines;
+use super::said;
 use super::times::{ago, duration, now_ms};
 use super::visit::Visit;
 use super::words::{prose, prose_without_commands};
@@ -41,24 +40,13 @@ pub(super) use step::show as show_step;
 const EVENTS: u32 = 1_000;
 
 pub(super) async fn show(visit: Visit, Path(run): Path<String>, RawQuery(query): RawQuery) -> Response {
-    let query = query.unwrap_or_default();
-    let did = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "did");
-    let note = did.and_then(|(_, act)| acts::done(&act)).map(|done| {
-        html! { p class="note ok" role="status" { (look::GOOD.icon()) (done) } }
-    });
-    visit.answer(sheet(&visit, &run, &note.unwrap_or_default()).await)
+    visit.answer(sheet(&visit, &run, &said::done(query.as_deref(), &acts::done())).await)
 }
 
 /// The same for somebody who wanted something of it that was refused.
 pub(super) async fn refused(visit: &Visit, run: &str, problem: Problem) -> Response {
-    let note = html! { p class="note bad" role="alert" { (look::BAD.icon()) span { (prose(&problem.detail)) } } };
-    match sheet(visit, run, &note).await {
-        Ok(sheet) => {
-            let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, frame::page(visit, &sheet)).into_response()
-        }
-        Err(_) => visit.answer(Err(problem)),
-    }
+    let sheet = sheet(visit, run, &said::refused(&problem)).await;
+    said::answer(visit, problem, sheet)
 }
 
 async fn sheet(visit: &Visit, id: &str, note: &Markup) -> Result<Sheet, Problem> {

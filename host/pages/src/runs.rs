@@ -11,9 +11,10 @@ use pawl_domain::id::RunId;
 
 use super::frame::{Live, Sheet, Tab};
 use super::look;
+use super::said;
 use super::times::{ago, now_ms};
 use super::visit::Visit;
-use super::words::{count, prose};
+use super::words::count;
 use filter::Filter;
 
 mod act;
@@ -55,7 +56,7 @@ async fn sheet(visit: &Visit, filter: &Filter, note: &Markup) -> Result<Sheet, P
         (note)
         (form::tools(visit, filter))
         @match &list {
-            Err(problem) => p class="note bad" role="alert" { (prose(&problem.detail)) },
+            Err(problem) => (said::refused(problem)),
             Ok(list) => {
                 @if is_picking && !list.runs.is_empty() { (act::picking(visit, filter, &list.runs)) } @else { (shown(filter, list)) }
                 (pager(filter, list))

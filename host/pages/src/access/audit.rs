@@ -10,9 +10,10 @@ use super::{row, sheet};
 use crate::frame::Sheet;
 use crate::look::{self, Look};
 use crate::rows::columns;
+use crate::said;
 use crate::times::{ago, now_ms};
 use crate::visit::Visit;
-use crate::words::{cut, name, prose};
+use crate::words::{cut, name};
 
 const PATH: &str = "/access/audit";
 
@@ -71,7 +72,7 @@ async fn page(visit: &Visit, filter: &Filter) -> Result<Sheet, Problem> {
         div class="head" { h1 { "Changes" } (form(filter)) }
         (row(visit, PATH))
         @match &list {
-            Err(problem) => p class="note bad" role="alert" { (look::BAD.icon()) span { (prose(&problem.detail)) } },
+            Err(problem) => (said::refused(problem)),
             Ok(list) => {
                 (table(&list.changes, now))
                 nav class="pager" aria-label="Pages of the list" {

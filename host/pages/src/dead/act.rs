@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::{ROUTE, VERBS, Which, of};
 use crate::forms::{Fields, JSON};
 use crate::look;
+use crate::said;
 use crate::visit::Visit;
 use crate::words::{count, prose};
 
@@ -36,9 +37,7 @@ pub(crate) async fn act(visit: Visit, RawForm(form): RawForm) -> Response {
         Err(problem) => Err(problem),
     };
     let status = note.as_ref().err().and_then(|problem| StatusCode::from_u16(problem.status).ok());
-    let note = note.unwrap_or_else(|problem| {
-        html! { p class="note bad" role="alert" { (look::BAD.icon()) span { (prose(&problem.detail)) } } }
-    });
+    let note = note.unwrap_or_else(|problem| said::refused(&problem));
     let mut response = visit.answer(of(&visit, &which, Some(note)).await);
     if let Some(status) = status {
         *response.status_mut() = status;

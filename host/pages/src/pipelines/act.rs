@@ -11,14 +11,21 @@ use serde_json::{Value, json};
 use super::one::{self, Wanted};
 use super::path;
 use crate::forms::{Fields, JSON};
-use crate::frame;
 use crate::json::folded;
+use crate::panel::{Panel, line};
+use crate::said;
 use crate::shaped::Shape;
 use crate::visit::Visit;
 
 const SUBMIT: &str = "/v1/runs";
 const PAUSE: &str = "/v1/pipelines/{pipeline}/pause";
 const UNPAUSE: &str = "/v1/pipelines/{pipeline}/unpause";
+
+/// What to say after it was done.
+pub(super) const DONE: [(&str, &str); 2] = [
+    ("pause", "The pipeline is paused: its runs are taken, and nothing of them starts."),
+    ("unpause", "The pipeline goes on."),
+];
 
 /// What somebody has typed into the form of a run, and why it was refused.
 pub(super) struct Typed {
@@ -32,44 +39,30 @@ impl Typed {
     }
 }
 
-/// What to say after it was done.
-pub(super) fn done(act: &str) -> Option<&'static str> {
-    match act {
-        "pause" => Some("The pipeline is paused: its runs are taken, and nothing of them starts."),
-        "unpause" => Some("The pipeline goes on."),
-        _ => None,
-    }
-}
-
 /// The forms, for whoever may.
 pub(super) fn forms(visit: &Visit, pipeline: &PipelineDetail, input: Option<&PipelineInput>, typed: &Typed) -> Markup {
     let at = path(&pipeline.summary.name);
-    let may = |route: &str| visit.may(&Method::POST, route);
     html! {
         div class="acts" {
-            @if may(SUBMIT) { (submit(&at, input, typed)) }
-            @if pipeline.summary.paused.is_some() {
-                @if may(UNPAUSE) {
-                    details class="act" name="act" {
-                        summary class="button" { "Unpause…" }
-                        form class="panel" method="post" action={ (at) "/unpause" } {
-                            p { "Lets start what is ready." }
-                            button class="button primary" { "Unpause" }
-                        }
-                    }
-                }
-            } @else if may(PAUSE) {
-                details class="act" name="act" {
-                    summary class="button" { "Pause…" }
-                    form class="panel" method="post" action={ (at) "/pause" } {
-                        p { "Takes its runs, and starts no step of them until it is unpaused. What runs goes on to its end." }
-                        label { "Reason" input name="reason" maxlength="1000" autocomplete="off"; }
-                        button class="button primary" { "Pause" }
-                    }
-                }
-            }
+            @if visit.may(&Method::POST, SUBMIT) { (submit(&at, input, typed)) }
+            @if pipeline.summary.paused.is_some() { (unpause(&format!("{at}/unpause")).with(visit, &html! {})) }
+            @else { (pause(&format!("{at}/pause")).with(visit, &line("reason", "Reason", false))) }
         }
     }
+}
+
+fn pause(action: &str) -> Panel<'_> {
+    Panel {
+        route: (Method::POST, PAUSE),
+        action,
+        label: "Pause",
+        weight: "",
+        what: "Takes its runs, and starts no step of them until it is unpaused. What runs goes on to its end.",
+    }
+}
+
+fn unpause(action: &str) -> Panel<'_> {
+    Panel { route: (Method::POST, UNPAUSE), action, label: "Unpause", weight: "", what: "Lets start what is ready." }
 }
 
 fn submit(at: &str, input: Option<&PipelineInput>, typed: &Typed) -> Markup {
@@ -79,7 +72,7 @@ fn submit(at: &str, input: Option<&PipelineInput>, typed: &Typed) -> Markup {
         details class="act" name="act" open[typed.problem.is_some()] {
             summary class="button primary" { "Submit a run…" }
             form class="panel" method="post" action={ (at) "/submit" } {
-                @if let Some(problem) = &typed.problem { (frame::refused(problem)) }
+                @if let Some(problem) = &typed.problem { (said::refused(problem)) }
                 (Shape::of(schema(input)).fields(&typed.fields))
                 label {
                     "Idempotency key"
@@ -112,15 +105,12 @@ pub(crate) async fn act(visit: Visit, Path((name, act)): Path<(String, String)>,
         Ok(to) => return (StatusCode::SEE_OTHER, [(LOCATION, to)]).into_response(),
         Err(problem) => problem,
     };
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let (note, typed) = match &*act {
-        "submit" if visit.may(&Method::POST, SUBMIT) => (None, Typed { fields, problem: Some(problem.clone()) }),
-        _ => (Some(frame::refused(&problem)), Typed::nothing()),
+        "submit" if visit.may(&Method::POST, SUBMIT) => (html! {}, Typed { fields, problem: Some(problem.clone()) }),
+        _ => (said::refused(&problem), Typed::nothing()),
     };
-    match one::sheet(&visit, &name, &Wanted::default(), note, &typed).await {
-        Ok(sheet) => (status, frame::page(&visit, &sheet)).into_response(),
-        Err(_) => visit.answer(Err(problem)),
-    }
+    let sheet = one::sheet(&visit, &name, &Wanted::default(), &note, &typed).await;
+    said::answer(&visit, problem, sheet)
 }
 
 /// Where to go then: to the run.

@@ -10,10 +10,11 @@ use url::form_urlencoded;
 
 use super::{act, path, steps, versions};
 use crate::charts;
-use crate::frame::{self, Live, Sheet, Tab, part};
+use crate::frame::{Live, Sheet, Tab, part};
 use crate::graph::{Drawn, HEIGHT, WIDTH, picture};
 use crate::look;
 use crate::runs;
+use crate::said;
 use crate::times::{ago, duration, now_ms};
 use crate::visit::Visit;
 use crate::words::{count, cut, figure};
@@ -32,8 +33,6 @@ pub(super) struct Wanted {
     /// Two versions, by digits of their digests, whose difference is told.
     pub(super) from: Option<String>,
     pub(super) to: Option<String>,
-    /// What was done.
-    did: Option<String>,
 }
 
 impl Wanted {
@@ -43,7 +42,6 @@ impl Wanted {
             match &*key {
                 "from" => wanted.from = Some(value.into_owned()),
                 "to" => wanted.to = Some(value.into_owned()),
-                "did" => wanted.did = Some(value.into_owned()),
                 _ => {}
             }
         }
@@ -52,9 +50,9 @@ impl Wanted {
 }
 
 pub(crate) async fn show(visit: Visit, Path(pipeline): Path<String>, RawQuery(query): RawQuery) -> Response {
+    let note = said::done(query.as_deref(), &act::DONE);
     let wanted = Wanted::of(&query.unwrap_or_default());
-    let note = wanted.did.as_deref().and_then(act::done).map(frame::done);
-    visit.answer(sheet(&visit, &pipeline, &wanted, note, &act::Typed::nothing()).await)
+    visit.answer(sheet(&visit, &pipeline, &wanted, &note, &act::Typed::nothing()).await)
 }
 
 /// The page; what somebody has typed that was refused stands in its form again, with why.
@@ -62,7 +60,7 @@ pub(super) async fn sheet(
     visit: &Visit,
     name: &str,
     wanted: &Wanted,
-    note: Option<Markup>,
+    note: &Markup,
     typed: &act::Typed,
 ) -> Result<Sheet, Problem> {
     let at = format!("/v1{}", path(name));
@@ -81,7 +79,7 @@ pub(super) async fn sheet(
     let lately = charts::Lately::of(&runs.runs, runs.next.is_some(), now);
     let main = html! {
         (head(&pipeline, now))
-        @if let Some(note) = note { (note) }
+        (note)
         (act::forms(visit, &pipeline, input.as_ref().ok(), typed))
         (part("shape", "Graph", &graph(&pipeline)))
         (part("lately", "Runs", &html! {

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::one::Wanted;
 use super::path;
 use crate::changes::{self, Change};
-use crate::frame::refused;
 use crate::look;
 use crate::rows::columns;
+use crate::said;
 use crate::times::ago;
 use crate::visit::Visit;
 use crate::words::{count, in_path, name};
@@ -79,7 +79,7 @@ pub(super) async fn changed(visit: &Visit, at: &str, all: &[PipelineVersion], wa
     let (one, other) = join(visit.read::<PipelineDetail>(&one), visit.read::<PipelineDetail>(&other)).await;
     Some(match (one, other) {
         (Ok(one), Ok(other)) => told(&one, &other),
-        (Err(problem), _) | (_, Err(problem)) => refused(&problem),
+        (Err(problem), _) | (_, Err(problem)) => said::refused(&problem),
     })
 }
 

@@ -2,9 +2,8 @@
 //! whether it can load it; what is refused is said in the API's words.
 
 use axum::extract::{Path, RawForm};
-use axum::http::header::LOCATION;
-use axum::http::{Method, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::Method;
+use axum::response::Response;
 use maud::{Markup, html};
 use pawl_api::types::{ActivatedPlugin, PluginDetail, Problem};
 use serde_json::json;
@@ -12,20 +11,18 @@ use serde_json::json;
 use super::one::{self, Wanted};
 use super::path;
 use crate::forms::{Fields, JSON};
-use crate::frame;
+use crate::panel::Panel;
+use crate::said;
 use crate::visit::Visit;
 
 const ACTIVATE: &str = "/v1/plugins/{plugin}/activate";
 const ROLLBACK: &str = "/v1/plugins/{plugin}/rollback";
 
 /// What to say after it was done.
-pub(super) fn done(act: &str) -> Option<&'static str> {
-    match act {
-        "activate" => Some("The version is active: steps get it that have none yet."),
-        "rollback" => Some("The version is active again that was so before."),
-        _ => None,
-    }
-}
+pub(super) const DONE: [(&str, &str); 2] = [
+    ("activate", "The version is active: steps get it that have none yet."),
+    ("rollback", "The version is active again that was so before."),
+];
 
 /// The forms, for whoever may.
 pub(super) fn forms(visit: &Visit, plugin: &PluginDetail) -> Markup {
@@ -34,15 +31,10 @@ pub(super) fn forms(visit: &Visit, plugin: &PluginDetail) -> Markup {
     let others: Vec<&str> = others.take(one::CHOICES).map(|version| &*version.version).collect();
     html! {
         div class="acts" {
-            @if !others.is_empty() && visit.may(&Method::POST, ACTIVATE) {
-                details class="act" name="act" {
-                    summary class="button primary" { "Activate…" }
-                    form class="panel" method="post" action={ (at) "/activate" } {
-                        p { "Makes a version the active one, when each live worker has loaded it. Steps that have a version keep it." }
-                        label { "Version" select name="version" required { @for version in &others { option value=(version) { (version) } } } }
-                        button class="button primary" { "Activate" }
-                    }
-                }
+            @if !others.is_empty() {
+                (activate(&format!("{at}/activate")).with(visit, &html! {
+                    label { "Version" select name="version" required { @for version in &others { option value=(version) { (version) } } } }
+                }))
             }
             @if let Some(previous) = plugin.previous_version.as_deref().filter(|_| visit.may(&Method::POST, ROLLBACK)) {
                 details class="act" name="act" {
@@ -57,15 +49,22 @@ pub(super) fn forms(visit: &Visit, plugin: &PluginDetail) -> Markup {
     }
 }
 
+fn activate(action: &str) -> Panel<'_> {
+    Panel {
+        route: (Method::POST, ACTIVATE),
+        action,
+        label: "Activate",
+        weight: "primary",
+        what: "Makes a version the active one, when each live worker has loaded it. Steps that have a version keep it.",
+    }
+}
+
 pub(crate) async fn act(visit: Visit, Path((name, act)): Path<(String, String)>, RawForm(form): RawForm) -> Response {
     match asked(&visit, &name, &act, &Fields::of(&form)).await {
-        Ok(_) => (StatusCode::SEE_OTHER, [(LOCATION, format!("{}?did={act}", path(&name)))]).into_response(),
+        Ok(_) => said::go(&path(&name), &act),
         Err(problem) => {
-            let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            match one::sheet(&visit, &name, &Wanted::default(), Some(frame::refused(&problem))).await {
-                Ok(sheet) => (status, frame::page(&visit, &sheet)).into_response(),
-                Err(_) => visit.answer(Err(problem)),
-            }
+            let sheet = one::sheet(&visit, &name, &Wanted::default(), &said::refused(&problem)).await;
+            said::answer(&visit, problem, sheet)
         }
     }
 }

@@ -7,9 +7,10 @@ use pawl_api::types::{PluginDetail, Problem, VersionUse};
 use url::form_urlencoded;
 
 use super::{act, path, size, users, version};
-use crate::frame::{self, Live, Sheet, Tab, part};
+use crate::frame::{Live, Sheet, Tab, part};
 use crate::look;
 use crate::rows::columns;
+use crate::said;
 use crate::times::{ago, now_ms};
 use crate::visit::Visit;
 use crate::words::{count, figure, in_path, name};
@@ -25,7 +26,6 @@ pub(super) struct Wanted {
     version: Option<String>,
     /// The one that it is compared with.
     with: Option<String>,
-    did: Option<String>,
 }
 
 impl Wanted {
@@ -35,7 +35,6 @@ impl Wanted {
             match &*key {
                 "version" => wanted.version = Some(value.into_owned()),
                 "with" => wanted.with = Some(value.into_owned()),
-                "did" => wanted.did = Some(value.into_owned()),
                 _ => {}
             }
         }
@@ -44,17 +43,12 @@ impl Wanted {
 }
 
 pub(crate) async fn show(visit: Visit, Path(plugin): Path<String>, RawQuery(query): RawQuery) -> Response {
+    let note = said::done(query.as_deref(), &act::DONE);
     let wanted = Wanted::of(&query.unwrap_or_default());
-    let note = wanted.did.as_deref().and_then(act::done).map(frame::done);
-    visit.answer(sheet(&visit, &plugin, &wanted, note).await)
+    visit.answer(sheet(&visit, &plugin, &wanted, &note).await)
 }
 
-pub(super) async fn sheet(
-    visit: &Visit,
-    plugin: &str,
-    wanted: &Wanted,
-    note: Option<Markup>,
-) -> Result<Sheet, Problem> {
+pub(super) async fn sheet(visit: &Visit, plugin: &str, wanted: &Wanted, note: &Markup) -> Result<Sheet, Problem> {
     let plugin: PluginDetail = visit.read(&format!("/v1{}", path(plugin))).await?;
     let (told, with) = shown(&plugin, wanted);
     let asks = match &told {
@@ -69,7 +63,7 @@ pub(super) async fn sheet(
     let now = now_ms();
     let main = html! {
         (head(&plugin, now))
-        @if let Some(note) = note { (note) }
+        (note)
         (act::forms(visit, &plugin))
         (part("versions", "Versions", &versions(&plugin, told.as_deref(), now)))
         (part("asks", &told.map_or_else(|| "Version".to_owned(), |told| format!("Version {told}")), &asks))

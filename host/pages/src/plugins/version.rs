@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{path, size};
 use crate::changes;
-use crate::frame::refused;
 use crate::json;
+use crate::said;
 use crate::visit::Visit;
 use crate::words::{cut, in_path, prose};
 
@@ -26,14 +26,14 @@ async fn read(visit: &Visit, plugin: &str, version: &str) -> Result<PluginVersio
 pub(super) async fn told(visit: &Visit, plugin: &str, version: &str) -> Markup {
     match read(visit, plugin, version).await {
         Ok(detail) => asks(&detail),
-        Err(problem) => refused(&problem),
+        Err(problem) => said::refused(&problem),
     }
 }
 
 pub(super) async fn changed(visit: &Visit, plugin: &str, before: &str, after: &str) -> Markup {
     match join(read(visit, plugin, before), read(visit, plugin, after)).await {
         (Ok(before), Ok(after)) => difference(&before, &after),
-        (Err(problem), _) | (_, Err(problem)) => refused(&problem),
+        (Err(problem), _) | (_, Err(problem)) => said::refused(&problem),
     }
 }
 

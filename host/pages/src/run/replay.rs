@@ -14,6 +14,7 @@ use crate::frame::{Live, Sheet, Tab, part};
 use crate::json;
 use crate::look::{self, Look};
 use crate::rows::columns;
+use crate::said;
 use crate::visit::Visit;
 use crate::words::{count, cut, prose};
 
@@ -78,7 +79,7 @@ async fn sheet(visit: &Visit, id: &str, name: &str, asked: &Asked) -> Result<She
             Ok(replay) => (shown(&page, asked, replay)),
             Err(problem) => {
                 div class="head" { h1 { "Replay of " (name) } (form(&page, asked, None)) }
-                p class="note bad" role="alert" { (look::BAD.icon()) span { (prose(&problem.detail)) } }
+                (said::refused(problem))
             }
         }
     };

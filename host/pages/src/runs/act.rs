@@ -14,6 +14,7 @@ use super::filter::Filter;
 use super::{sheet, table};
 use crate::acts::{self, Act};
 use crate::look;
+use crate::said;
 use crate::times::now_ms;
 use crate::visit::Visit;
 use crate::words::{count, prose};
@@ -81,10 +82,7 @@ pub(crate) async fn act(visit: Visit, query: axum::extract::RawQuery, RawForm(fo
     let (note, status) = match Asked::of(&form) {
         Ok(asked) if asked.is_sure => (go_on(&visit, &asked).await, StatusCode::OK),
         Ok(asked) => (count_first(&asked, &filter), StatusCode::OK),
-        Err(problem) => (
-            html! { p class="note bad" role="alert" { (look::BAD.icon()) span { (prose(&problem.detail)) } } },
-            StatusCode::BAD_REQUEST,
-        ),
+        Err(problem) => (said::refused(&problem), StatusCode::BAD_REQUEST),
     };
     let mut response = visit.answer(sheet(&visit, &filter, &note).await);
     if status != StatusCode::OK && response.status() == StatusCode::OK {
