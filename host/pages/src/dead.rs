@@ -1,16 +1,15 @@
 //! Dead letters: steps that have failed for good or are parked, by their cause. What is done about all of one cause is in
 //! `act.rs`.
 
-use axum::extract::RawQuery;
 use axum::http::Method;
 use axum::response::Response;
 use maud::{Markup, html};
 use pawl_api::types::{DeadLetter, DeadLetterGroup, DeadLetterGroupList, DeadLetterList, DeadLetterState, Problem};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use url::form_urlencoded;
 
 use super::frame::{Live, Sheet, Tab, part};
 use super::look::{self, Look};
+use super::query::Query;
 use super::rows::columns;
 use super::times::{ago, now_ms};
 use super::visit::Visit;
@@ -28,10 +27,8 @@ const LISTED: u32 = 40;
 const GROUPS: u32 = 100;
 const CAUSE: usize = 300;
 
-pub(super) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
-    let query = query.unwrap_or_default();
-    let mut said = form_urlencoded::parse(query.as_bytes());
-    let which = said.find_map(|(key, value)| Which::of(&key, &value));
+pub(super) async fn show(visit: Visit, query: Query) -> Response {
+    let which = query.all().find_map(|(name, value)| Which::of(name, value));
     visit.answer(match which {
         Some(which) => of(&visit, &which, None).await,
         None => groups(&visit).await,

@@ -12,48 +12,38 @@ use axum::{RequestExt as _, body::Body};
 use maud::{Markup, html};
 use pawl_api::session;
 use pawl_api::types::Problem;
-use url::form_urlencoded;
 
 use super::Pages;
+use super::forms::Fields;
 use super::frame;
+use super::query::Query;
 use super::visit::refuse_forms_of_others;
 
-/// What a query or a form has of one name.
-fn member(text: &[u8], name: &str) -> Option<String> {
-    form_urlencoded::parse(text).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
-}
-
 /// Where somebody wanted to go: a path of ours, and no other site's.
-fn next(text: &[u8]) -> String {
-    let wanted = member(text, "next");
-    ours(wanted.as_deref()).unwrap_or("/").to_owned()
-}
-
-/// A path of ours.
-pub(super) fn ours(to: Option<&str>) -> Option<&str> {
+pub(super) fn ours(to: Option<&str>) -> &str {
     let is_ours =
         |to: &&str| to.starts_with('/') && !to.starts_with("//") && !to.contains(|c: char| c == '\\' || c.is_control());
-    to.filter(is_ours)
+    to.filter(is_ours).unwrap_or("/")
 }
 
 /// Asks for a token; lets in whoever needs none, or has the key that `pawl dev` has printed.
 pub(super) async fn show(State(pages): State<Pages>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    let query = parts.uri.query().unwrap_or_default().as_bytes().to_owned();
-    let to = next(&query);
-    if let Some(key) = member(&query, "key") {
-        return match pages.entry.as_ref().and_then(|entry| entry.exchange(&key, Instant::now())) {
+    let query = Query::of(parts.uri.query().unwrap_or_default());
+    let to = ours(query.said("next"));
+    if let Some(key) = query.raw("key") {
+        return match pages.entry.as_ref().and_then(|entry| entry.exchange(key, Instant::now())) {
             // The next request is this page's own: whoever has come from elsewhere would come without the cookie.
             Some(token) => with_cookie(frame::step_over("/"), session::kept(&parts.headers, &token, false)),
-            None => form(&pages, &to, Some("That address was used before, or is too old. "), StatusCode::FORBIDDEN),
+            None => form(&pages, to, Some("That address was used before, or is too old. "), StatusCode::FORBIDDEN),
         };
     }
     session::let_count(&parts.method.clone(), &mut parts.headers);
     if pages.inside.who(&parts).await.is_ok() {
-        return see(&to);
+        return see(to);
     }
-    let said = member(&query, "over").map(|_| "Your session is over: its token has expired, or was revoked. ");
-    form(&pages, &to, said, StatusCode::OK)
+    let said = query.raw("over").map(|_| "Your session is over: its token has expired, or was revoked. ");
+    form(&pages, to, said, StatusCode::OK)
 }
 
 /// Takes a token.
@@ -62,24 +52,23 @@ pub(super) async fn enter(State(pages): State<Pages>, request: Request) -> Respo
         Ok(taken) => taken,
         Err(refused) => return refused,
     };
-    let to = next(&fields);
-    let token = member(&fields, "token").unwrap_or_default();
-    let token = token.trim();
+    let to = ours(fields.said("next"));
+    let token = fields.said("token").unwrap_or_default();
     let Some(asking) = with_token(&parts, token) else {
-        return form(&pages, &to, Some("That is no token. "), StatusCode::UNAUTHORIZED);
+        return form(&pages, to, Some("That is no token. "), StatusCode::UNAUTHORIZED);
     };
     match pages.inside.who(&asking).await {
         Ok(_) => {
             // The page that has sent it came over TLS, whoever speaks it: this process, or a proxy.
             let over_tls = parts.headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
             match session::kept(&parts.headers, token, over_tls) {
-                Some(cookie) => with_cookie(see(&to), Some(cookie)),
-                None => form(&pages, &to, Some("No browser keeps a token of that length. "), StatusCode::BAD_REQUEST),
+                Some(cookie) => with_cookie(see(to), Some(cookie)),
+                None => form(&pages, to, Some("No browser keeps a token of that length. "), StatusCode::BAD_REQUEST),
             }
         }
         Err(Problem { status, detail, .. }) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::UNAUTHORIZED);
-            form(&pages, &to, Some(&format!("{detail}. ")), status)
+            form(&pages, to, Some(&format!("{detail}. ")), status)
         }
     }
 }
@@ -93,13 +82,13 @@ pub(super) async fn leave(request: Request) -> Response {
 }
 
 /// The head of a form of ours, and what it holds.
-async fn taken(request: Request) -> Result<(Parts, Vec<u8>), Response> {
+async fn taken(request: Request) -> Result<(Parts, Fields), Response> {
     if let Some(refused) = refuse_forms_of_others(request.method(), request.headers()) {
         return Err(refused);
     }
     let (parts, body) = request.into_parts();
     let read = Request::from_parts(parts.clone(), body).extract::<RawForm, _>().await;
-    read.map(|RawForm(fields)| (parts, fields.to_vec())).map_err(|refused| refused.into_response())
+    read.map(|RawForm(form)| (parts, Fields::of(&form))).map_err(|refused| refused.into_response())
 }
 
 /// The same request by the bearer of that token; `None`: no header could have it.
@@ -171,7 +160,7 @@ mod tests {
             ("next=%2Fa%0D%0Ab", "/"),
             ("", "/"),
         ] {
-            assert_eq!(next(query.as_bytes()), to, "{query}");
+            assert_eq!(ours(Query::of(query).said("next")), to, "{query}");
         }
     }
 }

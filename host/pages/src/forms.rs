@@ -20,6 +20,7 @@ use super::visit::Visit;
 pub(super) const JSON: &str = "application/json";
 
 /// What the fields of a form say; of several of one name, the last.
+#[derive(Default)]
 pub(super) struct Fields(BTreeMap<String, String>);
 
 impl Fields {

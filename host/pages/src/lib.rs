@@ -41,6 +41,7 @@ mod pace;
 mod panel;
 mod pipelines;
 mod plugins;
+mod query;
 mod rooms;
 mod rows;
 mod run;

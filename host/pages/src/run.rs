@@ -1,7 +1,7 @@
 //! A run: its state in a sentence with what would move it, its graph, its timeline, its steps, what it took and gave,
 //! what happened, and what a person can do.
 
-use axum::extract::{Path, RawQuery};
+use axum::extract::Path;
 use axum::response::Response;
 use futures_util::future::{join, join4};
 use maud::{Markup, html};
@@ -11,6 +11,7 @@ use super::acts;
 use super::frame::{Live, Sheet, Tab, part};
 use super::look;
 use super::pipelines;
+use super::query::Query;
 use super::said;
 use super::times::{ago, duration, now_ms};
 use super::visit::Visit;
@@ -39,8 +40,8 @@ pub(super) use step::show as show_step;
 /// Events of which a timeline is made, the last ones.
 const EVENTS: u32 = 1_000;
 
-pub(super) async fn show(visit: Visit, Path(run): Path<String>, RawQuery(query): RawQuery) -> Response {
-    visit.answer(sheet(&visit, &run, &said::done(query.as_deref(), &acts::done())).await)
+pub(super) async fn show(visit: Visit, Path(run): Path<String>, query: Query) -> Response {
+    visit.answer(sheet(&visit, &run, &said::done(&query, &acts::done())).await)
 }
 
 /// The same for somebody who wanted something of it that was refused.

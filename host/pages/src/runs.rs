@@ -1,6 +1,5 @@
 //! The list of runs: what `GET /v1/runs` answers, with its filters as a form and its pages as links.
 
-use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
@@ -11,6 +10,7 @@ use pawl_domain::id::RunId;
 
 use super::frame::{Live, Sheet, Tab};
 use super::look;
+use super::query::Query;
 use super::said;
 use super::times::{ago, now_ms};
 use super::visit::Visit;
@@ -33,7 +33,7 @@ const PAGE: u32 = 40;
 /// Where runs have to be looked through, the API is asked so often for one page.
 const LOOKS: usize = 5;
 
-pub(super) async fn show(visit: Visit, query: RawQuery) -> Response {
+pub(super) async fn show(visit: Visit, query: Query) -> Response {
     let filter = Filter::of(&query);
     // A whole id is a run's address.
     if let Some(run) = filter.id.as_deref().and_then(|id| id.parse::<RunId>().ok()) {

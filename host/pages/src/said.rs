@@ -6,17 +6,17 @@ use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use pawl_api::types::Problem;
-use url::form_urlencoded;
 
 use super::frame::{self, Sheet};
 use super::look;
+use super::query::Query;
 use super::visit::Visit;
 use super::words::prose;
 
 /// That something was done: nothing of what else stands in an address.
-pub(super) fn done(query: Option<&str>, known: &[(&str, &'static str)]) -> Markup {
-    let did = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).find(|(key, _)| key == "did");
-    let words = did.and_then(|(_, did)| known.iter().find(|(name, _)| *name == did)).map(|(_, words)| *words);
+pub(super) fn done(query: &Query, known: &[(&str, &'static str)]) -> Markup {
+    let did = query.said("did");
+    let words = known.iter().find(|(name, _)| did == Some(*name)).map(|(_, words)| *words);
     html! { @if let Some(words) = words { p class="note ok" role="status" { (look::GOOD.icon()) (words) } } }
 }
 

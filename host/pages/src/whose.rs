@@ -56,7 +56,7 @@ pub(super) async fn choose(visit: Visit, headers: HeaderMap, RawForm(form): RawF
         return visit.answer(Err(Problem::not_found(format!("there is no namespace {named:?}"))));
     };
     let choice = Some(known.as_str()).filter(|name| *name != Namespace::DEFAULT);
-    let to = super::enter::ours(fields.said("next")).unwrap_or("/");
+    let to = super::enter::ours(fields.said("next"));
     let mut response = (StatusCode::SEE_OTHER, [(LOCATION, to.to_owned())]).into_response();
     if let Some(cookie) = session::chosen(&headers, choice) {
         response.headers_mut().insert(SET_COOKIE, cookie);

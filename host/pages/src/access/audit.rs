@@ -1,14 +1,14 @@
 //! The record of changes: who asked for what, from where, and what came of it.
 
-use axum::extract::RawQuery;
 use axum::response::Response;
 use maud::{Markup, html};
 use pawl_api::types::{Change, ChangeList, Problem};
-use url::form_urlencoded::{self, Serializer};
+use url::form_urlencoded::Serializer;
 
 use super::{row, sheet};
 use crate::frame::Sheet;
 use crate::look::{self, Look};
+use crate::query::Query;
 use crate::rows::columns;
 use crate::said;
 use crate::times::{ago, now_ms};
@@ -22,24 +22,15 @@ const PAGE: u32 = 50;
 const ABOUT: usize = 160;
 
 /// What is asked for.
-#[derive(Debug, Default)]
 struct Filter {
     run: Option<String>,
     before: Option<String>,
 }
 
 impl Filter {
-    fn of(query: &str) -> Self {
-        let mut filter = Self::default();
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            let value = Some(value.trim().to_owned()).filter(|value| !value.is_empty());
-            match &*key {
-                "run" => filter.run = value,
-                "before" => filter.before = value,
-                _ => {}
-            }
-        }
-        filter
+    fn of(query: &Query) -> Self {
+        let said = |name: &str| query.said(name).map(str::to_owned);
+        Self { run: said("run"), before: said("before") }
     }
 
     /// The same from another line on, for the API or a page.
@@ -56,8 +47,8 @@ impl Filter {
     }
 }
 
-pub(crate) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
-    visit.answer(page(&visit, &Filter::of(&query.unwrap_or_default())).await)
+pub(crate) async fn show(visit: Visit, query: Query) -> Response {
+    visit.answer(page(&visit, &Filter::of(&query)).await)
 }
 
 async fn page(visit: &Visit, filter: &Filter) -> Result<Sheet, Problem> {
@@ -156,10 +147,10 @@ mod tests {
 
     #[test]
     fn a_filter_goes_on_with_its_pages() {
-        let filter = Filter::of("run=+01ab+&before=&other=1");
+        let filter = Filter::of(&Query::of("run=+01ab+&before=&other=1"));
         assert_eq!(filter.path(PATH, None), "/access/audit?run=01ab");
         assert_eq!(filter.path("/v1/audit?limit=50", Some("7")), "/v1/audit?limit=50&run=01ab&before=7");
-        assert_eq!(Filter::of("").path(PATH, None), PATH);
+        assert_eq!(Filter::of(&Query::of("")).path(PATH, None), PATH);
         assert_eq!(
             [Some(201), Some(409), Some(503), None].map(|status| of_status(status).class),
             ["ok", "warn", "bad", "idle"]

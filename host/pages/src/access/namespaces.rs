@@ -1,6 +1,6 @@
 //! Namespaces: what each may take of what all share, what it holds, and whether its payloads are sealed.
 
-use axum::extract::{RawForm, RawQuery};
+use axum::extract::RawForm;
 use axum::http::Method;
 use axum::response::Response;
 use futures_util::future::join_all;
@@ -14,6 +14,7 @@ use super::{row, sheet};
 use crate::forms::Fields;
 use crate::frame::Sheet;
 use crate::panel::{Panel, hidden};
+use crate::query::Query;
 use crate::rows::columns;
 use crate::said;
 use crate::times::{ago, now_ms};
@@ -37,8 +38,8 @@ const BOUNDS: [(&str, &str); 4] = [
     ("stored_bytes", "Bytes stored"),
 ];
 
-pub(crate) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
-    visit.answer(page(&visit, &said::done(query.as_deref(), &DONE)).await)
+pub(crate) async fn show(visit: Visit, query: Query) -> Response {
+    visit.answer(page(&visit, &said::done(&query, &DONE)).await)
 }
 
 pub(crate) async fn act(visit: Visit, RawForm(form): RawForm) -> Response {

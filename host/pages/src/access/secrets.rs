@@ -1,13 +1,13 @@
 //! Secrets that the store keeps: their names and grants. Their values nobody is told.
 
-use axum::extract::RawQuery;
 use axum::response::Response;
 use maud::{Markup, html};
 use pawl_api::types::{Problem, SecretGrant, SecretList, StoredSecret};
-use url::form_urlencoded::{self, Serializer};
+use url::form_urlencoded::Serializer;
 
 use super::{row, sheet};
 use crate::frame::Sheet;
+use crate::query::Query;
 use crate::rows::columns;
 use crate::times::{ago, now_ms};
 use crate::visit::Visit;
@@ -15,10 +15,8 @@ use crate::words::name;
 
 const PATH: &str = "/access/secrets";
 
-pub(crate) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
-    let query = query.unwrap_or_default();
-    let after = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "after");
-    visit.answer(page(&visit, after.as_ref().map(|(_, after)| &**after)).await)
+pub(crate) async fn show(visit: Visit, query: Query) -> Response {
+    visit.answer(page(&visit, query.said("after")).await)
 }
 
 async fn page(visit: &Visit, after: Option<&str>) -> Result<Sheet, Problem> {

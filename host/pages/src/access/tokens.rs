@@ -1,6 +1,6 @@
 //! Tokens: who may come in, as what, where, and until when; made here, with their text told once, and revoked.
 
-use axum::extract::{RawForm, RawQuery};
+use axum::extract::RawForm;
 use axum::http::Method;
 use axum::response::Response;
 use maud::{Markup, html};
@@ -15,6 +15,7 @@ use crate::forms::Fields;
 use crate::frame::{Sheet, part};
 use crate::look::{self, Look};
 use crate::panel::{Panel, hidden};
+use crate::query::Query;
 use crate::rows::columns;
 use crate::said;
 use crate::times::{ago, now_ms, rough};
@@ -37,8 +38,8 @@ const TERMS: [(&str, Option<u64>); 5] = [
     ("until it is revoked", None),
 ];
 
-pub(crate) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
-    visit.answer(page(&visit, &said::done(query.as_deref(), &DONE)).await)
+pub(crate) async fn show(visit: Visit, query: Query) -> Response {
+    visit.answer(page(&visit, &said::done(&query, &DONE)).await)
 }
 
 pub(crate) async fn act(visit: Visit, RawForm(form): RawForm) -> Response {

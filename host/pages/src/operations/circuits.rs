@@ -1,7 +1,7 @@
 //! Circuits: outside hosts that are down, and secrets that workers lack: why, when they are probed, how many steps wait, and a
 //! person's word that one is back.
 
-use axum::extract::{RawForm, RawQuery};
+use axum::extract::RawForm;
 use axum::http::Method;
 use axum::response::Response;
 use maud::{Markup, html};
@@ -13,6 +13,7 @@ use crate::forms::Fields;
 use crate::frame::{Sheet, part};
 use crate::look::{self, Look};
 use crate::panel::{Panel, hidden};
+use crate::query::Query;
 use crate::rows::columns;
 use crate::said;
 use crate::times::{ago, now_ms, rough};
@@ -25,8 +26,8 @@ const DONE: [(&str, &str); 1] = [("close", "The circuit is closed: what waits fo
 /// Letters of a reason.
 const REASON: usize = 200;
 
-pub(crate) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
-    visit.answer(page(&visit, &said::done(query.as_deref(), &DONE)).await)
+pub(crate) async fn show(visit: Visit, query: Query) -> Response {
+    visit.answer(page(&visit, &said::done(&query, &DONE)).await)
 }
 
 pub(crate) async fn act(visit: Visit, RawForm(form): RawForm) -> Response {

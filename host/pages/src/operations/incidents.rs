@@ -1,14 +1,13 @@
 //! Incidents: what happened to the whole installation, from when to when.
 
-use axum::extract::RawQuery;
 use axum::response::Response;
 use maud::{Markup, html};
 use pawl_api::types::{Incident, IncidentKind, IncidentList, Problem};
-use url::form_urlencoded;
 
 use super::{row, sheet};
 use crate::frame::Sheet;
 use crate::look::{self, Look};
+use crate::query::Query;
 use crate::rows::columns;
 use crate::times::{ago, duration, now_ms};
 use crate::visit::Visit;
@@ -18,11 +17,9 @@ use crate::words::{count, cut, name};
 const PAGE: u32 = 50;
 const DETAIL: usize = 300;
 
-pub(crate) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
-    let query = query.unwrap_or_default();
-    let before = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "before");
+pub(crate) async fn show(visit: Visit, query: Query) -> Response {
     // What is no number is the first page.
-    visit.answer(page(&visit, before.and_then(|(_, before)| before.parse().ok())).await)
+    visit.answer(page(&visit, query.read("before")).await)
 }
 
 async fn page(visit: &Visit, before: Option<u64>) -> Result<Sheet, Problem> {

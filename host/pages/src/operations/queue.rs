@@ -1,6 +1,6 @@
 //! A queue: its three streams, who reads them, which messages are pending and since when; and its pause.
 
-use axum::extract::{Path, RawForm, RawQuery};
+use axum::extract::{Path, RawForm};
 use axum::http::Method;
 use axum::response::Response;
 use maud::{Markup, html};
@@ -13,6 +13,7 @@ use crate::forms::Fields;
 use crate::frame::{Sheet, part};
 use crate::look::{self, Look};
 use crate::panel::{Panel, hidden, line};
+use crate::query::Query;
 use crate::rows::columns;
 use crate::said;
 use crate::times::{ago, now_ms, rough};
@@ -32,8 +33,8 @@ fn encoded(name: &str) -> String {
     utf8_percent_encode(name, NON_ALPHANUMERIC).to_string()
 }
 
-pub(crate) async fn show(visit: Visit, Path(queue): Path<String>, RawQuery(query): RawQuery) -> Response {
-    visit.answer(page(&visit, &queue, &said::done(query.as_deref(), &DONE)).await)
+pub(crate) async fn show(visit: Visit, Path(queue): Path<String>, query: Query) -> Response {
+    visit.answer(page(&visit, &queue, &said::done(&query, &DONE)).await)
 }
 
 pub(crate) async fn act(visit: Visit, Path(queue): Path<String>, RawForm(form): RawForm) -> Response {

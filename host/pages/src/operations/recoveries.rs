@@ -1,15 +1,15 @@
 //! Recoveries: each takeover of a step by its four stages, in their order, with their times from the end of the lease on.
 
-use axum::extract::RawQuery;
 use axum::response::Response;
 use maud::{Markup, html};
 use pawl_api::types::{Problem, Recovery, RecoveryList, RecoveryOutcome};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use url::form_urlencoded::{self, Serializer};
+use url::form_urlencoded::Serializer;
 
 use super::{row, sheet};
 use crate::frame::Sheet;
 use crate::look::{self, Look};
+use crate::query::Query;
 use crate::times::{ago, duration, now_ms};
 use crate::visit::Visit;
 use crate::words::{count, name};
@@ -17,11 +17,8 @@ use crate::words::{count, name};
 /// Records on a page.
 const PAGE: u32 = 30;
 
-pub(crate) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
-    let query = query.unwrap_or_default();
-    let before = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "before");
-    let before = before.map(|(_, before)| before.into_owned()).filter(|before| !before.is_empty());
-    visit.answer(page(&visit, before.as_deref()).await)
+pub(crate) async fn show(visit: Visit, query: Query) -> Response {
+    visit.answer(page(&visit, query.said("before")).await)
 }
 
 async fn page(visit: &Visit, before: Option<&str>) -> Result<Sheet, Problem> {

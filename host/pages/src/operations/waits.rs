@@ -1,15 +1,15 @@
 //! What waits: for which signal, until which time, for which host; page by page.
 
-use axum::extract::RawQuery;
 use axum::response::Response;
 use maud::{Markup, html};
 use pawl_api::types::{Problem, Wait, WaitList, WaitsFor};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use url::form_urlencoded::{self, Serializer};
+use url::form_urlencoded::Serializer;
 
 use super::{row, sheet};
 use crate::frame::Sheet;
 use crate::look::{self, Look};
+use crate::query::Query;
 use crate::rows::columns;
 use crate::times::{ago, now_ms, rough};
 use crate::visit::Visit;
@@ -21,15 +21,10 @@ const PAGE: u32 = 50;
 /// The lists, by their names in an address.
 const KINDS: [(&str, &str); 2] = [("signal", "For a signal"), ("time", "For a time")];
 
-pub(crate) async fn show(visit: Visit, RawQuery(query): RawQuery) -> Response {
-    let query = query.unwrap_or_default();
-    let said = |name: &str| {
-        let found = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name);
-        found.map(|(_, value)| value.into_owned()).filter(|value| !value.is_empty())
-    };
-    let asked = said("kind");
-    let kind = KINDS.iter().find(|(kind, _)| asked.as_deref() == Some(*kind)).unwrap_or(&KINDS[0]).0;
-    visit.answer(page(&visit, kind, said("after").as_deref()).await)
+pub(crate) async fn show(visit: Visit, query: Query) -> Response {
+    let asked = query.said("kind");
+    let kind = KINDS.iter().find(|(kind, _)| asked == Some(*kind)).unwrap_or(&KINDS[0]).0;
+    visit.answer(page(&visit, kind, query.said("after")).await)
 }
 
 fn path(base: &str, kind: &str, after: Option<&str>) -> String {

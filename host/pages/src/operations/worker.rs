@@ -1,6 +1,6 @@
 //! A worker: its lease, the steps that it has in hand, and the word that it should drain.
 
-use axum::extract::{Path, RawQuery};
+use axum::extract::Path;
 use axum::http::Method;
 use axum::response::Response;
 use maud::{Markup, html};
@@ -12,6 +12,7 @@ use super::queue::path as path_of_queue;
 use super::{row, sheet, tables};
 use crate::frame::{Sheet, part};
 use crate::panel::Panel;
+use crate::query::Query;
 use crate::rows::columns;
 use crate::said;
 use crate::times::{ago, duration, now_ms, rough};
@@ -21,8 +22,8 @@ use crate::words::{count, name};
 const DRAIN: &str = "/v1/workers/{worker}/drain";
 const DONE: [(&str, &str); 1] = [("drain", "The worker is asked to drain: it hears of it with its next heartbeat.")];
 
-pub(crate) async fn show(visit: Visit, Path(worker): Path<String>, RawQuery(query): RawQuery) -> Response {
-    visit.answer(page(&visit, &worker, &said::done(query.as_deref(), &DONE)).await)
+pub(crate) async fn show(visit: Visit, Path(worker): Path<String>, query: Query) -> Response {
+    visit.answer(page(&visit, &worker, &said::done(&query, &DONE)).await)
 }
 
 pub(crate) async fn act(visit: Visit, Path(worker): Path<String>) -> Response {

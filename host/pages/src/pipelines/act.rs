@@ -8,11 +8,11 @@ use maud::{Markup, html};
 use pawl_api::types::{PauseChanged, PipelineDetail, PipelineInput, Problem, SubmitRun, SubmittedRun};
 use serde_json::{Value, json};
 
-use super::one::{self, Wanted};
-use super::path;
+use super::{one, path};
 use crate::forms::{Fields, JSON};
 use crate::json::folded;
 use crate::panel::{Panel, line};
+use crate::query::Query;
 use crate::said;
 use crate::shaped::Shape;
 use crate::visit::Visit;
@@ -109,7 +109,7 @@ pub(crate) async fn act(visit: Visit, Path((name, act)): Path<(String, String)>,
         "submit" if visit.may(&Method::POST, SUBMIT) => (html! {}, Typed { fields, problem: Some(problem.clone()) }),
         _ => (said::refused(&problem), Typed::nothing()),
     };
-    let sheet = one::sheet(&visit, &name, &Wanted::default(), &note, &typed).await;
+    let sheet = one::sheet(&visit, &name, &Query::default(), &note, &typed).await;
     said::answer(&visit, problem, sheet)
 }
 

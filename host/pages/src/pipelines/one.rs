@@ -1,18 +1,18 @@
 //! A pipeline: its graph, what its runs do and how long they take, its versions and what changed between two; and the form that
 //! submits a run.
 
-use axum::extract::{Path, RawQuery};
+use axum::extract::Path;
 use axum::response::Response;
 use futures_util::future::join4;
 use maud::{Markup, html};
 use pawl_api::types::{PipelineDetail, PipelineInput, PipelineTimes, PipelineVersionList, Problem, RunList};
-use url::form_urlencoded;
 
 use super::{act, path, steps, versions};
 use crate::charts;
 use crate::frame::{Live, Sheet, Tab, part};
 use crate::graph::{Drawn, HEIGHT, WIDTH, picture};
 use crate::look;
+use crate::query::Query;
 use crate::runs;
 use crate::said;
 use crate::times::{ago, duration, now_ms};
@@ -27,39 +27,16 @@ const TIMED: u32 = 100;
 /// Letters that a box of the graph has room for.
 const LETTERS: usize = 22;
 
-/// What was asked for besides.
-#[derive(Default)]
-pub(super) struct Wanted {
-    /// Two versions, by digits of their digests, whose difference is told.
-    pub(super) from: Option<String>,
-    pub(super) to: Option<String>,
-}
-
-impl Wanted {
-    fn of(query: &str) -> Self {
-        let mut wanted = Self::default();
-        for (key, value) in form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()) {
-            match &*key {
-                "from" => wanted.from = Some(value.into_owned()),
-                "to" => wanted.to = Some(value.into_owned()),
-                _ => {}
-            }
-        }
-        wanted
-    }
-}
-
-pub(crate) async fn show(visit: Visit, Path(pipeline): Path<String>, RawQuery(query): RawQuery) -> Response {
-    let note = said::done(query.as_deref(), &act::DONE);
-    let wanted = Wanted::of(&query.unwrap_or_default());
-    visit.answer(sheet(&visit, &pipeline, &wanted, &note, &act::Typed::nothing()).await)
+pub(crate) async fn show(visit: Visit, Path(pipeline): Path<String>, query: Query) -> Response {
+    let note = said::done(&query, &act::DONE);
+    visit.answer(sheet(&visit, &pipeline, &query, &note, &act::Typed::nothing()).await)
 }
 
 /// The page; what somebody has typed that was refused stands in its form again, with why.
 pub(super) async fn sheet(
     visit: &Visit,
     name: &str,
-    wanted: &Wanted,
+    query: &Query,
     note: &Markup,
     typed: &act::Typed,
 ) -> Result<Sheet, Problem> {
@@ -75,7 +52,7 @@ pub(super) async fn sheet(
     )
     .await;
     let (runs, times, all, now) = (runs?, times?, all?.versions, now_ms());
-    let changed = versions::changed(visit, &at, &all, wanted).await;
+    let changed = versions::changed(visit, &at, &all, query).await;
     let lately = charts::Lately::of(&runs.runs, runs.next.is_some(), now);
     let main = html! {
         (head(&pipeline, now))

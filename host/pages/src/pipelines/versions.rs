@@ -7,10 +7,10 @@ use maud::{Markup, html};
 use pawl_api::types::{PipelineDetail, PipelineStep, PipelineVersion};
 use serde_json::{Value, json};
 
-use super::one::Wanted;
 use super::path;
 use crate::changes::{self, Change};
 use crate::look;
+use crate::query::Query;
 use crate::rows::columns;
 use crate::said;
 use crate::times::ago;
@@ -71,10 +71,11 @@ fn compare(at: &str, versions: &[PipelineVersion]) -> Markup {
     }
 }
 
-/// The part that tells it: of the two that are wanted, or of the current one and the one before.
-pub(super) async fn changed(visit: &Visit, at: &str, all: &[PipelineVersion], wanted: &Wanted) -> Option<Markup> {
+/// The part that tells it: of the two that are asked for, by digits of their digests, or of the current one and the one before.
+pub(super) async fn changed(visit: &Visit, at: &str, all: &[PipelineVersion], query: &Query) -> Option<Markup> {
     let known = |number: usize| all.get(number).map(|version| version.digest.to_string());
-    let (from, to) = (wanted.from.clone().or_else(|| known(1))?, wanted.to.clone().or_else(|| known(0))?);
+    let asked = |name: &str| query.said(name).map(str::to_owned);
+    let (from, to) = (asked("from").or_else(|| known(1))?, asked("to").or_else(|| known(0))?);
     let [one, other] = [from, to].map(|digits| format!("{at}/versions/{}", in_path(&digits)));
     let (one, other) = join(visit.read::<PipelineDetail>(&one), visit.read::<PipelineDetail>(&other)).await;
     Some(match (one, other) {

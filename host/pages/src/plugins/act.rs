@@ -8,10 +8,10 @@ use maud::{Markup, html};
 use pawl_api::types::{ActivatedPlugin, PluginDetail, Problem};
 use serde_json::json;
 
-use super::one::{self, Wanted};
-use super::path;
+use super::{one, path};
 use crate::forms::{Fields, JSON};
 use crate::panel::Panel;
+use crate::query::Query;
 use crate::said;
 use crate::visit::Visit;
 
@@ -63,7 +63,7 @@ pub(crate) async fn act(visit: Visit, Path((name, act)): Path<(String, String)>,
     match asked(&visit, &name, &act, &Fields::of(&form)).await {
         Ok(_) => said::go(&path(&name), &act),
         Err(problem) => {
-            let sheet = one::sheet(&visit, &name, &Wanted::default(), &said::refused(&problem)).await;
+            let sheet = one::sheet(&visit, &name, &Query::default(), &said::refused(&problem)).await;
             said::answer(&visit, problem, sheet)
         }
     }

@@ -1,14 +1,14 @@
 //! A plugin: its versions with what keeps each, what one of them asks for, what changed between two, and who uses it.
 
-use axum::extract::{Path, RawQuery};
+use axum::extract::Path;
 use axum::response::Response;
 use maud::{Markup, html};
 use pawl_api::types::{PluginDetail, Problem, VersionUse};
-use url::form_urlencoded;
 
 use super::{act, path, size, users, version};
 use crate::frame::{Live, Sheet, Tab, part};
 use crate::look;
+use crate::query::Query;
 use crate::rows::columns;
 use crate::said;
 use crate::times::{ago, now_ms};
@@ -19,38 +19,14 @@ use crate::words::{count, figure, in_path, name};
 pub(super) const ROWS: usize = 40;
 pub(super) const CHOICES: usize = 100;
 
-/// What was asked for besides.
-#[derive(Default)]
-pub(super) struct Wanted {
-    /// The version that is told about; the active one, or the newest, if none is.
-    version: Option<String>,
-    /// The one that it is compared with.
-    with: Option<String>,
+pub(crate) async fn show(visit: Visit, Path(plugin): Path<String>, query: Query) -> Response {
+    let note = said::done(&query, &act::DONE);
+    visit.answer(sheet(&visit, &plugin, &query, &note).await)
 }
 
-impl Wanted {
-    fn of(query: &str) -> Self {
-        let mut wanted = Self::default();
-        for (key, value) in form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()) {
-            match &*key {
-                "version" => wanted.version = Some(value.into_owned()),
-                "with" => wanted.with = Some(value.into_owned()),
-                _ => {}
-            }
-        }
-        wanted
-    }
-}
-
-pub(crate) async fn show(visit: Visit, Path(plugin): Path<String>, RawQuery(query): RawQuery) -> Response {
-    let note = said::done(query.as_deref(), &act::DONE);
-    let wanted = Wanted::of(&query.unwrap_or_default());
-    visit.answer(sheet(&visit, &plugin, &wanted, &note).await)
-}
-
-pub(super) async fn sheet(visit: &Visit, plugin: &str, wanted: &Wanted, note: &Markup) -> Result<Sheet, Problem> {
+pub(super) async fn sheet(visit: &Visit, plugin: &str, query: &Query, note: &Markup) -> Result<Sheet, Problem> {
     let plugin: PluginDetail = visit.read(&format!("/v1{}", path(plugin))).await?;
-    let (told, with) = shown(&plugin, wanted);
+    let (told, with) = shown(&plugin, query);
     let asks = match &told {
         Some(told) => version::told(visit, &plugin.name, told).await,
         None => html! { p class="muted" { "There is no version any more." } },
@@ -74,15 +50,17 @@ pub(super) async fn sheet(visit: &Visit, plugin: &str, wanted: &Wanted, note: &M
     Ok(Sheet { title: format!("{} · plugin", plugin.name), tab: Tab::Plugins, live: Live::No, main })
 }
 
-/// The version that is told about, and the one that it is compared with: the one before it, as they were pushed, if none was named.
-fn shown(plugin: &PluginDetail, wanted: &Wanted) -> (Option<String>, Option<String>) {
+/// The version that is told about: the active one, or the newest, if none was named. And the one that it is compared with: the
+/// one before it, as they were pushed, if none was named.
+fn shown(plugin: &PluginDetail, query: &Query) -> (Option<String>, Option<String>) {
     let newest = || plugin.versions.first().map(|version| version.version.clone());
-    let told = wanted.version.clone().or_else(|| plugin.active_version.clone()).or_else(newest);
+    let asked = |name: &str| query.said(name).map(str::to_owned);
+    let told = asked("version").or_else(|| plugin.active_version.clone()).or_else(newest);
     let before = || {
         let place = plugin.versions.iter().position(|version| Some(&version.version) == told.as_ref())?;
         plugin.versions.get(place + 1).map(|version| version.version.clone())
     };
-    let with = wanted.with.clone().or_else(before);
+    let with = asked("with").or_else(before);
     (told, with)
 }
 
@@ -183,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_active_version_is_told_about_and_compared_with_the_one_before_it() {
-        let shown = |query: &str| shown(&plugin(), &Wanted::of(query));
+        let shown = |query: &str| shown(&plugin(), &Query::of(query));
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(shown(""), (some("2"), some("1")));
         assert_eq!(shown("version=1"), (some("1"), None));

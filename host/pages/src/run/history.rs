@@ -1,14 +1,14 @@
 //! What happened to a run: the last events on its page, all of them on a page of their own.
 
-use axum::extract::{Path, RawQuery};
+use axum::extract::Path;
 use axum::response::Response;
 use maud::{Markup, html};
 use pawl_api::types::{Event, EventList, Problem, Run, RunSummary};
-use url::form_urlencoded;
 
 use super::{Part, head, live, plain};
 use crate::frame::{Live, Sheet, Tab};
 use crate::look::Look;
+use crate::query::Query;
 use crate::rows::columns;
 use crate::times::{at, duration, now_ms};
 use crate::visit::Visit;
@@ -21,11 +21,8 @@ const PAGE: u32 = 100;
 /// Letters of a note.
 const NOTE: usize = 300;
 
-pub(crate) async fn events(visit: Visit, Path(run): Path<String>, RawQuery(query): RawQuery) -> Response {
-    let query = query.unwrap_or_default();
-    let up_to =
-        form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "to").and_then(|(_, to)| to.parse().ok());
-    visit.answer(sheet(&visit, &run, up_to).await)
+pub(crate) async fn events(visit: Visit, Path(run): Path<String>, query: Query) -> Response {
+    visit.answer(sheet(&visit, &run, query.read("to")).await)
 }
 
 async fn sheet(visit: &Visit, id: &str, up_to: Option<u32>) -> Result<Sheet, Problem> {

@@ -1,13 +1,13 @@
 //! What the steps of a run have logged, the last lines of it, followed as it goes on.
 
-use axum::extract::{Path, RawQuery};
+use axum::extract::Path;
 use axum::response::Response;
 use maud::{Markup, html};
 use pawl_api::types::{LogLevel, LogLine, LogList, Problem, Run};
-use url::form_urlencoded;
 
 use super::{Part, head, plain};
 use crate::frame::{Live, Sheet, Tab};
+use crate::query::Query;
 use crate::rows::columns;
 use crate::times::{at, now_ms};
 use crate::visit::Visit;
@@ -19,10 +19,8 @@ const LINES: usize = 150;
 /// Letters of one.
 const LINE: usize = 2_000;
 
-pub(crate) async fn logs(visit: Visit, Path(run): Path<String>, RawQuery(query): RawQuery) -> Response {
-    let query = query.unwrap_or_default();
-    let level = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "level");
-    visit.answer(sheet(&visit, &run, level.and_then(|(_, level)| level.parse().ok())).await)
+pub(crate) async fn logs(visit: Visit, Path(run): Path<String>, query: Query) -> Response {
+    visit.answer(sheet(&visit, &run, query.read("level")).await)
 }
 
 async fn sheet(visit: &Visit, id: &str, level: Option<LogLevel>) -> Result<Sheet, Problem> {

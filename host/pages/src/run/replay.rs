@@ -1,18 +1,19 @@
 //! A replay of a step, up to an entry that somebody picks: what the guest asked for and was answered, what it logged, how it
 //! ended. The API has it executed, read-only; here it is shown.
 
-use axum::extract::{Path, RawQuery};
+use axum::extract::Path;
 use axum::response::Response;
 use maud::{Markup, html};
 use pawl_api::types::{Problem, ReplayEnd, ReplayHow, ReplayedCall, ReplayedLine, Run, StepReplay};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use url::form_urlencoded::{self, Serializer};
+use url::form_urlencoded::Serializer;
 
 use super::{divergence, journal, plain};
 use crate::frame::{Live, Sheet, Tab, part};
 use crate::json;
 use crate::look::{self, Look};
+use crate::query::Query;
 use crate::rows::columns;
 use crate::said;
 use crate::visit::Visit;
@@ -23,23 +24,14 @@ const SHOWN: usize = 150;
 const TEXT: usize = 400;
 
 /// What is asked for.
-#[derive(Debug, Default)]
 struct Asked {
     to: Option<u32>,
     on: Option<String>,
 }
 
 impl Asked {
-    fn of(query: &str) -> Self {
-        let mut asked = Self::default();
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            match &*key {
-                "to" => asked.to = value.parse().ok(),
-                "on" => asked.on = Some(value.into_owned()).filter(|on| !on.is_empty()),
-                _ => {}
-            }
-        }
-        asked
+    fn of(query: &Query) -> Self {
+        Self { to: query.read("to"), on: query.said("on").map(str::to_owned) }
     }
 
     /// The same up to another entry, as what follows a path.
@@ -56,12 +48,8 @@ impl Asked {
     }
 }
 
-pub(crate) async fn replay(
-    visit: Visit,
-    Path((run, step)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
-) -> Response {
-    visit.answer(sheet(&visit, &run, &step, &Asked::of(&query.unwrap_or_default())).await)
+pub(crate) async fn replay(visit: Visit, Path((run, step)): Path<(String, String)>, query: Query) -> Response {
+    visit.answer(sheet(&visit, &run, &step, &Asked::of(&query)).await)
 }
 
 async fn sheet(visit: &Visit, id: &str, name: &str, asked: &Asked) -> Result<Sheet, Problem> {
@@ -235,9 +223,9 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_goes_on_to_the_next_entry() {
-        let asked = Asked::of("to=12&on=latest&other=1");
+        let asked = Asked::of(&Query::of("to=12&on=latest&other=1"));
         assert_eq!((asked.to, asked.query(Some(13))), (Some(12), "?to=13&on=latest".to_owned()));
-        let whole = Asked::of("to=&on=");
+        let whole = Asked::of(&Query::of("to=&on="));
         assert_eq!((whole.to, whole.query(whole.to)), (None, String::new()));
     }
 }

@@ -14,6 +14,7 @@ use super::filter::Filter;
 use super::{sheet, table};
 use crate::acts::{self, Act};
 use crate::look;
+use crate::query::Query;
 use crate::said;
 use crate::times::now_ms;
 use crate::visit::Visit;
@@ -77,7 +78,7 @@ impl Asked {
 }
 
 /// Counts, and does what was counted when it is asked again.
-pub(crate) async fn act(visit: Visit, query: axum::extract::RawQuery, RawForm(form): RawForm) -> Response {
+pub(crate) async fn act(visit: Visit, query: Query, RawForm(form): RawForm) -> Response {
     let filter = Filter::of(&query);
     let (note, status) = match Asked::of(&form) {
         Ok(asked) if asked.is_sure => (go_on(&visit, &asked).await, StatusCode::OK),

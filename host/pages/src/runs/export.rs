@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use axum::body::Body;
-use axum::extract::RawQuery;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use pawl_api::types::{Problem, RunList};
@@ -11,6 +10,7 @@ use serde_json::json;
 
 use super::filter::Filter;
 use crate::frame;
+use crate::query::Query;
 use crate::times::now_ms;
 use crate::visit::Visit;
 
@@ -19,7 +19,7 @@ const PIECE: u32 = 1_000;
 const PIECES: usize = 100;
 const MOST: usize = 10_000;
 
-pub(crate) async fn export(visit: Visit, query: RawQuery) -> Response {
+pub(crate) async fn export(visit: Visit, query: Query) -> Response {
     let filter = Filter::of(&query);
     let first: Result<RunList, Problem> = visit.read(&filter.question(PIECE, now_ms())).await;
     // What is wrong is said before the first line.

@@ -1,8 +1,8 @@
 //! Which runs a list is of: what the fields of its form say, as an address of the page and as a question to the API.
 
-use axum::extract::RawQuery;
-use url::form_urlencoded::{self, Serializer};
+use url::form_urlencoded::Serializer;
 
+use crate::query::Query;
 use crate::times::from_utc;
 
 /// Spans of time to choose from: what stands in the address, what is read, ms.
@@ -16,7 +16,7 @@ pub(super) const WITHIN: [(&str, &str, i64); 6] = [
 ];
 
 /// What is asked for; empty fields of the form are none.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Filter {
     pub(super) status: Option<String>,
     pub(super) pipeline: Option<String>,
@@ -33,32 +33,21 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn of(query: &RawQuery) -> Self {
-        let mut filter = Self::default();
-        for (key, value) in form_urlencoded::parse(query.0.as_deref().unwrap_or_default().as_bytes()) {
-            let value = Some(value.trim().to_owned()).filter(|value| !value.is_empty());
-            if let Some(field) = filter.field(&key) {
-                *field = value;
-            }
+    pub(super) fn of(query: &Query) -> Self {
+        let said = |name: &str| query.said(name).map(str::to_owned);
+        Self {
+            status: said("status"),
+            pipeline: said("pipeline"),
+            version: said("version"),
+            within: said("within"),
+            from: said("from"),
+            to: said("to"),
+            key: said("key"),
+            error: said("error"),
+            id: said("id"),
+            before: said("before"),
+            pick: said("pick"),
         }
-        filter
-    }
-
-    fn field(&mut self, name: &str) -> Option<&mut Option<String>> {
-        Some(match name {
-            "status" => &mut self.status,
-            "pipeline" => &mut self.pipeline,
-            "version" => &mut self.version,
-            "within" => &mut self.within,
-            "from" => &mut self.from,
-            "to" => &mut self.to,
-            "key" => &mut self.key,
-            "error" => &mut self.error,
-            "id" => &mut self.id,
-            "before" => &mut self.before,
-            "pick" => &mut self.pick,
-            _ => return None,
-        })
     }
 
     /// All that is said, by the names of the fields.
@@ -166,7 +155,7 @@ mod tests {
     use super::*;
 
     fn filter(query: &str) -> Filter {
-        Filter::of(&RawQuery(Some(query.to_owned())))
+        Filter::of(&Query::of(query))
     }
 
     #[test]
