@@ -42,6 +42,7 @@ mod panel;
 mod pipelines;
 mod plugins;
 mod query;
+mod recovered;
 mod rooms;
 mod rows;
 mod run;

@@ -62,7 +62,7 @@ async fn sheet(visit: &Visit, id: &str, note: &Markup) -> Result<Sheet, Problem>
         data::input(visit, summary),
         data::output(visit, summary),
         inbox::table(visit, summary, now),
-        recoveries::table(visit, summary, now),
+        recoveries::list(visit, summary, now),
     )
     .await;
     let main = html! {
