@@ -199,7 +199,7 @@ pub(super) fn why_not(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pawl_domain::id::{Digest, RunId, StepNo};
+    use pawl_domain::id::{RunId, StepNo};
     use pawl_domain::pipeline::Priority;
     use pawl_domain::status::RunStatus;
 
@@ -207,20 +207,9 @@ mod tests {
         RunRow {
             id: RunId(uuid::Uuid::nil()),
             pipeline: "orders".into(),
-            pipeline_digest: Digest::of(b""),
-            status: RunStatus::Running,
-            step_count: 1,
-            live_steps: 1,
-            failing: false,
-            parked: false,
-            kept: false,
             paused_at_ms,
             pause_reason: Some("the bank is down".into()),
-            event_count: 1,
-            idempotency_key: None,
-            created_at_ms: 0,
-            started_at_ms: None,
-            ended_at_ms: None,
+            ..RunRow::example(RunStatus::Running)
         }
     }
 

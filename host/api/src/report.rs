@@ -240,30 +240,10 @@ fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use pawl_domain::id::RunId;
-
     use super::*;
-    use pawl_domain::id::Digest;
 
     fn run(status: RunStatus) -> RunRow {
-        RunRow {
-            id: RunId::new(),
-            pipeline: "p".into(),
-            pipeline_digest: Digest::of(b""),
-            status,
-            step_count: 1,
-            live_steps: 0,
-            failing: true,
-            parked: false,
-            kept: false,
-            paused_at_ms: None,
-            pause_reason: None,
-            event_count: 1,
-            idempotency_key: None,
-            created_at_ms: 0,
-            started_at_ms: None,
-            ended_at_ms: None,
-        }
+        RunRow { failing: true, ..RunRow::example(status) }
     }
 
     #[test]

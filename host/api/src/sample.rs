@@ -25,29 +25,17 @@ pub(super) fn newest(mut runs: Vec<RunRow>, most: u32) -> (Vec<RunRow>, bool) {
 
 #[cfg(test)]
 mod tests {
-    use pawl_domain::id::{Digest, RunId};
+    use pawl_domain::id::Digest;
     use pawl_domain::status::RunStatus;
 
     use super::*;
 
     fn run(created_at_ms: i64, step_count: u32, version: i64) -> RunRow {
         RunRow {
-            id: RunId::new(),
-            pipeline: "p".into(),
             pipeline_digest: Digest::of(&version.to_be_bytes()),
-            status: RunStatus::Succeeded,
             step_count,
-            live_steps: 0,
-            failing: false,
-            parked: false,
-            kept: false,
-            paused_at_ms: None,
-            pause_reason: None,
-            event_count: 1,
-            idempotency_key: None,
             created_at_ms,
-            started_at_ms: None,
-            ended_at_ms: None,
+            ..RunRow::example(RunStatus::Succeeded)
         }
     }
 

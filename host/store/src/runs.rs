@@ -91,6 +91,33 @@ pub struct RunRow {
     pub ended_at_ms: Option<i64>,
 }
 
+impl RunRow {
+    /// A run of one step that stands in no store: examples and tests, which other crates have, too, say of it what matters to
+    /// them.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn example(status: RunStatus) -> Self {
+        Self {
+            id: RunId::new(),
+            pipeline: "p".to_owned(),
+            pipeline_digest: Digest::of(b""),
+            status,
+            step_count: 1,
+            live_steps: u32::from(!status.is_ended()),
+            failing: false,
+            parked: false,
+            kept: false,
+            paused_at_ms: None,
+            pause_reason: None,
+            event_count: 1,
+            idempotency_key: None,
+            created_at_ms: 0,
+            started_at_ms: None,
+            ended_at_ms: None,
+        }
+    }
+}
+
 /// The state of a step; what its pipeline says of it is not repeated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepRow {

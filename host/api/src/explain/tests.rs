@@ -1,6 +1,6 @@
 //! What explanations say.
 
-use pawl_domain::id::{Digest, RunId, StepNo, WorkerId};
+use pawl_domain::id::{RunId, StepNo, WorkerId};
 use pawl_domain::limits::Limits;
 use pawl_domain::pipeline::Priority;
 use pawl_domain::pipeline_file::{Format, read};
@@ -8,24 +8,7 @@ use pawl_domain::pipeline_file::{Format, read};
 use super::*;
 
 fn run(status: RunStatus, live_steps: u32) -> RunRow {
-    RunRow {
-        id: RunId(uuid::Uuid::nil()),
-        pipeline: "p".into(),
-        pipeline_digest: Digest::of(b""),
-        status,
-        step_count: 3,
-        live_steps,
-        failing: false,
-        parked: false,
-        kept: false,
-        paused_at_ms: None,
-        pause_reason: None,
-        event_count: 1,
-        idempotency_key: None,
-        created_at_ms: 0,
-        started_at_ms: None,
-        ended_at_ms: None,
-    }
+    RunRow { id: RunId(uuid::Uuid::nil()), step_count: 3, live_steps, ..RunRow::example(status) }
 }
 
 fn nothing_paused() -> (&'static [Pause], &'static Namespace) {

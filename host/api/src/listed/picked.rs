@@ -108,21 +108,10 @@ mod tests {
     fn looked(number: u32) -> Looked {
         let row = RunRow {
             id: RunId(uuid::Uuid::from_u128(number.into())),
-            pipeline: "load".to_owned(),
             pipeline_digest: Digest::of(&[u8::try_from(number % 2).unwrap()]),
-            status: RunStatus::Failed,
-            step_count: 9_000,
-            live_steps: 0,
-            failing: true,
-            parked: false,
-            kept: false,
-            paused_at_ms: None,
-            pause_reason: None,
-            event_count: 3,
             idempotency_key: number.is_multiple_of(3).then(|| format!("order-{number}")),
             created_at_ms: 1_000 - i64::from(number),
-            started_at_ms: None,
-            ended_at_ms: None,
+            ..RunRow::example(RunStatus::Failed)
         };
         Looked { place: number.to_string(), row }
     }

@@ -125,22 +125,10 @@ mod tests {
 
     fn run(version: &Pipeline, status: RunStatus, took_ms: i64) -> RunRow {
         RunRow {
-            id: RunId::new(),
-            pipeline: "p".into(),
             pipeline_digest: version.digest(),
-            status,
             step_count: 2,
-            live_steps: 0,
-            failing: false,
-            parked: false,
-            kept: false,
-            paused_at_ms: None,
-            pause_reason: None,
-            event_count: 1,
-            idempotency_key: None,
-            created_at_ms: 0,
-            started_at_ms: None,
             ended_at_ms: Some(took_ms),
+            ..RunRow::example(status)
         }
     }
 

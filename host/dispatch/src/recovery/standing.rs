@@ -29,15 +29,9 @@ pub enum Standing {
 /// How a run stands whose live steps are these.
 ///
 /// ```
-/// # use pawl_domain::{id::{Digest, RunId}, status::RunStatus};
-/// # use pawl_store::runs::RunRow;
 /// use pawl_dispatch::recovery::{Standing, standing};
-/// # let run = RunRow {
-/// #     id: RunId::new(), pipeline: "p".into(), pipeline_digest: Digest::of(b""), status: RunStatus::Succeeded,
-/// #     step_count: 1, live_steps: 0, failing: false, parked: false, kept: false, paused_at_ms: None,
-/// #     pause_reason: None, event_count: 5, idempotency_key: None,
-/// #     created_at_ms: 0, started_at_ms: Some(1), ended_at_ms: Some(2),
-/// # };
+/// # use pawl_domain::status::RunStatus;
+/// # let run = pawl_store::runs::RunRow::example(RunStatus::Succeeded);
 /// assert_eq!(standing(&run, &[]), Standing::Ended(RunStatus::Succeeded));
 /// ```
 #[must_use]
@@ -115,28 +109,11 @@ fn retry(run: &RunId, status: &RunStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pawl_domain::id::{Digest, StepNo, WorkerId};
+    use pawl_domain::id::{StepNo, WorkerId};
     use pawl_domain::pipeline::Priority;
 
     fn run(status: RunStatus, failing: bool) -> RunRow {
-        RunRow {
-            id: RunId::new(),
-            pipeline: "p".into(),
-            pipeline_digest: Digest::of(b"p"),
-            status,
-            step_count: 3,
-            live_steps: 2,
-            failing,
-            parked: false,
-            kept: false,
-            paused_at_ms: None,
-            pause_reason: None,
-            event_count: 1,
-            idempotency_key: None,
-            created_at_ms: 0,
-            started_at_ms: Some(0),
-            ended_at_ms: None,
-        }
+        RunRow { step_count: 3, live_steps: 2, failing, started_at_ms: Some(0), ..RunRow::example(status) }
     }
 
     /// At 1,000 ms.
