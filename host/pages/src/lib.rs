@@ -40,6 +40,7 @@ mod overview;
 mod pace;
 mod panel;
 mod pipelines;
+mod places;
 mod plugins;
 mod query;
 mod recovered;
@@ -57,6 +58,7 @@ mod words;
 
 pub use entry::Entry;
 use pace::Pace;
+use places::Places;
 
 /// What all pages share; cheap to clone.
 #[derive(Clone)]
@@ -65,12 +67,15 @@ struct Pages {
     /// The way in that `pawl dev` prints.
     entry: Option<Entry>,
     pace: Pace,
+    places: Places,
 }
 
 /// The pages, for an API that they stand beside. With an entry, whoever has its address is let in by it, once.
 #[must_use]
 pub fn front(entry: Option<Entry>) -> Front {
-    Front::new(move |inside| router(Pages { inside, entry: entry.clone(), pace: Pace::default() }))
+    Front::new(move |inside| {
+        router(Pages { inside, entry: entry.clone(), pace: Pace::default(), places: Places::default() })
+    })
 }
 
 /// One page, or several under one path.

@@ -45,21 +45,31 @@ pub(super) struct Around {
 }
 
 impl Around {
-    async fn of(pages: &Pages, who: &Behalf, is_part: bool) -> Self {
+    async fn of(pages: &Pages, who: &Behalf, is_part: bool, is_form: bool) -> Self {
         let builds = async {
             // None but `pawl dev` has a way in of its own, and builds.
             if pages.entry.is_none() { None } else { pages.inside.read::<BuildList>(who, "/v1/builds").await.ok() }
         };
-        let namespaces = async {
-            if is_part || who.namespace().is_some() {
-                return Vec::new();
-            }
-            let list = pages.inside.read::<NamespaceList>(&who.clone().about(None), "/v1/namespaces").await;
-            list.map(|list| list.namespaces.into_iter().map(|it| it.name).collect()).unwrap_or_default()
-        };
+        let namespaces = async { if is_part { Vec::new() } else { namespaces(pages, who, is_form).await } };
         let (builds, namespaces) = join(builds, namespaces).await;
         Self { namespaces, builds }
     }
+}
+
+/// Those that there are, for a token that counts everywhere; a form is about those that there are now.
+async fn namespaces(pages: &Pages, who: &Behalf, is_form: bool) -> Vec<Namespace> {
+    if who.namespace().is_some() {
+        return Vec::new();
+    }
+    let asked_at = Instant::now();
+    if let Some(known) = pages.places.known(asked_at).filter(|_| !is_form) {
+        return known;
+    }
+    let list = pages.inside.read::<NamespaceList>(&who.clone().about(None), "/v1/namespaces").await;
+    let Ok(list) = list else { return Vec::new() };
+    let names: Vec<Namespace> = list.namespaces.into_iter().map(|it| it.name).collect();
+    pages.places.keep(&names, asked_at);
+    names
 }
 
 impl FromRequestParts<Pages> for Visit {
@@ -69,7 +79,7 @@ impl FromRequestParts<Pages> for Visit {
         // A page that is behind no check shows nothing.
         let who = parts.extensions.get::<Behalf>().cloned().ok_or_else(|| StatusCode::FORBIDDEN.into_response())?;
         let (is_part, begun) = (parts.headers.contains_key(PART), Instant::now());
-        let around = Around::of(pages, &who, is_part).await;
+        let around = Around::of(pages, &who, is_part, is_form(&parts.method)).await;
         Ok(Self { pages: pages.clone(), who, is_part, begun, around })
     }
 }
@@ -129,8 +139,11 @@ pub(super) async fn find(State(pages): State<Pages>, mut request: Request, next:
 
 /// A form counts from a page of ours alone, whether a token is needed or not.
 pub(super) fn refuse_forms_of_others(method: &Method, headers: &HeaderMap) -> Option<Response> {
-    let is_form = *method != Method::GET && *method != Method::HEAD;
-    (is_form && !session::is_own(headers)).then(|| frame::trouble(None, &Problem::foreign_form()))
+    (is_form(method) && !session::is_own(headers)).then(|| frame::trouble(None, &Problem::foreign_form()))
+}
+
+fn is_form(method: &Method) -> bool {
+    *method != Method::GET && *method != Method::HEAD
 }
 
 /// A token that was wrong is forgotten, so that it is not shown again.

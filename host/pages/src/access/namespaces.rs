@@ -51,7 +51,10 @@ pub(crate) async fn act(visit: Visit, RawForm(form): RawForm) -> Response {
     };
     let asked = async { visit.change::<Value>(Method::PUT, &route.replace("{namespace}", &namespace), body?).await };
     match asked.await {
-        Ok(_) => said::go(PATH, did),
+        Ok(_) => {
+            visit.pages.places.forget();
+            said::go(PATH, did)
+        }
         Err(problem) => {
             let sheet = page(&visit, &said::refused(&problem)).await;
             said::answer(&visit, problem, sheet)

@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result};
 use pawl_api::types::{CreatedToken, QueueDetail, Role, TokenList, TokenState};
 use pawl_tests::runtime::block_on;
+use pawl_tests::{bounds, wait};
 use serde_json::json;
 
 use super::{Browser, JSON, OWN, start, token};
@@ -118,8 +119,12 @@ fn the_namespace_that_is_chosen_is_kept_by_the_browser_and_all_pages_are_about_i
     let mut browser = Browser::signed_in(&api, OWN)?;
     assert!(!browser.get("/")?.text.contains("action=\"/namespace\""), "there is nowhere else to go");
     assert_eq!(block_on(api.client.send("PUT", "/v1/namespaces/team-a", &[], Vec::new()))?.status, 201);
-    let head = browser.get("/runs")?.text;
-    assert!(head.contains("value=\"team-a\"") && head.contains("name=\"next\" value=\"/runs\""), "{head}");
+    let mut head = String::new();
+    wait::until_true(bounds::PROCESS, "the head to offer it", || {
+        head = browser.get("/runs")?.text;
+        Ok(head.contains("value=\"team-a\""))
+    })?;
+    assert!(head.contains("name=\"next\" value=\"/runs\""), "{head}");
 
     let session = browser.cookie.clone().context("a session")?;
     let chosen = browser.submit("/namespace", &[("namespace", "team-a"), ("next", "/runs")])?;
