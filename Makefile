@@ -3,7 +3,7 @@
 #
 #   make demo            the demo pipeline on `pawl dev`, which is killed in the middle
 #   make check           formatting, lints and the tests that need no server: for the minute between two edits
-#   make test            all checks and all tests
+#   make test            all checks and all tests; with EVERYTHING=yes, as in CI, also test-languages, test-pages and fuzz-minute
 #   make test-plain      the end-to-end tests without run-ahead: the plain flow alone keeps every promise
 #   make side-by-side    the build before this one beside this one: an upgrade and the way back, under load and kills
 #   make pressure        millions of runs, ten minutes of faults, an hour of load: counts pages, says times and rates; two hours
@@ -22,11 +22,14 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help check demo freeze fuzz fuzz-minute package test test-plain side-by-side pressure test-languages test-pages languages drill bench build build-tests guests test-guests lint docs doctests licences sbom setup setup-servers setup-test
+.PHONY: help check demo freeze fuzz fuzz-minute package test test-plain side-by-side pressure test-languages test-pages languages browser drill bench build build-tests guests test-guests lint docs doctests licences sbom setup setup-servers setup-test
 
 # Each recipe begins with it: the Rust toolchain is found and named tools are in PATH.
 env := . .ci/env
 export CARGO_TERM_COLOR ?= auto
+
+# What takes too long to be among the others.
+long := test(pressure_) or test(side_by_side::)
 
 # Tests wait for much of their time, for leases to end and servers to come back: two more than there are processors.
 side_by_side := --test-threads $$(($$(nproc) + 2))
@@ -124,16 +127,18 @@ languages: build-tests
 	echo "building the plugins in other languages into target/plugins" >&2
 	target/debug/pawl plugin build plugins/hello-python plugins/hello-js tests/probe-python tests/probe-js --out-dir target/plugins
 
+browser:
+	@.ci/setup browser
+
 # They are ignored elsewhere, because they need what is built here.
 test-languages: setup-test languages
 	@$(env)
-	cargo nextest run --workspace --run-ignored only -E 'not test(pressure_) and not test(side_by_side::) and not binary(browser)'
+	cargo nextest run --workspace --run-ignored only -E 'not ($(long)) and not binary(browser)'
 
 # With PAWL_BLESS=1 it makes the pictures of docs/pages.md anew.
-test-pages: test-guests
-	@.ci/setup browser
+test-pages: test-guests browser
 	@$(env)
-	cargo nextest run --workspace --run-ignored only --test-threads 1 -E 'binary(browser)'
+	cargo nextest run --workspace --run-ignored only -E 'binary(browser)'
 
 test-plain: test-guests
 	@$(env)
@@ -160,8 +165,16 @@ fuzz: test-guests
 fuzz-minute: test-guests
 	@.ci/fuzz 60
 
+# With EVERYTHING=yes, as CI has it, also `test-languages` and `test-pages`, in the same run, since they wait for much of it, and
+# `fuzz-minute`.
+ifdef EVERYTHING
+beside := languages browser
+everything := --run-ignored all -E 'not ($(long))'
+endif
+
 # What could not be checked stands among the last lines.
-test: lint licences docs test-guests doctests
+test: lint licences docs test-guests doctests $(beside)
 	@$(env)
 	trap '.ci/licences warn' EXIT
-	cargo nextest run --workspace $(side_by_side)
+	cargo nextest run --workspace $(side_by_side) $(everything)
+	$(if $(EVERYTHING),.ci/fuzz 60)

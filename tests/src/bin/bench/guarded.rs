@@ -1,5 +1,5 @@
-//! What it costs to be safe: an open installation beside one with tokens, namespaces, quotas and grants, each with servers and
-//! a worker of its own, under the same loads in turns; and the latter once more with its payloads sealed. What is counted is the
+//! What it costs to be safe: an open installation beside one with tokens, namespaces, quotas and grants, and beside one whose
+//! payloads are sealed as well, each with servers and a worker of its own, under the same loads in turns. What is counted is the
 //! processor time of the API, the worker and Postgres, since that is what bounds a machine, and hangs least on what else the
 //! machine does; of each turn only the ratio counts.
 
@@ -19,6 +19,9 @@ const LOADS: [(&str, &str, usize, usize); 3] = [
     ("journals", "batch", 4, 60),
 ];
 
+/// Whose processor time is counted: the API's, the worker's, and that of Postgres.
+const PARTS: usize = 3;
+
 /// Times that each is measured.
 const TURNS: usize = 9;
 
@@ -31,6 +34,9 @@ const NAMESPACE: &str = "team-a";
 /// Others that are there, with a token and a secret each.
 const OTHERS: usize = 20;
 
+/// What is beside the open one.
+const GUARDED: [&str; 2] = ["tokens and grants", "and sealed"];
+
 /// An installation, and somebody who puts loads on it.
 struct Side {
     cluster: Cluster,
@@ -38,38 +44,35 @@ struct Side {
     postgres: u32,
 }
 
+/// What something took, s, by [`PARTS`].
+type Took = [f64; PARTS];
+
 /// Prints a line for each load; whether the goal is reached for all together.
 pub(super) fn measure() -> anyhow::Result<bool> {
-    let open = start("open")?;
-    furnish(&open, None)?;
-    let mut guarded = start("guarded")?;
-    let token = guard(&mut guarded)?;
-    furnish(&guarded, Some(&token))?;
-    let client = open.client.clone();
-    let mut sides = [
-        Side { client, postgres: postmaster(&open)?, cluster: open },
-        Side { client: guarded.client.with(&token)?, postgres: postmaster(&guarded)?, cluster: guarded },
-    ];
-    println!("\n{:<36} {:>26} {:>26}", "processor time beside an open one", "tokens and grants", "and sealed");
+    let mut sides = [Side::open()?, Side::guarded("guarded", false)?, Side::guarded("sealed", true)?];
+    println!("\n{:<36} {:>26} {:>26}", "processor time beside an open one", GUARDED[0], GUARDED[1]);
     let mut all = Vec::new();
     for (name, pipeline, in_flight, runs) in LOADS {
-        let mut costs = [Vec::new(), Vec::new()];
+        let mut turns = Vec::new();
         // The first turn warms up.
         for turn in 0..=TURNS {
-            let plain = loaded(&mut sides[0], pipeline, in_flight, runs)?;
-            let mut took = [0.0; 2];
-            for (took, sealing) in took.iter_mut().zip(["off", "on"]) {
-                sides[1].cluster.pawl(&["namespace", "seal", NAMESPACE, sealing])?;
-                *took = loaded(&mut sides[1], pipeline, in_flight, runs)?;
-            }
-            for (costs, took) in costs.iter_mut().zip(took).filter(|_| turn > 0) {
-                costs.push(took / plain - 1.0);
-            }
+            let took = loaded(&mut sides, turn, pipeline, in_flight, runs)?;
+            turns.extend((turn > 0).then_some(took));
         }
-        costs.iter_mut().for_each(|costs| costs.sort_by(f64::total_cmp));
-        let [kept, sealed] = costs.each_ref().map(|costs| told(costs));
-        println!("{name:<36} {kept:>26} {sealed:>26}");
-        all.push(costs[0][TURNS / 2]);
+        let cost = |side: usize, part: fn(&Took) -> f64| {
+            let mut costs: Vec<f64> =
+                turns.iter().map(|[open, beside @ ..]| (part(&beside[side]) - part(open)) / whole(open)).collect();
+            costs.sort_by(f64::total_cmp);
+            costs
+        };
+        let line = |name: &str, part: fn(&Took) -> f64| {
+            println!("{name:<36} {:>26} {:>26}", told(&cost(0, part)), told(&cost(1, part)));
+        };
+        line(name, whole);
+        line("    of it the API", |[api, _, _]| *api);
+        line("    of it the worker", |[_, worker, _]| *worker);
+        line("    of it Postgres", |[_, _, postgres]| *postgres);
+        all.push(cost(0, whole)[TURNS / 2]);
     }
     let together = all.iter().sum::<f64>() / all.len() as f64;
     let verdict = if together <= MOST { "" } else { "  MISSED" };
@@ -78,6 +81,59 @@ pub(super) fn measure() -> anyhow::Result<bool> {
         side.cluster.finish()?;
     }
     Ok(together <= MOST)
+}
+
+fn whole(took: &Took) -> f64 {
+    took.iter().sum()
+}
+
+/// One load for each, another one first in each turn. What each took of the processor until all were done: what one puts off, like
+/// measuring what a namespace holds, or a vacuum, is its own.
+fn loaded(
+    sides: &mut [Side; 3],
+    turn: usize,
+    pipeline: &str,
+    in_flight: usize,
+    runs: usize,
+) -> anyhow::Result<[Took; 3]> {
+    let before = spent(sides)?;
+    for number in 0..sides.len() {
+        sides[(turn + number) % sides.len()].client.keep_in_flight(pipeline, in_flight, runs)?;
+    }
+    let after = spent(sides)?;
+    Ok(std::array::from_fn(|side| std::array::from_fn(|part| (after[side][part] - before[side][part]).as_secs_f64())))
+}
+
+fn spent(sides: &mut [Side; 3]) -> anyhow::Result<[[Duration; PARTS]; 3]> {
+    let mut all = [[Duration::ZERO; PARTS]; 3];
+    for (spent, side) in all.iter_mut().zip(sides) {
+        *spent = side.spent()?;
+    }
+    Ok(all)
+}
+
+impl Side {
+    fn open() -> anyhow::Result<Self> {
+        let cluster = start("open")?;
+        furnish(&cluster, None)?;
+        Ok(Self { client: cluster.client.clone(), postgres: postmaster(&cluster)?, cluster })
+    }
+
+    /// With a token, among others.
+    fn guarded(name: &str, is_sealed: bool) -> anyhow::Result<Self> {
+        let mut cluster = start(name)?;
+        let token = guard(&mut cluster)?;
+        furnish(&cluster, Some(&token))?;
+        if is_sealed {
+            cluster.pawl(&["namespace", "seal", NAMESPACE, "on"])?;
+        }
+        Ok(Self { client: cluster.client.with(&token)?, postgres: postmaster(&cluster)?, cluster })
+    }
+
+    fn spent(&mut self) -> anyhow::Result<[Duration; PARTS]> {
+        let (api, worker) = (self.cluster.api()?.pid(), self.cluster.the("worker")?.pid());
+        Ok([processor_time(api)?, processor_time(worker)?, processor_time_of_family(self.postgres)?])
+    }
 }
 
 /// The median, and the middle half.
@@ -92,19 +148,6 @@ fn start(name: &str) -> anyhow::Result<Cluster> {
     cluster.start_api(&[])?;
     cluster.worker("worker").default_lease().default_slots().start()?;
     Ok(cluster)
-}
-
-/// One load; what it took of the processor, s.
-fn loaded(side: &mut Side, pipeline: &str, in_flight: usize, runs: usize) -> anyhow::Result<f64> {
-    let before = spent(side)?;
-    side.client.keep_in_flight(pipeline, in_flight, runs)?;
-    Ok((spent(side)? - before).as_secs_f64())
-}
-
-fn spent(side: &mut Side) -> anyhow::Result<Duration> {
-    let processes = [side.cluster.api()?.pid(), side.cluster.the("worker")?.pid()];
-    let own = processes.into_iter().map(processor_time).sum::<anyhow::Result<Duration>>()?;
-    Ok(own + processor_time_of_family(side.postgres)?)
 }
 
 /// The process that is the parent of all others of a server.
