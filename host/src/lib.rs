@@ -221,7 +221,9 @@ enum Noun {
         verb: secret::Verb,
     },
     /// Who asked for which change, from where, and what came of it
-    #[command(after_help = "Examples:\n  pawl audit\n  pawl audit --run 019a3c41-7b5e-7d02-9c1f-5a6e3b8d2f10 -o json")]
+    #[command(
+        after_help = "Examples:\n  pawl audit --who ada --since 1d\n  pawl audit --run 019a3c41-7b5e-7d02-9c1f-5a6e3b8d2f10 -o json\n  pawl audit --all --since 25h -o json"
+    )]
     Audit(audit::Audit),
     /// What operators look at and set going
     Admin {

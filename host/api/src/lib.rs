@@ -92,6 +92,7 @@ mod worker;
 pub use home::{Building, Home, Unbuilt};
 pub use inside::{Behalf, Front, Inside};
 pub use metrics::{MetricsConfig, serve_metrics};
+pub use recorded::recorded_operations;
 pub use server::{Config, ServeError, listen, serve, serve_at_home};
 
 pub use tls::{Tls, TlsFiles};

@@ -6,30 +6,25 @@ use std::sync::{Arc, Mutex};
 
 use axum::Json;
 use axum::extract::{Extension, Request, State};
-use axum::http::HeaderMap;
 use axum::middleware::Next;
 use axum::response::Response;
 use pawl_base::lock;
 use pawl_domain::id::RunId;
 use pawl_domain::namespace::Namespace;
-use pawl_store::audit::{Asked, AuditFilter, AuditRow};
-use schemars::JsonSchema;
-use serde::Deserialize;
+use pawl_store::audit::{Asked, AuditRow};
 
 use super::access::Caller;
 use super::problem::Result;
-use super::request::Params;
 use super::state::AppState;
-use super::types::{Change, ChangeList, NAMESPACE};
+use super::types::{Change, NAMESPACE};
 use super::wanted::Wants;
-use super::whose::{Scoped, named};
+pub(super) use listed::list;
+pub use listed::recorded_operations;
+
+mod listed;
 
 /// Characters of a path and query, and of a subject, that are kept.
 const KEPT: usize = 500;
-
-/// Lines of a page.
-const USUAL: u32 = 50;
-const MOST: u32 = 500;
 
 /// What a request is about, if its body says that and its path does not.
 #[derive(Debug, Clone, Default)]
@@ -106,33 +101,6 @@ fn cut(text: String) -> String {
         Some((end, _)) => text[..end].to_owned(),
         None => text,
     }
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListParams {
-    /// Only changes of this run.
-    run: Option<RunId>,
-    /// Only changes before this one: `next` of the page before.
-    before: Option<u64>,
-    /// How many: 50 if nothing is said, 500 at most.
-    limit: Option<u32>,
-}
-
-/// With a token of one namespace those of it; with one of all, those of the namespace that it names, or all.
-pub(super) async fn list(
-    Scoped(state): Scoped,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-    Params(params): Params<ListParams>,
-) -> Result<Json<ChangeList>> {
-    let limit = params.limit.unwrap_or(USUAL).clamp(1, MOST);
-    let before = params.before.map(|before| i64::try_from(before).unwrap_or(i64::MAX));
-    let namespace = caller.namespace.or(named(&headers)?);
-    let filter = AuditFilter { namespace: namespace.as_ref(), run: params.run, before, limit };
-    let rows = state.store.audit(filter).await?;
-    let next = rows.last().filter(|_| rows.len() >= limit as usize).map(|row| row.id);
-    Ok(Json(ChangeList { changes: rows.into_iter().map(Change::from).collect(), next }))
 }
 
 impl From<AuditRow> for Change {

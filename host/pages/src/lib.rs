@@ -29,6 +29,7 @@ mod charts;
 mod dead;
 mod enter;
 mod entry;
+mod export;
 mod first;
 mod forms;
 mod frame;
@@ -50,6 +51,7 @@ mod run;
 mod runs;
 mod said;
 mod shaped;
+mod span;
 mod strict;
 mod times;
 mod visit;
@@ -118,6 +120,7 @@ fn ways() -> Vec<Way> {
         closed("/doctor", get(operations::doctor::show)),
         closed("/access/tokens", get(access::tokens::show).post(access::tokens::act)),
         closed("/access/audit", get(access::audit::show)),
+        closed("/access/audit/export", get(access::audit::export)),
         closed("/access/secrets", get(access::secrets::show)),
         closed("/access/namespaces", get(access::namespaces::show).post(access::namespaces::act)),
         closed("/namespace", post(whose::choose)),

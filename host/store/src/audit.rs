@@ -78,4 +78,12 @@ pub trait Audits {
     /// # Errors
     /// [`Error::Unavailable`](super::Error::Unavailable).
     async fn audit(&self, filter: AuditFilter<'_>) -> Result<Vec<AuditRow>>;
+
+    /// The number before which all lines are from before that time, ms since 1970: the first one's that is not, or the next one's if
+    /// none is. Lines have no index by time; their numbers grow with it, so that this is found by halving them, with some two dozen
+    /// lines read of ten million. Where lines that were written at the same time are out of order, it is about there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](super::Error::Unavailable).
+    async fn change_since(&self, at_ms: i64) -> Result<i64>;
 }

@@ -63,8 +63,8 @@ use crate::sealing::{
 use crate::secrets::a_secret_is_kept_sealed_and_of_two_changes_at_once_one_is_refused;
 use crate::seen::{an_inbox_is_seen_and_changed, queues_that_are_named_or_unserved_are_told};
 use crate::tokens::{
-    a_token_is_found_by_its_digest_until_it_is_over, changes_are_recorded_before_they_are_made_and_completed_after,
-    changes_go_oldest_first_when_their_term_has_ended,
+    a_token_is_found_by_its_digest_until_it_is_over, changes_are_found_by_time,
+    changes_are_recorded_before_they_are_made_and_completed_after, changes_go_oldest_first_when_their_term_has_ended,
 };
 use crate::traces::{a_run_keeps_the_trace_of_its_first_submission, the_claim_before_is_known_over_takeovers};
 use crate::waits::what_waits_is_listed_by_signal_and_by_time;
@@ -139,6 +139,7 @@ pub async fn conforms(store: &SharedStore) {
     a_token_is_found_by_its_digest_until_it_is_over(store).await;
     names_of_tokens_are_each_namespaces_own(store).await;
     changes_are_recorded_before_they_are_made_and_completed_after(store).await;
+    changes_are_found_by_time(store).await;
     changes_go_oldest_first_when_their_term_has_ended(store).await;
     a_secret_is_kept_sealed_and_of_two_changes_at_once_one_is_refused(store).await;
     a_namespaces_keys_are_numbered_and_what_is_erased_leaves_its_row(store).await;

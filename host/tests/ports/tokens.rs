@@ -1,5 +1,6 @@
 //! Tokens and the record of changes: what both stores keep of them, and tell.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use pawl_dispatch::retention::{Pace, Sweeper};
@@ -69,6 +70,7 @@ pub async fn changes_are_recorded_before_they_are_made_and_completed_after(store
     assert!(second > first, "numbers grow");
     store.answered(second, 201, Some("hello")).await.expect("completed");
 
+    assert_eq!(store.change_since(0).await.expect("found"), first, "the first one of all");
     let page = AuditFilter { limit: 10, ..AuditFilter::default() };
     let read = async |filter| store.audit(filter).await.expect("read");
     let all = read(page).await;
@@ -92,6 +94,53 @@ pub async fn changes_are_recorded_before_they_are_made_and_completed_after(store
     let third = store.ask(&asked("applyPipeline", None)).await.expect("recorded");
     store.take_back(third).await.expect("taken back");
     assert_eq!(read(page).await, all);
+}
+
+/// Of a time, the first line from then on is found, also among numbers that are no line's any more.
+pub async fn changes_are_found_by_time(store: &SharedStore) {
+    let team: Namespace = "team-t".parse().expect("a name");
+    let asked = |number: u32| Asked {
+        who: None,
+        source: "::1".to_owned(),
+        what: "cancelRun".to_owned(),
+        target: number.to_string(),
+        run: None,
+        namespace: (number % 3 == 0).then(|| team.clone()),
+    };
+    let until = Instant::now() + Duration::from_secs(60);
+    let newest =
+        async || store.audit(AuditFilter { limit: 1, ..AuditFilter::default() }).await.expect("read")[0].clone();
+    // Until there are some of several times.
+    let (mut times, mut number) = (BTreeSet::new(), 0);
+    while times.len() < 5 || number < 60 {
+        assert!(Instant::now() < until, "the clock stands still");
+        let id = store.ask(&asked(number)).await.expect("recorded");
+        times.insert(newest().await.at_ms);
+        if number % 4 == 1 {
+            store.take_back(id).await.expect("taken back");
+        }
+        number += 1;
+    }
+    let mut lines = store.audit(AuditFilter { limit: 10_000, ..AuditFilter::default() }).await.expect("read");
+    lines.reverse();
+    let (first, last) = (lines[0].id, lines[lines.len() - 1].id);
+    for at_ms in times.iter().flat_map(|at_ms| [at_ms - 1, *at_ms, at_ms + 1]) {
+        let found = store.change_since(at_ms).await.expect("found");
+        let (before, after): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.id < found);
+        assert!(before.iter().all(|line| line.at_ms < at_ms), "{at_ms}: {found} is too late");
+        assert!(after.iter().all(|line| line.at_ms >= at_ms), "{at_ms}: {found} is too early");
+    }
+    for (at_ms, found) in [(i64::MIN, first), (0, first)] {
+        assert_eq!(store.change_since(at_ms).await.expect("found"), found, "{at_ms}");
+    }
+    assert!(store.change_since(i64::MAX).await.expect("found") > last, "none is from then on");
+
+    // What one namespace is told is read by an index of it, and stops where it is told to.
+    let middle = store.change_since(*times.iter().nth(2).expect("a time")).await.expect("found");
+    let filter = AuditFilter { namespace: Some(&team), before: Some(middle), limit: 10_000, ..AuditFilter::default() };
+    let told: Vec<i64> = store.audit(filter).await.expect("read").iter().map(|line| line.id).collect();
+    let own = lines.iter().rev().filter(|line| line.asked.namespace.as_ref() == Some(&team) && line.id < middle);
+    assert_eq!(told, own.map(|line| line.id).collect::<Vec<_>>());
 }
 
 pub async fn changes_go_oldest_first_when_their_term_has_ended(store: &SharedStore) {

@@ -180,6 +180,8 @@ fn every_route_answers_as_the_document_says() -> anyhow::Result<()> {
 
     secrets(&mut reader)?;
     reader.ask("GET /v1/audit", "?limit=3", "", "")?;
+    reader.ask("GET /v1/audit", "?who=ada&what=cancelRun&since_ms=0&until_ms=9000000000000000", "", "")?;
+    ensure!(reader.ask("GET /v1/audit", "?what=listRuns", "", "")?.status == 400, "that leaves no line");
     let made = reader.ask("POST /v1/tokens", "", JSON, "{\"name\": \"ada\", \"role\": \"admin\"}")?;
     let token = made.read::<Value>()?["token"].as_str().context("a token")?.to_owned();
     // From the first one on, nobody is let in without one.

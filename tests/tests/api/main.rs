@@ -2,6 +2,7 @@
 //! does while its own servers are away.
 
 mod access;
+mod changes;
 mod described;
 mod doors;
 mod hostile;

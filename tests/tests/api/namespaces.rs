@@ -19,7 +19,7 @@ const OWN: &str = "s3cret";
 const NOBODYS_RUN: &str = "01890000-0000-7000-8000-000000000000";
 
 /// An API whose client shows a token of all namespaces, and two namespaces.
-fn with_two(name: &str) -> Result<Api> {
+pub fn with_two(name: &str) -> Result<Api> {
     let mut api = Api::prepare(name)?;
     api.migrate()?;
     api.config.token = Some(OWN.to_owned());
@@ -36,7 +36,7 @@ fn send(client: &Client, method: &str, path: &str, headers: &[(&str, &str)], bod
 }
 
 /// A client with a new token of that namespace.
-fn of(client: &Client, namespace: &str, name: &str, role: Role) -> Result<Client> {
+pub fn of(client: &Client, namespace: &str, name: &str, role: Role) -> Result<Client> {
     let body = json!({ "name": name, "role": role, "namespace": namespace });
     let made: CreatedToken = client.post("/v1/tokens", JSON, body.to_string())?.read()?;
     client.with(&made.token)
@@ -49,7 +49,7 @@ fn submit(client: &Client, pipeline: &str, key: &str) -> Result<SubmittedRun> {
 }
 
 /// A plugin, a pipeline of one step, a secret and a run, all named after `whose`.
-fn furnish(client: &Client, whose: &str) -> Result<(RunId, String)> {
+pub fn furnish(client: &Client, whose: &str) -> Result<(RunId, String)> {
     let component = binary::component("echo")?;
     let path = format!("/v1/plugins/{whose}-echo/versions/1");
     let pushed: PushedPlugin = client.post(&path, "application/wasm", component)?.read()?;

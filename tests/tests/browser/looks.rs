@@ -30,14 +30,16 @@ fn is_accessible(browser: &Chromium, page: &str) -> Result<()> {
     Ok(())
 }
 
-/// Nothing is wider than the window.
-fn fits(browser: &Chromium, page: &str) -> Result<()> {
-    let wider = browser.value(
+/// Nothing is wider than the window was made. What it says of itself is no measure: a phone that is emulated makes `innerWidth` as
+/// wide as what sticks out.
+fn fits(browser: &Chromium, page: &str, width: u32) -> Result<()> {
+    let wider = browser.value(&format!(
         "[...document.querySelectorAll('body *')].filter((it) => it.checkVisibility() && !it.closest('.wide-picture, .tabs, .top nav, pre, .json, .unseen, dialog, svg') \
-         && it.getBoundingClientRect().right > innerWidth + 1).slice(0, 5).map((it) => it.outerHTML.slice(0, 120))",
-    )?;
-    let scrolls = browser.value("document.documentElement.scrollWidth > innerWidth")?;
-    ensure!(scrolls == json!(false) && wider.as_array().is_some_and(Vec::is_empty), "{page} is too wide: {wider:#}");
+         && it.getBoundingClientRect().right > {width} + 1).slice(0, 5).map((it) => it.outerHTML.slice(0, 120))",
+    ))?;
+    let content = browser.value("document.documentElement.scrollWidth")?;
+    let fits = content.as_u64().is_some_and(|content| content <= u64::from(width));
+    ensure!(fits && wider.as_array().is_some_and(Vec::is_empty), "{page} has {content} of {width} pixels: {wider:#}");
     Ok(())
 }
 
@@ -102,6 +104,7 @@ fn furnished(name: &str) -> Result<(Cluster, Chromium, Pages)> {
         ("doctor", "/doctor".to_owned()),
         ("tokens", "/access/tokens".to_owned()),
         ("audit", "/access/audit".to_owned()),
+        ("changes", "/access/audit?within=1h&what=applyPipeline".to_owned()),
         ("secrets", "/access/secrets".to_owned()),
         ("namespaces", "/access/namespaces".to_owned()),
     ];
@@ -151,7 +154,7 @@ fn pages_have_nothing_serious_against_them_and_are_pictured() -> Result<()> {
             }
             keep(&name, &browser.picture()?)?;
             is_accessible(&browser, &name)?;
-            fits(&browser, &name)?;
+            fits(&browser, &name, width)?;
         }
     }
     let complaints = browser.complaints(&base)?;
@@ -181,7 +184,7 @@ fn ten_thousand_steps_and_long_names_fit() -> Result<()> {
             browser.look(width, height, false)?;
             browser.open(&format!("{base}{path}"))?;
             keep(&format!("{page}{kind}"), &browser.picture()?)?;
-            fits(&browser, page)?;
+            fits(&browser, page, width)?;
             is_accessible(&browser, page)?;
         }
     }

@@ -8,5 +8,6 @@ mod furnished;
 mod lives;
 mod looks;
 mod operated;
+mod tended;
 mod things;
 mod used;

@@ -84,6 +84,8 @@ fn every_answer_is_json_for_programs_and_names_for_scripts() -> Result<()> {
         &["recoveries"],
         &["token", "list"],
         &["audit"],
+        &["audit", "--what", "applyPipeline", "--who", "ada", "--since", "1h", "--until", "1ms"],
+        &["audit", "--all", "--since", "1h"],
         &["ready"],
         &["doctor", "--data", &data],
         &["backup", &backup, "--force", "--data", &data],

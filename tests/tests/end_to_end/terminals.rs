@@ -88,6 +88,8 @@ fn no_command_shows_what_a_terminal_would_obey() -> Result<()> {
         vec!["token", "create", HOSTILE, "--role", "read"],
         vec!["token", "list"],
         vec!["audit"],
+        vec!["audit", "--all"],
+        vec!["audit", "--who", HOSTILE, "--what", HOSTILE],
         vec!["incidents", "--since", "1d"],
         vec!["circuits"],
         vec!["circuits", "close", HOSTILE],

@@ -84,6 +84,12 @@ fn the_first_token_comes_from_the_database_and_others_by_commands() -> Result<()
     for part in ["createToken", "revokeToken", "/v1/tokens/ci", "ci: deploy", "the database", "127.0.0.1"] {
         assert!(out.contains(part), "{part}: {out}");
     }
+    let words = ["audit", "--all", "--who", "ada", "--what", "revokeToken", "--since", "1h", "-o", "json"];
+    let (_, out, _) = scene.pawl(&words, Some(&ada))?;
+    let lines: Vec<Value> = out.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    assert!(lines.len() == 1 && lines[0]["target"] == "/v1/tokens/ci", "an object on each line: {out}");
+    let (code, _, told) = scene.pawl(&["audit", "--what", "revokeTokn"], Some(&ada))?;
+    assert!(code != Some(0) && told.contains("did you mean `revokeToken`?"), "{code:?} {told}");
 
     // Whoever has set it counts on it.
     for (token, says) in [("", "it is empty"), ("two words", "no blanks")] {

@@ -108,7 +108,7 @@ pub(super) fn access() -> Vec<Route> {
             .or(&NOT_FOUND, "if there is none of that name that is not revoked"),
         Route::get("/v1/audit", recorded::list)
             .wants(Operate)
-            .says("listChanges", "who asked for which change, newest first: every request but submissions and signals that wants more than `read`; with a token of one namespace, those about it and by its tokens; `run` is for those about one run; `next` is the `before` of the next page"),
+            .says("listChanges", "who asked for which change, newest first: every request but submissions and signals that wants more than `read`; with a token of one namespace, those about it and by its tokens; `run` is for those about one run; `who` is a token's name as the list tells it, `what` an operation's; `since_ms` and `until_ms` are found, while `who` and `what` are looked for in a thousand lines at a time: `looked_at` and `looked_to_ms` say how far; `next` is the `before` of the next page"),
     ]
 }
 

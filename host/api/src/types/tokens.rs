@@ -104,6 +104,12 @@ pub struct ChangeList {
     /// The `before` of the next page; none if this is the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<i64>,
+    /// Of how many lines these were picked, where no index tells them: a page may have few or none, and a `next` all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at: Option<u32>,
+    /// When the last one of these was written: so far back was looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_to_ms: Option<i64>,
 }
 
 /// A change that somebody has asked for.

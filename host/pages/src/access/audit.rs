@@ -3,9 +3,9 @@
 use axum::response::Response;
 use maud::{Markup, html};
 use pawl_api::types::{Change, ChangeList, Problem};
-use url::form_urlencoded::Serializer;
 
 use super::{row, sheet};
+use crate::export::{Listed, PIECE, answer};
 use crate::frame::Sheet;
 use crate::look::{self, Look};
 use crate::query::Query;
@@ -13,7 +13,10 @@ use crate::rows::columns;
 use crate::said;
 use crate::times::{ago, now_ms};
 use crate::visit::Visit;
-use crate::words::{cut, name};
+use crate::words::{count, cut, name, prose};
+use filter::Filter;
+
+mod filter;
 
 const PATH: &str = "/access/audit";
 
@@ -21,85 +24,113 @@ const PATH: &str = "/access/audit";
 const PAGE: u32 = 50;
 const ABOUT: usize = 160;
 
-/// What is asked for.
-struct Filter {
-    run: Option<String>,
-    before: Option<String>,
-}
-
-impl Filter {
-    fn of(query: &Query) -> Self {
-        let said = |name: &str| query.said(name).map(str::to_owned);
-        Self { run: said("run"), before: said("before") }
-    }
-
-    /// The same from another line on, for the API or a page.
-    fn path(&self, base: &str, before: Option<&str>) -> String {
-        let mut query = Serializer::new(String::new());
-        for (key, value) in [("run", self.run.as_deref()), ("before", before)] {
-            if let Some(value) = value {
-                query.append_pair(key, value);
-            }
-        }
-        let query = query.finish();
-        let parted = if base.contains('?') { '&' } else { '?' };
-        if query.is_empty() { base.to_owned() } else { format!("{base}{parted}{query}") }
-    }
-}
+/// Where lines have to be looked through, the API is asked so often for one page.
+const LOOKS: usize = 5;
 
 pub(crate) async fn show(visit: Visit, query: Query) -> Response {
     visit.answer(page(&visit, &Filter::of(&query)).await)
 }
 
+pub(crate) async fn export(visit: Visit, query: Query) -> Response {
+    // Spans of time end when it began.
+    let (filter, since_ms) = (Filter::of(&query), now_ms());
+    let question = move |before: Option<&str>| match before {
+        Some(_) => filter.going_on(before).question(PIECE, since_ms),
+        None => filter.question(PIECE, since_ms),
+    };
+    answer::<ChangeList>(visit, "audit.jsonl", question).await
+}
+
+impl Listed for ChangeList {
+    type Item = Change;
+    type Place = i64;
+
+    fn items(&self) -> &[Change] {
+        &self.changes
+    }
+
+    fn next(&self) -> Option<&i64> {
+        self.next.as_ref()
+    }
+}
+
 async fn page(visit: &Visit, filter: &Filter) -> Result<Sheet, Problem> {
-    let asked = filter.path(&format!("/v1/audit?limit={PAGE}"), filter.before.as_deref());
+    let now = now_ms();
     // What the form has wrong is said in its place.
-    let list: Result<ChangeList, Problem> = match visit.read(&asked).await {
+    let list = match look_for(visit, filter, now).await {
         Err(problem) if problem.status != 400 => return Err(problem),
         list => list,
     };
-    let now = now_ms();
     let main = html! {
-        div class="head" { h1 { "Changes" } (form(filter)) }
+        div class="head" { h1 { "Changes" } (filter.form()) }
         (row(visit, PATH))
+        div class="tools" {
+            a class="quiet" href=(filter.going_on(None).path("/access/audit/export")) download="audit.jsonl" { "Export" }
+        }
         @match &list {
             Err(problem) => (said::refused(problem)),
             Ok(list) => {
-                (table(&list.changes, now))
-                nav class="pager" aria-label="Pages of the list" {
-                    @if filter.before.is_some() { a class="button" href=(filter.path(PATH, None)) { "← Newest" } }
-                    @if let Some(next) = list.next {
-                        a class="button" rel="next" href=(filter.path(PATH, Some(&next.to_string()))) { "Older →" }
-                    }
-                }
+                (shown(filter, list, now))
+                (pager(filter, list, now))
             },
         }
         p class="muted" {
             "Each request that wants more than to read leaves a line, but submissions and signals, which runs keep themselves. "
-            code { "pawl audit -o json" } " prints them for programs."
+            code { "pawl audit --all -o json" } " prints all of them for programs."
         }
     };
     Ok(sheet("Changes", main))
 }
 
-fn form(filter: &Filter) -> Markup {
+/// A page of changes; where they have to be looked for, what is found in some looks.
+async fn look_for(visit: &Visit, filter: &Filter, now: i64) -> Result<ChangeList, Problem> {
+    let mut filter = filter.clone();
+    let mut found = ChangeList { changes: Vec::new(), next: None, looked_at: None, looked_to_ms: None };
+    for _ in 0..LOOKS {
+        let left = PAGE - u32::try_from(found.changes.len()).unwrap_or(PAGE).min(PAGE - 1);
+        let page: ChangeList = visit.read(&filter.question(left, now)).await?;
+        found.changes.extend(page.changes);
+        found.looked_at = page.looked_at.map(|looked_at| looked_at + found.looked_at.unwrap_or(0));
+        (found.next, found.looked_to_ms) = (page.next, page.looked_to_ms.or(found.looked_to_ms));
+        if found.next.is_none() || found.looked_at.is_none() || found.changes.len() >= PAGE as usize {
+            break;
+        }
+        filter.before = found.next.map(|next| next.to_string());
+    }
+    Ok(found)
+}
+
+/// The way to older ones; and how far this page has looked, where it had to.
+fn pager(filter: &Filter, list: &ChangeList, now: i64) -> Markup {
     html! {
-        form class="filter" action=(PATH) {
-            input name="run" value=[filter.run.as_deref()] placeholder="Of one run: its id" aria-label="Of one run: its id"
-                autocomplete="off" spellcheck="false" maxlength="36";
-            button class="button" { "Filter" }
+        @if let Some((looked_at, to_ms)) = list.looked_at.zip(list.looked_to_ms) {
+            p class="muted" id="looked" {
+                "Picked of " (count(looked_at.into(), "change", "changes")) ", the last of them asked for " (ago(to_ms, now)) "."
+            }
+        }
+        nav class="pager" aria-label="Pages of the list" {
+            @if filter.before.is_some() { a class="button" href=(filter.going_on(None).path(PATH)) { "← Newest" } }
+            @if let Some(next) = list.next {
+                a class="button" rel="next" href=(filter.going_on(Some(&next.to_string())).path(PATH)) {
+                    @if list.looked_at.is_some() { "Look further →" } @else { "Older →" }
+                }
+            }
         }
     }
 }
 
-fn table(changes: &[Change], now: i64) -> Markup {
+fn shown(filter: &Filter, list: &ChangeList, now: i64) -> Markup {
     html! {
-        @if changes.is_empty() {
-            div class="empty" { p { "Nobody has asked for a change so far." } }
+        @if list.changes.is_empty() {
+            div class="empty" {
+                @if list.next.is_some() { p { "None so far: there are older changes to look at." } }
+                @else if filter.is_any() { p { "There is no such change." } }
+                @else { p { "Nobody has asked for a change so far." } }
+            }
         } @else {
             table class="rows" {
                 (columns(&[("Answer", ""), ("What", ""), ("By", ""), ("From", "wide"), ("When", "num")]))
-                tbody { @for change in changes { (change_row(change, now)) } }
+                tbody { @for change in &list.changes { (change_row(change, now)) } }
             }
         }
     }
@@ -146,11 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_goes_on_with_its_pages() {
-        let filter = Filter::of(&Query::of("run=+01ab+&before=&other=1"));
-        assert_eq!(filter.path(PATH, None), "/access/audit?run=01ab");
-        assert_eq!(filter.path("/v1/audit?limit=50", Some("7")), "/v1/audit?limit=50&run=01ab&before=7");
-        assert_eq!(Filter::of(&Query::of("")).path(PATH, None), PATH);
+    fn what_is_refused_is_no_failure() {
         assert_eq!(
             [Some(201), Some(409), Some(503), None].map(|status| of_status(status).class),
             ["ok", "warn", "bad", "idle"]

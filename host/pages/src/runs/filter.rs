@@ -3,17 +3,7 @@
 use url::form_urlencoded::Serializer;
 
 use crate::query::Query;
-use crate::times::from_utc;
-
-/// Spans of time to choose from: what stands in the address, what is read, ms.
-pub(super) const WITHIN: [(&str, &str, i64); 6] = [
-    ("15m", "the last 15 minutes", 900_000),
-    ("1h", "the last hour", 3_600_000),
-    ("6h", "the last 6 hours", 21_600_000),
-    ("1d", "the last day", 86_400_000),
-    ("7d", "the last 7 days", 604_800_000),
-    ("30d", "the last 30 days", 2_592_000_000),
-];
+use crate::span::Span;
 
 /// What is asked for; empty fields of the form are none.
 #[derive(Debug, Clone)]
@@ -87,7 +77,7 @@ impl Filter {
                 return format!("/v1/runs?{}", query.finish());
             }
         }
-        let (since, until) = self.times(now_ms);
+        let (since, until) = self.span().times(now_ms);
         let (since, until) = (since.map(|ms| ms.to_string()), until.map(|ms| ms.to_string()));
         for (name, value) in [
             ("status", self.status.as_deref()),
@@ -115,11 +105,9 @@ impl Filter {
         }
     }
 
-    /// From when on, and before when. What is no time is none.
-    fn times(&self, now_ms: i64) -> (Option<i64>, Option<i64>) {
-        let within = WITHIN.iter().find(|(word, ..)| self.within.as_deref() == Some(*word));
-        let from = self.from.as_deref().and_then(from_utc).or_else(|| Some(now_ms - within?.2));
-        (from, self.to.as_deref().and_then(from_utc))
+    /// When they were submitted.
+    pub(super) fn span(&self) -> Span<'_> {
+        Span { within: self.within.as_deref(), from: self.from.as_deref(), to: self.to.as_deref() }
     }
 
     /// Whether it is about one run, or a few, whatever their state.

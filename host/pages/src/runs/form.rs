@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::filter::{Filter, WITHIN};
+use super::filter::Filter;
 use crate::look::Look;
 use crate::visit::Visit;
 
@@ -23,16 +23,7 @@ pub(super) fn fields(filter: &Filter, pipelines: &[String]) -> Markup {
             details class="act more-fields" open[filter.has_more()] {
                 summary class="quiet" { "More filters" }
                 div class="panel fields" {
-                    label { "Submitted within"
-                        select name="within" {
-                            option value="" { "any time" }
-                            @for (word, said, _) in WITHIN {
-                                option value=(word) selected[filter.within.as_deref() == Some(word)] { (said) }
-                            }
-                        }
-                    }
-                    label { "From, UTC" input type="datetime-local" name="from" value=[&filter.from] max="9999-12-31T23:59"; }
-                    label { "Before, UTC" input type="datetime-local" name="to" value=[&filter.to] max="9999-12-31T23:59"; }
+                    (filter.span().fields("Submitted"))
                     label { "Key, or its beginning and *"
                         input name="key" value=[&filter.key] maxlength="200" placeholder="order-17, order-*" autocomplete="off" spellcheck="false";
                     }

@@ -58,6 +58,26 @@ impl Audits for Postgres {
         };
         query.fetch_all(&self.pool).await?.iter().map(line).collect()
     }
+
+    async fn change_since(&self, at_ms: i64) -> Result<i64> {
+        let query = sqlx::query_scalar(
+            "with recursive halved (low, high) as (
+                 select coalesce((select a.id from audit a order by a.id limit 1), 1),
+                        coalesce((select a.id from audit a order by a.id desc limit 1), 0) + 1
+                 union all
+                 -- A number in between may be none's: the next line's time counts.
+                 select case when m.is_before then (h.low + h.high) / 2 + 1 else h.low end,
+                        case when m.is_before then h.high else (h.low + h.high) / 2 end
+                 from halved h
+                 cross join lateral (
+                     select (extract(epoch from a.at) * 1000)::bigint < $1 as is_before from audit a
+                     where a.id >= (h.low + h.high) / 2 order by a.id limit 1) as m
+                 where h.low < h.high
+             )
+             select max(low) from halved",
+        );
+        Ok(query.bind(at_ms).fetch_one(&self.pool).await?)
+    }
 }
 
 fn line(row: &PgRow) -> Result<AuditRow> {

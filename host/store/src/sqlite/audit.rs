@@ -2,10 +2,21 @@
 
 use async_trait::async_trait;
 use pawl_domain::id::RunId;
+use rusqlite::{OptionalExtension as _, Row};
 
 use super::{Sqlite, parse, rows};
 use crate::Result;
 use crate::audit::{Asked, AuditFilter, AuditRow, Audits};
+
+macro_rules! page {
+    ($of:literal) => {
+        concat!(
+            "select id, at, who, source, what, target, subject, run_id, namespace, status from audit where id < ?1 ",
+            $of,
+            " order by id desc limit ?2"
+        )
+    };
+}
 
 #[async_trait]
 impl Audits for Sqlite {
@@ -42,31 +53,55 @@ impl Audits for Sqlite {
 
     async fn audit(&self, filter: AuditFilter<'_>) -> Result<Vec<AuditRow>> {
         let AuditFilter { namespace, run, before, limit } = filter;
-        let namespace = namespace.map(ToString::to_string);
-        self.read(move |conn| {
-            let sql = "select id, at, who, source, what, target, subject, run_id, namespace, status from audit
-                       where id < ?1 and (?3 is null or run_id = ?3) and (?4 is null or namespace = ?4)
-                       order by id desc limit ?2";
-            rows(conn, sql, (before.unwrap_or(i64::MAX), limit, run.map(|run| run.0), namespace), |row| {
-                Ok(AuditRow {
-                    id: row.get("id")?,
-                    at_ms: row.get("at")?,
-                    asked: Asked {
-                        who: row.get("who")?,
-                        source: row.get("source")?,
-                        what: row.get("what")?,
-                        target: row.get("target")?,
-                        run: row.get::<_, Option<_>>("run_id")?.map(RunId),
-                        namespace: row
-                            .get::<_, Option<String>>("namespace")?
-                            .map(|_| parse(row, "namespace"))
-                            .transpose()?,
-                    },
-                    subject: row.get("subject")?,
-                    status: row.get("status")?,
-                })
-            })
+        let before = before.unwrap_or(i64::MAX);
+        let (run, namespace) = (run.map(|run| run.0), namespace.map(ToString::to_string));
+        self.read(move |conn| match (run, namespace) {
+            (None, None) => rows(conn, page!(""), (before, limit), line),
+            (Some(run), None) => rows(conn, page!("and run_id = ?3"), (before, limit, run), line),
+            (None, Some(own)) => rows(conn, page!("and namespace = ?3"), (before, limit, own), line),
+            // Of the two indexes that of runs, which have few lines: the other one's may be most of the table.
+            (Some(run), Some(own)) => {
+                rows(conn, page!("and run_id = ?3 and +namespace = ?4"), (before, limit, run, own), line)
+            }
         })
         .await
     }
+
+    async fn change_since(&self, at_ms: i64) -> Result<i64> {
+        self.read(move |conn| {
+            let ends = "select coalesce((select id from audit order by id limit 1), 1),
+                               coalesce((select id from audit order by id desc limit 1), 0) + 1";
+            let (mut low, mut high): (i64, i64) = conn.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            // A number in between may be none's: the next line's time counts.
+            let mut at = conn.prepare_cached("select at from audit where id >= ?1 order by id limit 1")?;
+            while low < high {
+                let middle = low + (high - low) / 2;
+                let found: Option<i64> = at.query_row([middle], |row| row.get(0)).optional()?;
+                if found.is_some_and(|found| found < at_ms) {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            Ok(low)
+        })
+        .await
+    }
+}
+
+fn line(row: &Row<'_>) -> Result<AuditRow> {
+    Ok(AuditRow {
+        id: row.get("id")?,
+        at_ms: row.get("at")?,
+        asked: Asked {
+            who: row.get("who")?,
+            source: row.get("source")?,
+            what: row.get("what")?,
+            target: row.get("target")?,
+            run: row.get::<_, Option<_>>("run_id")?.map(RunId),
+            namespace: row.get::<_, Option<String>>("namespace")?.map(|_| parse(row, "namespace")).transpose()?,
+        },
+        subject: row.get("subject")?,
+        status: row.get("status")?,
+    })
 }

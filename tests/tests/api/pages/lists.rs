@@ -1,7 +1,7 @@
 //! The list of runs: what its form finds, what an export has, what is done about several at once; and what a replay's page shows.
 
 use anyhow::{Context as _, Result, ensure};
-use pawl_api::types::{Role, Run, RunStatus, RunSummary, StepReplay, SubmittedRun};
+use pawl_api::types::{Change, Role, Run, RunStatus, RunSummary, StepReplay, SubmittedRun};
 use pawl_domain::id::RunId;
 use pawl_tests::runtime::block_on;
 use pawl_tests::{bounds, wait};
@@ -49,6 +49,47 @@ fn runs_are_found_by_the_form_and_taken_along_as_lines() -> Result<()> {
     let lines: Vec<RunSummary> = export.text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert_eq!(lines.iter().map(|run| run.id).collect::<Vec<_>>(), [second, first]);
     assert_eq!(browser.get("/runs/export?status=wrong")?.status, 400);
+    api.stop()
+}
+
+#[test]
+fn changes_are_found_by_the_form_and_taken_along_as_lines() -> Result<()> {
+    let mut api = start("pages_changes")?;
+    let ada = token(&api.client, "ada", Role::Operate)?;
+    let run = keyed(&api, "a")?;
+    api.client.with(&ada)?.cancel(run)?;
+    let browser = Browser::signed_in(&api, &ada)?;
+    // What the page has in a row: the form offers all names.
+    let row = |what: &str| format!("<th scope=\"row\">{what}");
+    for (query, found) in [
+        ("", vec!["pushVersion", "applyPipeline", "createToken", "cancelRun"]),
+        ("who=ada", vec!["cancelRun"]),
+        ("what=applyPipeline&within=1h", vec!["applyPipeline"]),
+        ("who=ada&what=applyPipeline", vec![]),
+        ("to=2000-01-01T00:00", vec![]),
+    ] {
+        let page = browser.get(&format!("/access/audit?{query}"))?;
+        ensure!(page.status == 200, "{query}: {}", page.text);
+        let all = ["pushVersion", "applyPipeline", "createToken", "cancelRun"];
+        let shown: Vec<&str> = all.into_iter().filter(|what| page.text.contains(&row(what))).collect();
+        assert_eq!(shown, found, "{query}");
+        assert_eq!(page.text.contains("There is no such change."), found.is_empty(), "{query}");
+    }
+    let page = browser.get("/access/audit?who=ada")?.text;
+    assert!(page.contains("Picked of 4 changes") && page.contains("<option value=\"cancelRun\">"), "{page}");
+    assert!(page.contains("href=\"/access/audit/export?who=ada\""), "what is seen is what is taken along: {page}");
+    let slip = browser.get("/access/audit?what=canselRun")?;
+    assert!(slip.status == 200 && slip.text.contains("did you mean <code>cancelRun</code>?"), "{}", slip.text);
+
+    let export = browser.get("/access/audit/export?who=ada")?;
+    assert_eq!((export.status, export.header("content-type")), (200, "application/x-ndjson"));
+    assert!(export.header("content-disposition").contains("audit.jsonl"));
+    let lines: Vec<Change> = export.text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    assert!(lines.len() == 1 && lines[0].run == Some(run) && lines[0].who.as_deref() == Some("ada"), "{lines:?}");
+    assert_eq!(browser.get("/access/audit/export")?.text.lines().count(), 4);
+    assert_eq!(browser.get("/access/audit/export?what=canselRun")?.status, 400);
+    let reader = Browser::signed_in(&api, &token(&api.client, "reader", Role::Read)?)?;
+    assert_eq!(reader.get("/access/audit/export")?.status, 403);
     api.stop()
 }
 
