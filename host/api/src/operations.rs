@@ -11,7 +11,7 @@ use pawl_store::workers::{self, DrainAsked, WorkerRow};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::pauses::of_queues;
+use super::pauses::shelves_of_queues;
 use super::recorded::{Noted, noted};
 use super::request::{Params, Path};
 use super::state::{AppState, step_name};
@@ -44,7 +44,7 @@ pub(super) async fn queues(Scoped(state): Scoped) -> problem::Result<Json<QueueL
     streams.sort_by(|one, other| {
         (&one.stream.queue, one.stream.priority).cmp(&(&other.stream.queue, other.stream.priority))
     });
-    let paused = of_queues(state.store.pauses().await?);
+    let paused = shelves_of_queues(state.store.shelves().await?);
     // The worker of `pawl dev` has its queue in the same memory.
     let remarks = match state.home {
         Some(_) => Vec::new(),
@@ -82,7 +82,7 @@ pub(super) async fn queue(Scoped(state): Scoped, Path(queue): Path<Name>) -> pro
     let ages = backlog.oldest_ready_ms.iter().filter(|(name, ..)| *name == queue).map(|(.., age_ms)| *age_ms);
     let oldest_ready_ms = ages.max();
     let is_seen = streams.iter().any(|stream| stream.stream.depth > 0 || !stream.readers.is_empty());
-    let paused = of_queues(state.store.pauses().await?).into_iter().find(|paused| paused.queue == queue);
+    let paused = shelves_of_queues(state.store.shelves().await?).into_iter().find(|paused| paused.queue == queue);
     let paused = paused.map(|paused| paused.pause);
     if !is_seen && workers.is_empty() && oldest_ready_ms.is_none() && paused.is_none() {
         let named = state.store.named_queues().await?;

@@ -12,14 +12,14 @@ use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline_file::closest;
 use pawl_domain::status::StepStatus;
 use pawl_store::live::LiveStep;
-use pawl_store::pauses::{self as store, Pausable};
+use pawl_store::pauses::{self as store, Pausable, Shelf};
 use pawl_store::runs::RunRow;
 
 use super::problem::Result;
 use super::recorded::{Noted, noted};
 use super::request::{Path, pipeline_name, read_body, require_media_type, run_id};
 use super::state::AppState;
-use super::types::{Changed, Pause, PauseChanged, PauseRequest, PausedQueue, Problem, WayOut};
+use super::types::{Changed, Pause, PauseChanged, PauseRequest, PausedQueue, PausedSteps, Problem, WayOut};
 use super::whose::Scoped;
 
 /// A request to pause something, with its reason in whatever escapes; one that is too long is told so, not how large a body may be.
@@ -139,34 +139,54 @@ async fn must_be_known(state: &AppState, queue: &str) -> Result<()> {
     )))
 }
 
+fn is_pipeline(what: &Pausable, namespace: &Namespace, pipeline: &str) -> bool {
+    matches!(what, Pausable::Pipeline(whose, name) if whose == namespace && name == pipeline)
+}
+
 /// The pause of a pipeline of this namespace.
-pub(super) fn of_pipeline(pauses: &[store::Pause], namespace: &Namespace, pipeline: &str) -> Option<Pause> {
-    let is_it =
-        |what: &Pausable| matches!(what, Pausable::Pipeline(whose, name) if whose == namespace && name == pipeline);
+fn of_pipeline(pauses: &[store::Pause], namespace: &Namespace, pipeline: &str) -> Option<Pause> {
+    pauses.iter().find(|pause| is_pipeline(&pause.what, namespace, pipeline)).cloned().map(Pause::from)
+}
+
+/// The pause of a queue.
+fn of_queue(pauses: &[store::Pause], queue: &str) -> Option<Pause> {
+    let is_it = |what: &Pausable| matches!(what, Pausable::Queue(name) if name == queue);
     pauses.iter().find(|pause| is_it(&pause.what)).cloned().map(Pause::from)
 }
 
-/// The queues that are paused, by name.
-pub(super) fn of_queues(pauses: Vec<store::Pause>) -> Vec<PausedQueue> {
-    let queue = |pause: store::Pause| match &pause.what {
-        Pausable::Queue(queue) => Some(PausedQueue { queue: queue.clone(), pause: pause.into() }),
+/// The pause of a pipeline of this namespace, with what waits for its end.
+pub(super) fn shelf_of_pipeline(shelves: &[Shelf], namespace: &Namespace, pipeline: &str) -> Option<Pause> {
+    shelves.iter().find(|shelf| is_pipeline(&shelf.pause.what, namespace, pipeline)).cloned().map(Pause::from)
+}
+
+/// The queues that are paused, by name, with what waits for that to end.
+pub(super) fn shelves_of_queues(shelves: Vec<Shelf>) -> Vec<PausedQueue> {
+    let queue = |shelf: Shelf| match &shelf.pause.what {
+        Pausable::Queue(queue) => Some(PausedQueue { queue: queue.clone(), pause: shelf.into() }),
         Pausable::Pipeline(..) => None,
     };
-    let mut queues: Vec<PausedQueue> = pauses.into_iter().filter_map(queue).collect();
+    let mut queues: Vec<PausedQueue> = shelves.into_iter().filter_map(queue).collect();
     queues.sort_by(|one, other| one.queue.cmp(&other.queue));
     queues
 }
 
 impl From<store::Pause> for Pause {
     fn from(pause: store::Pause) -> Self {
-        Self { since_ms: pause.paused_at_ms, reason: pause.reason }
+        Self { since_ms: pause.paused_at_ms, reason: pause.reason, waiting: None }
+    }
+}
+
+impl From<Shelf> for Pause {
+    fn from(shelf: Shelf) -> Self {
+        let Shelf { pause, steps, more, oldest_ms } = shelf;
+        Self { waiting: Some(PausedSteps { steps, more, since_ms: oldest_ms }), ..pause.into() }
     }
 }
 
 /// The pause of a run that has not ended.
 pub(super) fn of_run(run: &RunRow) -> Option<Pause> {
     let since_ms = run.paused_at_ms.filter(|_| !run.status.is_ended())?;
-    Some(Pause { since_ms, reason: run.pause_reason.clone() })
+    Some(Pause { since_ms, reason: run.pause_reason.clone(), waiting: None })
 }
 
 /// Why a step does not start that is ready, if it is paused; and what ends that. Of several pauses that of the run first.
@@ -185,8 +205,8 @@ pub(super) fn why_not(
         Some((format!("the pipeline `{0}`", run.pipeline), format!("pawl pipeline unpause {}", run.pipeline), pause))
     };
     let queue = || {
-        let found = of_queues(pauses.to_vec()).into_iter().find(|paused| paused.queue == step.queue)?;
-        Some((format!("the queue `{0}`", step.queue), format!("pawl queue unpause {}", step.queue), found.pause))
+        let pause = of_queue(pauses, &step.queue)?;
+        Some((format!("the queue `{0}`", step.queue), format!("pawl queue unpause {}", step.queue), pause))
     };
     let (what, command, pause) = own.or_else(pipeline).or_else(queue)?;
     let since = (step.now_ms - pause.since_ms).max(0);

@@ -9,12 +9,12 @@ use pawl_domain::namespace::Namespace;
 use pawl_domain::pipeline::{Pipeline, StepSpec};
 use pawl_domain::pipeline_file::{self, Format};
 use pawl_store as store;
-use pawl_store::pauses::Pause;
+use pawl_store::pauses::{Pausable, Shelf};
 use pawl_store::pipelines::PipelineRow;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::pauses::of_pipeline;
+use super::pauses::shelf_of_pipeline;
 use super::problem::Result;
 use super::recorded::{Subject, noted};
 use super::request::{Params, Path, pipeline_name, read_body, require_media_type};
@@ -73,11 +73,24 @@ pub(super) async fn apply(
     Ok((status, noted(changed, applied)).into_response())
 }
 
-pub(super) async fn list(Scoped(state): Scoped) -> Result<Json<PipelineList>> {
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParams {
+    /// Only those that are paused, or only those that are not.
+    paused: Option<bool>,
+}
+
+pub(super) async fn list(Scoped(state): Scoped, Params(params): Params<ListParams>) -> Result<Json<PipelineList>> {
+    let shelves = state.store.shelves().await?;
+    let is_here = |what: &Pausable| matches!(what, Pausable::Pipeline(whose, _) if *whose == state.namespace);
+    if params.paused == Some(true) && !shelves.iter().any(|shelf| is_here(&shelf.pause.what)) {
+        // Who asks all the time reads all of them only while there are some.
+        return Ok(Json(PipelineList { pipelines: Vec::new() }));
+    }
     let rows = state.store.pipelines(&state.namespace).await?;
-    let pauses = state.store.pauses().await?;
-    let summary = |row| PipelineSummary::of(row, &pauses, &state.namespace);
-    Ok(Json(PipelineList { pipelines: rows.into_iter().map(summary).collect() }))
+    let summaries = rows.into_iter().map(|row| PipelineSummary::of(row, &shelves, &state.namespace));
+    let is_meant = |summary: &PipelineSummary| params.paused.is_none_or(|paused| paused == summary.paused.is_some());
+    Ok(Json(PipelineList { pipelines: summaries.filter(is_meant).collect() }))
 }
 
 pub(super) async fn show(Scoped(state): Scoped, Path(name): Path<String>) -> Result<Json<PipelineDetail>> {
@@ -87,9 +100,9 @@ pub(super) async fn show(Scoped(state): Scoped, Path(name): Path<String>) -> Res
 }
 
 async fn detail(state: &AppState, row: PipelineRow, pipeline: &Pipeline) -> Result<PipelineDetail> {
-    let pauses = state.store.pauses().await?;
+    let shelves = state.store.shelves().await?;
     Ok(PipelineDetail {
-        summary: PipelineSummary::of(row, &pauses, &state.namespace),
+        summary: PipelineSummary::of(row, &shelves, &state.namespace),
         versions: pipeline.versions,
         retention: pipeline.retention.into(),
         steps: pipeline.steps.iter().map(|step| step_of(pipeline, step)).collect(),
@@ -120,8 +133,8 @@ fn step_of(pipeline: &Pipeline, step: &StepSpec) -> PipelineStep {
 }
 
 impl PipelineSummary {
-    fn of(row: PipelineRow, pauses: &[Pause], namespace: &Namespace) -> Self {
-        let paused = of_pipeline(pauses, namespace, &row.name);
+    fn of(row: PipelineRow, shelves: &[Shelf], namespace: &Namespace) -> Self {
+        let paused = shelf_of_pipeline(shelves, namespace, &row.name);
         Self {
             name: row.name,
             digest: row.digest,

@@ -314,7 +314,7 @@ fn pipelines() -> Vec<Route> {
             .with(&[(201, ""), (200, "if nothing changed")])
             .or(&INVALID_PIPELINE, "")
             .or(&BUSY, ""),
-        Route::get("/v1/pipelines", pipelines::list).wants(Read).says("listPipelines", "pipelines"),
+        Route::get("/v1/pipelines", pipelines::list).wants(Read).says("listPipelines", "pipelines; with `paused=true` those that are paused, with what waits for the end of that"),
         Route::get("/v1/pipelines/{pipeline}", pipelines::show)
             .wants(Read)
             .says("showPipeline", "a pipeline's current version")

@@ -51,6 +51,24 @@ pub struct Pause {
     pub paused_at_ms: i64,
 }
 
+/// Steps on the shelf by one pause that are looked at: more are as many.
+pub const SHELVED_LOOKED_AT: u32 = 10_000;
+
+/// A pause that has not ended, and the steps that wait for its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shelf {
+    /// The pause.
+    pub pause: Pause,
+    /// Steps that were to start, and wait for its end: of the first [`SHELVED_LOOKED_AT`] on the shelf by it. What nobody has
+    /// asked for is not there, but in the queue.
+    pub steps: u32,
+    /// There may be more than were looked at.
+    pub more: bool,
+    /// Since when the oldest of these has waited at most, ms since 1970: since the pause began, or since its run was submitted,
+    /// if that was later. None if none waits.
+    pub oldest_ms: Option<i64>,
+}
+
 /// What was taken from the shelf.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Released {
@@ -87,6 +105,13 @@ pub trait Pauses {
     /// # Errors
     /// [`Error::Unavailable`].
     async fn pauses(&self) -> Result<Vec<Pause>>;
+
+    /// The same, each with what waits for its end. It costs what there is of pauses, and of each one's steps no more than
+    /// [`SHELVED_LOOKED_AT`].
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn shelves(&self) -> Result<Vec<Shelf>>;
 
     /// Runs that are paused themselves and have not ended, newest first, as [`Runs::runs`](super::runs::Runs::runs).
     ///

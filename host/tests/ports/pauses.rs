@@ -54,6 +54,11 @@ pub async fn what_is_paused_is_told_and_its_steps_come_back_in_pieces(store: &Sh
         let ready: Vec<_> = steps.iter().filter(|step| step.status == StepStatus::Ready).collect();
         assert!(ready.len() == 2 && ready.iter().all(|step| step.ready_at_ms.is_none()), "{steps:?}");
     }
+    let shelves = store.shelves().await.expect("a list");
+    let told: Vec<_> = shelves.iter().map(|shelf| (&shelf.pause, shelf.steps, shelf.more)).collect();
+    assert_eq!(told, [(&pauses[0], 4, false), (&pauses[1], 0, false)]);
+    assert!(shelves[0].oldest_ms.is_some_and(|oldest_ms| oldest_ms >= pauses[0].paused_at_ms), "{shelves:?}");
+    assert_eq!(shelves[1].oldest_ms, None);
     // Nobody finds them, whatever he looks for; nor are they of age.
     assert!(!releases(store, worker).await);
     assert_eq!(store.release(10).await.expect("nothing"), Default::default());
@@ -65,6 +70,7 @@ pub async fn what_is_paused_is_told_and_its_steps_come_back_in_pieces(store: &Sh
 
     // One of them is stopped meanwhile: it leaves the shelf for nowhere.
     store.cancel(runs[1]).await.expect("cancelled");
+    assert_eq!(store.shelves().await.expect("a list")[0].steps, 2);
     assert!(store.unpause(&pipeline).await.expect("unpaused"));
     assert!(!store.unpause(&pipeline).await.expect("unpaused before"));
     assert!(releases(store, worker).await, "the sweep is told");
@@ -85,6 +91,7 @@ pub async fn what_is_paused_is_told_and_its_steps_come_back_in_pieces(store: &Sh
     store.unpause(&other).await.expect("unpaused");
     store.release(1).await.expect("nothing");
     assert_eq!(store.pauses().await.expect("a list"), []);
+    assert_eq!(store.shelves().await.expect("a list"), []);
 }
 
 pub async fn runs_that_are_paused_are_listed_and_there_is_an_end_to_pauses(store: &SharedStore) {

@@ -10,6 +10,7 @@ mod interrupted;
 mod kept_row;
 mod lists;
 mod logs;
+mod pauses;
 mod pressure;
 mod retention;
 mod signals;

@@ -23,6 +23,24 @@ pub struct Pause {
     /// Why, in the words of whoever paused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The steps that wait for its end; of pipelines and queues where these are read, not of runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<PausedSteps>,
+}
+
+/// Steps that were to start, and wait for the end of a pause. What no worker has asked for yet is not among them, but among a
+/// queue's messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PausedSteps {
+    /// How many: of these ten thousand are looked at.
+    pub steps: u32,
+    /// Whether there may be more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+    /// Since when the oldest of them waits: the begin of the pause, or the submission of its run, if that was later; ms since
+    /// 1970. Not there if none waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_ms: Option<i64>,
 }
 
 /// A queue that is paused.
@@ -30,7 +48,7 @@ pub struct Pause {
 pub struct PausedQueue {
     /// Its name.
     pub queue: String,
-    /// Since when, and why.
+    /// Since when, why, and what waits for its end.
     #[serde(flatten)]
     pub pause: Pause,
 }

@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use super::runs::{run_columns, run_row};
 use super::{Postgres, ready_of};
 use crate::Result;
-use crate::pauses::{MOST_PAUSES, Pausable, Pause, Pauses, Released, too_many};
+use crate::pauses::{MOST_PAUSES, Pausable, Pause, Pauses, Released, SHELVED_LOOKED_AT, Shelf, too_many};
 use crate::runs::RunRow;
 
 /// A page of runs that are paused, in the order of an index that knows nothing else.
@@ -29,6 +29,22 @@ macro_rules! page {
         )
     };
 }
+
+/// Each pause, and what is on the shelf by it. What was stopped meanwhile stays there until the pause ends. Ids of runs grow with
+/// time: the first is the one that was submitted first.
+const SHELVES: &str = "
+    select p.kind, p.namespace, p.name, p.reason, (extract(epoch from p.paused_at) * 1000)::bigint as paused_at_ms,
+           b.steps, b.looked_at,
+           (extract(epoch from greatest(p.paused_at, r.created_at)) * 1000)::bigint as oldest_ms
+    from pause p
+    cross join lateral (
+        select count(*)::int as looked_at, count(*) filter (where s.status = 'ready')::int as steps,
+               min(s.run_id::text) filter (where s.status = 'ready') as first
+        from (select y.run_id, y.status from step y where y.shelved_by = p.id limit $1) as s
+    ) as b
+    left join lateral (select o.created_at from run o where o.id = b.first::uuid offset 0) as r on true
+    where p.ended_at is null
+    order by p.id";
 
 const PAUSED: &str = page!("");
 const PAUSED_OF: &str = page!("and r.pipeline = $4");
@@ -76,6 +92,11 @@ impl Pauses for Postgres {
         query.fetch_all(&self.pool).await?.iter().map(pause).collect()
     }
 
+    async fn shelves(&self) -> Result<Vec<Shelf>> {
+        let query = sqlx::query(SHELVES).bind(i64::from(SHELVED_LOOKED_AT));
+        query.fetch_all(&self.pool).await?.iter().map(shelf).collect()
+    }
+
     async fn paused_runs(
         &self,
         namespace: &Namespace,
@@ -99,5 +120,16 @@ fn pause(row: &PgRow) -> Result<Pause> {
         what: Pausable::of_words(row.try_get("kind")?, row.try_get("namespace")?, row.try_get("name")?)?,
         reason: row.try_get("reason")?,
         paused_at_ms: row.try_get("paused_at_ms")?,
+    })
+}
+
+fn shelf(row: &PgRow) -> Result<Shelf> {
+    let steps = row.try_get::<i32, _>("steps")?.cast_unsigned();
+    let oldest_ms: i64 = row.try_get("oldest_ms")?;
+    Ok(Shelf {
+        pause: pause(row)?,
+        steps,
+        more: row.try_get::<i32, _>("looked_at")?.cast_unsigned() >= SHELVED_LOOKED_AT,
+        oldest_ms: (steps > 0).then_some(oldest_ms),
     })
 }

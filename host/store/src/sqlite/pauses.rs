@@ -8,7 +8,8 @@ use pawl_domain::id::{RunId, StepId};
 use pawl_domain::namespace::Namespace;
 use pawl_domain::ready::SHELVED_MS;
 use pawl_domain::status::StepStatus;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
+use uuid::Uuid;
 
 use super::ledger::Ledger;
 use super::rows::{Run, Step};
@@ -16,7 +17,7 @@ use super::runs::{page_bound, run_query, run_row};
 use super::sweeps::{ready_anew, step_of};
 use super::{Sqlite, row, rows};
 use crate::Result;
-use crate::pauses::{MOST_PAUSES, Pausable, Pause, Pauses, Released, too_many};
+use crate::pauses::{MOST_PAUSES, Pausable, Pause, Pauses, Released, SHELVED_LOOKED_AT, Shelf, too_many};
 use crate::runs::RunRow;
 use crate::write::Member;
 
@@ -135,14 +136,17 @@ impl Pauses for Sqlite {
     async fn pauses(&self) -> Result<Vec<Pause>> {
         self.read(|conn| {
             let sql = "select kind, namespace, name, reason, paused_at from pause where ended_at is null order by id";
-            rows(conn, sql, [], |row| {
-                let (kind, namespace): (String, String) = (row.get("kind")?, row.get("namespace")?);
-                Ok(Pause {
-                    what: Pausable::of_words(&kind, &namespace, row.get("name")?)?,
-                    reason: row.get("reason")?,
-                    paused_at_ms: row.get("paused_at")?,
-                })
-            })
+            rows(conn, sql, [], pause)
+        })
+        .await
+    }
+
+    async fn shelves(&self) -> Result<Vec<Shelf>> {
+        self.read(|conn| {
+            let sql =
+                "select id, kind, namespace, name, reason, paused_at from pause where ended_at is null order by id";
+            let pauses = rows(conn, sql, [], |row| Ok((row.get::<_, i64>("id")?, pause(row)?)))?;
+            pauses.into_iter().map(|(id, pause)| shelf(conn, id, pause)).collect()
         })
         .await
     }
@@ -167,6 +171,35 @@ impl Pauses for Sqlite {
         })
         .await
     }
+}
+
+fn pause(row: &Row<'_>) -> Result<Pause> {
+    let (kind, namespace): (String, String) = (row.get("kind")?, row.get("namespace")?);
+    Ok(Pause {
+        what: Pausable::of_words(&kind, &namespace, row.get("name")?)?,
+        reason: row.get("reason")?,
+        paused_at_ms: row.get("paused_at")?,
+    })
+}
+
+/// What is on the shelf by a pause. What was stopped meanwhile stays there until it ends.
+fn shelf(conn: &Connection, id: i64, pause: Pause) -> Result<Shelf> {
+    // Ids of runs grow with time: the first is the one that was submitted first.
+    let sql = "select count(*) as looked_at, count(*) filter (where status = 'ready') as steps,
+                      min(run_id) filter (where status = 'ready') as first
+               from (select run_id, status from step where shelved_by = ?1 limit ?2)";
+    let counted = row(conn, sql, (id, SHELVED_LOOKED_AT), |row| {
+        Ok((row.get::<_, u32>("looked_at")?, row.get::<_, u32>("steps")?, row.get::<_, Option<Uuid>>("first")?))
+    })?;
+    let (looked_at, steps, first) = counted.unwrap_or_default();
+    let submitted_ms = match first {
+        Some(first) => {
+            row(conn, "select created_at from run where id = ?1", [first], |row| Ok(row.get::<_, i64>("created_at")?))?
+        }
+        None => None,
+    };
+    let oldest_ms = pause.paused_at_ms.max(submitted_ms.unwrap_or(i64::MIN));
+    Ok(Shelf { pause, steps, more: looked_at >= SHELVED_LOOKED_AT, oldest_ms: (steps > 0).then_some(oldest_ms) })
 }
 
 fn release(ledger: &Ledger<'_>, limit: usize) -> Result<Released> {
