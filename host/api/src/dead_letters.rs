@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use axum::Json;
 use pawl_domain::cause::{group_of, shared};
-use pawl_domain::id::{Digest, StepNo};
+use pawl_domain::id::{Digest, StepId, StepNo};
 use pawl_domain::pipeline::Pipeline;
 use pawl_store as store;
-use pawl_store::dead_letters::{COUNTED, DeadGroup, DeadGroupKey, DeadOrder, DeadPlace, DeadState};
+use pawl_store::dead_letters::{COUNTED, DeadGroup, DeadGroupKey, DeadOrder, DeadPlace, DeadState, DeadStep};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::problem::Result;
 use super::request::Params;
 use super::state::{AppState, step_name};
-use super::types::{DeadLetter, DeadLetterGroup, DeadLetterGroupList, DeadLetterList, DeadLetterState, Problem};
+use super::types::{
+    DeadLetter, DeadLetterGroup, DeadLetterGroupList, DeadLetterList, DeadLetterState, DiedOn, Problem,
+};
 use super::whose::Scoped;
 
 pub(super) mod act;
@@ -84,7 +86,26 @@ pub(super) async fn list(Scoped(state): Scoped, Params(params): Params<ListParam
         found.extend(named(&state, row).await?.filter(|letter| filter.means(letter)));
     }
     let next = last.filter(|_| more).map(|place| place.to_string());
-    Ok(Json(DeadLetterList { dead_letters: found.into_iter().map(Into::into).collect(), next }))
+    Ok(Json(DeadLetterList { dead_letters: told(&state, found).await?, next }))
+}
+
+/// The letters of a page, with what each has died on: it is asked for once.
+async fn told(state: &AppState, found: Vec<Named>) -> Result<Vec<DeadLetter>> {
+    let step = |letter: &Named| DeadStep { step: letter.row.place.step, plugin: letter.plugin.clone() };
+    let steps: Vec<DeadStep> = found.iter().map(step).collect();
+    let died_on = if steps.is_empty() { Vec::new() } else { state.store.died_on(&state.namespace, &steps).await? };
+    let mut died_on: BTreeMap<StepId, store::dead_letters::DiedOn> =
+        died_on.into_iter().map(|on| (on.step, on)).collect();
+    let letter = |letter: Named| {
+        let on = died_on.remove(&letter.row.place.step).map(|on| DiedOn {
+            plugin: letter.plugin.clone(),
+            version: on.version,
+            active: on.is_active,
+            component: on.component,
+        });
+        DeadLetter { died_on: on, ..letter.into() }
+    };
+    Ok(found.into_iter().map(letter).collect())
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -156,16 +177,25 @@ impl Filter {
     }
 }
 
-/// A letter, and the name of its step.
+/// A letter, the name of its step, and that of its plugin.
 struct Named {
     row: store::dead_letters::DeadLetter,
     step: String,
+    plugin: String,
 }
 
 /// A letter with its step's name; none if its run is gone by now, and its pipeline with it.
 async fn named(state: &AppState, row: store::dead_letters::DeadLetter) -> Result<Option<Named>> {
     let pipeline = known_pipeline(state, row.pipeline_digest).await?;
-    Ok(pipeline.map(|pipeline| Named { step: step_name(&pipeline, row.place.step.step), row }))
+    Ok(pipeline.map(|pipeline| {
+        let no = row.place.step.step;
+        Named { step: step_name(&pipeline, no), plugin: plugin_of(&pipeline, no), row }
+    }))
+}
+
+/// The plugin that a pipeline names for a step.
+pub(super) fn plugin_of(pipeline: &Pipeline, step: StepNo) -> String {
+    pipeline.step(step).map(|spec| spec.plugin.clone()).unwrap_or_default()
 }
 
 async fn known_pipeline(state: &AppState, digest: Digest) -> Result<Option<Arc<Pipeline>>> {
@@ -208,7 +238,7 @@ impl From<DeadLetterState> for DeadState {
 }
 
 impl From<Named> for DeadLetter {
-    fn from(Named { row, step }: Named) -> Self {
+    fn from(Named { row, step, .. }: Named) -> Self {
         Self {
             run: row.place.step.run,
             group: group_of(&row.pipeline, &step, &row.cause),
@@ -220,6 +250,7 @@ impl From<Named> for DeadLetter {
             },
             cause: row.cause,
             died_at_ms: row.place.at_us / 1_000,
+            died_on: None,
         }
     }
 }

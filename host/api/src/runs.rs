@@ -8,6 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use pawl_domain::id::{RunId, StepId};
 use pawl_domain::pipeline::Pipeline;
+use pawl_store::dead_letters::DeadStep;
 use pawl_store::logs::Wanted;
 use pawl_store::runs::{RunRow, StepRow};
 use pawl_store::seal::Place;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::dead_letters::plugin_of;
 use super::explain::{EXPLAINED_SIGNALS, EXPLAINED_STEPS, LOGS_READ, explain, last_logged, name_rejected};
 use super::health;
 use super::parked::{again, ways_out};
@@ -29,6 +31,9 @@ use super::types::{
     Because, EventKind, Explanation, Problem, Run, RunStatus, RunSummary, Step, StepDetail, StepStatus,
 };
 use super::whose::Scoped;
+
+/// Steps of a run that have died and of which it is told on which version of their plugin.
+const VERSIONS_TOLD: usize = 50;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -55,8 +60,22 @@ pub(super) async fn show(
     }
     let (row, steps) = state.store.run(id, None).await?;
     let pipeline = state.pipeline(row.pipeline_digest).await?;
-    let steps = steps.into_iter().map(|step| step_of(id, &pipeline, step)).collect();
+    let steps = steps_of(&state, id, &pipeline, steps).await?;
     Ok(Json(Run { summary: row.into(), steps }))
+}
+
+/// The steps, and of those that have died on which version of their plugin.
+async fn steps_of(state: &AppState, run: RunId, pipeline: &Pipeline, rows: Vec<StepRow>) -> Result<Vec<Step>> {
+    let is_dead = |row: &&StepRow| matches!(row.status, StepStatus::Failed | StepStatus::Parked);
+    let dead = rows.iter().filter(is_dead).take(VERSIONS_TOLD);
+    let dead: Vec<DeadStep> =
+        dead.map(|row| DeadStep { step: StepId { run, step: row.no }, plugin: plugin_of(pipeline, row.no) }).collect();
+    let died_on = if dead.is_empty() { Vec::new() } else { state.store.died_on(&state.namespace, &dead).await? };
+    let told = rows.into_iter().map(|row| {
+        let component_version = died_on.iter().find(|on| on.step.step == row.no).and_then(|on| on.version.clone());
+        Step { component_version, ..step_of(run, pipeline, row) }
+    });
+    Ok(told.collect())
 }
 
 pub(super) async fn show_step(
@@ -77,7 +96,8 @@ pub(super) async fn show_step(
         StepStatus::Failed => again(id, &step),
         _ => Vec::new(),
     };
-    Ok(Json(StepDetail { step: step_of(id, &pipeline, row), output, ways_out }))
+    let step = steps_of(&state, id, &pipeline, vec![row]).await?.remove(0);
+    Ok(Json(StepDetail { step, output, ways_out }))
 }
 
 pub(super) async fn input(Scoped(state): Scoped, Path(run): Path<String>) -> Result<Response> {
@@ -160,6 +180,7 @@ pub(super) fn step_of(run: RunId, pipeline: &Pipeline, row: StepRow) -> Step {
         plugin: spec.map(|spec| spec.plugin.clone()).unwrap_or_default(),
         version: spec.and_then(|spec| spec.version.clone()),
         component: row.component,
+        component_version: None,
         needs: spec.map_or_else(Vec::new, |spec| spec.needs.iter().map(|need| step_name(pipeline, *need)).collect()),
         queue: spec.map(|spec| spec.queue.clone()).unwrap_or_default(),
         priority: spec.map(|spec| spec.priority).unwrap_or_default(),

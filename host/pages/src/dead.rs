@@ -16,6 +16,7 @@ use super::visit::Visit;
 use super::words::{cut, figure, name};
 
 mod act;
+mod versions;
 
 pub(super) use act::act;
 
@@ -114,6 +115,10 @@ fn of_state(group: &DeadLetterGroup) -> Look {
 async fn of(visit: &Visit, which: &Which, note: Option<Markup>) -> Result<Sheet, Problem> {
     let list: DeadLetterList = visit.read(&format!("{ROUTE}?limit={LISTED}&{}", which.query())).await?;
     let now = now_ms();
+    let versions = match which {
+        Which::Group(_) => versions::told(visit, &list.dead_letters, now).await,
+        Which::Pipeline(_) => html! {},
+    };
     let main = html! {
         p class="crumbs" { a href="/dead-letters" { "Dead letters" } }
         @match (which, list.dead_letters.first()) {
@@ -124,6 +129,7 @@ async fn of(visit: &Visit, which: &Which, note: Option<Markup>) -> Result<Sheet,
             },
             (Which::Group(_), None) => { div class="head" { h1 { "Nothing is left of this" } } },
         }
+        (versions)
         @if let Some(note) = note { (note) }
         @if visit.may(&Method::POST, ROUTE) && !list.dead_letters.is_empty() { (verbs(which, &list.dead_letters)) }
         (part("letters", "Steps", &letters(&list, now)))
@@ -141,7 +147,7 @@ fn letters(list: &DeadLetterList, now: i64) -> Markup {
             div class="empty" { p { (look::GOOD.icon()) " Somebody has looked after all of it." } }
         } @else {
             table class="rows" {
-                (columns(&[("State", ""), ("Step", ""), ("Run", "wide"), ("Died", "num")]))
+                (columns(&[("State", ""), ("Step", ""), ("Run", "wide"), ("On", "wide"), ("Died", "num")]))
                 tbody { @for letter in &list.dead_letters { (letter_row(letter, now)) } }
             }
             @if list.next.is_some() {
@@ -161,6 +167,7 @@ fn letter_row(letter: &DeadLetter, now: i64) -> Markup {
                 " " span class="muted" { (name(&letter.pipeline)) }
             }
             td class="wide" { code class="id" { (letter.run) } }
+            td class="wide" { @if let Some(on) = &letter.died_on { (versions::link(on)) } @else { "–" } }
             td class="num" { (ago(letter.died_at_ms, now)) }
         }
     }

@@ -107,6 +107,29 @@ pub struct DeadLetter {
     pub cause: String,
 }
 
+/// A step that has died, and the plugin that its pipeline names for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadStep {
+    /// The step.
+    pub step: StepId,
+    /// The plugin's name.
+    pub plugin: String,
+}
+
+/// What a step has died on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiedOn {
+    /// The step.
+    pub step: StepId,
+    /// Its component.
+    pub component: Digest,
+    /// The version of its plugin that this is: of several the active one, or the newest. None if there is none any more, or if
+    /// a person has put the step on something else.
+    pub version: Option<String>,
+    /// Whether that version is the active one now.
+    pub is_active: bool,
+}
+
 /// Where a page of groups goes on: after this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadGroupKey {
@@ -149,6 +172,12 @@ pub trait DeadLetters {
     /// # Errors
     /// [`super::Error::Unavailable`].
     async fn dead_letters_of(&self, steps: &[StepId]) -> Result<Vec<DeadLetter>>;
+
+    /// What these steps of a namespace have died on, those that were ever claimed. It costs as many steps as are named.
+    ///
+    /// # Errors
+    /// [`super::Error::Unavailable`].
+    async fn died_on(&self, namespace: &Namespace, steps: &[DeadStep]) -> Result<Vec<DiedOn>>;
 
     /// Up to `limit` groups of a namespace after this one, by pipeline, version, step and cause. It costs what there is of
     /// groups, and of each group's letters no more than [`COUNTED`].

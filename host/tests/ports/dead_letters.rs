@@ -9,7 +9,7 @@ use pawl_domain::id::{RunId, StepId, StepNo};
 use pawl_domain::journal::{Checkpoint, Entry, Held, Segment};
 use pawl_domain::status::{RunStatus, StepStatus};
 use pawl_rehearsal::private::PrivatePostgres;
-use pawl_store::dead_letters::{DeadLetter, DeadOrder, DeadState};
+use pawl_store::dead_letters::{DeadLetter, DeadOrder, DeadState, DeadStep, DiedOn};
 use pawl_store::seal::Seal;
 use pawl_store::submit::NewRun;
 use pawl_store::write::{Batch, Member, Settlement, Verdict};
@@ -87,6 +87,15 @@ pub async fn dead_letters_come_and_go_with_their_steps(store: &SharedStore) {
         assert_eq!(store.runs_with_error(&[run], part.as_bytes()).await.expect("runs"), found, "{part}");
     }
     assert_eq!(store.dead_letters(&HERE, DeadOrder::OldestFirst(Some(letter.place)), 9).await.expect("a page"), []);
+
+    let component = store.component_of(&HERE, "plugin", None).await.expect("the active one");
+    let version = store.plugins(&HERE, Some("plugin")).await.expect("plugins").remove(0).active_version;
+    let named = |plugin: &str| [DeadStep { step: steps[0], plugin: plugin.to_owned() }];
+    let died_on = store.died_on(&HERE, &named("plugin")).await.expect("what it died on");
+    assert_eq!(died_on, [DiedOn { step: steps[0], component, version, is_active: true }]);
+    let unknown = store.died_on(&HERE, &named("another")).await.expect("what it died on");
+    assert_eq!(unknown, [DiedOn { step: steps[0], component, version: None, is_active: false }]);
+    assert_eq!(store.died_on(&HERE, &[]).await.expect("nothing"), []);
 
     store.retry(run, None, BTreeMap::new()).await.expect("retried");
     assert_eq!(letters(store, &steps).await, [], "it is tried again");

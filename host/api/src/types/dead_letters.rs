@@ -1,6 +1,6 @@
 //! Dead letters: steps that have failed for good or are parked, until somebody has looked after them.
 
-use pawl_domain::id::RunId;
+use pawl_domain::id::{Digest, RunId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -67,6 +67,24 @@ pub struct DeadLetter {
     pub group: String,
     /// When it failed or was parked.
     pub died_at_ms: i64,
+    /// What it died on; not there if nobody has begun it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub died_on: Option<DiedOn>,
+}
+
+/// What a step has died on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DiedOn {
+    /// The plugin that its pipeline names for it.
+    pub plugin: String,
+    /// The version of that plugin which the component is, if one is known: of several the active one, or the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Whether that version is the active one now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub active: bool,
+    /// The component.
+    pub component: Digest,
 }
 
 /// `GET /v1/dead-letters/groups`.

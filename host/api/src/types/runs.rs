@@ -186,6 +186,10 @@ pub struct Step {
     pub version: Option<String>,
     /// The component that it runs on; none before its start, if that decides.
     pub component: Option<Digest>,
+    /// Of a step that has failed or is parked, the version of its plugin that its component is, if one is known: of several the
+    /// active one, or the newest. It is told of the first fifty of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component_version: Option<String>,
     /// Steps whose outputs it takes.
     pub needs: Vec<String>,
     /// Its queue.

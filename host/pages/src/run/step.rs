@@ -68,7 +68,17 @@ fn head(step: &Step, now: i64) -> Markup {
             (of_step(step.status).chip())
             dl class="facts" {
                 div { dt { "Plugin" } dd { a href=(plugins::path(&step.plugin)) { (step.plugin) } @if let Some(version) = &step.version { "@" (version) } } }
-                @if let Some(component) = component { div { dt { "Component" } dd { code class="id" { (component) } } } }
+                @if let Some(component) = component {
+                    div {
+                        dt { "Component" }
+                        dd {
+                            code class="id" { (component) }
+                            @if let Some(version) = &step.component_version {
+                                ", " a href=(plugins::path(&step.plugin)) { (step.plugin) " " (version) }
+                            }
+                        }
+                    }
+                }
                 div { dt { "Queue" } dd { (step.queue) ", " (step.priority.as_str()) } }
                 @if let Some(started) = step.started_at_ms { div { dt { "Took" } dd { (duration((until - started).max(0))) } } }
                 div {

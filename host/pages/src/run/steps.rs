@@ -46,8 +46,13 @@ fn row(run: RunId, step: &Step, now: i64) -> Markup {
             th scope="row" { a class="row" href={ "/runs/" (run) "/steps/" (step.name) } { (name(&step.name)) } }
             td { div class="stands" { (of_step(step.status).chip()) (says(step)) } }
             td class="wide" {
-                a href=(plugins::path(&step.plugin)) { (name(&step.plugin)) }
-                @if let Some(version) = &step.version { span class="muted" { "@" (version) } }
+                @match &step.component_version {
+                    Some(version) => a href=(plugins::path(&step.plugin)) { (name(&format!("{} {version}", step.plugin))) },
+                    None => {
+                        a href=(plugins::path(&step.plugin)) { (name(&step.plugin)) }
+                        @if let Some(version) = &step.version { span class="muted" { "@" (version) } }
+                    },
+                }
             }
             td class="num wide" { @if step.attempts > 0 { (step.attempts) } @else { "–" } }
             td class="num" {

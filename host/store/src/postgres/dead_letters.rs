@@ -10,7 +10,9 @@ use uuid::Uuid;
 use super::runs::{run_columns, run_row};
 use super::{Postgres, digest_of, parse};
 use crate::Result;
-use crate::dead_letters::{COUNTED, DeadGroup, DeadGroupKey, DeadLetter, DeadLetters, DeadOrder, DeadPlace};
+use crate::dead_letters::{
+    COUNTED, DeadGroup, DeadGroupKey, DeadLetter, DeadLetters, DeadOrder, DeadPlace, DeadStep, DiedOn,
+};
 use crate::runs::RunRow;
 
 /// What is read of a letter; a macro, so that statements stay constants.
@@ -136,6 +138,37 @@ impl DeadLetters for Postgres {
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(letter).collect()
+    }
+
+    async fn died_on(&self, namespace: &Namespace, steps: &[DeadStep]) -> Result<Vec<DiedOn>> {
+        // Each step by its key, and its version by that of the plugin.
+        let rows = sqlx::query(
+            "select s.run_id, s.step_no, y.component, v.version, coalesce(v.is_active, false) as is_active
+             from unnest($1::uuid[], $2::int[], $3::text[]) as s (run_id, step_no, plugin)
+             cross join lateral (select o.component from step o
+                                 where o.run_id = s.run_id and o.step_no = s.step_no and o.component is not null
+                                 offset 0) as y
+             left join lateral (
+                 select o.version, o.version is not distinct from u.active_version as is_active
+                 from plugin u join plugin_version o on o.namespace = u.namespace and o.name = u.name
+                 where u.namespace = $4 and u.name = s.plugin and o.digest = y.component
+                 order by is_active desc, o.created_at desc limit 1) as v on true",
+        )
+        .bind(steps.iter().map(|dead| dead.step.run.0).collect::<Vec<_>>())
+        .bind(steps.iter().map(|dead| dead.step.step.0).collect::<Vec<_>>())
+        .bind(steps.iter().map(|dead| dead.plugin.as_str()).collect::<Vec<_>>())
+        .bind(namespace.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        let died_on = |row: &PgRow| -> Result<DiedOn> {
+            Ok(DiedOn {
+                step: StepId { run: RunId(row.try_get("run_id")?), step: StepNo(row.try_get("step_no")?) },
+                component: digest_of(row, "component")?,
+                version: row.try_get("version")?,
+                is_active: row.try_get("is_active")?,
+            })
+        };
+        rows.iter().map(died_on).collect()
     }
 
     async fn dead_groups(

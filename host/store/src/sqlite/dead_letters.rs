@@ -14,7 +14,9 @@ use super::rows::Step;
 use super::runs::{page_bound, run_query, run_row};
 use super::{Sqlite, digest_of, parse, row, rows};
 use crate::Result;
-use crate::dead_letters::{COUNTED, DeadGroup, DeadGroupKey, DeadLetter, DeadLetters, DeadOrder, DeadPlace};
+use crate::dead_letters::{
+    COUNTED, DeadGroup, DeadGroupKey, DeadLetter, DeadLetters, DeadOrder, DeadPlace, DeadStep, DiedOn,
+};
 use crate::runs::RunRow;
 
 /// What is read of a letter; a macro, so that statements stay constants.
@@ -71,6 +73,18 @@ impl DeadLetters for Sqlite {
             let mut found = Vec::new();
             for id in steps {
                 found.extend(row(conn, letters!("run_id = ?1 and step_no = ?2"), (id.run.0, id.step.0), letter)?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn died_on(&self, namespace: &Namespace, steps: &[DeadStep]) -> Result<Vec<DiedOn>> {
+        let (namespace, steps) = (namespace.to_string(), steps.to_vec());
+        self.read(move |conn| {
+            let mut found = Vec::new();
+            for dead in steps {
+                found.extend(died_on(conn, &namespace, &dead)?);
             }
             Ok(found)
         })
@@ -162,6 +176,22 @@ fn next_parked(
             row(conn, sql, (namespace, bound.0, bound.1, pipeline), next)
         }
     }
+}
+
+fn died_on(conn: &Connection, namespace: &str, dead: &DeadStep) -> Result<Option<DiedOn>> {
+    let DeadStep { step, plugin } = dead;
+    let sql = "select component from step where run_id = ?1 and step_no = ?2 and component is not null";
+    let Some(component) = row(conn, sql, (step.run.0, step.step.0), |row| digest_of(row, "component"))? else {
+        return Ok(None);
+    };
+    let sql = "select v.version, v.version is p.active_version as is_active
+               from plugin p join plugin_version v on v.namespace = p.namespace and v.name = p.name
+               where p.namespace = ?1 and p.name = ?2 and v.digest = ?3
+               order by is_active desc, v.created_at desc limit 1";
+    let of = (namespace, plugin, &component.0[..]);
+    let version = row(conn, sql, of, |row| Ok((row.get::<_, String>("version")?, row.get::<_, bool>("is_active")?)))?;
+    let (version, is_active) = version.map_or((None, false), |(version, is_active)| (Some(version), is_active));
+    Ok(Some(DiedOn { step: *step, component, version, is_active }))
 }
 
 fn next_group(conn: &Connection, namespace: &str, after: Option<&DeadGroupKey>) -> Result<Option<DeadGroupKey>> {
