@@ -19,6 +19,7 @@ use workers::Known;
 mod check;
 mod database;
 mod incidents;
+mod paused;
 mod queues;
 mod runs;
 mod workers;
@@ -70,7 +71,10 @@ pub async fn look(store: &dyn Store, look: Look) -> Found {
             let (backlog, workers) = (store.backlog().await?, store.workers().await?);
             unserved = store.unserved_queues().await?;
             let mut checks = queues::judge(&backlog.oldest_ready_ms, &unserved, &workers);
-            checks.push(runs::paused(backlog.paused));
+            let is_any = backlog.paused.pipelines + backlog.paused.queues > 0;
+            let shelves = if is_any { store.shelves().await? } else { Vec::new() };
+            let now_ms = if is_any { ask().await?.now_ms } else { 0 };
+            checks.push(paused::judge(backlog.paused, &shelves, now_ms));
             Ok(checks)
         }),
         bounded("circuits", limit, async {

@@ -1,10 +1,9 @@
 //! Runs: what nobody moves, what waits for a person, what has failed lately; and whether retention keeps pace.
 
-use pawl_base::{counted, duration};
+use pawl_base::duration;
 use pawl_domain::decision::circuit::{journal_in, key_in, secret_in};
 use pawl_store::circuits::CircuitRow;
 use pawl_store::doctor::{FAILED_LOOKED_AT, Troubles};
-use pawl_store::live::PausedCount;
 use pawl_store::recoveries::InterruptedRow;
 
 use super::check::Check;
@@ -52,24 +51,6 @@ pub(super) fn troubles(found: &Troubles, since_ms: i64) -> [Check; 2] {
         ),
     };
     [parked.figure("parked", found.parked).figure("new", found.parked_since), failed.figure("new", found.failed_since)]
-}
-
-/// What a person has paused stands still until somebody unpauses it, and somebody may have forgotten.
-pub(super) fn paused(count: PausedCount) -> Check {
-    let PausedCount { runs, pipelines, queues } = count;
-    let some = [(runs, "run"), (pipelines, "pipeline"), (queues, "queue")];
-    let said = some.iter().filter(|(count, _)| *count > 0);
-    let said: Vec<String> = said.map(|(count, what)| counted((*count).into(), what)).collect();
-    let check = match said.as_slice() {
-        [] => Check::ok("paused", "nothing is paused"),
-        said => Check::warn(
-            "paused",
-            format!("paused: {}; nothing of theirs starts", said.join(", ")),
-            "`pawl run list --status paused`, `pawl pipeline list` and `pawl queue list` tell since when and why; \
-             `unpause` lets them go on",
-        ),
-    };
-    check.figure("runs", runs).figure("pipelines", pipelines).figure("queues", queues)
 }
 
 /// What steps wait for that is not here: outside hosts that are down, secrets that workers lack, and workers that can read their
@@ -232,17 +213,6 @@ mod tests {
         assert_eq!(parked.found, "3 steps wait for a person, 1 of them for less than 1 h 0 min");
         assert_eq!(failed.found, "1000 runs or more failed within 1 h 0 min");
         assert_eq!((parked.status, failed.status), (Status::Warn, Status::Warn));
-    }
-
-    #[test]
-    fn what_is_paused_is_a_warning_that_names_where_to_look() {
-        assert_eq!(paused(PausedCount::default()).status, Status::Ok);
-        let check = paused(PausedCount { runs: 2, pipelines: 0, queues: 1 });
-        assert_eq!(
-            (check.status, check.found.as_str()),
-            (Status::Warn, "paused: 2 runs, 1 queue; nothing of theirs starts")
-        );
-        assert_eq!((check.figures["runs"], check.figures["queues"]), (2, 1));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use pawl_api::types::{Check, CheckStatus, Findings, Problem};
 use super::{row, sheet};
 use crate::frame::{Live, Sheet, part};
 use crate::look::{self, Look};
+use crate::pipelines;
 use crate::visit::Visit;
 use crate::words::{count, prose};
 
@@ -89,10 +90,27 @@ fn place(check: &Check) -> Option<(String, &'static str)> {
         ("stuck", _) => ("/runs?status=stuck", "Stuck runs"),
         ("parked", _) => ("/dead-letters", "Dead letters"),
         ("failed", _) => ("/runs?status=failed", "Failed runs"),
-        ("paused", _) => ("/runs?status=paused", "Paused runs"),
+        ("paused", _) => return Some(place_of_pause(check)),
         _ => return None,
     };
     Some((path.to_owned(), name))
+}
+
+/// Where what is paused goes on: the one thing that is, else those of its kind.
+fn place_of_pause(check: &Check) -> (String, &'static str) {
+    let subject = check.subject.as_deref().unwrap_or_default();
+    let count = |what: &str| check.figures.get(what).copied().unwrap_or(0);
+    if let Some(queue) = subject.strip_prefix("queue ") {
+        (super::queue::path(queue), "Queue")
+    } else if let Some(pipeline) = subject.strip_prefix("pipeline ").filter(|name| !name.contains('/')) {
+        (pipelines::path(pipeline), "Pipeline")
+    } else if count("queues") > 0 {
+        ("/queues".to_owned(), "Queues")
+    } else if count("pipelines") > 0 {
+        ("/pipelines".to_owned(), "Pipelines")
+    } else {
+        ("/runs?status=paused".to_owned(), "Paused runs")
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +131,17 @@ mod tests {
         assert_eq!(path("queue", Some("gpu")).as_deref(), Some("/queues/gpu"));
         assert_eq!(path("worker_lease", Some("1f2e")).as_deref(), Some("/workers"));
         assert_eq!(path("schema", None), None);
+        for (subject, leads_to) in [
+            (Some("queue gpu"), "/queues/gpu"),
+            (Some("pipeline orders"), "/pipelines/orders"),
+            (Some("pipeline team-a/orders"), "/runs?status=paused"),
+            (None, "/runs?status=paused"),
+        ] {
+            assert_eq!(path("paused", subject).as_deref(), Some(leads_to), "{subject:?}");
+        }
+        let mut several = check("paused", None);
+        several.figures.insert("queues".to_owned(), 2);
+        assert_eq!(place(&several).map(|(path, _)| path).as_deref(), Some("/queues"));
         assert_eq!(said(&check("worker_lease", Some("1f2e"))), "worker lease 1f2e");
     }
 }
