@@ -40,6 +40,7 @@ mod operations;
 mod overview;
 mod pace;
 mod panel;
+mod pauses;
 mod pipelines;
 mod places;
 mod plugins;

@@ -2,9 +2,11 @@
 //! those who may see them.
 
 use axum::response::Response;
-use futures_util::future::{join, join3};
+use futures_util::future::{join, join3, join4};
 use maud::{Markup, html};
-use pawl_api::types::{DeadLetterGroupList, IncidentList, Problem, QueueList, RunList, Scale, WorkerList};
+use pawl_api::types::{
+    DeadLetterGroupList, IncidentList, PipelineList, Problem, QueueList, RunList, Scale, WorkerList,
+};
 use serde::de::DeserializeOwned;
 
 use super::charts::Lately;
@@ -15,8 +17,10 @@ use super::runs;
 use super::times::{duration, now_ms};
 use super::visit::Visit;
 use super::words::figure;
+use paused::AllPaused;
 
 mod needs;
+mod paused;
 
 /// Runs that the pictures are made of, and those that are listed.
 const LISTED: u32 = 1_000;
@@ -33,6 +37,7 @@ struct Known {
     demand: Option<Scale>,
     queues: Option<QueueList>,
     workers: Option<WorkerList>,
+    paused: AllPaused,
 }
 
 pub(super) async fn show(visit: Visit) -> Response {
@@ -44,16 +49,22 @@ async fn maybe<T: DeserializeOwned>(visit: &Visit, path: &str) -> Option<T> {
 }
 
 async fn known(visit: &Visit) -> Known {
-    let ((groups, stuck, incidents), (demand, queues, workers)) = join(
+    let ((groups, stuck, incidents), (demand, queues, workers, pipelines)) = join(
         join3(
             maybe(visit, "/v1/dead-letters/groups?limit=50"),
             maybe(visit, "/v1/runs?status=stuck&limit=20"),
             maybe(visit, "/v1/incidents?within_ms=0&limit=20"),
         ),
-        join3(maybe(visit, "/v1/scale"), maybe(visit, "/v1/queues"), maybe(visit, "/v1/workers")),
+        join4(
+            maybe(visit, "/v1/scale"),
+            maybe(visit, "/v1/queues"),
+            maybe(visit, "/v1/workers"),
+            maybe::<PipelineList>(visit, "/v1/pipelines?paused=true"),
+        ),
     )
     .await;
-    Known { groups, stuck, incidents, demand, queues, workers }
+    let paused = AllPaused::of(visit, queues.as_ref(), pipelines.as_ref()).await;
+    Known { groups, stuck, incidents, demand, queues, workers, paused }
 }
 
 async fn sheet(visit: &Visit) -> Result<Sheet, Problem> {
@@ -96,7 +107,12 @@ fn figures(known: &Known, lately: &Lately) -> Markup {
             }
             @if let Some(demand) = &known.demand {
                 @let waits: u64 = demand.queues.iter().map(|queue| queue.backlog).sum();
-                div { dt { "Waiting in queues" } dd { (figure(waits)) small { " steps" } } }
+                @let paused = known.queues.iter().flat_map(|list| &list.paused);
+                @let held: u64 = paused.filter_map(|it| it.pause.waiting.as_ref()).map(|it| u64::from(it.steps)).sum();
+                div {
+                    dt { "Waiting in queues" }
+                    dd { (figure(waits)) small { " steps" @if held > 0 { ", and " (figure(held)) " behind a pause" } } }
+                }
             }
             div { dt { "Succeeded" } dd { (figure(good as u64)) small { " in " (lately.when()) } } }
             div {

@@ -178,9 +178,16 @@ fn a_paused_queue_takes_what_is_submitted_and_another_process_lets_it_go_on() ->
     let pending: i64 = cluster.database.value("select count(*) from run where status = 'pending'")?;
     ensure!(pending == RUNS as i64, "{} have started", RUNS as i64 - pending);
     let list: QueueList = cluster.client.queues()?;
-    ensure!(list.paused.iter().any(|it| it.queue == "gpu" && it.pause.reason.as_deref() == Some("new drivers")));
+    let gpu = list.paused.iter().find(|it| it.queue == "gpu").context("it is paused")?;
+    let waiting = gpu.pause.waiting.as_ref().context("it is counted")?;
+    ensure!(gpu.pause.reason.as_deref() == Some("new drivers") && waiting.steps == RUNS as u32, "{gpu:?}");
+    ensure!(waiting.since_ms.is_some_and(|since_ms| since_ms >= gpu.pause.since_ms), "{gpu:?}");
+    let doctor = cluster.try_pawl(&["doctor", "--quick"])?;
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    ensure!(said.contains("the queue gpu (for") && said.contains("new drivers; 40 steps wait)"), "{said}");
     for words in [&["queue", "list", "--over", "0s"][..], &["queue", "show", "gpu", "--over", "0s"]] {
-        ensure!(cluster.pawl(words)?.contains("paused"), "{words:?}");
+        let said = cluster.pawl(words)?;
+        ensure!(said.contains("paused") && said.contains("(40 steps wait, the oldest for "), "{words:?}: {said}");
     }
     let text = cluster.pawl(&["run", "explain", &runs[0].to_string()])?;
     ensure!(text.contains("unpause it with `pawl queue unpause gpu`"), "{text}");

@@ -13,6 +13,7 @@ use crate::forms::Fields;
 use crate::frame::{Sheet, part};
 use crate::look::{self, Look};
 use crate::panel::{Panel, hidden, line};
+use crate::pauses::{waits, who_paused_queue};
 use crate::query::Query;
 use crate::rows::columns;
 use crate::said;
@@ -54,13 +55,17 @@ pub(crate) async fn act(visit: Visit, Path(queue): Path<String>, RawForm(form): 
 
 async fn page(visit: &Visit, queue: &str, note: &Markup) -> Result<Sheet, Problem> {
     let found: QueueDetail = visit.read(&format!("/v1/queues/{}", encoded(queue))).await?;
+    let who = match &found.paused {
+        Some(pause) => who_paused_queue(visit, &found.queue, pause).await,
+        None => None,
+    };
     let now = now_ms();
     let main = html! {
         p class="crumbs" { a href="/queues" { "Queues" } }
         div class="head" id="head" data-live {
             h1 { (found.queue) }
             @if found.paused.is_some() { (look::PAUSED.chip()) }
-            (facts(&found, now))
+            (facts(&found, who.as_deref(), now))
         }
         (row(visit, "/queues"))
         (note)
@@ -72,13 +77,21 @@ async fn page(visit: &Visit, queue: &str, note: &Markup) -> Result<Sheet, Proble
     Ok(sheet(format!("Queue {}", found.queue), main))
 }
 
-fn facts(found: &QueueDetail, now: i64) -> Markup {
+fn facts(found: &QueueDetail, who: Option<&str>, now: i64) -> Markup {
     html! {
         dl class="facts" {
             div { dt { "Served by" } dd { (count(found.workers.len() as u64, "worker", "workers")) } }
             div { dt { "Oldest ready step" } dd { (found.oldest_ready_ms.map_or_else(|| "none".to_owned(), told)) } }
             @if let Some(paused) = &found.paused {
-                div { dt { "Paused" } dd { (ago(paused.since_ms, now)) @if let Some(reason) = &paused.reason { ": " (reason) } } }
+                div {
+                    dt { "Paused" }
+                    dd {
+                        (ago(paused.since_ms, now))
+                        @if let Some(who) = who { " by " (name(who)) }
+                        @if let Some(reason) = &paused.reason { ": " (reason) }
+                    }
+                }
+                @if let Some(waits) = waits(paused, now) { div { dt { "Behind the pause" } dd { (waits) } } }
             }
         }
         @if found.workers.is_empty() && found.oldest_ready_ms.is_some() {

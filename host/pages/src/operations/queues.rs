@@ -7,6 +7,7 @@ use pawl_api::types::{Problem, QueueList, Scale};
 
 use super::{row, sheet, tables};
 use crate::frame::{Sheet, part};
+use crate::pauses::waits;
 use crate::times::{ago, now_ms};
 use crate::visit::Visit;
 use crate::words::name;
@@ -32,6 +33,7 @@ async fn page(visit: &Visit) -> Result<Sheet, Problem> {
                     a href=(super::queue::path(&paused.queue)) { (name(&paused.queue)) } " "
                     span class="muted" { (ago(paused.pause.since_ms, now)) }
                     @if let Some(reason) = &paused.pause.reason { ": " span class="says" { (reason) } }
+                    @if let Some(waits) = waits(&paused.pause, now) { "; " (waits) }
                 }
             }
         }))

@@ -5,6 +5,7 @@ use pawl_api::types::{GoneWorker, QueueDemand, QueueList, Scale, Worker, WorkerL
 
 use super::queue::path as path_of_queue;
 use crate::look::{self, Look};
+use crate::pauses::waits;
 use crate::rows::columns;
 use crate::times::{ago, rough};
 use crate::words::{count, figure, name};
@@ -36,7 +37,7 @@ pub(crate) fn queues(demand: &Scale, list: Option<&QueueList>, most: usize, now:
 }
 
 fn queue_row(demand: &QueueDemand, list: Option<&QueueList>, now: i64) -> Markup {
-    let is_paused = list.is_some_and(|list| list.paused.iter().any(|paused| paused.queue == demand.queue));
+    let paused = list.into_iter().flat_map(|list| &list.paused).find(|paused| paused.queue == demand.queue);
     let is_alone = demand.backlog > 0 && demand.workers == 0;
     let streams = list.into_iter().flat_map(|list| &list.queues).filter(|stream| stream.queue == demand.queue);
     let oldest = streams.filter_map(|stream| stream.oldest_unread_at_ms).min();
@@ -44,7 +45,10 @@ fn queue_row(demand: &QueueDemand, list: Option<&QueueList>, now: i64) -> Markup
         tr {
             th scope="row" {
                 a class="row" href=(path_of_queue(&demand.queue)) { (name(&demand.queue)) }
-                @if is_paused { " " (look::PAUSED.chip()) }
+                @if let Some(paused) = paused {
+                    " " (look::PAUSED.chip())
+                    @if let Some(waits) = waits(&paused.pause, now) { " " span class="muted" { (waits) } }
+                }
                 @if is_alone { " " (Look { word: "nobody serves it", ..look::PARKED }.chip()) }
             }
             td class="num" { (figure(demand.backlog)) }

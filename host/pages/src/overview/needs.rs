@@ -1,4 +1,4 @@
-//! What needs a person, the worst first: what is down, what stands still, what nobody serves, what has died and of
+//! What needs a person, the worst first: what is down, what stands still, what is paused, what nobody serves, what has died and of
 //! which cause.
 
 use maud::{Markup, html};
@@ -26,7 +26,7 @@ pub(super) fn list(known: &Known, now: i64) -> Markup {
     let queues = known.demand.iter().flat_map(|demand| &demand.queues);
     let alone: Vec<&QueueDemand> =
         queues.filter(|queue| queue.backlog > 0 && queue.workers == 0 && !is_told(&queue.queue)).collect();
-    if groups.is_empty() && open.is_empty() && stuck == 0 && alone.is_empty() {
+    if groups.is_empty() && open.is_empty() && stuck == 0 && alone.is_empty() && known.paused.is_empty() {
         return html! { p class="calm" { (look::GOOD.icon()) "Nothing: all that has begun goes on by itself." } };
     }
     html! {
@@ -43,6 +43,7 @@ pub(super) fn list(known: &Known, now: i64) -> Markup {
                     }
                 }
             }
+            (known.paused.rows(now))
             @for queue in alone.iter().take(ROWS) { (unserved(queue)) }
             @for group in groups.iter().take(ROWS) { (dead(group, now)) }
             @if groups.len() > ROWS {

@@ -12,6 +12,7 @@ use crate::charts;
 use crate::frame::{Live, Sheet, Tab, part};
 use crate::graph::{Drawn, HEIGHT, WIDTH, picture};
 use crate::look;
+use crate::pauses::waits;
 use crate::query::Query;
 use crate::runs;
 use crate::said;
@@ -94,6 +95,7 @@ fn head(pipeline: &PipelineDetail, now: i64) -> Markup {
                 @if !kept.is_empty() { div { dt { "Runs are kept" } dd { (kept.join(", ")) } } }
                 @if let Some(pause) = &summary.paused {
                     div { dt { "Paused" } dd { (ago(pause.since_ms, now)) @if let Some(reason) = &pause.reason { " (" (cut(reason, 200)) ")" } } }
+                    @if let Some(waits) = waits(pause, now) { div { dt { "Behind the pause" } dd { (waits) } } }
                 }
             }
         }

@@ -85,7 +85,16 @@ fn forms_pause_a_queue_make_a_token_and_revoke_it() -> Result<()> {
         shown.contains("The queue is paused.") && shown.contains("new drivers") && shown.contains("Unpause…"),
         "{shown}"
     );
-    assert_eq!(queue()?.paused.context("it is paused")?.reason.as_deref(), Some("new drivers"));
+    let pause = queue()?.paused.context("it is paused")?;
+    assert_eq!(pause.reason.as_deref(), Some("new drivers"));
+    assert_eq!(pause.waiting.context("it is counted")?.steps, 0);
+    assert!(shown.contains("no step waits"), "{shown}");
+    let overview = browser.get("/")?.text;
+    for part in ["href=\"/queues/default\"", " is paused", "new drivers", "no step waits"] {
+        assert!(overview.contains(part), "{part} is not in {overview}");
+    }
+    let doctor = browser.get("/doctor")?.text;
+    assert!(doctor.contains("href=\"/queues/default\"") && doctor.contains("the queue default (for"), "{doctor}");
     assert_eq!(browser.submit("/queues/default", &[("act", "unpause")])?.status, 303);
     assert!(queue()?.paused.is_none());
     let none = browser.submit("/queues/nobodys", &[("act", "pause")])?;

@@ -71,6 +71,8 @@ fn a_pipeline_is_paused_and_two_of_its_versions_are_compared() -> Result<()> {
     let page = browser.get("/pipelines/pair?did=pause")?.text;
     assert!(page.contains("The pipeline is paused") && page.contains("(a &quot;b&quot; &amp; c)"), "{page}");
     assert!(!page.contains("id=\"changes\""), "there is one version");
+    let overview = browser.get("/")?.text;
+    assert!(overview.contains("href=\"/pipelines/pair\"") && overview.contains(" is paused"), "{overview}");
     browser.submit("/pipelines/pair/unpause", &[])?;
     let now: PipelineDetail = api.client.get("/v1/pipelines/pair")?.read()?;
     assert!(now.summary.paused.is_none());
