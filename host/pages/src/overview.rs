@@ -128,7 +128,7 @@ async fn sheet(visit: &Visit) -> Result<Sheet, Problem> {
         @if let Some(demand) = &known.demand {
             (part("queues", "Queues", &html! {
                 (known.missing(&[AGES]))
-                (tables::queues(demand, known.queues.as_ref(), ROWS, now))
+                (tables::queues(demand, known.queues.as_ref(), known.workers.as_ref(), ROWS, now))
             }))
         } @else if known.lacks(QUEUES) {
             (part("queues", "Queues", &known.missing(&[QUEUES])))
@@ -147,7 +147,7 @@ fn figures(known: &Known, lately: &Lately) -> Markup {
     let (good, bad) = lately.ended();
     let workers = known.workers.iter().flat_map(|list| &list.workers).filter(|worker| worker.alive);
     let (running, slots) =
-        workers.fold((0, 0), |(running, slots), worker| (running + worker.running, slots + worker.slots));
+        workers.fold((0, 0), |(running, slots), worker| (running + tables::executes(worker).0, slots + worker.slots));
     html! {
         dl class="figures" {
             @if known.workers.is_some() {
