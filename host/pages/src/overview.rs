@@ -4,7 +4,9 @@
 use axum::response::Response;
 use futures_util::future::{join, join3};
 use maud::{Markup, html};
-use pawl_api::types::{DeadLetterGroupList, IncidentList, Problem, QueueList, RunList, Scale, WorkerList};
+use pawl_api::types::{
+    DeadLetterGroupList, IncidentList, Problem, QueueList, RecoveryList, RunList, Scale, WorkerList,
+};
 use serde::de::DeserializeOwned;
 
 use super::charts::Lately;
@@ -22,6 +24,9 @@ mod needs;
 /// Runs that the pictures are made of, and those that are listed.
 const LISTED: u32 = 1_000;
 const NEWEST: usize = 8;
+
+/// Takeovers that are looked through for what lost workers had in hand.
+const TAKEN_OVER: u32 = 100;
 
 /// Queues and workers that are told; all have pages of their own.
 const ROWS: usize = 20;
@@ -112,6 +117,13 @@ async fn sheet(visit: &Visit) -> Result<Sheet, Problem> {
     let listed = format!("/v1/runs?limit={LISTED}");
     let (runs, known) = join(visit.read::<RunList>(&listed), known(visit)).await;
     let (runs, now) = (runs?, now_ms());
+    // Only where some were lost: without them less is said.
+    let taken_over: Option<RecoveryList> = match &known.workers {
+        Some(workers) if !tables::lost_of(workers).is_empty() => {
+            visit.read(&format!("/v1/recoveries?limit={TAKEN_OVER}")).await.ok()
+        }
+        _ => None,
+    };
     let first = if runs.runs.is_empty() {
         first::steps(visit).await
     } else {
@@ -134,7 +146,10 @@ async fn sheet(visit: &Visit) -> Result<Sheet, Problem> {
             (part("queues", "Queues", &known.missing(&[QUEUES])))
         }
         @if let Some(workers) = &known.workers {
-            (part("workers", "Workers", &html! { (tables::workers(workers, ROWS, now)) (tables::lost(workers, now)) }))
+            (part("workers", "Workers", &html! {
+                (tables::workers(workers, ROWS, now))
+                (tables::lost(workers, taken_over.as_ref(), known.demand.as_ref(), now))
+            }))
         } @else if known.lacks(WORKERS) {
             (part("workers", "Workers", &known.missing(&[WORKERS])))
         }

@@ -1,7 +1,7 @@
 //! Queues and workers as rows: for the overview, and for pages of their own.
 
 use maud::{Markup, html};
-use pawl_api::types::{GoneWorker, QueueDemand, QueueList, Scale, Worker, WorkerList};
+use pawl_api::types::{GoneWorker, QueueDemand, QueueList, Recovery, RecoveryList, Scale, Worker, WorkerList};
 
 use super::queue::path as path_of_queue;
 use crate::look::{self, Look};
@@ -84,15 +84,46 @@ pub(crate) fn workers(list: &WorkerList, most: usize, now: i64) -> Markup {
     }
 }
 
-/// That some were lost, if any were.
-pub(crate) fn lost(list: &WorkerList, now: i64) -> Markup {
-    let lost: Vec<&GoneWorker> = list.gone.iter().filter(|gone| !gone.said_goodbye).collect();
+/// Those that did not say goodbye, the latest first.
+pub(crate) fn lost_of(list: &WorkerList) -> Vec<&GoneWorker> {
+    list.gone.iter().filter(|gone| !gone.said_goodbye).collect()
+}
+
+/// That some were lost, if any were, and what has become of what they had in hand.
+pub(crate) fn lost(list: &WorkerList, taken_over: Option<&RecoveryList>, demand: Option<&Scale>, now: i64) -> Markup {
+    let lost = lost_of(list);
     html! {
         @if let Some(last) = lost.first() {
             p class="muted" {
                 (count(lost.len() as u64, "worker was", "workers were")) " lost within the last day, the last one on "
-                (last.host) ", " (ago(last.gone_at_ms, now)) "; what they had in hand went on elsewhere."
+                (last.host) ", " (ago(last.gone_at_ms, now)) "; " (became(&lost, taken_over, demand)) "."
             }
+        }
+    }
+}
+
+/// How much of it was made ready for others, and how much of that nobody has begun with, as far as these records tell. A step whose
+/// run was ended meanwhile has such a record, too: no more wait than are in queues.
+fn became(lost: &[&GoneWorker], taken_over: Option<&RecoveryList>, demand: Option<&Scale>) -> String {
+    let theirs = taken_over.into_iter().flat_map(|list| &list.recoveries);
+    let theirs = theirs.filter(|record| lost.iter().any(|worker| worker.id == record.worker));
+    let (open, begun): (Vec<&Recovery>, Vec<&Recovery>) = theirs
+        .filter(|record| record.claimed_at_ms.is_some() || record.outcome.is_none())
+        .partition(|record| record.claimed_at_ms.is_none());
+    let backlog: u64 = demand.into_iter().flat_map(|demand| &demand.queues).map(|queue| queue.backlog).sum();
+    let (all, wait) = ((open.len() + begun.len()) as u64, (open.len() as u64).min(backlog));
+    let more = if taken_over.is_some_and(|list| list.next.is_some()) { " or more" } else { "" };
+    match (all, wait) {
+        (0, _) => "what they had in hand was made ready for other workers".to_owned(),
+        (1, 0) => "the step that they had in hand was made ready for other workers".to_owned(),
+        (1, _) => "the step that they had in hand was made ready for other workers, and still waits for one".to_owned(),
+        (_, 0) => format!("{} steps{more} that they had in hand were made ready for other workers", figure(all)),
+        (_, wait) => {
+            let wait = count(wait, "of these still waits", "of these still wait");
+            format!(
+                "{} steps{more} that they had in hand were made ready for other workers, and {wait} for one",
+                figure(all)
+            )
         }
     }
 }
@@ -162,6 +193,40 @@ mod tests {
         let row = queue_row(&demand("gpu", 0), None, 4, 0).into_string();
         assert!(row.contains("4 left by workers that are gone") && row.contains("<td class=\"num\">0</td>"), "{row}");
         assert!(!row.contains("<td class=\"num\">4</td>"), "{row}");
+    }
+
+    #[test]
+    fn what_a_lost_worker_had_in_hand_is_told_as_far_as_it_has_come() {
+        let id = |last: u8| format!("01890000-0000-7000-8000-00000000000{last}");
+        let gone: GoneWorker = serde_json::from_value(json!({
+            "id": id(1), "host": "h", "pid": 1, "slots": 8, "queues": ["gpu"], "started_at_ms": 1, "gone_at_ms": 9,
+            "said_goodbye": false,
+        }))
+        .unwrap();
+        let record = |worker: u8, claimed_at_ms: Option<i64>, outcome: Option<&str>| {
+            json!({
+                "id": "r", "run": id(2), "pipeline": "p", "step": "s", "worker": id(worker), "lease_ended_at_ms": null,
+                "taken_over_at_ms": 9, "checkpoint_position": null, "to_replay": 0, "replacement": null,
+                "claimed_at_ms": claimed_at_ms, "reloaded_at_ms": null, "replayed_at_ms": null, "ready_at_ms": null,
+                "replayed": null, "outcome": outcome,
+            })
+        };
+        let told = |records: &[serde_json::Value], backlog: u64| {
+            let list: RecoveryList = serde_json::from_value(json!({ "recoveries": records })).unwrap();
+            let queue = QueueDemand { queue: "gpu".to_owned(), backlog, running: 0, steps: 0, workers: 0, slots: 0 };
+            became(&[&gone], Some(&list), Some(&Scale { queues: vec![queue] }))
+        };
+        let (waits, begun) = (record(1, None, None), record(1, Some(10), Some("recovered")));
+        let (parked, of_another) = (record(1, None, Some("failed")), record(3, None, None));
+        let all = "steps that they had in hand were made ready for other workers";
+        assert_eq!(told(&[of_another, parked], 9), "what they had in hand was made ready for other workers");
+        assert_eq!(
+            told(&[waits.clone(), waits.clone(), begun.clone()], 9),
+            format!("3 {all}, and 2 of these still wait for one")
+        );
+        assert_eq!(told(&[waits.clone(), begun.clone()], 9), format!("2 {all}, and 1 of these still waits for one"));
+        assert_eq!(told(&[waits, begun.clone()], 0), format!("2 {all}"), "nothing waits anywhere");
+        assert_eq!(told(&[begun], 9), "the step that they had in hand was made ready for other workers");
     }
 
     #[test]
