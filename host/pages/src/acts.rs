@@ -2,7 +2,7 @@
 //! whoever that route is for.
 
 use maud::{Markup, html};
-use pawl_api::types::{Because, InboxSignal, Reason, Run, RunStatus, StepStatus, WayOut};
+use pawl_api::types::{Because, InboxSignal, Reason, Run, RunStatus, Step, StepStatus, WayOut};
 use pawl_domain::id::RunId;
 
 use super::panel::{Panel, hidden, line};
@@ -10,8 +10,10 @@ use super::visit::Visit;
 use known::{FAIL, REMOVE_SIGNAL, REPLACE_SIGNAL, RESUME, RESUME_STEP, RETRY_STEP, RETURN_SIGNAL, SIGNAL, SKIP};
 
 mod known;
+mod pin;
 
 pub(super) use known::{ALL, Act, CANCEL, PAUSE, RETRY, UNPAUSE};
+pub(super) use pin::Versions;
 
 /// What to say after each was done.
 pub(super) fn done() -> [(&'static str, &'static str); ALL.len()] {
@@ -59,9 +61,9 @@ fn again(steps: &[&str]) -> Markup {
 }
 
 /// What can be done about one reason.
-pub(super) fn of_reason(visit: &Visit, run: &Run, reason: &Reason) -> Markup {
+pub(super) fn of_reason(visit: &Visit, run: &Run, reason: &Reason, versions: &Versions) -> Markup {
+    let step = run.steps.iter().find(|step| step.name == reason.step);
     if reason.because == Because::Signal {
-        let step = run.steps.iter().find(|step| step.name == reason.step);
         let awaited = step.and_then(|step| step.awaits.as_deref());
         return html! {
             div class="acts" {
@@ -70,22 +72,25 @@ pub(super) fn of_reason(visit: &Visit, run: &Run, reason: &Reason) -> Markup {
             }
         };
     }
-    of_step(visit, run.summary.id, &reason.step, reason.status, &reason.ways_out)
+    match step {
+        Some(step) => of_step(visit, run.summary.id, step, &reason.ways_out, versions),
+        None => html! { div class="acts" { (commands(&reason.ways_out)) } },
+    }
 }
 
 /// What can be done about a step that stands there.
-pub(super) fn of_step(visit: &Visit, run: RunId, step: &str, status: StepStatus, ways_out: &[WayOut]) -> Markup {
-    let step = hidden("step", step);
-    let skip = html! { (step) (json("output", "Output")) };
+pub(super) fn of_step(visit: &Visit, run: RunId, step: &Step, ways_out: &[WayOut], versions: &Versions) -> Markup {
+    let name = hidden("step", &step.name);
+    let skip = html! { (name) (json("output", "Output")) };
     html! {
         div class="acts" {
-            @match status {
+            @match step.status {
                 StepStatus::Parked => {
-                    (form(visit, run, &RESUME_STEP, &html! { (step) (components()) }))
+                    (form(visit, run, &RESUME_STEP, &html! { (name) (versions.choice(step)) (from_checkpoint()) }))
                     (form(visit, run, &SKIP, &skip))
                 }
                 StepStatus::Failed => {
-                    (form(visit, run, &RETRY_STEP, &html! { (step) (on()) }))
+                    (form(visit, run, &RETRY_STEP, &html! { (name) (on()) }))
                     (form(visit, run, &SKIP, &skip))
                 }
                 _ => {}
@@ -149,9 +154,8 @@ fn on() -> Markup {
     }
 }
 
-fn components() -> Markup {
+fn from_checkpoint() -> Markup {
     html! {
-        (on())
         label class="check" {
             input type="checkbox" name="from_checkpoint" value="true";
             " forget what it did after its last checkpoint"

@@ -30,9 +30,12 @@ const ELSEWHERE: &str = "pawl plugin new hello\npawl plugin build hello -o hello
 
 /// What to do first.
 pub(super) async fn steps(visit: &Visit) -> Markup {
-    let list = visit.read::<PipelineList>("/v1/pipelines").await;
-    let pipelines = list.map(|list| list.pipelines).unwrap_or_default();
-    part("first", "First steps", &if pipelines.is_empty() { none(visit) } else { some(visit, &pipelines) })
+    let inside = match visit.read::<PipelineList>("/v1/pipelines").await {
+        Ok(list) if list.pipelines.is_empty() => none(visit),
+        Ok(list) => some(visit, &list.pipelines),
+        Err(problem) => said::unread("Pipelines", &problem, true),
+    };
+    part("first", "First steps", &inside)
 }
 
 fn none(visit: &Visit) -> Markup {

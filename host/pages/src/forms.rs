@@ -139,6 +139,11 @@ mod tests {
                 "step=load&on=latest&from_checkpoint=true",
                 "steps/load/resume {\"from_checkpoint\":true,\"on\":\"latest\"}",
             ),
+            (
+                "resume-step",
+                "step=load&on=bbb094a91b6f",
+                "steps/load/resume {\"from_checkpoint\":false,\"on\":\"bbb094a91b6f\"}",
+            ),
             ("return-signal", "number=3", "inbox/3/return"),
             ("replace-signal", "number=3&payload={}", "inbox/3 {}"),
             ("remove-signal", "number=..%2F3", "inbox/%2E%2E%2F3"),

@@ -18,7 +18,7 @@ use super::visit::Visit;
 use super::words::{prose, prose_without_commands};
 
 mod data;
-mod divergence;
+pub(super) mod divergence;
 mod effects;
 mod graph;
 mod history;
@@ -65,10 +65,11 @@ async fn sheet(visit: &Visit, id: &str, note: &Markup) -> Result<Sheet, Problem>
         recoveries::list(visit, summary, now),
     )
     .await;
+    let versions = acts::Versions::of(visit, &run.steps).await;
     let main = html! {
         (head(&run.summary, Part::Whole, now))
         (note)
-        section id="why" data-live aria-label="State" { (state(visit, &run, &why)) }
+        section id="why" data-live aria-label="State" { (state(visit, &run, &why, &versions)) }
         (part("shape", "Graph", &graph::draw(&run)))
         (part("time", "Timeline", &timeline::draw(&run, &events, now)))
         (part("steps", "Steps", &steps::table(&run, now)))
@@ -147,7 +148,7 @@ fn took(run: &RunSummary, now: i64) -> String {
 const REASONS: usize = 8;
 
 /// Why it is where it is, and what moves it: first what the reasons ask for, then whatever else can be done.
-fn state(visit: &Visit, run: &Run, why: &Explanation) -> Markup {
+fn state(visit: &Visit, run: &Run, why: &Explanation, versions: &acts::Versions) -> Markup {
     let rest = why.reasons.len().saturating_sub(REASONS);
     let is_open = !run.summary.status.is_ended();
     let look = why
@@ -167,7 +168,7 @@ fn state(visit: &Visit, run: &Run, why: &Explanation) -> Markup {
                             a href={ "/runs/" (run.summary.id) "/steps/" (reason.step) } { strong { (reason.step) } }
                             " " (prose_without_commands(&reason.message))
                         }
-                        (acts::of_reason(visit, run, reason))
+                        (acts::of_reason(visit, run, reason, versions))
                     }
                 }
                 @if rest > 0 { p class="muted" { "… and " (rest) " steps more" } }

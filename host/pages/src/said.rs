@@ -11,7 +11,7 @@ use super::frame::{self, Sheet};
 use super::look;
 use super::query::Query;
 use super::visit::Visit;
-use super::words::prose;
+use super::words::{prose, within};
 
 /// That something was done: nothing of what else stands in an address.
 pub(super) fn done(query: &Query, known: &[(&str, &'static str)]) -> Markup {
@@ -30,6 +30,19 @@ pub(super) fn refused(problem: &Problem) -> Markup {
     html! { p class="note bad" role="alert" { (look::BAD.icon()) span { (prose(&problem.detail)) } } }
 }
 
+/// That a part of a page could not be read, in its place; and what brings it.
+pub(super) fn unread(what: &str, problem: &Problem, looks_again: bool) -> Markup {
+    html! {
+        p class="note warn" {
+            (look::PARKED.icon())
+            span {
+                (what) " could not be read: " (within(problem.detail.trim_end_matches('.')))
+                (if looks_again { ". The page looks again." } else { ". Load the page again." })
+            }
+        }
+    }
+}
+
 /// The page with that said on it; or only that, if the page can't be made.
 pub(super) fn answer(visit: &Visit, problem: Problem, sheet: Result<Sheet, Problem>) -> Response {
     match sheet {
@@ -38,5 +51,19 @@ pub(super) fn answer(visit: &Visit, problem: Problem, sheet: Result<Sheet, Probl
             (status, frame::page(visit, &sheet)).into_response()
         }
         Err(_) => visit.answer(Err(problem)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_is_named_with_why_and_with_what_brings_it() {
+        let problem = Problem::bad_request("the store is <away>; see `pawl doctor`.");
+        let said = |looks_again| unread("Queues", &problem, looks_again).into_string();
+        let why = "<span>Queues could not be read: the store is &lt;away&gt;; see <code>pawl doctor</code>. ";
+        assert!(said(true).contains(&format!("{why}The page looks again.</span>")), "{}", said(true));
+        assert!(said(false).contains(&format!("{why}Load the page again.</span>")), "{}", said(false));
     }
 }

@@ -10,7 +10,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 pub(super) fn prose(text: &str) -> Markup {
     let mut letters = text.chars();
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-    let text = format!("{first}{}", letters.as_str());
+    within(&format!("{first}{}", letters.as_str()))
+}
+
+/// The same within a sentence of ours.
+pub(super) fn within(text: &str) -> Markup {
     html! {
         @for (number, part) in text.split('`').enumerate() {
             @if number % 2 == 1 { code { (part) } } @else { (part) }
@@ -74,6 +78,7 @@ mod tests {
         let said = prose("try `pawl run retry <b>`, \"then\"").into_string();
         assert_eq!(said, "Try <code>pawl run retry &lt;b&gt;</code>, &quot;then&quot;");
         assert_eq!(prose("").into_string(), "");
+        assert_eq!(within("try `this`").into_string(), "try <code>this</code>");
         let short = |text| prose_without_commands(text).into_string();
         assert_eq!(short("it waits; send it with `pawl run signal`"), "It waits");
         assert_eq!(short("`pawl doctor` tells more"), "<code>pawl doctor</code> tells more", "nothing else is said");

@@ -78,17 +78,20 @@ fn quota(fields: &Fields) -> Result<Value, Problem> {
 async fn page(visit: &Visit, note: &Markup) -> Result<Sheet, Problem> {
     let list: NamespaceList = visit.read("/v1/namespaces").await?;
     let sealing = sealing(visit, &list.namespaces).await;
+    let unread = sealing.iter().find_map(|one| one.as_ref().err());
+    let sealing = |number: usize| sealing.get(number).and_then(|one| one.as_ref().ok()).copied();
     let now = now_ms();
     let main = html! {
         div class="head" { h1 { "Namespaces" } }
         (row(visit, PATH))
         (note)
+        @if let Some(problem) = unread { (said::unread("Whether payloads are sealed", problem, true)) }
         div class="acts" { (make().with(visit, &html! {
             label { "Name" input name="namespace" required maxlength="64" autocomplete="off" spellcheck="false"; }
         })) }
         table class="rows" {
             (columns(&[("Name", ""), ("Runs", "num"), ("Submissions", "num wide"), ("Components", "num wide"), ("Holds", "num"), ("Payloads", "wide")]))
-            tbody { @for (number, one) in list.namespaces.iter().enumerate() { (namespace_row(visit, one, sealing.get(number), now)) } }
+            tbody { @for (number, one) in list.namespaces.iter().enumerate() { (namespace_row(visit, one, sealing(number), now)) } }
         }
         p class="muted" { "What is bounded is told as what may be there at the most; a dash is no bound." }
     };
@@ -106,18 +109,18 @@ fn make() -> Panel<'static> {
 }
 
 /// Of each whether its payloads are sealed, for those who may know.
-async fn sealing(visit: &Visit, all: &[NamespaceSummary]) -> Vec<Option<SealingState>> {
+async fn sealing(visit: &Visit, all: &[NamespaceSummary]) -> Vec<Result<SealingState, Problem>> {
     if !visit.may(&Method::GET, KEYS) {
         return Vec::new();
     }
     let asked = all.iter().take(ASKED).map(|one| async move {
         let path = KEYS.replace("{namespace}", one.name.as_str());
-        visit.read::<NamespaceKeys>(&path).await.ok().map(|keys| keys.sealing)
+        visit.read::<NamespaceKeys>(&path).await.map(|keys| keys.sealing)
     });
     join_all(asked).await
 }
 
-fn namespace_row(visit: &Visit, one: &NamespaceSummary, sealing: Option<&Option<SealingState>>, now: i64) -> Markup {
+fn namespace_row(visit: &Visit, one: &NamespaceSummary, sealing: Option<SealingState>, now: i64) -> Markup {
     let NamespaceQuota { runs, submissions, components, stored_bytes } = one.quota;
     let most = |bound: Option<u32>| bound.map_or_else(|| "–".to_owned(), |most| figure(most.into()));
     let by_quota = Panel {
@@ -140,7 +143,7 @@ fn namespace_row(visit: &Visit, one: &NamespaceSummary, sealing: Option<&Option<
             td class="num wide" { (most(submissions)) @if submissions.is_some() { "/s" } }
             td class="num wide" { (most(components)) }
             td class="num" { (held(one.stored_bytes, stored_bytes)) }
-            td class="wide" { (sealed(sealing.copied().flatten())) }
+            td class="wide" { (sealed(sealing)) }
         }
     }
 }

@@ -54,6 +54,8 @@ fn table(incidents: &[Incident], now: i64) -> Markup {
 fn incident_row(incident: &Incident, now: i64) -> Markup {
     let look = match incident.ended_at_ms {
         None => Look { word: "lasts", ..look::BAD },
+        // Whether somebody has begun with its steps by then, is not told here.
+        Some(_) if incident.kind == IncidentKind::WorkerDied => Look { word: "ready again", ..look::GOOD },
         Some(_) => Look { word: "over", ..look::GOOD },
     };
     let until = incident.ended_at_ms.unwrap_or(now);
@@ -69,7 +71,7 @@ fn incident_row(incident: &Incident, now: i64) -> Markup {
                 }
                 p class="says muted" {
                     (cut(&incident.detail, DETAIL))
-                    @if let Some(steps) = incident.steps { ", with " (count(steps.into(), "step", "steps")) " in hand" }
+                    @if let Some(steps) = incident.steps { ", with " (count(steps.into(), "step", "steps")) " in hand" @if incident.ended_at_ms.is_some() { ", made ready for other workers" } }
                 }
             }
             td class="num" { (ago(incident.began_at_ms, now)) }

@@ -72,7 +72,7 @@ async fn page(visit: &Visit, queue: &str, note: &Markup) -> Result<Sheet, Proble
         div class="acts" id="acts" data-live { (acts(visit, &found)) }
         (part("streams", "Streams", &streams(&found.streams, now)))
         (part("readers", "Readers", &readers(&found)))
-        (part("pending", "In hand the longest", &pending(&found)))
+        (part("pending", "Delivered and not done, the longest", &pending(&found)))
     };
     Ok(sheet(format!("Queue {}", found.queue), main))
 }
@@ -126,14 +126,16 @@ fn streams(streams: &[QueueStream], now: i64) -> Markup {
         table class="rows" {
             (columns(&[("Priority", ""), ("Messages", "num"), ("In hand", "num"), ("Oldest unread", "num"), ("Ever put in", "num wide")]))
             tbody {
-                @for QueueStream { stream, repeated, .. } in streams {
+                @for QueueStream { stream, repeated, readers, .. } in streams {
+                    @let left = left_behind(readers).min(stream.pending);
                     tr {
                         th scope="row" {
                             (stream.priority.as_str())
                             @if *repeated > 0 { " " span class="muted" { (figure(*repeated)) " delivered again" } }
+                            @if left > 0 { " " span class="muted" { (figure(left)) " left by workers that are gone" } }
                         }
                         td class="num" { (figure(stream.depth)) }
-                        td class="num" { (figure(stream.pending)) }
+                        td class="num" { (figure(stream.pending - left)) }
                         td class="num" {
                             @if let Some(at) = stream.oldest_unread_at_ms { (rough((now - at).max(0))) } @else { "–" }
                         }
@@ -143,6 +145,11 @@ fn streams(streams: &[QueueStream], now: i64) -> Markup {
             }
         }
     }
+}
+
+/// Messages that were delivered to workers that are gone: nobody has them in hand until another takes them over.
+fn left_behind(readers: &[QueueReader]) -> u64 {
+    readers.iter().filter(|reader| !reader.alive).map(|reader| reader.pending).sum()
 }
 
 fn readers(found: &QueueDetail) -> Markup {
@@ -168,7 +175,10 @@ fn reader_row(stream: &QueueStream, reader: &QueueReader) -> Markup {
                 @else { code class="id" { (reader.name) } }
             }
             td class="wide" { (stream.stream.priority.as_str()) }
-            td class="num" { (figure(reader.pending)) }
+            td class="num" {
+                @if reader.alive { (figure(reader.pending)) }
+                @else if reader.pending > 0 { span class="muted" { (figure(reader.pending)) " left" } } @else { "–" }
+            }
             td class="num" { (rough(i64::try_from(reader.idle_ms).unwrap_or(i64::MAX))) " ago" }
         }
     }
@@ -177,6 +187,8 @@ fn reader_row(stream: &QueueStream, reader: &QueueReader) -> Markup {
 fn pending(found: &QueueDetail) -> Markup {
     let mut all: Vec<&PendingMessage> = found.streams.iter().flat_map(|stream| &stream.oldest_pending).collect();
     all.sort_by_key(|message| std::cmp::Reverse(message.idle_ms));
+    let readers = || found.streams.iter().flat_map(|stream| &stream.readers);
+    let is_gone = |name: &str| readers().any(|reader| reader.name == name && !reader.alive);
     html! {
         @if all.is_empty() { p class="muted" { "No message was delivered and is not done." } } @else {
             table class="rows" {
@@ -191,12 +203,35 @@ fn pending(found: &QueueDetail) -> Markup {
                                 }
                             }
                             td class="wide" { @if let Some(run) = message.run { code class="id" { (run) } } }
-                            td class="wide" { code class="id" title=(message.reader) { (message.reader.get(28..).unwrap_or(&message.reader)) } }
+                            td class="wide" {
+                                code class="id" title=(message.reader) { (message.reader.get(28..).unwrap_or(&message.reader)) }
+                                @if is_gone(&message.reader) { " " span class="muted" { "is gone" } }
+                            }
                             td class="num" { (rough(i64::try_from(message.idle_ms).unwrap_or(i64::MAX))) " ago" }
                         }
                     }
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_readers_have_that_are_gone_is_left_behind() {
+        let reader = |alive, pending| QueueReader { name: "w".to_owned(), alive, pending, idle_ms: 1 };
+        assert_eq!(left_behind(&[reader(true, 3), reader(false, 2), reader(false, 1)]), 3);
+        assert!(reader_row_of(&reader(false, 2)).contains("2 left"));
+        assert!(reader_row_of(&reader(true, 2)).contains("<td class=\"num\">2</td>"));
+    }
+
+    fn reader_row_of(reader: &QueueReader) -> String {
+        let stream = serde_json::from_value(json!({
+            "queue": "gpu", "priority": "normal", "depth": 3, "pending": 3, "consumers": 1, "readers": [], "oldest_pending": [],
+        }));
+        reader_row(&stream.unwrap(), reader).into_string()
     }
 }

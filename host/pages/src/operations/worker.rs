@@ -80,7 +80,11 @@ fn drain(action: &str) -> Panel<'_> {
 fn facts(worker: &Worker, now: i64) -> Markup {
     html! {
         dl class="facts" {
-            div { dt { "Executes" } dd { (worker.running) " of " (worker.slots) " slots" } }
+            @let (executes, waits) = tables::executes(worker);
+            div {
+                dt { "Executes" }
+                dd { (executes) " of " (worker.slots) " slots" @if waits > 0 { ", " (waits) " more wait for their turn" } }
+            }
             @if let Some(version) = &worker.version { div { dt { "Version" } dd { (version) } } }
             div { dt { "Up for" } dd { (rough((now - worker.started_at_ms).max(0))) } }
             div { dt { "Heartbeat" } dd { (ago(worker.renewed_at_ms, now)) } }

@@ -27,7 +27,12 @@ pub(super) fn list(known: &Known, now: i64) -> Markup {
     let alone: Vec<&QueueDemand> =
         queues.filter(|queue| queue.backlog > 0 && queue.workers == 0 && !is_told(&queue.queue)).collect();
     if groups.is_empty() && open.is_empty() && stuck == 0 && alone.is_empty() && known.paused.is_empty() {
-        return html! { p class="calm" { (look::GOOD.icon()) "Nothing: all that has begun goes on by itself." } };
+        return html! {
+            // What could not be read may need somebody.
+            @if known.unread.is_empty() {
+                p class="calm" { (look::GOOD.icon()) "Nothing: all that has begun goes on by itself." }
+            }
+        };
     }
     html! {
         ul class="needs" {

@@ -40,7 +40,12 @@ impl Typed {
 }
 
 /// The forms, for whoever may.
-pub(super) fn forms(visit: &Visit, pipeline: &PipelineDetail, input: Option<&PipelineInput>, typed: &Typed) -> Markup {
+pub(super) fn forms(
+    visit: &Visit,
+    pipeline: &PipelineDetail,
+    input: Result<&PipelineInput, &Problem>,
+    typed: &Typed,
+) -> Markup {
     let at = path(&pipeline.summary.name);
     html! {
         div class="acts" {
@@ -65,7 +70,9 @@ fn unpause(action: &str) -> Panel<'_> {
     Panel { route: (Method::POST, UNPAUSE), action, label: "Unpause", weight: "", what: "Lets start what is ready." }
 }
 
-fn submit(at: &str, input: Option<&PipelineInput>, typed: &Typed) -> Markup {
+fn submit(at: &str, input: Result<&PipelineInput, &Problem>, typed: &Typed) -> Markup {
+    let unread = input.err();
+    let input = input.ok();
     let schemas = input.map_or(&[][..], |input| &input.steps[..]);
     let shown = schemas.first().and_then(|first| folded(first.schema.to_string().as_bytes()));
     html! {
@@ -73,6 +80,7 @@ fn submit(at: &str, input: Option<&PipelineInput>, typed: &Typed) -> Markup {
             summary class="button primary" { "Submit a run…" }
             form class="panel" method="post" action={ (at) "/submit" } {
                 @if let Some(problem) = &typed.problem { (said::refused(problem)) }
+                @if let Some(problem) = unread { (said::unread("What it takes", problem, true)) }
                 (Shape::of(schema(input)).fields(&typed.fields))
                 label {
                     "Idempotency key"

@@ -58,7 +58,7 @@ pub(super) async fn sheet(
     let main = html! {
         (head(&pipeline, now))
         (note)
-        (act::forms(visit, &pipeline, input.as_ref().ok(), typed))
+        (act::forms(visit, &pipeline, input.as_ref(), typed))
         (part("shape", "Graph", &graph(&pipeline)))
         (part("lately", "Runs", &html! {
             @if runs.runs.is_empty() { p class="muted" { "There are no runs of it yet." } } @else {

@@ -7,6 +7,7 @@ use pawl_api::types::{PluginDetail, PluginUser, SecretGrant, SecretList};
 use super::one::ROWS;
 use crate::pipelines;
 use crate::rows::columns;
+use crate::said;
 use crate::visit::Visit;
 use crate::words::{count, figure, name};
 
@@ -42,7 +43,10 @@ pub(super) async fn grants(visit: &Visit, plugin: &PluginDetail) -> Option<Marku
     if !visit.may(&Method::GET, SECRETS) {
         return None;
     }
-    let SecretList { secrets, next } = visit.read(SECRETS).await.ok()?;
+    let SecretList { secrets, next } = match visit.read(SECRETS).await {
+        Ok(list) => list,
+        Err(problem) => return Some(said::unread("Secrets", &problem, false)),
+    };
     let of_it = |grant: &&SecretGrant| is_for(grant, plugin);
     let granted: Vec<(&str, &SecretGrant)> = secrets
         .iter()

@@ -11,7 +11,7 @@ const CALL: usize = 2_000;
 const TRACE: usize = 8_000;
 
 /// That of a step which is parked by one.
-pub(super) fn of_step(step: &Step) -> Option<Divergence> {
+pub(crate) fn of_step(step: &Step) -> Option<Divergence> {
     serde_json::from_value(step.error.clone()?).ok()
 }
 

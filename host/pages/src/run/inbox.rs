@@ -7,6 +7,7 @@ use pawl_api::types::{Inbox, InboxSignal, RunSummary};
 use crate::acts;
 use crate::look::{self, Look};
 use crate::rows::columns;
+use crate::said;
 use crate::times::ago;
 use crate::visit::Visit;
 use crate::words::{cut, figure, name};
@@ -20,10 +21,12 @@ const ERROR: usize = 200;
 /// They wait for a step that asks for them.
 const WAITS: Look = Look { class: "idle", shape: "s-ring", word: "waits" };
 
-/// The table, if there is any.
+/// The table, if there is any; or why it can't be had.
 pub(super) async fn table(visit: &Visit, run: &RunSummary, now: i64) -> Option<Markup> {
-    let inbox: Inbox = visit.read(&format!("/v1/runs/{}/inbox?limit={SHOWN}", run.id)).await.ok()?;
-    (!inbox.signals.is_empty()).then(|| drawn(visit, run, &inbox, now))
+    match visit.read::<Inbox>(&format!("/v1/runs/{}/inbox?limit={SHOWN}", run.id)).await {
+        Ok(inbox) => (!inbox.signals.is_empty()).then(|| drawn(visit, run, &inbox, now)),
+        Err(problem) => Some(said::unread("Signals", &problem, !run.status.is_ended())),
+    }
 }
 
 fn drawn(visit: &Visit, run: &RunSummary, inbox: &Inbox, now: i64) -> Markup {

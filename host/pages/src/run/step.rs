@@ -43,13 +43,14 @@ async fn sheet(visit: &Visit, id: &str, name: &str) -> Result<Sheet, Problem> {
     )
     .await;
     let (lines, events, now) = (lines?.lines, events?.events, now_ms());
+    let versions = acts::Versions::of(visit, std::slice::from_ref(&detail.step)).await;
     let summary = &run.summary;
     let main = html! {
         p class="crumbs" {
             a href="/runs" { "Runs" } " / " a href={ "/runs/" (summary.id) } { (summary.pipeline) " " (summary.id) }
         }
         (head(&detail.step, now))
-        (part("stands", "State", &state(visit, summary.id, &detail)))
+        (part("stands", "State", &state(visit, summary.id, &detail, &versions)))
         (part("claims", "Attempts", &claims(&detail.step, &events, now)))
         (journal)
         (part("lines", "Log", &logs::lines(&lines, LINES)))
@@ -91,7 +92,7 @@ fn head(step: &Step, now: i64) -> Markup {
     }
 }
 
-fn state(visit: &Visit, run: pawl_domain::id::RunId, detail: &StepDetail) -> Markup {
+fn state(visit: &Visit, run: pawl_domain::id::RunId, detail: &StepDetail, versions: &acts::Versions) -> Markup {
     let StepDetail { step, output, ways_out } = detail;
     let error = step.error.as_ref().map(ToString::to_string);
     html! {
@@ -100,7 +101,7 @@ fn state(visit: &Visit, run: pawl_domain::id::RunId, detail: &StepDetail) -> Mar
         }
         @if !step.needs.is_empty() { p class="muted" { "Needs " (step.needs.join(", ")) } }
         @if let Some(divergence) = divergence::of_step(step) { (divergence::drawn(&divergence)) }
-        (acts::of_step(visit, run, &step.name, step.status, ways_out))
+        (acts::of_step(visit, run, step, ways_out, versions))
         @if let Some(folded) = error.as_deref().and_then(|error| json::folded(error.as_bytes())) { h3 { "Error" } (folded) }
         @if let Some(output) = output {
             h3 { "Output" }

@@ -1,12 +1,12 @@
 //! Runs as rows, each a link.
 
 use maud::{Markup, html};
-use pawl_api::types::RunSummary;
+use pawl_api::types::{RunStatus, RunSummary};
 
 use crate::look;
 use crate::rows::columns;
 use crate::times::{ago, duration};
-use crate::words::name;
+use crate::words::{count, name};
 
 const COLUMNS: [(&str, &str); 6] =
     [("State", ""), ("Pipeline", ""), ("Run", "wide"), ("Steps", "wide"), ("Begun", "num"), ("Took", "num")];
@@ -56,13 +56,43 @@ fn cells(run: &RunSummary, now: i64) -> Markup {
     }
 }
 
-/// How many have ended, as words and as a bar.
+/// How many have ended, as words and as a bar. Those of a run that was stopped have all ended, whatever they did: of that one only how
+/// many it has.
 fn steps(run: &RunSummary) -> Markup {
     let (ended, all) = (run.step_count.saturating_sub(run.live_steps), run.step_count);
     html! {
         span class="steps" {
-            progress max=(all.max(1)) value=(ended) aria-hidden="true" {}
-            (ended) "/" (all)
+            @if matches!(run.status, RunStatus::Failed | RunStatus::Cancelled) { (count(all.into(), "step", "steps")) }
+            @else {
+                progress max=(all.max(1)) value=(ended) aria-hidden="true" {}
+                (ended) "/" (all)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn steps_of_a_run_that_was_stopped_do_not_read_as_if_they_were_done() {
+        let shown = |status: &str, live: u32| {
+            let run: RunSummary = serde_json::from_value(json!({
+                "id": "01890000-0000-7000-8000-000000000000", "pipeline": "p",
+                "pipeline_digest": "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262", "status": status,
+                "step_count": 3, "live_steps": live, "event_count": 1, "created_at_ms": 1, "started_at_ms": null,
+                "ended_at_ms": null,
+            }))
+            .unwrap();
+            steps(&run).into_string()
+        };
+        assert!(shown("running", 2).ends_with("</progress>1/3</span>"), "{}", shown("running", 2));
+        assert!(shown("succeeded", 0).contains("3/3"), "{}", shown("succeeded", 0));
+        for status in ["failed", "cancelled"] {
+            assert_eq!(shown(status, 0), "<span class=\"steps\">3 steps</span>");
         }
     }
 }
