@@ -17,6 +17,7 @@ use crate::worker::{Description, Worker};
 use crate::{Client, Database, Redis, binary, bounds, ending, runtime};
 
 mod finish;
+mod template;
 
 /// All that is public, and this machine.
 const EVERYWHERE: &str = "http://*:*,https://*:*,http://localhost:*,https://localhost:*";
@@ -80,10 +81,14 @@ impl Cluster {
         if folder.exists() {
             std::fs::remove_dir_all(&folder).with_context(|| format!("can't empty {}", folder.display()))?;
         }
-        let postgres = PrivatePostgres::start(&folder.join("postgres"))?;
+        let postgres = match &build {
+            None => PrivatePostgres::start_with(&folder.join("postgres"), &template::data()?)?,
+            Some(_) => PrivatePostgres::start(&folder.join("postgres"))?,
+        };
         let redis_server = PrivateRedis::start(&folder.join("redis"))?;
-        // Tests look as another user, so that what Pawl asks can be told from what they ask.
-        Database::new(&postgres.url())?.execute("create role observer superuser login")?;
+        if build.is_some() {
+            Database::new(&postgres.url())?.execute(template::OBSERVER)?;
+        }
         let api_address = format!("127.0.0.1:{}", free_port()?);
         let mut cluster = Self {
             workers: BTreeMap::new(),
@@ -99,8 +104,10 @@ impl Cluster {
             settings: BTreeMap::new(),
             finished: false,
         };
-        cluster.pawl(&["migrate"])?;
-        cluster.database.execute("select pawl_assert_states_v1()")?;
+        if cluster.build.is_some() {
+            cluster.pawl(&["migrate"])?;
+            cluster.database.execute("select pawl_assert_states_v1()")?;
+        }
         cluster.start_api(&[])?;
         Ok(cluster)
     }

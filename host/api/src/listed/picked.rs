@@ -109,6 +109,7 @@ mod tests {
         let row = RunRow {
             id: RunId(uuid::Uuid::from_u128(number.into())),
             pipeline_digest: Digest::of(&[u8::try_from(number % 2).unwrap()]),
+            step_count: 9_000,
             idempotency_key: number.is_multiple_of(3).then(|| format!("order-{number}")),
             created_at_ms: 1_000 - i64::from(number),
             ..RunRow::example(RunStatus::Failed)

@@ -13,7 +13,7 @@ use crate::rows::columns;
 use crate::said;
 use crate::times::{ago, now_ms};
 use crate::visit::Visit;
-use crate::words::{count, cut, name, prose};
+use crate::words::{count, cut, name};
 use filter::Filter;
 
 mod filter;

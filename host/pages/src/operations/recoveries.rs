@@ -1,7 +1,7 @@
 //! Recoveries: the takeovers of all runs' steps, newest first, page by page.
 
 use axum::response::Response;
-use maud::{Markup, html};
+use maud::html;
 use pawl_api::types::{Problem, RecoveryList};
 use url::form_urlencoded::Serializer;
 

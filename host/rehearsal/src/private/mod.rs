@@ -16,7 +16,7 @@ mod postgres;
 mod process;
 mod redis;
 
-pub use postgres::PrivatePostgres;
+pub use postgres::{PrivatePostgres, copy};
 pub use process::Process;
 pub use redis::PrivateRedis;
 

@@ -33,6 +33,18 @@ impl PrivatePostgres {
     /// # Errors
     /// If Postgres is not installed or does not start.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
+        Self::start_from(folder, None)
+    }
+
+    /// The same with a copy of that data, which a server has left that was stopped.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(folder: &Path, data: &Path) -> anyhow::Result<Self> {
+        Self::start_from(folder, Some(data))
+    }
+
+    fn start_from(folder: &Path, data: Option<&Path>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("can't create {}", folder.display()))?;
         let folder = folder.canonicalize()?;
         let user = if rustix::process::geteuid().is_root() { Some(SystemUser::for_postgres()?) } else { None };
@@ -42,7 +54,7 @@ impl PrivatePostgres {
         };
         let programs = find_programs()?;
         let mut server = Self { programs, folder, home, user, port: 0, process: None };
-        server.init()?;
+        server.init(data)?;
         on_free_port(|port| {
             server.port = port;
             server.launch()
@@ -135,14 +147,19 @@ impl PrivatePostgres {
         }
     }
 
-    fn data(&self) -> PathBuf {
+    /// Where its data lies.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
         self.home.join("data")
     }
 
-    fn init(&self) -> anyhow::Result<()> {
+    fn init(&self, from: Option<&Path>) -> anyhow::Result<()> {
         let data = self.data();
         if data.join("PG_VERSION").exists() {
             return Ok(());
+        }
+        if let Some(from) = from {
+            copy(from, &data)?;
         }
         std::fs::create_dir_all(&data).with_context(|| format!("can't create {}", data.display()))?;
         if let Some(user) = &self.user {
@@ -150,6 +167,9 @@ impl PrivatePostgres {
                 std::os::unix::fs::chown(folder, Some(user.uid), Some(user.gid))
                     .with_context(|| format!("can't give {} to {}", folder.display(), user.name))?;
             }
+        }
+        if from.is_some() {
+            return Ok(());
         }
         let mut command = self.command("initdb");
         // Not synced: a machine that crashes now has nothing to lose yet.
@@ -209,6 +229,16 @@ impl Drop for PrivatePostgres {
             let _ = std::fs::remove_dir_all(&self.home);
         }
     }
+}
+
+/// Copies a folder to a place where nothing is; its files stay their owners'.
+///
+/// # Errors
+/// If that fails.
+pub fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().context("can't start cp")?;
+    anyhow::ensure!(copied.success(), "can't copy {} to {}", from.display(), to.display());
+    Ok(())
 }
 
 /// The folder of the Postgres programs: from PATH, `pg_config`, or the newest that Debian installed.
