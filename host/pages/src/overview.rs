@@ -229,6 +229,7 @@ mod tests {
             demand: None,
             queues: None,
             workers: None,
+            paused: AllPaused::default(),
             unread,
         };
         let slow = known(unread);

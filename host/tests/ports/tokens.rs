@@ -105,7 +105,7 @@ pub async fn changes_are_found_by_time(store: &SharedStore) {
         what: "cancelRun".to_owned(),
         target: number.to_string(),
         run: None,
-        namespace: (number % 3 == 0).then(|| team.clone()),
+        namespace: number.is_multiple_of(3).then(|| team.clone()),
     };
     let until = Instant::now() + Duration::from_secs(60);
     let newest =

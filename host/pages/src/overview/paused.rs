@@ -18,6 +18,7 @@ const ROWS: usize = 6;
 const REASON: usize = 140;
 
 /// What is paused, the longest first.
+#[derive(Default)]
 pub(super) struct AllPaused {
     told: Vec<Paused>,
     /// How many there are besides.
