@@ -171,7 +171,7 @@ fn names(failed: &[FailedBuild]) -> String {
 
 /// What is being built, and what could not be; of an API without a home, nothing.
 pub(super) async fn builds(Scoped(state): Scoped) -> Json<BuildList> {
-    Json(state.home.map(|home| home.building.borrow().told()).unwrap_or_default())
+    Json(state.home.as_ref().map(|home| home.building.borrow().told()).unwrap_or_default())
 }
 
 impl Building {

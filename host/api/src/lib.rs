@@ -121,7 +121,7 @@ fn router(state: AppState, front: Option<&Front>) -> Router {
         None => api,
     };
     all.layer(from_fn_with_state(state.clone(), home::check_folder))
-        .layer(from_fn_with_state(state.hosts, browsers::guard))
+        .layer(from_fn_with_state(state.hosts.clone(), browsers::guard))
         .layer(from_fn(unread::read_rest))
 }
 

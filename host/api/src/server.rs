@@ -15,7 +15,6 @@ use pawl_dispatch::Ports;
 use pawl_dispatch::seals::Seals;
 use pawl_dispatch::submissions::Submissions;
 use pawl_domain::limits::Limits;
-use pawl_domain::namespace::Namespace;
 use pawl_domain::proxies::Proxies;
 use pawl_domain::suspicion::Suspicion;
 use pawl_engine::apart::Apart;
@@ -35,7 +34,7 @@ use super::metrics::Asked;
 use super::oidc::{self, Oidc};
 use super::quotas;
 use super::router;
-use super::state::AppState;
+use super::state::{AppState, Shared};
 use super::tls::{Tls, TlsFiles};
 use super::tokens::{API_TOKEN, DEV_TOKEN};
 use super::trusted::Policy;
@@ -283,7 +282,7 @@ fn prepare(
     let own = config.token.iter().map(|text| OwnToken::of(API_TOKEN, text));
     let own = own.chain(home.iter().map(|home| OwnToken::of(DEV_TOKEN, &home.token))).collect();
     let is_local = address.ip().is_loopback();
-    AppState {
+    AppState::new(Shared {
         access: Access::new(
             own,
             config.oidc.clone().map(Oidc::new),
@@ -311,7 +310,6 @@ fn prepare(
         trusted: config.trusted.clone(),
         secret_keys: config.secrets.clone(),
         seals: Arc::new(Seals::new(config.secrets.clone())),
-        namespace: Namespace::default(),
         whose: Arc::default(),
         quotas: Arc::default(),
         suspicion: config.suspicion,
@@ -321,7 +319,7 @@ fn prepare(
         schemas: Arc::default(),
         asked: Asked::default(),
         sweeper: Arc::default(),
-    }
+    })
 }
 
 /// Looks until the schema could be checked. Returns only if it is not this build's.

@@ -1,6 +1,7 @@
 //! What all handlers share, and the few things that several of them do with it.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -41,9 +42,24 @@ use super::whose::Whose;
 /// How long a request waits for a check, and for its turn before it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What handlers share; cheap to clone.
+/// What handlers share, and whose things their request is about. It is cloned several times for each request.
 #[derive(Clone)]
 pub(super) struct AppState {
+    shared: Arc<Shared>,
+    /// Whose pipelines, plugins and runs a request is about; `default` where none was asked for.
+    pub(super) namespace: Namespace,
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+/// What is there once for all requests.
+pub(super) struct Shared {
     /// The store's schema was seen to be one that this build works with.
     pub(super) fits: Arc<AtomicBool>,
     pub(super) store: SharedStore,
@@ -70,8 +86,6 @@ pub(super) struct AppState {
     pub(super) secret_keys: Keys,
     /// What payloads of runs are sealed with.
     pub(super) seals: Arc<Seals>,
-    /// Whose pipelines, plugins and runs a request is about; `default` where none was asked for.
-    pub(super) namespace: Namespace,
     /// What is known of whose runs are.
     pub(super) whose: Arc<Whose>,
     /// And of what namespaces may take.
@@ -97,6 +111,15 @@ pub(super) struct AppState {
 }
 
 impl AppState {
+    pub(super) fn new(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared), namespace: Namespace::default() }
+    }
+
+    /// The same for a request about that namespace.
+    pub(super) fn of(&self, namespace: Namespace) -> Self {
+        Self { shared: Arc::clone(&self.shared), namespace }
+    }
+
     /// A pipeline version, from memory if it was asked for before.
     pub(super) async fn pipeline(&self, digest: Digest) -> Result<Arc<Pipeline>> {
         Ok(self.store_pipeline(digest).await?)

@@ -57,7 +57,7 @@ impl FromRequestParts<AppState> for Scoped {
         // That of `default` would do for a route that is behind no check, and be wrong.
         let namespace =
             namespace.ok_or_else(|| Problem::internal(&io::Error::other("a request without a namespace")))?;
-        Ok(Self(AppState { namespace, ..state.clone() }))
+        Ok(Self(state.of(namespace)))
     }
 }
 

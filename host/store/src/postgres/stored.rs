@@ -1,4 +1,4 @@
-//! What namespaces hold, as `migrations/0045_stored_bytes.sql` keeps it.
+//! What namespaces hold, as `migrations/0045_stored_bytes.sql` and `0047_measured_together.sql` keep it.
 
 use async_trait::async_trait;
 use pawl_domain::id::RunId;
@@ -16,7 +16,7 @@ const STEPS: i32 = 2_000;
 #[async_trait]
 impl Stored for Postgres {
     async fn measure(&self, namespace: &Namespace) -> Result<Option<Measured>> {
-        let query = sqlx::query("select bytes, more from pawl_measure_v1($1, $2, $3)");
+        let query = sqlx::query("select bytes, more from pawl_measure_v2($1, $2, $3)");
         let row = query.bind(namespace.as_str()).bind(RUNS).bind(STEPS).fetch_one(&self.pool).await?;
         let Some(bytes) = row.try_get::<Option<i64>, _>("bytes")? else { return Ok(None) };
         Ok(Some(Measured { bytes: count(bytes), more: row.try_get("more")? }))

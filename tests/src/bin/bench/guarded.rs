@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 /// What is called how, its pipeline, runs at once, and runs.
 const LOADS: [(&str, &str, usize, usize); 3] = [
-    ("chains of ten, 128 at once", "chain", 128, 600),
-    ("one at a time", "chain", 1, 150),
-    ("journals", "batch", 4, 60),
+    ("chains of ten, 128 at once", "chain", 128, 3_000),
+    ("one at a time", "chain", 1, 600),
+    ("journals", "batch", 4, 400),
 ];
 
 /// Whose processor time is counted: the API's, the worker's, and that of Postgres.
