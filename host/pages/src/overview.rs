@@ -188,7 +188,7 @@ fn figures(known: &Known, lately: &Lately) -> Markup {
                 @let held: u64 = paused.filter_map(|it| it.pause.waiting.as_ref()).map(|it| u64::from(it.steps)).sum();
                 div {
                     dt { "Waiting in queues" }
-                    dd { (figure(waits)) small { " steps" @if held > 0 { ", and " (figure(held)) " behind a pause" } } }
+                    dd { (figure(waits)) small { @if waits == 1 { " step" } @else { " steps" } @if held > 0 { ", and " (figure(held)) " behind a pause" } } }
                 }
             } @else if known.lacks(QUEUES) {
                  div { dt { "Waiting in queues" } dd { "?" } }

@@ -6,7 +6,21 @@ use pawl_tests::{Chromium, Cluster, binary, bounds, wait};
 use serde_json::{Value, json};
 
 /// Pictures that docs/pages.md has, by what they show.
-const OF_DOCS: [(&str, &str); 3] = [("overview", "overview.png"), ("run-dark", "run.png"), ("runs-phone", "phone.png")];
+const OF_DOCS: [(&str, &str); 13] = [
+    ("overview", "overview.png"),
+    ("run-dark", "run.png"),
+    ("parse", "parse.png"),
+    ("replay-end-dark", "replay.png"),
+    ("pipeline", "pipeline.png"),
+    ("plugin-dark", "plugin.png"),
+    ("queues", "queues.png"),
+    ("doctor", "doctor.png"),
+    ("recoveries", "recoveries.png"),
+    ("audit-dark", "audit.png"),
+    ("large", "large.png"),
+    ("runs-phone", "phone.png"),
+    ("large-phone", "large-phone.png"),
+];
 
 /// Largest picture in the docs, bytes.
 const PICTURE: usize = 150 << 10;

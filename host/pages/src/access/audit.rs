@@ -62,9 +62,10 @@ async fn page(visit: &Visit, filter: &Filter) -> Result<Sheet, Problem> {
         list => list,
     };
     let main = html! {
-        div class="head" { h1 { "Changes" } (filter.form()) }
+        div class="head" { h1 { "Changes" } }
         (row(visit, PATH))
         div class="tools" {
+            (filter.form())
             a class="quiet" href=(filter.going_on(None).path("/access/audit/export")) download="audit.jsonl" { "Export" }
         }
         @match &list {
