@@ -3,7 +3,7 @@
 #
 #   make demo            the demo pipeline on `pawl dev`, which is killed in the middle
 #   make check           formatting, lints and the tests that need no server: for the minute between two edits
-#   make test            all checks and all tests; with EVERYTHING=yes, as in CI, also test-languages, test-pages and fuzz-minute
+#   make test            all checks and all tests; with EVERYTHING=yes, as in CI, also test-languages and test-pages
 #   make test-plain      the end-to-end tests without run-ahead: the plain flow alone keeps every promise
 #   make side-by-side    the build before this one beside this one: an upgrade and the way back, under load and kills
 #   make pressure        millions of runs, ten minutes of faults, an hour of load: counts pages, says times and rates; two hours
@@ -165,8 +165,7 @@ fuzz: test-guests
 fuzz-minute: test-guests
 	@.ci/fuzz 60
 
-# With EVERYTHING=yes, as CI has it, also `test-languages` and `test-pages`, in the same run, since they wait for much of it, and
-# `fuzz-minute`.
+# With EVERYTHING=yes, as CI has it, also those of `test-languages` and `test-pages`, in the same run, since they wait for much of it.
 ifdef EVERYTHING
 beside := languages browser
 everything := --run-ignored all -E 'not ($(long))'
@@ -177,4 +176,3 @@ test: lint licences docs test-guests doctests $(beside)
 	@$(env)
 	trap '.ci/licences warn' EXIT
 	cargo nextest run --workspace $(side_by_side) $(everything)
-	$(if $(EVERYTHING),.ci/fuzz 60)
