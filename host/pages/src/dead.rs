@@ -1,17 +1,14 @@
-//! Dead letters: steps that have failed for good or are parked, by their cause. What is done about all of one cause is in
-//! `act.rs`.
+//! Dead letters: steps that have failed for good or are parked, by their cause. What can be done about all of one cause is in
+//! `verbs.rs`, and is done in `act.rs`.
 
 use axum::http::Method;
 use axum::response::Response;
 use maud::{Markup, html};
-use pawl_api::types::{
-    DeadLetter, DeadLetterGroup, DeadLetterGroupList, DeadLetterList, DeadLetterState, Problem, StepDetail,
-};
+use pawl_api::types::{DeadLetter, DeadLetterGroup, DeadLetterGroupList, DeadLetterList, DeadLetterState, Problem};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::frame::{Live, Sheet, Tab, part};
 use super::look::{self, Look};
-use super::plugins;
 use super::query::Query;
 use super::rows::columns;
 use super::times::{ago, now_ms};
@@ -19,9 +16,12 @@ use super::visit::Visit;
 use super::words::{cut, figure, name};
 
 mod act;
+mod target;
+mod verbs;
 mod versions;
 
 pub(super) use act::act;
+use target::Target;
 
 /// The route that it asks.
 const ROUTE: &str = "/v1/dead-letters";
@@ -115,12 +115,17 @@ fn of_state(group: &DeadLetterGroup) -> Look {
     if group.failed > 0 { look::FAILED } else { look::PARKED }
 }
 
+async fn letters_of(visit: &Visit, which: &Which) -> Result<DeadLetterList, Problem> {
+    visit.read(&format!("{ROUTE}?limit={LISTED}&{}", which.query())).await
+}
+
 async fn of(visit: &Visit, which: &Which, note: Option<Markup>) -> Result<Sheet, Problem> {
-    let list: DeadLetterList = visit.read(&format!("{ROUTE}?limit={LISTED}&{}", which.query())).await?;
-    let left = left_journal(visit, &list.dead_letters).await;
+    let list = letters_of(visit, which).await?;
+    let traps = verbs::Traps::of(visit, &list.dead_letters).await;
+    let target = Target::of(visit, which, &list.dead_letters).await;
     let now = now_ms();
     let versions = match which {
-        Which::Group(_) => versions::told(visit, &list.dead_letters, now).await,
+        Which::Group(group) => versions::told(visit, group, &list, &target, now).await,
         Which::Pipeline(_) => html! {},
     };
     let main = html! {
@@ -131,12 +136,12 @@ async fn of(visit: &Visit, which: &Which, note: Option<Markup>) -> Result<Sheet,
                 div class="head" { h1 { (cut(&first.cause, CAUSE)) } }
                 p class="muted" { (first.pipeline) " / " (first.step) ", group " code { (first.group) } }
             },
-            (Which::Group(_), None) => { div class="head" { h1 { "Nothing is left of this" } } },
+            (Which::Group(_), None) => { div class="head" { h1 { "Dead letters of a cause" } } },
         }
         (versions)
         @if let Some(note) = note { (note) }
-        @if visit.may(&Method::POST, ROUTE) && !list.dead_letters.is_empty() { (verbs(which, &list.dead_letters, left.as_ref())) }
-        (part("letters", "Steps", &letters(&list, now)))
+        @if visit.may(&Method::POST, ROUTE) && !list.dead_letters.is_empty() { (verbs::verbs(which, &list.dead_letters, &traps, &target)) }
+        (part("letters", "Steps", &letters(which, &list, now)))
     };
     let title = match which {
         Which::Group(_) => "Dead letters of a cause".to_owned(),
@@ -145,10 +150,14 @@ async fn of(visit: &Visit, which: &Which, note: Option<Markup>) -> Result<Sheet,
     Ok(Sheet { title, tab: Tab::Dead, live: Live::No, main })
 }
 
-fn letters(list: &DeadLetterList, now: i64) -> Markup {
+fn letters(which: &Which, list: &DeadLetterList, now: i64) -> Markup {
+    let of = match which {
+        Which::Group(_) => "in this group",
+        Which::Pipeline(_) => "of this pipeline",
+    };
     html! {
         @if list.dead_letters.is_empty() {
-            div class="empty" { p { (look::GOOD.icon()) " Somebody has looked after all of it." } }
+            div class="empty" { p { "Nothing is left " (of) " now: what fails again comes back here." } }
         } @else {
             table class="rows" {
                 (columns(&[("State", ""), ("Step", ""), ("Run", "wide"), ("On", "wide"), ("Died", "num")]))
@@ -174,128 +183,5 @@ fn letter_row(letter: &DeadLetter, now: i64) -> Markup {
             td class="wide" { @if let Some(on) = &letter.died_on { (versions::link(on)) } @else { "–" } }
             td class="num" { (ago(letter.died_at_ms, now)) }
         }
-    }
-}
-
-/// How a divergence's cause begins.
-const LEFT: &str = "the replay left the journal";
-
-/// Steps that have left their journals, so that they would leave them again on the component that they have.
-struct Left {
-    /// The plugin of the first of them, if it could be read.
-    plugin: Option<String>,
-}
-
-async fn left_journal(visit: &Visit, letters: &[DeadLetter]) -> Option<Left> {
-    let letter = letters.iter().find(|letter| has_left(letter))?;
-    let step = utf8_percent_encode(&letter.step, NON_ALPHANUMERIC);
-    let detail = visit.read::<StepDetail>(&format!("/v1/runs/{}/steps/{step}", letter.run)).await;
-    Some(Left { plugin: detail.ok().map(|detail| detail.step.plugin) })
-}
-
-fn has_left(letter: &DeadLetter) -> bool {
-    letter.state == DeadLetterState::Parked && letter.cause.starts_with(LEFT)
-}
-
-/// What comes of each choice of versions.
-fn on_which(left: &Left) -> Markup {
-    html! {
-        p class="muted" {
-            "What has left its journal leaves it again on the version that it has, and is parked again. On the active one it goes on if "
-            "that makes the calls that are recorded: "
-            @if let Some(plugin) = &left.plugin { "roll " a href=(plugins::path(plugin)) { (name(plugin)) } } @else { "roll its plugin" }
-            " back first, if a newer version is active. Or let a step go on by itself, on the version that recorded its journal, from its page."
-        }
-    }
-}
-
-/// A verb, what its button says, and what it does.
-const VERBS: [(&str, &str, &str); 5] = [
-    ("retry", "Retry all", "Opens their runs again: each goes on from its last checkpoint."),
-    ("resume", "Resume all", "Lets those that are parked go on."),
-    ("skip", "Skip all", "Gives each the output that it has not got; those who need it go on with that."),
-    ("fail", "Fail all", "Ends the runs of those that are parked as failed."),
-    ("purge", "Look after all", "Says that those which have failed are looked after. Their runs stay as they are."),
-];
-
-fn verbs(which: &Which, letters: &[DeadLetter], left: Option<&Left>) -> Markup {
-    let (of, value) = which.said();
-    // Of a pipeline there may be other causes among them.
-    let is_latest = left.is_some() && matches!(which, Which::Group(_));
-    let has = |state: DeadLetterState| letters.iter().any(|letter| letter.state == state);
-    let is_for = |word: &str| match word {
-        "resume" | "fail" => has(DeadLetterState::Parked),
-        "purge" => has(DeadLetterState::Failed),
-        _ => true,
-    };
-    html! {
-        div class="acts" {
-            @for (word, label, what) in VERBS.into_iter().filter(|verb| is_for(verb.0)) {
-                details class="act" name="act" {
-                    summary class={ "button " (if word == "retry" { "primary" } else { "" }) } { (label) "…" }
-                    form class="panel" method="post" action="/dead-letters" {
-                        p { (what) " It is counted first." }
-                        input type="hidden" name=(of) value=(value);
-                        input type="hidden" name="verb" value=(word);
-                        @if matches!(word, "retry" | "resume") {
-                            label class="check" {
-                                input type="checkbox" name="latest" value="true" checked[is_latest]; " on the versions that are active now"
-                            }
-                            @if let Some(left) = left { (on_which(left)) }
-                        }
-                        @if word == "skip" { label { "Output, as JSON" textarea name="output" rows="3" { "null" } } }
-                        @if word == "fail" { label { "Reason" input name="message" required maxlength="1000"; } }
-                        button class="button primary" { "Count" }
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use pawl_domain::attempt::Divergence;
-    use serde_json::json;
-
-    use super::*;
-
-    fn letter(state: &str, cause: &str) -> DeadLetter {
-        serde_json::from_value(json!({
-            "run": "01890000-0000-7000-8000-000000000000", "step": "s", "pipeline": "p", "state": state, "cause": cause,
-            "group": "g", "died_at_ms": 1,
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn what_has_left_its_journal_is_known_by_its_cause() {
-        let divergence = Divergence {
-            position: 4,
-            expected: None,
-            actual: "durable.now()".into(),
-            difference: None,
-            component: None,
-            recorded_by: None,
-            backtrace: None,
-            restored: None,
-        };
-        assert!(has_left(&letter("parked", &divergence.message())));
-        assert!(!has_left(&letter("failed", &divergence.message())), "a person has failed it");
-        assert!(!has_left(&letter("parked", "its worker process died # times in a row")));
-    }
-
-    #[test]
-    fn a_group_that_would_only_be_parked_again_is_offered_the_active_version_and_told_why() {
-        let letters = [letter("parked", LEFT)];
-        let left = Left { plugin: Some("fx".into()) };
-        let shown = |which: &Which, left: Option<&Left>| verbs(which, &letters, left).into_string();
-        let group = Which::Group("g".into());
-        let told = shown(&group, Some(&left));
-        assert_eq!((told.matches(" checked").count(), told.matches("href=\"/plugins/fx\"").count()), (2, 2), "{told}");
-        let mixed = shown(&Which::Pipeline("p".into()), Some(&left));
-        assert!(!mixed.contains(" checked") && mixed.contains("is parked again"), "{mixed}");
-        assert!(!shown(&group, None).contains("parked again"));
-        assert!(shown(&group, Some(&Left { plugin: None })).contains("roll its plugin back first"));
     }
 }

@@ -44,6 +44,7 @@ mod pauses;
 mod pipelines;
 mod places;
 mod plugins;
+mod poison;
 mod query;
 mod recovered;
 mod rooms;

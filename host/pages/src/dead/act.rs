@@ -7,15 +7,18 @@ use axum::extract::RawForm;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use maud::{Markup, html};
-use pawl_api::types::{ActOnDeadLetters, DeadLetterVerb, DeadLettersDone, Problem};
+use pawl_api::types::{ActOnDeadLetters, DeadLetterVerb, DeadLettersDone, Problem, StepStatus};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::value::RawValue;
 
-use super::{ROUTE, VERBS, Which, of};
+use super::target::Target;
+use super::verbs::VERBS;
+use super::{ROUTE, Which, of};
 use crate::forms::{Fields, JSON};
 use crate::look;
 use crate::said;
 use crate::visit::Visit;
-use crate::words::{count, prose};
+use crate::words::{count, name, prose};
 
 /// How long one form goes on, and how many pieces are counted before it is asked whether to.
 const GOES_ON: Duration = Duration::from_secs(5);
@@ -31,9 +34,12 @@ pub(crate) async fn act(visit: Visit, RawForm(form): RawForm) -> Response {
     let Some(which) = fields.all().find_map(|(name, value)| Which::of(name, value)) else {
         return visit.answer(Err(Problem::bad_request("no group was named, and no pipeline")));
     };
+    let target = Target::before(&visit, &which).await;
     let note = match asked(&which, &fields) {
-        Ok((word, asked)) if fields.said("sure").is_some() => go_on(&visit, word, asked).await,
-        Ok((word, asked)) => count_first(&visit, word, asked, &which, &fields).await,
+        Ok((_, asked)) if fields.said("sure").is_some() => go_on(&visit, asked, &target).await,
+        Ok((word, asked)) => {
+            count_first(&visit, word, asked, &Page { which: &which, fields: &fields, target: &target }).await
+        }
         Err(problem) => Err(problem),
     };
     let status = note.as_ref().err().and_then(|problem| StatusCode::from_u16(problem.status).ok());
@@ -95,13 +101,19 @@ async fn piece(visit: &Visit, asked: &ActOnDeadLetters) -> Result<DeadLettersDon
     visit.pages.inside.change(&visit.who, Method::POST, ROUTE, Some((JSON, body))).await
 }
 
-async fn count_first(
-    visit: &Visit,
-    word: &str,
-    asked: ActOnDeadLetters,
-    which: &Which,
-    fields: &Fields,
-) -> Result<Markup, Problem> {
+/// What a form was sent from, and what it said.
+struct Page<'a> {
+    which: &'a Which,
+    fields: &'a Fields,
+    target: &'a Target,
+}
+
+/// Whether they go on by it, on one version or another.
+fn goes_on(verb: DeadLetterVerb) -> bool {
+    matches!(verb, DeadLetterVerb::Retry | DeadLetterVerb::Resume)
+}
+
+async fn count_first(visit: &Visit, word: &str, asked: ActOnDeadLetters, page: &Page<'_>) -> Result<Markup, Problem> {
     let mut asked = ActOnDeadLetters { dry_run: true, ..asked };
     let (mut met, mut runs, mut more) = (0, 0, false);
     for number in 1..=COUNTED {
@@ -115,22 +127,23 @@ async fn count_first(
     }
     let label = VERBS.iter().find(|(known, ..)| *known == word).map_or(word, |(_, label, _)| *label);
     let more = if more { " or more" } else { "" };
+    let weight = if matches!(asked.verb, DeadLetterVerb::Fail | DeadLetterVerb::Purge) { "danger" } else { "primary" };
     Ok(html! {
         form class="note warn" method="post" action="/dead-letters" {
             (look::PARKED.icon())
             span {
                 strong { (count(met.into(), "step", "steps")) (more) } " of " (count(runs.into(), "run", "runs"))
-                " would be touched."
+                @if goes_on(asked.verb) { " would go on, " (page.target.on(asked.latest)) "." } @else { " would be touched." }
             }
-            @for (name, value) in fields.all() { input type="hidden" name=(name) value=(value); }
+            @for (name, value) in page.fields.all() { input type="hidden" name=(name) value=(value); }
             input type="hidden" name="sure" value="true";
-            button class="button danger" { (label) }
-            a class="quiet" href=(which.path()) { "Leave it" }
+            button class={ "button " (weight) } { (label) }
+            a class="quiet" href=(page.which.path()) { "Leave it" }
         }
     })
 }
 
-async fn go_on(visit: &Visit, word: &str, mut asked: ActOnDeadLetters) -> Result<Markup, Problem> {
+async fn go_on(visit: &Visit, mut asked: ActOnDeadLetters, target: &Target) -> Result<Markup, Problem> {
     let begun = Instant::now();
     let (mut done, mut refused) = (0, Vec::new());
     loop {
@@ -143,14 +156,26 @@ async fn go_on(visit: &Visit, word: &str, mut asked: ActOnDeadLetters) -> Result
         }
     }
     let rest = if asked.after.is_some() { " There are more: do it again." } else { "" };
-    let look = if refused.is_empty() { look::GOOD } else { look::PARKED };
+    // What goes on has not come to its end: it may fail again.
+    let look = match asked.verb {
+        _ if !refused.is_empty() => look::PARKED,
+        verb if goes_on(verb) => look::of_step(StepStatus::Running),
+        _ => look::GOOD,
+    };
     Ok(html! {
         p class={ "note " (look.class) } role="status" {
             (look.icon())
             span {
-                strong { (word) } ": done about " (count(done.into(), "step", "steps")) "."
+                strong { (became(asked.verb, done.into())) }
+                @if goes_on(asked.verb) { " " (target.on(asked.latest)) }
+                "."
                 @if !refused.is_empty() { " Refused for " (count(refused.len() as u64, "step", "steps")) ", see below." }
                 (rest)
+                @if let Some(pipeline) = &target.pipeline {
+                    " " a href={ "/runs?pipeline=" (utf8_percent_encode(pipeline, NON_ALPHANUMERIC)) } { "Runs of " (name(pipeline)) }
+                    " ·"
+                }
+                " " a href="/dead-letters" { "All dead letters" }
             }
         }
         @if !refused.is_empty() {
@@ -161,4 +186,27 @@ async fn go_on(visit: &Visit, word: &str, mut asked: ActOnDeadLetters) -> Result
             }
         }
     })
+}
+
+/// What has become of so many: `8 steps go on again`.
+fn became(verb: DeadLetterVerb, steps: u64) -> String {
+    let (one, many) = match verb {
+        DeadLetterVerb::Retry | DeadLetterVerb::Resume => ("step goes on again", "steps go on again"),
+        DeadLetterVerb::Skip => ("step has the output that you gave", "steps have the output that you gave"),
+        DeadLetterVerb::Fail => ("step has failed, as you said", "steps have failed, as you said"),
+        DeadLetterVerb::Purge => ("step is looked after", "steps are looked after"),
+    };
+    count(steps, one, many)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_is_said_of_each_verb() {
+        assert_eq!(became(DeadLetterVerb::Retry, 8), "8 steps go on again");
+        assert_eq!(became(DeadLetterVerb::Resume, 1), "1 step goes on again");
+        assert_eq!(became(DeadLetterVerb::Purge, 8), "8 steps are looked after");
+    }
 }

@@ -1,13 +1,15 @@
 //! On which versions of which plugins the letters of a page have died; and of the one that is active now, since when, if that is
-//! not long: then it may be what has to be gone back from.
+//! not long, nothing failed before, and there is a version to go back to: then it may be what has to be gone back from.
 
 use axum::http::Method;
 use maud::{Markup, html};
-use pawl_api::types::{Change, ChangeList, DeadLetter, DiedOn};
+use pawl_api::types::{Change, ChangeList, DeadLetter, DeadLetterGroupList, DeadLetterList, DiedOn};
 
+use super::ROUTE;
+use super::target::Target;
 use crate::look;
 use crate::plugins;
-use crate::times::at;
+use crate::times::{ago, iso, rough};
 use crate::visit::Visit;
 use crate::words::{count, name};
 
@@ -21,8 +23,9 @@ const LINES: u32 = 1_000;
 /// What makes a version the active one.
 const ACTIVATES: [&str; 4] = ["activateVersion", "rollBack", "pushPlugin", "pushVersion"];
 
-/// Versions that are told.
+/// Versions that are told, and groups that are looked through for when the first letter of one died.
 const TOLD: usize = 4;
+const GROUPS: u32 = 1_000;
 
 /// `pricing 1.5.0`, or the component where no version of the plugin is it; it leads to the plugin.
 pub(super) fn link(on: &DiedOn) -> Markup {
@@ -47,12 +50,14 @@ fn counted(letters: &[DeadLetter]) -> Vec<(&DiedOn, u64)> {
     all
 }
 
-pub(super) async fn told(visit: &Visit, letters: &[DeadLetter], now: i64) -> Markup {
+pub(super) async fn told(visit: &Visit, group: &str, list: &DeadLetterList, target: &Target, now: i64) -> Markup {
+    let letters = &list.dead_letters;
     let all = counted(letters);
     // Those of the newest letter's: an older one says nothing of what is wrong now.
     let newest = letters.first().and_then(|letter| letter.died_on.as_ref()).filter(|on| on.active);
-    let since = match newest {
-        Some(on) => active_since(visit, on, now).await,
+    let has_before = target.plugin.as_ref().is_some_and(|plugin| plugin.previous_version.is_some());
+    let blamed = match newest.filter(|_| has_before) {
+        Some(on) => blamed(visit, group, list, on, now).await,
         None => None,
     };
     html! {
@@ -66,17 +71,42 @@ pub(super) async fn told(visit: &Visit, letters: &[DeadLetter], now: i64) -> Mar
                 @if all.len() > TOLD { ", and " (all.len() - TOLD) " more" }
             }
         }
-        @if let Some((on, change)) = newest.zip(since) {
-            p class="note warn" {
-                (look::PARKED.icon())
-                span {
-                    strong { (on.plugin) " " (on.version.as_deref().unwrap_or_default()) } " is active since " (at(change.at_ms))
-                    @if let Some(who) = &change.who { ", by " (name(who)) }
-                    ": " a href=(plugins::path(&on.plugin)) { "roll back" }
-                }
+        @if let Some((on, (first, change))) = newest.zip(blamed) { (to_blame(on, first, &change, now)) }
+    }
+}
+
+/// That all of it came after a version became active.
+fn to_blame(on: &DiedOn, first_at_ms: i64, change: &Change, now: i64) -> Markup {
+    html! {
+        p class="note warn" {
+            (look::PARKED.icon())
+            span {
+                "The first failure came "
+                time datetime=(iso(first_at_ms)) title=(iso(first_at_ms)) { (rough(first_at_ms - change.at_ms)) }
+                " after " strong { (on.plugin) " " (on.version.as_deref().unwrap_or_default()) } " became active, "
+                (ago(change.at_ms, now))
+                @if let Some(who) = &change.who { ", by " (name(who)) }
+                ": " a href=(plugins::path(&on.plugin)) { "roll back" }
             }
         }
     }
+}
+
+/// When the first of a group died and what made that version active, if that was lately and nothing of the group died before it.
+async fn blamed(visit: &Visit, group: &str, list: &DeadLetterList, on: &DiedOn, now: i64) -> Option<(i64, Change)> {
+    let change = active_since(visit, on, now).await?;
+    let first = match list.next {
+        None => list.dead_letters.iter().map(|letter| letter.died_at_ms).min(),
+        Some(_) => first_of(visit, group).await,
+    };
+    Some((first.filter(|first| *first >= change.at_ms)?, change))
+}
+
+/// When the first letter of a group died that has more than a page; unknown where there are more groups than are looked through.
+async fn first_of(visit: &Visit, group: &str) -> Option<i64> {
+    let list: DeadLetterGroupList = visit.read(&format!("{ROUTE}/groups?limit={GROUPS}")).await.ok()?;
+    let found = list.groups.iter().find(|known| known.group == group)?;
+    list.next.is_none().then_some(found.oldest_at_ms)
 }
 
 /// When, and by whom, it became active, if that was lately and the visitor may know.
@@ -101,6 +131,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_came_after_an_activation_is_told_with_how_long_after() {
+        let change = json!({"id": 1, "at_ms": 1_000, "source": "::1", "what": "pushPlugin", "target": "/", "who": "ci", "status": 201});
+        let change: Change = serde_json::from_value(change).unwrap();
+        let component = pawl_domain::id::Digest::of(b"1.5.0");
+        let on = DiedOn { plugin: "pricing".into(), version: Some("1.5.0".into()), active: true, component };
+        let told = to_blame(&on, 7_000, &change, 61_000).into_string();
+        assert!(told.contains(">6 s</time> after <strong>pricing 1.5.0</strong> became active, <time"), "{told}");
+        assert!(told.contains(">1 min ago</time>, by <span") && told.contains("href=\"/plugins/pricing\""), "{told}");
+    }
 
     #[test]
     fn what_makes_a_version_active_is_told_from_what_does_not() {
