@@ -6,6 +6,7 @@ use pawl_api::types::{Because, InboxSignal, Reason, Run, RunStatus, Step, StepSt
 use pawl_domain::id::RunId;
 
 use super::panel::{Panel, hidden, line};
+use super::poison;
 use super::visit::Visit;
 use known::{FAIL, REMOVE_SIGNAL, REPLACE_SIGNAL, RESUME, RESUME_STEP, RETRY_STEP, RETURN_SIGNAL, SIGNAL, SKIP};
 
@@ -82,12 +83,18 @@ pub(super) fn of_reason(visit: &Visit, run: &Run, reason: &Reason, versions: &Ve
 pub(super) fn of_step(visit: &Visit, run: RunId, step: &Step, ways_out: &[WayOut], versions: &Versions) -> Markup {
     let name = hidden("step", &step.name);
     let skip = html! { (name) (json("output", "Output")) };
+    let is_poison = poison::is(step);
     html! {
+        @if is_poison { (poison::warning("this", Some(step.crashes))) }
         div class="acts" {
             @match step.status {
                 StepStatus::Parked => {
-                    (form(visit, run, &RESUME_STEP, &html! { (name) (versions.choice(step)) (from_checkpoint()) }))
-                    (form(visit, run, &SKIP, &skip))
+                    // What may end another worker is not what is advised.
+                    @if is_poison { (form(visit, run, &Act { weight: "primary", ..SKIP }, &skip)) }
+                    (form(visit, run, &Act { weight: if is_poison { "" } else { RESUME_STEP.weight }, ..RESUME_STEP }, &html! {
+                        (name) (versions.choice(step)) (from_checkpoint())
+                    }))
+                    @if !is_poison { (form(visit, run, &SKIP, &skip)) }
                 }
                 StepStatus::Failed => {
                     (form(visit, run, &RETRY_STEP, &html! { (name) (on()) }))

@@ -30,3 +30,26 @@ pub(super) fn warning(what: &str, workers: Option<u32>) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pawl_domain::suspicion::Suspicion;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_step_that_is_parked_for_the_deaths_of_its_workers_is_warned_of() {
+        let step = |status: &str, error: &str| -> Step {
+            let error: Value = serde_json::from_str(error).unwrap();
+            let step = json!({"name": "s", "status": status, "plugin": "p", "needs": [], "queue": "q", "priority": "normal",
+                "attempts": 5, "failures": 0, "crashes": 5, "fence": 5, "journal_length": 0, "error": error});
+            serde_json::from_value(step).unwrap()
+        };
+        let poison = Suspicion::default().poison(5);
+        assert!(is(&step("parked", &poison)) && !is(&step("failed", &poison)));
+        assert!(!is(&step("parked", "{\"message\": \"its worker process died\"}")), "a step says what it likes");
+        assert!(warning("this", Some(1)).into_string().contains("Executing this has ended 1 worker: "));
+        assert!(warning("such a step", None).into_string().contains("Executing such a step has ended workers: "));
+    }
+}
