@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{one, path};
 use crate::forms::{Fields, JSON};
+use crate::look;
 use crate::panel::Panel;
 use crate::query::Query;
 use crate::said;
@@ -18,11 +19,24 @@ use crate::visit::Visit;
 const ACTIVATE: &str = "/v1/plugins/{plugin}/activate";
 const ROLLBACK: &str = "/v1/plugins/{plugin}/rollback";
 
-/// What to say after it was done.
-pub(super) const DONE: [(&str, &str); 2] = [
-    ("activate", "The version is active: steps get it that have none yet."),
-    ("rollback", "The version is active again that was so before."),
-];
+/// That it was done, by the name of the version; and what it has not done, which is what somebody wants who has gone back.
+pub(super) fn done(query: &Query, plugin: &PluginDetail) -> Markup {
+    let words = match query.said("did") {
+        Some("activate") => " is active: steps get it that have none yet.",
+        Some("rollback") => " is active again.",
+        _ => return html! {},
+    };
+    let Some(active) = &plugin.active_version else { return html! {} };
+    html! {
+        p class="note ok" role="status" {
+            (look::GOOD.icon())
+            span {
+                strong { (active) } (words)
+                " Failed and parked steps stay as they are: " a href="/dead-letters" { "dead letters" }
+            }
+        }
+    }
+}
 
 /// The forms, for whoever may.
 pub(super) fn forms(visit: &Visit, plugin: &PluginDetail) -> Markup {
@@ -32,7 +46,7 @@ pub(super) fn forms(visit: &Visit, plugin: &PluginDetail) -> Markup {
     html! {
         div class="acts" {
             @if !others.is_empty() {
-                (activate(&format!("{at}/activate")).with(visit, &html! {
+                (activate(&format!("{at}/activate"), plugin.previous_version.is_some()).with(visit, &html! {
                     label { "Version" select name="version" required { @for version in &others { option value=(version) { (version) } } } }
                 }))
             }
@@ -40,7 +54,10 @@ pub(super) fn forms(visit: &Visit, plugin: &PluginDetail) -> Markup {
                 details class="act" name="act" {
                     summary class="button" { "Roll back…" }
                     form class="panel" method="post" action={ (at) "/rollback" } {
-                        p { "Goes back in history, to " code { (previous) } ". What it goes back from is no part of the history any more." }
+                        p {
+                            "Goes back in history, to " code { (previous) } "."
+                            @if let Some(active) = &plugin.active_version { " " code { (active) } " stays here and can be activated again." }
+                        }
                         button class="button primary" { "Roll back" }
                     }
                 }
@@ -49,12 +66,13 @@ pub(super) fn forms(visit: &Visit, plugin: &PluginDetail) -> Markup {
     }
 }
 
-fn activate(action: &str) -> Panel<'_> {
+/// Where there is a version to go back to, that is as likely what somebody has come for: neither stands out.
+fn activate(action: &str, has_previous: bool) -> Panel<'_> {
     Panel {
         route: (Method::POST, ACTIVATE),
         action,
         label: "Activate",
-        weight: "primary",
+        weight: if has_previous { "" } else { "primary" },
         what: "Makes a version the active one, when each live worker has loaded it. Steps that have a version keep it.",
     }
 }
@@ -77,4 +95,24 @@ async fn asked(visit: &Visit, name: &str, act: &str, fields: &Fields) -> Result<
     };
     let at = format!("/v1{}/{act}", path(name));
     visit.pages.inside.change(&visit.who, Method::POST, &at, body.map(|body| (JSON, body))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_is_said_by_the_name_of_the_version_with_what_stays_to_be_done() {
+        let plugin: PluginDetail = serde_json::from_value(json!({
+            "name": "fx", "active_version": "2.3.0", "previous_version": null, "versions": [], "used_by": [],
+            "more_pipelines": false, "looked_runs": 0, "more_runs": false,
+        }))
+        .unwrap();
+        let said = |query: &str| done(&Query::of(query), &plugin).into_string();
+        let back = said("did=rollback");
+        assert!(back.contains("<strong>2.3.0</strong> is active again."), "{back}");
+        assert!(back.contains("stay as they are: <a href=\"/dead-letters\">dead letters</a>"), "{back}");
+        assert!(said("did=activate").contains("<strong>2.3.0</strong> is active: steps get it"));
+        assert_eq!((said("did=%3Cb%3E").as_str(), said("").as_str()), ("", ""));
+    }
 }

@@ -10,7 +10,6 @@ use crate::frame::{Live, Sheet, Tab, part};
 use crate::look;
 use crate::query::Query;
 use crate::rows::columns;
-use crate::said;
 use crate::times::{ago, now_ms};
 use crate::visit::Visit;
 use crate::words::{count, figure, in_path, name};
@@ -20,8 +19,7 @@ pub(super) const ROWS: usize = 40;
 pub(super) const CHOICES: usize = 100;
 
 pub(crate) async fn show(visit: Visit, Path(plugin): Path<String>, query: Query) -> Response {
-    let note = said::done(&query, &act::DONE);
-    visit.answer(sheet(&visit, &plugin, &query, &note).await)
+    visit.answer(sheet(&visit, &plugin, &query, &html! {}).await)
 }
 
 pub(super) async fn sheet(visit: &Visit, plugin: &str, query: &Query, note: &Markup) -> Result<Sheet, Problem> {
@@ -39,6 +37,7 @@ pub(super) async fn sheet(visit: &Visit, plugin: &str, query: &Query, note: &Mar
     let now = now_ms();
     let main = html! {
         (head(&plugin, now))
+        (act::done(query, &plugin))
         (note)
         (act::forms(visit, &plugin))
         (part("versions", "Versions", &versions(&plugin, told.as_deref(), now)))

@@ -123,7 +123,7 @@ fn a_version_is_activated_gone_back_from_and_compared() -> Result<()> {
     assert_eq!(active()?.as_deref(), Some("2"));
     let page = browser.get("/plugins/echo?did=activate")?.text;
     assert!(
-        page.contains("The version is active")
+        page.contains("<strong>2</strong> is active: steps get it")
             && page.contains("What changed")
             && page.contains("<code>size_bytes</code>"),
         "{page}"
