@@ -87,7 +87,11 @@ fn what_is_done_about_many_is_counted_first() -> Result<()> {
     let group = &groups.groups[0];
     let path = format!("/dead-letters?group={}", group.group);
     assert!(browser.get("/dead-letters")?.text.contains(&path) && browser.get("/")?.text.contains(&path));
-    assert!(browser.get(&path)?.text.contains(&runs[0].to_string()));
+    let page = browser.get(&path)?.text;
+    for said in [&*runs[0].to_string(), "on flaky 1, which is active now", "Count first", "Mark as handled"] {
+        assert!(page.contains(said), "{said:?} is not in {page}");
+    }
+    assert!(!page.contains(" checked"), "they died on the active version: {page}");
     let counted = browser.submit("/dead-letters", &[("group", &group.group), ("verb", "retry")])?;
     assert!(
         counted.status == 200
@@ -97,7 +101,8 @@ fn what_is_done_about_many_is_counted_first() -> Result<()> {
     );
     all_are(RunStatus::Failed)?;
     let done = browser.submit("/dead-letters", &[("group", &group.group), ("verb", "retry"), ("sure", "true")])?;
-    assert!(done.text.contains("3 steps go on again"), "{}", done.text);
+    assert!(done.text.contains("3 steps go on again</strong> on the versions that they have."), "{}", done.text);
+    assert!(done.text.contains("href=\"/runs?pipeline=broken\""), "{}", done.text);
     for id in &runs {
         let list: EventList = api.client.get(&format!("/v1/runs/{id}/events"))?.read()?;
         assert!(list.events.iter().any(|event| event.is(EventKind::RunReopened)), "{id} was opened again");
