@@ -20,11 +20,19 @@ use crate::times::{ago, now_ms, rough};
 use crate::visit::Visit;
 use crate::words::{cut, figure, name};
 
+/// How the origin of a secret begins.
+const SECRET: &str = "secret:";
+
 const CLOSE: &str = "/v1/circuits/close";
 const DONE: [(&str, &str); 1] = [("close", "The circuit is closed: what waits for it goes on in a moment.")];
 
 /// Letters of a reason.
 const REASON: usize = 200;
+
+/// The secret whose lack a circuit is about; none if it is about a host.
+pub(crate) fn secret_of(origin: &str) -> Option<&str> {
+    origin.strip_prefix(SECRET)
+}
 
 pub(crate) async fn show(visit: Visit, query: Query) -> Response {
     visit.answer(page(&visit, &said::done(&query, &DONE)).await)
@@ -50,7 +58,7 @@ async fn page(visit: &Visit, note: &Markup) -> Result<Sheet, Problem> {
         (note)
         (part("circuits", "What is down", &html! {
             @if list.circuits.is_empty() {
-                div class="empty" { p { (look::GOOD.icon()) " No outside host is down, and no worker lacks a secret." } }
+                div class="empty" { p { (look::GOOD.icon()) " No outside host is down." } }
             } @else {
                 table class="rows" {
                     (columns(&[("State", ""), ("Host", ""), ("Since", "num"), ("Waiting", "num"), ("Probed", "num wide")]))
