@@ -3,10 +3,10 @@
 
 use maud::{Markup, html};
 use pawl_api::types::{Circuit, DeadLetterGroup, Incident, IncidentKind, QueueDemand};
+use pawl_domain::decision::circuit::secret_in;
 
 use super::Known;
 use crate::look;
-use crate::operations::circuits::secret_of;
 use crate::operations::incidents::words;
 use crate::operations::queue::path as path_of_queue;
 use crate::times::ago;
@@ -100,9 +100,11 @@ fn unreached(circuit: &Circuit, now: i64) -> Markup {
         li {
             (look::BAD.icon())
             p {
-                @match secret_of(&circuit.origin) {
-                    Some(secret) => { "No worker has the secret " a class="row" href="/circuits" { strong { (name(secret)) } } },
-                    None => { a class="row" href="/circuits" { strong { (name(&circuit.origin)) } } " is down" },
+                @if let Some(secret) = secret_in(&circuit.origin) {
+                    "A worker lacks the secret " a class="row" href="/circuits" { strong { (name(secret)) } }
+                } @else {
+                    a class="row" href="/circuits" { strong { (name(&circuit.origin)) } }
+                    @if circuit.origin.contains("://") { " is down" } @else { " is lacking" }
                 }
                 @if waits > 0 { ": " (count(waits, "step waits", "steps wait")) }
                 span class="muted" { "; " (cut(&circuit.reason, CAUSE)) }
@@ -189,6 +191,6 @@ mod tests {
         let host = said("http://pay:80", 24);
         assert!(host.contains("href=\"/circuits\"") && host.contains(" is down: 24 steps wait"), "{host}");
         assert!(host.contains("status 503") && host.contains("2 min ago"), "{host}");
-        assert!(said("secret:BANK", 0).contains("No worker has the secret"));
+        assert!(said("secret:BANK", 0).contains("A worker lacks the secret"));
     }
 }
