@@ -55,7 +55,7 @@ fn cells(run: &RunSummary, now: i64) -> Markup {
 
 /// From its first claim on. A run whose begin and end were written in one transaction has one time for both: what is known of it is
 /// how long it took from its submission.
-fn took(run: &RunSummary, now: i64) -> String {
+pub(crate) fn took(run: &RunSummary, now: i64) -> String {
     let Some(started) = run.started_at_ms else { return "–".to_owned() };
     let from = if run.ended_at_ms == Some(started) { run.created_at_ms } else { started };
     match run.ended_at_ms.unwrap_or(now) - from {
