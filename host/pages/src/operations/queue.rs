@@ -1,28 +1,24 @@
-//! A queue: its three streams, who reads them, which messages are pending and since when; and its pause.
+//! A queue: its three streams, who reads them, which messages are pending and since when; and whether it is paused.
 
-use axum::extract::{Path, RawForm};
-use axum::http::Method;
+use axum::extract::Path;
 use axum::response::Response;
 use maud::{Markup, html};
-use pawl_api::types::{Pause, PausedSteps, PendingMessage, Problem, QueueDetail, QueueReader, QueueStream};
+use pawl_api::types::{PendingMessage, Problem, QueueDetail, QueueReader, QueueStream};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
 
 use super::{row, sheet};
-use crate::forms::Fields;
 use crate::frame::{Sheet, part};
 use crate::look::{self, Look};
-use crate::panel::{Panel, hidden, line};
 use crate::pauses::{waits, who_paused_queue};
 use crate::query::Query;
 use crate::rows::columns;
-use crate::said;
 use crate::times::{ago, now_ms, rough};
 use crate::visit::Visit;
 use crate::words::{count, figure, name};
 
-const PAUSE: &str = "/v1/queues/{queue}/pause";
-const UNPAUSE: &str = "/v1/queues/{queue}/unpause";
+pub(crate) use act::act;
+
+mod act;
 
 /// Where a queue's page is.
 pub(crate) fn path(queue: &str) -> String {
@@ -34,24 +30,7 @@ fn encoded(name: &str) -> String {
 }
 
 pub(crate) async fn show(visit: Visit, Path(queue): Path<String>, query: Query) -> Response {
-    let (paused, unpaused) = (format!("{queue} is paused."), format!("{queue} is unpaused."));
-    let note = said::done(&query, &[("pause", paused.as_str()), ("unpause", unpaused.as_str())]);
-    visit.answer(page(&visit, &queue, &note).await)
-}
-
-pub(crate) async fn act(visit: Visit, Path(queue): Path<String>, RawForm(form): RawForm) -> Response {
-    let fields = Fields::of(&form);
-    let (did, route, body) = match fields.said("act") {
-        Some("unpause") => ("unpause", UNPAUSE, None),
-        _ => ("pause", PAUSE, fields.said("reason").map(|reason| json!({ "reason": reason }))),
-    };
-    match visit.change::<Value>(Method::POST, &route.replace("{queue}", &encoded(&queue)), body).await {
-        Ok(_) => said::go(&path(&queue), did),
-        Err(problem) => {
-            let sheet = page(&visit, &queue, &said::refused(&problem)).await;
-            said::answer(&visit, problem, sheet)
-        }
-    }
+    visit.answer(page(&visit, &queue, &act::done(&query, &queue)).await)
 }
 
 async fn page(visit: &Visit, queue: &str, note: &Markup) -> Result<Sheet, Problem> {
@@ -70,7 +49,7 @@ async fn page(visit: &Visit, queue: &str, note: &Markup) -> Result<Sheet, Proble
         }
         (row(visit, "/queues"))
         (note)
-        div class="acts" id="acts" data-live { (acts(visit, &found, who.as_deref())) }
+        div class="acts" id="acts" data-live { (act::panels(visit, &found, who.as_deref())) }
         (part("streams", "Streams", &streams(&found.streams, now)))
         (part("readers", "Readers", &readers(&found)))
         (part("pending", "Delivered and not done, the longest", &pending(&found)))
@@ -106,41 +85,6 @@ fn facts(found: &QueueDetail, who: Option<&str>, now: i64) -> Markup {
 
 fn told(ms: u64) -> String {
     format!("for {}", rough(i64::try_from(ms).unwrap_or(i64::MAX)))
-}
-
-fn acts(visit: &Visit, found: &QueueDetail, who: Option<&str>) -> Markup {
-    let action = path(&found.queue);
-    match &found.paused {
-        Some(pause) => {
-            let what = unpaused(pause, who);
-            let (label, weight) = ("Unpause", "primary");
-            Panel { route: (Method::POST, UNPAUSE), action: &action, label, weight, what: &what }
-                .with(visit, &hidden("act", "unpause"))
-        }
-        None => {
-            let what =
-                "Starts no step of this queue until it is unpaused, whoever serves it. What runs goes on to its end.";
-            Panel { route: (Method::POST, PAUSE), action: &action, label: "Pause", weight: "", what }
-                .with(visit, &html! { (hidden("act", "pause")) (line("reason", "Reason", false)) })
-        }
-    }
-}
-
-/// What the end of a pause does, and what is to be known before: `11 steps start at once. Paused by kim: see chat`.
-fn unpaused(pause: &Pause, who: Option<&str>) -> String {
-    let starts = match &pause.waiting {
-        Some(PausedSteps { steps: 1.., more: true, .. }) => "Many steps can start at once".to_owned(),
-        Some(PausedSteps { steps: steps @ 1.., .. }) => {
-            format!("{} at once", count((*steps).into(), "step can start", "steps can start"))
-        }
-        _ => "Lets its steps start again".to_owned(),
-    };
-    match (who, &pause.reason) {
-        (Some(who), Some(reason)) => format!("{starts}. Paused by {who}: {reason}"),
-        (Some(who), None) => format!("{starts}. Paused by {who}."),
-        (None, Some(reason)) => format!("{starts}. Paused: {reason}"),
-        (None, None) => format!("{starts}."),
-    }
 }
 
 fn streams(streams: &[QueueStream], now: i64) -> Markup {
@@ -240,6 +184,8 @@ fn pending(found: &QueueDetail) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -248,23 +194,6 @@ mod tests {
         assert_eq!(left_behind(&[reader(true, 3), reader(false, 2), reader(false, 1)]), 3);
         assert!(reader_row_of(&reader(false, 2)).contains("2 left"));
         assert!(reader_row_of(&reader(true, 2)).contains("<td class=\"num\">2</td>"));
-    }
-
-    #[test]
-    fn the_end_of_a_pause_is_told_with_what_it_starts_and_why_it_was_paused() {
-        let pause = |steps, more, reason: Option<&str>| Pause {
-            since_ms: 0,
-            reason: reason.map(str::to_owned),
-            waiting: Some(PausedSteps { steps, more, since_ms: None }),
-        };
-        let said = |steps, more, reason, who| unpaused(&pause(steps, more, reason), who);
-        assert_eq!(
-            said(11, false, Some("see chat"), Some("kim")),
-            "11 steps can start at once. Paused by kim: see chat"
-        );
-        assert_eq!(said(1, false, None, Some("kim")), "1 step can start at once. Paused by kim.");
-        assert_eq!(said(10_000, true, None, None), "Many steps can start at once.");
-        assert_eq!(said(0, false, Some("see chat"), None), "Lets its steps start again. Paused: see chat");
     }
 
     fn reader_row_of(reader: &QueueReader) -> String {
