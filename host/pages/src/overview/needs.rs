@@ -47,6 +47,7 @@ pub(super) fn list(known: &Known, now: i64) -> Markup {
         ul class="needs" {
             @for incident in others.iter().take(ROWS) { (down(incident, now)) }
             @for circuit in circuits.iter().take(ROWS) { (unreached(circuit, now)) }
+            (more("/circuits", circuits.len(), "circuit", "circuits"))
             @if stuck > 0 {
                 li {
                     (look::PARKED.icon())
@@ -61,15 +62,18 @@ pub(super) fn list(known: &Known, now: i64) -> Markup {
             (known.paused.rows(now))
             @for queue in alone.iter().take(ROWS) { (unserved(queue, since(queue), now)) }
             @for group in groups.iter().take(ROWS) { (dead(group, now)) }
-            @if groups.len() > ROWS {
-                li {
-                    span {}
-                    p {
-                        a class="row" href="/dead-letters" {
-                            "… and " (count((groups.len() - ROWS) as u64, "cause", "causes")) " more"
-                        }
-                    }
-                }
+            (more("/dead-letters", groups.len(), "cause", "causes"))
+        }
+    }
+}
+
+/// Where those are that have no row.
+fn more(path: &str, all: usize, one: &str, many: &str) -> Markup {
+    html! {
+        @if all > ROWS {
+            li {
+                span {}
+                p { a class="row" href=(path) { "… and " (count((all - ROWS) as u64, one, many)) " more" } }
             }
         }
     }
