@@ -84,7 +84,8 @@ function replace(old, fresh) {
   if (row >= 0 && row !== null) all("tbody tr", fresh)[row]?.classList.add("here");
   if (place) document.getElementById(place)?.focus?.();
   const chip = $("#head .chip");
-  if (fresh.id === "head" && chip) say("The run is " + chip.textContent.trim());
+  const name = $("#head h1");
+  if (fresh.id === "head" && chip && name) say(name.textContent.trim() + ": " + chip.textContent.trim());
   offerCopies(fresh);
 }
 

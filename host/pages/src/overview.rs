@@ -2,10 +2,11 @@
 //! those who may see them.
 
 use axum::response::Response;
-use futures_util::future::{join, join3, join4};
+use futures_util::future::{join, join4};
 use maud::{Markup, html};
 use pawl_api::types::{
-    DeadLetterGroupList, IncidentList, PipelineList, Problem, QueueList, RecoveryList, RunList, Scale, WorkerList,
+    CircuitList, DeadLetterGroupList, IncidentList, PipelineList, Problem, QueueList, RecoveryList, RunList, Scale,
+    WorkerList,
 };
 use serde::de::DeserializeOwned;
 
@@ -37,6 +38,7 @@ const ROWS: usize = 20;
 const LETTERS: &str = "Dead letters";
 const STUCK: &str = "Runs that stand still";
 const INCIDENTS: &str = "Incidents";
+const CIRCUITS: &str = "Hosts that are down";
 const QUEUES: &str = "Queues";
 const AGES: &str = "Ages and pauses of queues";
 const WORKERS: &str = "Workers";
@@ -47,6 +49,7 @@ struct Known {
     groups: Option<DeadLetterGroupList>,
     stuck: Option<RunList>,
     incidents: Option<IncidentList>,
+    circuits: Option<CircuitList>,
     demand: Option<Scale>,
     queues: Option<QueueList>,
     workers: Option<WorkerList>,
@@ -84,11 +87,12 @@ async fn maybe<T: DeserializeOwned>(visit: &Visit, path: &str) -> Result<Option<
 }
 
 async fn known(visit: &Visit) -> Known {
-    let ((groups, stuck, incidents), (demand, queues, workers, pipelines)) = join(
-        join3(
+    let ((groups, stuck, incidents, circuits), (demand, queues, workers, pipelines)) = join(
+        join4(
             maybe(visit, "/v1/dead-letters/groups?limit=50"),
             maybe(visit, "/v1/runs?status=stuck&limit=20"),
             maybe(visit, "/v1/incidents?within_ms=0&limit=20"),
+            maybe(visit, "/v1/circuits"),
         ),
         join4(
             maybe(visit, "/v1/scale"),
@@ -106,6 +110,7 @@ async fn known(visit: &Visit) -> Known {
         groups: kept(LETTERS, groups, &mut unread),
         stuck: kept(STUCK, stuck, &mut unread),
         incidents: kept(INCIDENTS, incidents, &mut unread),
+        circuits: kept(CIRCUITS, circuits, &mut unread),
         demand: kept(QUEUES, demand, &mut unread),
         queues,
         workers: kept(WORKERS, workers, &mut unread),
@@ -144,7 +149,7 @@ async fn sheet(visit: &Visit) -> Result<Sheet, Problem> {
     let lately = Lately::of(&runs.runs, runs.next.is_some(), now);
     let main = html! {
         h1 class="unseen" { "Overview" }
-        (part("needs", "Needs you", &html! { (known.missing(&[LETTERS, STUCK, INCIDENTS, PIPELINES])) (needs::list(&known, now)) }))
+        (part("needs", "Needs you", &html! { (known.missing(&[LETTERS, STUCK, INCIDENTS, CIRCUITS, PIPELINES])) (needs::list(&known, now)) }))
         section id="now" aria-label="Now" data-live {
             (figures(&known, &lately))
             div class="charts" { (lately.throughput()) (lately.times()) }
@@ -165,7 +170,9 @@ async fn sheet(visit: &Visit) -> Result<Sheet, Problem> {
         } @else if known.lacks(WORKERS) {
             (part("workers", "Workers", &known.missing(&[WORKERS])))
         }
-        @if runs.runs.is_empty() { (first) } @else { (part("newest", "Newest runs", &newest(&runs, now))) }
+        // The part that has nothing to show is there, too: a page that is open gets what comes into it.
+        @if runs.runs.is_empty() { (first) section id="newest" data-live {} }
+        @else { section id="first" data-live {} (part("newest", "Newest runs", &newest(&runs, now))) }
     };
     Ok(Sheet { title: "Overview".to_owned(), tab: Tab::Overview, live: Live::Every(4_000), main })
 }
@@ -226,6 +233,7 @@ mod tests {
             groups: None,
             stuck: None,
             incidents: None,
+            circuits: None,
             demand: None,
             queues: None,
             workers: None,

@@ -16,7 +16,7 @@ pub(super) struct Panel<'a> {
     /// How much it looks like what is meant: `primary`, `danger`, or neither.
     pub(super) weight: &'static str,
     /// What will happen.
-    pub(super) what: &'static str,
+    pub(super) what: &'a str,
 }
 
 impl Panel<'_> {

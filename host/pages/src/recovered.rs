@@ -7,14 +7,22 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::look::{self, Look};
 use super::times::{ago, duration};
-use super::words::{count, name, worker_id};
+use super::words::{count, name, run_id, worker_id};
 
-/// One after the other.
-pub(super) fn records(all: &[Recovery], now: i64) -> Markup {
-    html! { ul class="needs" { @for recovery in all { (record(recovery, now)) } } }
+/// Whether each record names its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// They are of one run, whose page it is.
+    OneRun,
+    AllRuns,
 }
 
-fn record(recovery: &Recovery, now: i64) -> Markup {
+/// One after the other.
+pub(super) fn records(all: &[Recovery], of: Of, now: i64) -> Markup {
+    html! { ul class="needs" { @for recovery in all { (record(recovery, of, now)) } } }
+}
+
+fn record(recovery: &Recovery, of: Of, now: i64) -> Markup {
     let look = of_outcome(recovery.outcome);
     let step = utf8_percent_encode(&recovery.step, NON_ALPHANUMERIC);
     html! {
@@ -23,6 +31,9 @@ fn record(recovery: &Recovery, now: i64) -> Markup {
             div {
                 p {
                     a class="row" href={ "/runs/" (recovery.run) "/steps/" (step) } { strong { (name(&recovery.step)) } }
+                    @if of == Of::AllRuns {
+                        " " a class="over" href={ "/runs/" (recovery.run) } { (run_id(recovery.run)) }
+                    }
                     " " span class="muted" { (name(&recovery.pipeline)) ", " (look.word) ", lost with " (worker_id(recovery.worker)) }
                 }
                 ol class="stages" {
@@ -43,7 +54,7 @@ fn of_outcome(outcome: Option<RecoveryOutcome>) -> Look {
     match outcome {
         None => Look { word: "under way", class: "run", shape: "s-run" },
         Some(RecoveryOutcome::Recovered) => Look { word: "it goes on", ..look::GOOD },
-        Some(RecoveryOutcome::Failed) => Look { word: "it came to nothing new: parked or failed", ..look::BAD },
+        Some(RecoveryOutcome::Failed) => Look { word: "it was parked or failed since", ..look::BAD },
         Some(RecoveryOutcome::Stopped) => Look { word: "its run had failed by then", class: "idle", shape: "s-bar" },
         Some(RecoveryOutcome::Lost) => Look { word: "its replacement went, too", ..look::PARKED },
     }
@@ -127,6 +138,9 @@ mod tests {
         );
         let forgotten = Recovery { lease_ended_at_ms: None, ..recovery };
         assert_eq!(told(&forgotten)[1], said("+13 ms", "done"), "from the takeover on");
+        let shown = |of| record(&forgotten, of, 2_000).into_string();
+        let link = format!("href=\"/runs/{}\"", forgotten.run);
+        assert!(shown(Of::AllRuns).contains(&link) && !shown(Of::OneRun).contains(&link));
         assert_eq!(of_outcome(Some(RecoveryOutcome::Lost)).class, "warn");
     }
 }

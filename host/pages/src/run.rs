@@ -12,8 +12,9 @@ use super::frame::{Live, Sheet, Tab, part};
 use super::look;
 use super::pipelines;
 use super::query::Query;
+use super::runs;
 use super::said;
-use super::times::{ago, duration, now_ms};
+use super::times::{ago, now_ms};
 use super::visit::Visit;
 use super::words::{prose, prose_without_commands};
 
@@ -140,8 +141,7 @@ fn head(run: &RunSummary, part: Part, now: i64) -> Markup {
 }
 
 fn took(run: &RunSummary, now: i64) -> String {
-    let until = run.ended_at_ms.unwrap_or(now);
-    run.started_at_ms.map_or_else(|| "not started".to_owned(), |started| duration((until - started).max(0)))
+    if run.started_at_ms.is_some() { runs::took(run, now) } else { "not started".to_owned() }
 }
 
 /// Steps whose reasons are told.

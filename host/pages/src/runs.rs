@@ -25,7 +25,7 @@ mod table;
 
 pub(super) use act::act;
 pub(super) use export::export;
-pub(super) use table::table;
+pub(super) use table::{table, took};
 
 /// Runs on a page.
 const PAGE: u32 = 40;

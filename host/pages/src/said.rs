@@ -14,7 +14,7 @@ use super::visit::Visit;
 use super::words::{prose, within};
 
 /// That something was done: nothing of what else stands in an address.
-pub(super) fn done(query: &Query, known: &[(&str, &'static str)]) -> Markup {
+pub(super) fn done(query: &Query, known: &[(&str, &str)]) -> Markup {
     let did = query.said("did");
     let words = known.iter().find(|(name, _)| did == Some(*name)).map(|(_, words)| *words);
     html! { @if let Some(words) = words { p class="note ok" role="status" { (look::GOOD.icon()) (words) } } }

@@ -19,6 +19,16 @@ pub(super) fn ago(at_ms: i64, now_ms: i64) -> Markup {
     html! { time datetime=(iso(at_ms)) title=(plain(at_ms)) { (rough((now_ms - at_ms).max(0))) " ago" } }
 }
 
+/// How long a step took, or takes; `–` if it has not begun, or if its begin and end were written in one transaction, and so have
+/// one time.
+pub(super) fn took(started_at_ms: Option<i64>, ended_at_ms: Option<i64>, now_ms: i64) -> String {
+    match (started_at_ms, ended_at_ms) {
+        (Some(started), Some(ended)) if ended <= started => "–".to_owned(),
+        (Some(started), ended) => duration((ended.unwrap_or(now_ms) - started).max(0)),
+        (None, _) => "–".to_owned(),
+    }
+}
+
 /// The time itself.
 pub(super) fn at(at_ms: i64) -> Markup {
     html! { time datetime=(iso(at_ms)) title=(plain(at_ms)) { (plain(at_ms).split_at(11).1) } }
@@ -100,6 +110,14 @@ mod tests {
         ] {
             assert_eq!(iso(ms), said);
         }
+    }
+
+    #[test]
+    fn a_step_that_was_written_at_once_does_not_read_as_if_it_took_no_time() {
+        assert_eq!(took(None, None, 9), "–");
+        assert_eq!(took(Some(5), Some(5), 9), "–");
+        assert_eq!(took(Some(5), Some(7), 9), "2 ms");
+        assert_eq!(took(Some(5), None, 9), "4 ms");
     }
 
     #[test]

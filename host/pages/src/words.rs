@@ -3,7 +3,7 @@
 use std::fmt;
 
 use maud::{Markup, html};
-use pawl_domain::id::WorkerId;
+use pawl_domain::id::{RunId, WorkerId};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// A sentence of the API: what stands between backticks is code, and it begins with a capital.
@@ -45,6 +45,12 @@ pub(super) fn worker_id(worker: WorkerId) -> Markup {
     html! { code class="id" title=(text) { (text.get(28..).unwrap_or(&text)) } }
 }
 
+/// The beginning of a run's id: the time of its submission to the ms, by which it is found as by the whole.
+pub(super) fn run_id(run: RunId) -> Markup {
+    let text = run.to_string();
+    html! { code class="id" title=(text) { (text.get(..13).unwrap_or(&text)) } }
+}
+
 /// `one step`, `3 steps`; `1000` is `1,000`.
 pub(super) fn count(number: u64, one: &str, many: &str) -> String {
     match number {
@@ -82,6 +88,13 @@ mod tests {
         let short = |text| prose_without_commands(text).into_string();
         assert_eq!(short("it waits; send it with `pawl run signal`"), "It waits");
         assert_eq!(short("`pawl doctor` tells more"), "<code>pawl doctor</code> tells more", "nothing else is said");
+    }
+
+    #[test]
+    fn a_run_is_named_by_the_digits_that_find_it() {
+        let run: RunId = "01890000-0000-7000-8000-000000000000".parse().unwrap();
+        let said = run_id(run).into_string();
+        assert!(said.ends_with("title=\"01890000-0000-7000-8000-000000000000\">01890000-0000</code>"), "{said}");
     }
 
     #[test]

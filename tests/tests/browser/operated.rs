@@ -31,12 +31,12 @@ fn a_queue_is_paused_and_a_worker_drained_from_their_pages() -> Result<()> {
     browser.click("#acts summary")?;
     browser.fill("#acts [name=reason]", "new drivers")?;
     browser.click("#acts form button")?;
-    browser.shows(".note", "The queue is paused.")?;
+    browser.shows(".note", "default is paused.")?;
     browser.shows("#head", "new drivers")?;
     let queue: QueueDetail = cluster.client.get("/v1/queues/default")?.read()?;
     ensure!(queue.paused.context("it is paused")?.reason.as_deref() == Some("new drivers"));
     send(&browser, "#acts")?;
-    browser.shows(".note", "The queue goes on.")?;
+    browser.shows(".note", "default is unpaused.")?;
 
     browser.click("nav.tabs a[href='/workers']")?;
     browser.click("#workers a.row")?;

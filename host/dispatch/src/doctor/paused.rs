@@ -33,7 +33,7 @@ pub(super) fn judge(count: PausedCount, shelves: &[Shelf], now_ms: i64) -> Check
     check.figure("runs", runs).figure("pipelines", pipelines).figure("queues", queues).figure("waiting_steps", waiting)
 }
 
-/// `the queue gpu (for 5 min 0 s: new drivers; 37 steps wait)`
+/// `the queue gpu (for 5 min: new drivers; 37 steps wait)`
 fn told(shelf: &Shelf, now_ms: i64) -> String {
     let since = duration((now_ms - shelf.pause.paused_at_ms).max(0));
     let why = shelf.pause.reason.as_ref().map(|reason| format!(": {}", cut(reason))).unwrap_or_default();

@@ -180,7 +180,7 @@ mod tests {
             told,
             [
                 ("workers", "2 alive; 4 of 16 slots are taken"),
-                ("workers_lost", "none within 1 h 0 min"),
+                ("workers_lost", "none within 1 h"),
                 ("worker_versions", "all are 1.0.0"),
                 ("worker_clocks", "within 40 ms of the store's"),
             ]
@@ -193,7 +193,7 @@ mod tests {
         let found = judged(&[worker()], &[lost(90_000, false), lost(95_000, true), lost(-9_000_000, false)]);
         let (_, status, said) = found.iter().find(|(check, ..)| *check == "workers_lost").unwrap();
         assert_eq!(*status, Status::Warn);
-        assert_eq!(said, "one was lost within 1 h 0 min, the last 10.0 s ago: pid 7 on node-1");
+        assert_eq!(said, "one was lost within 1 h, the last 10.0 s ago: pid 7 on node-1");
         let elsewhere = GoneWorker { host: "node-2".to_owned(), ..lost(90_000, false) };
         assert!(is_there(&[worker()], &lost(90_000, false)) && !is_there(&[worker()], &elsewhere));
     }

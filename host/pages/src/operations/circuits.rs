@@ -50,7 +50,7 @@ async fn page(visit: &Visit, note: &Markup) -> Result<Sheet, Problem> {
         (note)
         (part("circuits", "What is down", &html! {
             @if list.circuits.is_empty() {
-                div class="empty" { p { (look::GOOD.icon()) " No outside host is down, and no worker lacks a secret." } }
+                div class="empty" { p { (look::GOOD.icon()) " No outside host is down." } }
             } @else {
                 table class="rows" {
                     (columns(&[("State", ""), ("Host", ""), ("Since", "num"), ("Waiting", "num"), ("Probed", "num wide")]))
@@ -59,7 +59,8 @@ async fn page(visit: &Visit, note: &Markup) -> Result<Sheet, Problem> {
             }
         }))
         p class="muted" {
-            "While a circuit is open, attempts that would call its host wait: no attempt is used up. All of it goes on when a probe is answered."
+            "While a circuit is open, attempts that would call its host wait: no attempt is used up. A call probes the host from time to "
+            "time, by itself, and all of it goes on when one is answered."
         }
     };
     Ok(sheet("Circuits", main))
@@ -70,13 +71,8 @@ fn circuit_row(visit: &Visit, circuit: &Circuit, now: i64) -> Markup {
         CircuitState::Open => Look { word: "down", ..look::BAD },
         CircuitState::HalfOpen => Look { word: "probed", ..look::PAUSED },
     };
-    let close = Panel {
-        route: (Method::POST, CLOSE),
-        action: "/circuits",
-        label: "Close",
-        weight: "",
-        what: "Lets steps call it again at once. The circuit opens again if calls fail.",
-    };
+    let what = close_if(circuit, now);
+    let close = Panel { route: (Method::POST, CLOSE), action: "/circuits", label: "Close", weight: "", what: &what };
     html! {
         tr {
             td { (look.chip()) }
@@ -92,11 +88,51 @@ fn circuit_row(visit: &Visit, circuit: &Circuit, now: i64) -> Markup {
     }
 }
 
+/// When it is for a person to close it: as a rule a probe does.
+fn close_if(circuit: &Circuit, now: i64) -> String {
+    let next = probed(circuit, now);
+    match circuit.origin.contains("://") {
+        true => format!(
+            "Close it if you know that the host answers again: steps call it at once, and the circuit opens again if calls \
+             fail. Else it is probed by itself, {next}."
+        ),
+        false => format!(
+            "Close it if you know that a worker has what is lacking: steps go on at once, and wait again if none has. Else \
+             it is tried by itself, {next}."
+        ),
+    }
+}
+
 /// When somebody calls it next.
 fn probed(circuit: &Circuit, now: i64) -> String {
     match circuit.retry_at_ms - now {
         _ if circuit.state == CircuitState::HalfOpen => "now".to_owned(),
         ..1_000 => "by the next call".to_owned(),
         ms => format!("in {}", rough(ms)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_told_when_to_close_a_circuit_and_when_it_is_probed_by_itself() {
+        let circuit = |origin: &str, state| Circuit {
+            origin: origin.to_owned(),
+            state,
+            reason: String::new(),
+            failures: 5,
+            since_ms: 0,
+            opened_by: None,
+            retry_at_ms: 30_000,
+            probed_by: None,
+            deferred: 1,
+        };
+        let said = |origin, state| close_if(&circuit(origin, state), 10_000);
+        let host = said("http://pay:80", CircuitState::Open);
+        assert!(host.contains("that the host answers again") && host.ends_with("probed by itself, in 20 s."), "{host}");
+        assert!(said("http://pay:80", CircuitState::HalfOpen).ends_with("probed by itself, now."));
+        assert!(said("secret:BANK", CircuitState::Open).contains("has what is lacking"));
     }
 }

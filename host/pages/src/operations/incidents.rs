@@ -66,6 +66,8 @@ fn incident_row(incident: &Incident, now: i64) -> Markup {
                 (words(incident.kind)) " "
                 @match incident.kind {
                     IncidentKind::WorkersNone => a href=(super::queue::path(&incident.subject)) { (name(&incident.subject)) },
+                    // It has no page any more: its row is in the list of those that went.
+                    IncidentKind::WorkerDied => a href={ "/workers#gone-" (incident.subject) } { (name(&incident.subject)) },
                     IncidentKind::CircuitOpened => a href="/circuits" { (name(&incident.subject)) },
                     _ => (name(&incident.subject)),
                 }

@@ -1,29 +1,24 @@
-//! A queue: its three streams, who reads them, which messages are pending and since when; and its pause.
+//! A queue: its three streams, who reads them, which messages are pending and since when; and whether it is paused.
 
-use axum::extract::{Path, RawForm};
-use axum::http::Method;
+use axum::extract::Path;
 use axum::response::Response;
 use maud::{Markup, html};
 use pawl_api::types::{PendingMessage, Problem, QueueDetail, QueueReader, QueueStream};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
 
 use super::{row, sheet};
-use crate::forms::Fields;
 use crate::frame::{Sheet, part};
 use crate::look::{self, Look};
-use crate::panel::{Panel, hidden, line};
 use crate::pauses::{waits, who_paused_queue};
 use crate::query::Query;
 use crate::rows::columns;
-use crate::said;
 use crate::times::{ago, now_ms, rough};
 use crate::visit::Visit;
 use crate::words::{count, figure, name};
 
-const PAUSE: &str = "/v1/queues/{queue}/pause";
-const UNPAUSE: &str = "/v1/queues/{queue}/unpause";
-const DONE: [(&str, &str); 2] = [("pause", "The queue is paused."), ("unpause", "The queue goes on.")];
+pub(crate) use act::act;
+
+mod act;
 
 /// Where a queue's page is.
 pub(crate) fn path(queue: &str) -> String {
@@ -35,22 +30,7 @@ fn encoded(name: &str) -> String {
 }
 
 pub(crate) async fn show(visit: Visit, Path(queue): Path<String>, query: Query) -> Response {
-    visit.answer(page(&visit, &queue, &said::done(&query, &DONE)).await)
-}
-
-pub(crate) async fn act(visit: Visit, Path(queue): Path<String>, RawForm(form): RawForm) -> Response {
-    let fields = Fields::of(&form);
-    let (did, route, body) = match fields.said("act") {
-        Some("unpause") => ("unpause", UNPAUSE, None),
-        _ => ("pause", PAUSE, fields.said("reason").map(|reason| json!({ "reason": reason }))),
-    };
-    match visit.change::<Value>(Method::POST, &route.replace("{queue}", &encoded(&queue)), body).await {
-        Ok(_) => said::go(&path(&queue), did),
-        Err(problem) => {
-            let sheet = page(&visit, &queue, &said::refused(&problem)).await;
-            said::answer(&visit, problem, sheet)
-        }
-    }
+    visit.answer(page(&visit, &queue, &act::done(&query, &queue)).await)
 }
 
 async fn page(visit: &Visit, queue: &str, note: &Markup) -> Result<Sheet, Problem> {
@@ -69,7 +49,7 @@ async fn page(visit: &Visit, queue: &str, note: &Markup) -> Result<Sheet, Proble
         }
         (row(visit, "/queues"))
         (note)
-        div class="acts" id="acts" data-live { (acts(visit, &found)) }
+        div class="acts" id="acts" data-live { (act::panels(visit, &found, who.as_deref())) }
         (part("streams", "Streams", &streams(&found.streams, now)))
         (part("readers", "Readers", &readers(&found)))
         (part("pending", "Delivered and not done, the longest", &pending(&found)))
@@ -105,20 +85,6 @@ fn facts(found: &QueueDetail, who: Option<&str>, now: i64) -> Markup {
 
 fn told(ms: u64) -> String {
     format!("for {}", rough(i64::try_from(ms).unwrap_or(i64::MAX)))
-}
-
-fn acts(visit: &Visit, found: &QueueDetail) -> Markup {
-    let action = path(&found.queue);
-    let panel =
-        |route, label, weight, what| Panel { route: (Method::POST, route), action: &action, label, weight, what };
-    html! {
-        @if found.paused.is_some() {
-            (panel(UNPAUSE, "Unpause", "primary", "Lets its steps start again.").with(visit, &hidden("act", "unpause")))
-        } @else {
-            (panel(PAUSE, "Pause", "", "Starts no step of this queue until it is unpaused, whoever serves it. What runs goes on to its end.")
-                .with(visit, &html! { (hidden("act", "pause")) (line("reason", "Reason", false)) }))
-        }
-    }
 }
 
 fn streams(streams: &[QueueStream], now: i64) -> Markup {
@@ -218,6 +184,8 @@ fn pending(found: &QueueDetail) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -9,7 +9,7 @@ use super::{row, sheet};
 use crate::frame::Sheet;
 use crate::look;
 use crate::query::Query;
-use crate::recovered::records;
+use crate::recovered::{Of, records};
 use crate::times::now_ms;
 use crate::visit::Visit;
 
@@ -36,7 +36,7 @@ async fn page(visit: &Visit, before: Option<&str>) -> Result<Sheet, Problem> {
             @if list.recoveries.is_empty() {
                 div class="empty" { p { (look::GOOD.icon()) " No worker was lost while it had a step in hand." } }
             } @else {
-                (records(&list.recoveries, now))
+                (records(&list.recoveries, Of::AllRuns, now))
             }
         }
         nav class="pager" aria-label="Pages of the list" {

@@ -58,13 +58,14 @@ fn gone(all: &[GoneWorker], now: i64) -> Markup {
     }
 }
 
+/// A link of an incident leads to it.
 fn gone_row(worker: &GoneWorker, now: i64) -> Markup {
     let look = match worker.said_goodbye {
         true => Look { word: "ended", ..look::GOOD },
         false => Look { word: "lost", ..look::BAD },
     };
     html! {
-        tr {
+        tr id={ "gone-" (worker.id) } {
             td { (look.chip()) }
             th scope="row" { (name(&worker.host)) " " span class="muted" { (worker.pid) } }
             td class="wide" { (name(&worker.queues.join(", "))) }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use pawl_api::types::{RecoveryList, RunSummary};
 
-use crate::recovered::records;
+use crate::recovered::{Of, records};
 use crate::said;
 use crate::visit::Visit;
 
@@ -18,7 +18,7 @@ pub(super) async fn list(visit: &Visit, run: &RunSummary, now: i64) -> Option<Ma
     };
     (!list.recoveries.is_empty()).then(|| {
         html! {
-            (records(&list.recoveries, now))
+            (records(&list.recoveries, Of::OneRun, now))
             @if list.next.is_some() { p class="muted" { "The last " (SHOWN) "; there are more." } }
         }
     })

@@ -14,7 +14,7 @@ use crate::json;
 use crate::look::of_step;
 use crate::plugins;
 use crate::rows::columns;
-use crate::times::{duration, now_ms};
+use crate::times::{duration, now_ms, took};
 use crate::visit::Visit;
 use crate::words::{figure, worker_id};
 
@@ -61,7 +61,6 @@ async fn sheet(visit: &Visit, id: &str, name: &str) -> Result<Sheet, Problem> {
 }
 
 fn head(step: &Step, now: i64) -> Markup {
-    let until = step.ended_at_ms.unwrap_or(now);
     let component = step.component.map(|digest| digest.short());
     html! {
         div class="head" id="head" data-live {
@@ -81,7 +80,7 @@ fn head(step: &Step, now: i64) -> Markup {
                     }
                 }
                 div { dt { "Queue" } dd { (step.queue) ", " (step.priority.as_str()) } }
-                @if let Some(started) = step.started_at_ms { div { dt { "Took" } dd { (duration((until - started).max(0))) } } }
+                @if step.started_at_ms.is_some() { div { dt { "Took" } dd { (took(step.started_at_ms, step.ended_at_ms, now)) } } }
                 div {
                     dt { "Attempts" }
                     dd { (step.attempts) ", failed " (step.failures) ", ended with their worker " (step.crashes) }

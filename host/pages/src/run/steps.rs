@@ -10,7 +10,7 @@ use crate::json;
 use crate::look::of_step;
 use crate::plugins;
 use crate::rows::columns;
-use crate::times::{duration, now_ms, rough};
+use crate::times::{now_ms, rough, took};
 use crate::words::{count, cut, name, worker_id};
 
 /// Steps that are shown.
@@ -39,8 +39,7 @@ pub(super) fn table(run: &Run, now: i64) -> Markup {
 }
 
 fn row(run: RunId, step: &Step, now: i64) -> Markup {
-    let until = step.ended_at_ms.unwrap_or(now);
-    let is_begun = step.started_at_ms.filter(|_| step.status != StepStatus::Blocked);
+    let started_at_ms = step.started_at_ms.filter(|_| step.status != StepStatus::Blocked);
     html! {
         tr id={ "step-" (step.name) } {
             th scope="row" { a class="row" href={ "/runs/" (run) "/steps/" (step.name) } { (name(&step.name)) } }
@@ -55,9 +54,7 @@ fn row(run: RunId, step: &Step, now: i64) -> Markup {
                 }
             }
             td class="num wide" { @if step.attempts > 0 { (step.attempts) } @else { "–" } }
-            td class="num" {
-                @if let Some(started) = is_begun { (duration((until - started).max(0))) } @else { "–" }
-            }
+            td class="num" { (took(started_at_ms, step.ended_at_ms, now)) }
             td class="wide" { @if let Some(worker) = step.worker { (worker_id(worker)) } @else { "–" } }
         }
     }

@@ -40,7 +40,6 @@ pub(super) fn to_pick(runs: &[RunSummary], now: i64) -> Markup {
 }
 
 fn cells(run: &RunSummary, now: i64) -> Markup {
-    let until = run.ended_at_ms.unwrap_or(now);
     html! {
         td { (look::of_run(run).chip()) }
         th scope="row" {
@@ -50,9 +49,18 @@ fn cells(run: &RunSummary, now: i64) -> Markup {
         td class="wide" { code class="id" { (run.id) } }
         td class="wide" { (steps(run)) }
         td class="num" { (ago(run.created_at_ms, now)) }
-        td class="num" {
-            @if let Some(started) = run.started_at_ms { (duration((until - started).max(0))) } @else { "–" }
-        }
+        td class="num" { (took(run, now)) }
+    }
+}
+
+/// From its first claim on. A run whose begin and end were written in one transaction has one time for both: what is known of it is
+/// how long it took from its submission.
+pub(crate) fn took(run: &RunSummary, now: i64) -> String {
+    let Some(started) = run.started_at_ms else { return "–".to_owned() };
+    let from = if run.ended_at_ms == Some(started) { run.created_at_ms } else { started };
+    match run.ended_at_ms.unwrap_or(now) - from {
+        ..1 => "< 1 ms".to_owned(),
+        ms => duration(ms),
     }
 }
 
@@ -76,6 +84,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn no_run_takes_no_time() {
+        let said = |started: Option<i64>, ended: Option<i64>| {
+            let run: RunSummary = serde_json::from_value(json!({
+                "id": "01890000-0000-7000-8000-000000000000", "pipeline": "p",
+                "pipeline_digest": "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262",
+                "status": "succeeded", "step_count": 1, "live_steps": 0, "event_count": 1, "created_at_ms": 100,
+                "started_at_ms": started, "ended_at_ms": ended,
+            }))
+            .unwrap();
+            took(&run, 2_000)
+        };
+        assert_eq!(said(None, None), "–");
+        assert_eq!(said(Some(200), Some(500)), "300 ms");
+        assert_eq!(said(Some(500), None), "1.5 s", "it goes on");
+        assert_eq!(said(Some(140), Some(140)), "40 ms", "from its submission on: both were written at once");
+        assert_eq!(said(Some(100), Some(100)), "< 1 ms");
+    }
 
     #[test]
     fn steps_of_a_run_that_was_stopped_do_not_read_as_if_they_were_done() {

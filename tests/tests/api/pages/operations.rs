@@ -82,7 +82,7 @@ fn forms_pause_a_queue_make_a_token_and_revoke_it() -> Result<()> {
     assert_eq!((paused.status, paused.header("location")), (303, "/queues/default?did=pause"));
     let shown = browser.get("/queues/default?did=pause")?.text;
     assert!(
-        shown.contains("The queue is paused.") && shown.contains("new drivers") && shown.contains("Unpause…"),
+        shown.contains("default is paused.") && shown.contains("new drivers") && shown.contains("Unpause…"),
         "{shown}"
     );
     let pause = queue()?.paused.context("it is paused")?;
