@@ -62,6 +62,7 @@ pub(super) struct ListParams {
 
 pub(super) async fn list(Scoped(state): Scoped, Params(params): Params<ListParams>) -> Result<Json<RunList>> {
     let limit = params.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let picked = Picked::of(&params)?;
     if let Some(digits) = &params.id {
         let (first, last) = ids_from(digits)?;
         return Ok(whole(state.store.runs_between(&state.namespace, first, last, limit).await?));
@@ -70,7 +71,6 @@ pub(super) async fn list(Scoped(state): Scoped, Params(params): Params<ListParam
         let rows = state.store.runs_named(&[RunId::from_idempotency_key(&state.namespace, key)]).await?;
         return Ok(whole(rows));
     }
-    let picked = Picked::of(&params);
     let most = if picked.is_any() { LOOKED_AT } else { limit + 1 };
     let (looked, are_all) = match params.status {
         Some(ListedStatus::Stuck) => stuck(&state, &params, most).await?,

@@ -52,7 +52,7 @@ pub struct Pause {
 }
 
 /// Steps on the shelf by one pause that are looked at: more are as many.
-pub const SHELVED_LOOKED_AT: u32 = 10_000;
+pub const SHELVED_LOOKED_AT: u32 = 1_000;
 
 /// A pause that has not ended, and the steps that wait for its end.
 #[derive(Debug, Clone, PartialEq, Eq)]

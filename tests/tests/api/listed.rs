@@ -49,6 +49,11 @@ fn runs_are_found_by_key_version_and_time() -> Result<()> {
     let version = first.digest.to_string();
     assert_eq!(ids(&list(&api, &format!("version={}&limit=1", &version[..12]))?), [bill]);
     assert_eq!(ids(&list(&api, &format!("pipeline=pair&version={}", second.digest))?), [other]);
+    for wrong in ["null", "v1.2.0", "abcde", ""] {
+        let refused = api.client.get(&format!("/v1/runs?version={wrong}&key=order-1"))?;
+        let says = String::from_utf8_lossy(&refused.body).into_owned();
+        ensure!(refused.status == 400 && says.contains("6 hexadecimal digits"), "{wrong:?}: {} {says}", refused.status);
+    }
 
     let at = |run: RunId| -> Result<i64> {
         Ok(api.client.get(&format!("/v1/runs/{run}"))?.read::<Run>()?.summary.created_at_ms)

@@ -1,16 +1,22 @@
 //! What no index tells of runs is looked for in those that one does tell: in so many of them at a time. What is found may be less
 //! than a page, or nothing; where the next look begins, and how far this one went, is part of the answer.
 
+use std::ops::RangeInclusive;
+
 use pawl_store::runs::RunRow;
 
 use super::ListParams;
-use crate::types::{RunList, RunSummary};
+use crate::problem::Result;
+use crate::types::{Problem, RunList, RunSummary};
 
 /// Runs that one request looks at.
 pub(super) const LOOKED_AT: u32 = 1_000;
 
 /// Their steps, of which each is read where errors are looked for; one run is looked at, however many it has.
 const STEPS: u32 = 20_000;
+
+/// Digits of a digest that say which version is meant.
+const DIGITS: RangeInclusive<usize> = 6..=64;
 
 /// What is wanted of a run besides what the store was asked for.
 pub(super) struct Picked {
@@ -22,16 +28,25 @@ pub(super) struct Picked {
 }
 
 impl Picked {
-    pub(super) fn of(params: &ListParams) -> Self {
+    pub(super) fn of(params: &ListParams) -> Result<Self> {
+        if let Some(digits) = &params.version
+            && !(DIGITS.contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+        {
+            // Nothing would be found, after a look through all runs.
+            return Err(Problem::bad_request(format!(
+                "`version` is how the digest of a pipeline's version begins, with {} hexadecimal digits at least, not {digits:?}",
+                DIGITS.start()
+            )));
+        }
         // By time, the store lists runs of a state; those that somebody may look after it lists by other keys.
         let by_time = params.status.is_some_and(|status| status.plain().is_none());
-        Self {
+        Ok(Self {
             version: params.version.as_ref().map(|digits| digits.to_ascii_lowercase()),
             key_prefix: params.key_prefix.clone().filter(|prefix| !prefix.is_empty()),
             error: params.error.clone().filter(|text| !text.is_empty()),
             since_ms: params.since_ms.filter(|_| by_time),
             until_ms: params.until_ms.filter(|_| by_time),
-        }
+        })
     }
 
     /// Whether runs have to be looked through.
