@@ -24,7 +24,7 @@ mod pipelines;
 mod trim;
 mod world;
 
-const HISTORIES: u64 = 500;
+const HISTORIES: u64 = 300;
 
 /// Both stores with a pipeline, in memory where there is such a folder: what is compared does not depend on the disk,
 /// which takes most of the time.

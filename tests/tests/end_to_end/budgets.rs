@@ -141,7 +141,7 @@ fn a_step_costs_the_same_pages_however_its_statements_were_planned() -> Result<(
                    where userid = 'pawl'::regrole and query ~ 'pawl_(write|submit)_v[0-9]'";
         Ok(cluster.database.value::<i64>(sql)? as f64 / steps as f64)
     };
-    for (pipeline, runs) in [("chain-10", 300), ("fan", 4), ("chain-10", 100)] {
+    for (pipeline, runs) in [("chain-10", 300), ("fan", 3), ("chain-10", 50)] {
         let pages = pages(&cluster, pipeline, runs)?;
         eprintln!("{pipeline}: {pages:.0} pages a step");
         // 70 to 130 where branches end one by one, by how many of them a commit takes along; a plan that walks, 686. Where
