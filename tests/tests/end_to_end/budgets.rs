@@ -92,7 +92,7 @@ fn no_write_reads_a_whole_table() -> Result<()> {
     let before: i64 = cluster.database.value(scans)?;
     // Plans are made while the tables are new, and have not been counted when they are large.
     cluster.worker("a").default_lease().slots(128).start()?;
-    cluster.client.keep_in_flight("chain-10", 128, 1_000)?;
+    cluster.client.keep_in_flight("chain-10", 64, 600)?;
     // A session hands in its counts when it ends.
     cluster.the("a")?.terminate(bounds::PROCESS)?;
     cluster.api()?.terminate(bounds::PROCESS)?;
