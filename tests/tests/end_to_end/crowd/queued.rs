@@ -20,12 +20,12 @@ const STRETCH: Duration = Duration::from_secs(12);
 
 #[test]
 fn what_waits_where_nobody_serves_costs_an_idle_worker_and_the_sweeps_nothing() -> Result<()> {
-    beside_queued("queued", 30_000, Waits::Unserved)
+    beside_queued("queued", 10_000, Waits::Unserved)
 }
 
 #[test]
 fn what_is_paused_costs_its_worker_and_the_sweeps_nothing() -> Result<()> {
-    beside_queued("queued_paused", 12_000, Waits::Paused)
+    beside_queued("queued_paused", 6_000, Waits::Paused)
 }
 
 #[test]
