@@ -27,8 +27,8 @@ pub(super) use act::act;
 pub(super) use export::export;
 pub(super) use table::{table, took};
 
-/// Runs on a page.
-const PAGE: u32 = 40;
+/// Runs on a page: with a key each, these are as many as a page may weigh.
+const PAGE: u32 = 30;
 
 /// Where runs have to be looked through, the API is asked so often for one page.
 const LOOKS: usize = 5;
