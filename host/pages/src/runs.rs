@@ -28,7 +28,7 @@ pub(super) use export::export;
 pub(super) use table::{table, took};
 
 /// Runs on a page: with a key each, these are as many as a page may weigh.
-const PAGE: u32 = 30;
+const PAGE: u32 = 28;
 
 /// Where runs have to be looked through, the API is asked so often for one page.
 const LOOKS: usize = 5;

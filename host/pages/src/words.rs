@@ -47,8 +47,14 @@ pub(super) fn worker_id(worker: WorkerId) -> Markup {
 
 /// The beginning of a run's id: the time of its submission to the ms, by which it is found as by the whole.
 pub(super) fn run_id(run: RunId) -> Markup {
-    let text = run.to_string();
-    html! { code class="id" title=(text) { (text.get(..13).unwrap_or(&text)) } }
+    html! { code class="id" title=(run) { (short(run)) } }
+}
+
+/// The same as text.
+pub(super) fn short(run: RunId) -> String {
+    let mut text = run.to_string();
+    text.truncate(13);
+    text
 }
 
 /// `one step`, `3 steps`; `1000` is `1,000`.

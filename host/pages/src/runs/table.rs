@@ -6,7 +6,7 @@ use pawl_api::types::{RunStatus, RunSummary};
 use crate::look;
 use crate::rows::columns;
 use crate::times::{ago, duration};
-use crate::words::{count, name};
+use crate::words::{count, name, short};
 
 const COLUMNS: [(&str, &str); 6] =
     [("State", ""), ("Pipeline", ""), ("Run", "wide"), ("Steps", "wide"), ("Begun", "num"), ("Took", "num")];
@@ -30,7 +30,7 @@ pub(super) fn to_pick(runs: &[RunSummary], now: i64) -> Markup {
             tbody {
                 @for run in runs {
                     tr {
-                        td { input class="over" type="checkbox" name="run" value=(run.id) aria-label={ "Pick " (run.pipeline) " " (run.id) }; }
+                        td { input class="over" type="checkbox" name="run" value=(run.id) aria-label={ "Pick " (run.pipeline) " " (short(run.id)) }; }
                         (cells(run, now))
                     }
                 }
