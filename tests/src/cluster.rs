@@ -81,14 +81,8 @@ impl Cluster {
         if folder.exists() {
             std::fs::remove_dir_all(&folder).with_context(|| format!("can't empty {}", folder.display()))?;
         }
-        let postgres = match &build {
-            None => PrivatePostgres::start_with(&folder.join("postgres"), &template::data()?)?,
-            Some(_) => PrivatePostgres::start(&folder.join("postgres"))?,
-        };
+        let postgres = template::start(&folder.join("postgres"), build.is_none())?;
         let redis_server = PrivateRedis::start(&folder.join("redis"))?;
-        if build.is_some() {
-            Database::new(&postgres.url())?.execute(template::OBSERVER)?;
-        }
         let api_address = format!("127.0.0.1:{}", free_port()?);
         let mut cluster = Self {
             workers: BTreeMap::new(),

@@ -2,17 +2,27 @@
 //! and there are hundreds of them.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pawl_rehearsal::private::{PrivatePostgres, copy};
 
 use crate::{Database, binary};
 
 /// Tests look as another user, so that what Pawl asks can be told from what they ask.
-pub(super) const OBSERVER: &str = "create role observer superuser login";
+const OBSERVER: &str = "create role observer superuser login";
 
-/// Where it lies. Whoever comes first with a build makes it.
-pub(super) fn data() -> anyhow::Result<PathBuf> {
+/// A server, with what the usual build migrates to or with nothing.
+pub(super) fn start(folder: &Path, is_migrated: bool) -> anyhow::Result<PrivatePostgres> {
+    if is_migrated {
+        return PrivatePostgres::start_with(folder, &data()?);
+    }
+    let server = PrivatePostgres::start(folder)?;
+    Database::new(&server.url())?.execute(OBSERVER)?;
+    Ok(server)
+}
+
+/// Where the data lies. Whoever comes first with a build makes it.
+fn data() -> anyhow::Result<PathBuf> {
     let folder = binary::programs()?.join("tests/template");
     fs::create_dir_all(&folder)?;
     let lock = File::create(folder.join("lock"))?;

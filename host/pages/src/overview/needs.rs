@@ -47,7 +47,7 @@ pub(super) fn list(known: &Known, now: i64) -> Markup {
         ul class="needs" {
             @for incident in others.iter().take(ROWS) { (down(incident, now)) }
             @for circuit in circuits.iter().take(ROWS) { (unreached(circuit, now)) }
-            (more("/circuits", circuits.len(), "circuit", "circuits"))
+            (more("/circuits", circuits.len().saturating_sub(ROWS), "circuit", "circuits"))
             @if stuck > 0 {
                 li {
                     (look::PARKED.icon())
@@ -62,18 +62,18 @@ pub(super) fn list(known: &Known, now: i64) -> Markup {
             (known.paused.rows(now))
             @for queue in alone.iter().take(ROWS) { (unserved(queue, since(queue), now)) }
             @for group in groups.iter().take(ROWS) { (dead(group, now)) }
-            (more("/dead-letters", groups.len(), "cause", "causes"))
+            (more("/dead-letters", groups.len().saturating_sub(ROWS), "cause", "causes"))
         }
     }
 }
 
 /// Where those are that have no row.
-fn more(path: &str, all: usize, one: &str, many: &str) -> Markup {
+pub(super) fn more(path: &str, left: usize, one: &str, many: &str) -> Markup {
     html! {
-        @if all > ROWS {
+        @if left > 0 {
             li {
                 span {}
-                p { a class="row" href=(path) { "… and " (count((all - ROWS) as u64, one, many)) " more" } }
+                p { a class="row" href=(path) { "… and " (count(left as u64, one, many)) " more" } }
             }
         }
     }

@@ -5,13 +5,14 @@ use futures_util::future::join_all;
 use maud::{Markup, html};
 use pawl_api::types::{Pause, PipelineList, QueueList};
 
+use super::needs::more;
 use crate::look;
 use crate::operations::queue;
 use crate::pauses::{waits, who_paused_pipeline, who_paused_queue};
 use crate::pipelines;
 use crate::times::ago;
 use crate::visit::Visit;
-use crate::words::{count, cut, name};
+use crate::words::{cut, name};
 
 /// Those that are told, and letters of a reason.
 const ROWS: usize = 6;
@@ -60,12 +61,7 @@ impl AllPaused {
     pub(super) fn rows(&self, now: i64) -> Markup {
         html! {
             @for paused in &self.told { (row(paused, now)) }
-            @if self.rest > 0 {
-                li {
-                    span {}
-                    p { a class="row" href="/queues" { "… and " (count(self.rest as u64, "pause", "pauses")) " more" } }
-                }
-            }
+            (more("/queues", self.rest, "pause", "pauses"))
         }
     }
 }
